@@ -1,0 +1,1 @@
+"""Keep Claude Agent SDK sessions in your own SQLAlchemy database."""

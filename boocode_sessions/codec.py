@@ -1,0 +1,224 @@
+"""An entry and what is stored of it: the only `json.dumps` and `json.loads` of entries.
+
+What comes back equals `json.loads(json.dumps(entry))`, types included. JSONB alone does not give that: it
+refuses NUL characters and lone surrogates, and turns `1e23` into an integer and `-0.0` into `0.0`. Such
+an entry, and only such a one, is stored a second time as text (`verbatim`).
+"""
+
+import hashlib
+import json
+import math
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from boocode_sessions.contract import SessionStoreEntry
+from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
+
+
+class EncodedEntry(NamedTuple):
+    """One entry as it is stored."""
+
+    dedup_key: str
+    """Unique within its transcript: made of the uuid, or of the append call's nonce and the position."""
+    text: str
+    """JSON that JSONB accepts."""
+    verbatim: str | None
+    """ASCII JSON that reads back exactly, where `text` would not."""
+
+
+def new_nonce() -> str:
+    """What tells the uuid-less entries of one append call from all others: 96 random bits."""
+    return secrets.token_urlsafe(12)
+
+
+def encode_batch(entries: Sequence[SessionStoreEntry], nonce: str) -> list[EncodedEntry]:
+    """Every entry of one append call, as it is stored.
+
+    Raises InvalidEntryError, which names the position and the path inside the entry.
+    """
+    if not isinstance(entries, Sequence) or isinstance(entries, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        raise InvalidEntryError(f"entries are a list, not {type(entries).__name__}")
+    encoded: list[EncodedEntry] = []
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise InvalidEntryError(f"entries[{position}] is not a dict but {type(entry).__name__}")
+        try:
+            text, verbatim = _encode(cast("dict[Any, Any]", entry))
+        except (TypeError, ValueError, RecursionError):
+            problem = f"entries[{position}]{_locate(entry)}"
+        else:
+            encoded.append(EncodedEntry(_dedup_key(entry, nonce, position), text, verbatim))
+            continue
+        raise InvalidEntryError(problem)
+    return encoded
+
+
+def decode(text: str, verbatim: str | None) -> SessionStoreEntry:
+    """The entry that was stored. Raises DamagedEntryError."""
+    try:
+        return cast("SessionStoreEntry", json.loads(text if verbatim is None else verbatim))
+    except (ValueError, RecursionError):
+        pass  # raised below: a JSONDecodeError holds the whole document, and must not stay chained
+    raise DamagedEntryError("a stored entry is not JSON that Python can read")
+
+
+def same_entry(stored: SessionStoreEntry, encoded: EncodedEntry) -> bool:
+    """Whether a stored entry equals another, types included: 1, 1.0 and true differ."""
+    return canonical(stored) == canonical(decode(encoded.text, encoded.verbatim))
+
+
+def canonical(entry: SessionStoreEntry) -> str:
+    """One text for all JSON forms of an entry: keys sorted."""
+    return json.dumps(entry, sort_keys=True)
+
+
+def encode_summary(data: Mapping[str, Any]) -> str:
+    """A folded summary as ASCII text: a title can hold a NUL, which JSONB refuses."""
+    return json.dumps(data, separators=(",", ":"))
+
+
+def decode_summary(text: str) -> dict[str, Any]:
+    """The folded summary that was stored."""
+    return cast("dict[str, Any]", json.loads(text))
+
+
+def claimed_key(entry: SessionStoreEntry, row_id: int, taken: set[str]) -> str:
+    """The idempotency key of a row that another writer inserted without one.
+
+    The first row with a uuid gets it, so that its re-delivery is known; a second row with the same uuid
+    stays legal under its own id.
+    """
+    key = _uuid_key(entry)
+    return f"~row.{row_id}" if key is None or key in taken else key
+
+
+_encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_PLAIN_UUID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def _encode(entry: dict[Any, Any]) -> tuple[str, str | None]:
+    text = _encode_utf8(entry)
+    changed = _numbers_change(entry)
+    if text.isascii():
+        storable = True
+    else:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            storable = False
+        else:
+            storable = True
+    if "\\u0000" in text and _ESCAPED_NUL.search(text):
+        storable = False
+    if storable and not changed:
+        return text, None
+    verbatim = _encode_ascii(entry)
+    return (text if storable else _encode_utf8(_storable(json.loads(verbatim)))), verbatim
+
+
+def _numbers_change(entry: dict[Any, Any]) -> bool:
+    """Whether JSONB would give a float back as another value or type.
+
+    A walk without recursion, since it runs over every entry. Raises TypeError for a key that is not text,
+    which `json.dumps` would turn into text silently.
+    """
+    changed = False
+    pending: list[Any] = [entry]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            mapping = cast("dict[Any, Any]", node)
+            for key in mapping:
+                if not isinstance(key, str):
+                    raise TypeError
+            children: Iterable[Any] = mapping.values()
+        else:
+            children = node
+        for child in children:
+            if isinstance(child, dict | list | tuple):
+                pending.append(child)
+            elif isinstance(child, float) and not changed:
+                changed = _float_changes(child)
+    return changed
+
+
+def _float_changes(value: float) -> bool:
+    return "e" in float.__repr__(value) or (value == 0 and math.copysign(1, value) < 0)
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The nearest value that JSONB accepts: NUL and lone surrogates become U+FFFD."""
+    if isinstance(value, str):
+        return value.replace("\0", _REPLACEMENT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_storable(k): _storable(v) for k, v in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def _dedup_key(entry: SessionStoreEntry, nonce: str, position: int) -> str:
+    return _uuid_key(entry) or f"~{nonce}.{position}"
+
+
+def _uuid_key(entry: SessionStoreEntry) -> str | None:
+    """A plain uuid is its own key; any other text is hashed, as an index takes neither NUL nor 10 MB.
+
+    An empty uuid is none: it would make one entry of all that carry it.
+    """
+    uuid: object = entry.get("uuid")
+    if not isinstance(uuid, str) or not uuid:
+        return None
+    if _PLAIN_UUID.fullmatch(uuid):
+        return uuid
+    return "sha256:" + hashlib.sha256(uuid.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _locate(value: Any, depth: int = 0, path: str = "") -> str:  # noqa: ANN401 - any value at all
+    """Where an entry stops being JSON, in words; positions only, never a content's own keys."""
+    found = _first_problem(value, path, [])
+    return found or " is nested too deeply for Python's json, or holds an integer of over 4,300 digits"
+
+
+def _first_problem(value: object, path: str, above: list[int]) -> str | None:
+    if isinstance(value, str | bool | None):
+        return None
+    if isinstance(value, int):
+        return None if abs(value) < _INT_LIMIT else f"{path} is an integer of more than 4,300 digits"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{path} is NaN or infinite, which JSON does not have"
+    if not isinstance(value, dict | list | tuple):
+        return f"{path} is of type {type(value).__name__}, which JSON does not have"
+    if id(value) in above:
+        return f"{path} holds itself"
+    if len(above) > _MAX_DEPTH:
+        return f"{path[: path.find('>', 200)]}> ... is nested too deeply for Python's json"
+    return _first_problem_inside(cast("dict[object, object] | Sequence[object]", value), path, above)
+
+
+_INT_LIMIT = 10**4300
+_MAX_DEPTH = 300
+
+
+def _first_problem_inside(
+    value: dict[object, object] | Sequence[object], path: str, above: list[int]
+) -> str | None:
+    inside = [*above, id(value)]
+    if isinstance(value, dict):
+        for number, (key, member) in enumerate(value.items()):
+            at = f"{path} > member {number}"
+            if not isinstance(key, str):
+                return f"{at} has a key of type {type(key).__name__}; JSON's keys are text"
+            if (problem := _first_problem(member, at, inside)) is not None:
+                return problem
+        return None
+    for number, item in enumerate(value):
+        if (problem := _first_problem(item, f"{path} > item {number}", inside)) is not None:
+            return problem
+    return None

@@ -1,0 +1,193 @@
+"""Everything that this package raises, and the one place that translates database errors.
+
+An error names what went wrong, for which key, and what to do next. It never holds transcript content:
+drivers repeat statement parameters in their messages, and the SDK logs `str(error)`, so nothing of a
+driver's error is copied but its class and SQLSTATE, and nothing of it stays chained to ours.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+
+from sqlalchemy import exc as sa
+
+
+class SessionStoreError(Exception):
+    """The session store could not do what it was asked to."""
+
+
+class InvalidKeyError(SessionStoreError, ValueError):
+    """The key names no transcript. Nothing was written."""
+
+
+class InvalidEntryError(SessionStoreError, ValueError):
+    """An entry is not a JSON object. Nothing of its batch was written."""
+
+
+class DamagedEntryError(SessionStoreError):
+    """A stored entry can't be read back. It is left as it is."""
+
+
+class SchemaError(SessionStoreError):
+    """The database does not have the schema that this version needs."""
+
+
+class SchemaMissingError(SchemaError):
+    """The database has no tables of ours: run `boocode-sessions upgrade`."""
+
+
+class SchemaOutdatedError(SchemaError):
+    """The schema is older than this version needs: run `boocode-sessions upgrade`."""
+
+
+class SchemaNewerError(SchemaError):
+    """The schema was made by a newer version: upgrade the boocode-sessions package."""
+
+
+class DatabaseError(SessionStoreError):
+    """The database refused or failed."""
+
+    sqlstate: str | None = None
+    """The database's five-character code, where it gave one."""
+
+
+class UnavailableError(DatabaseError):
+    """The database could not be reached, or the connection was lost."""
+
+
+class PoolExhaustedError(UnavailableError):
+    """The engine's pool had no connection to give in time."""
+
+
+class TimedOutError(DatabaseError):
+    """The database gave up on a statement or on a lock that another transaction holds."""
+
+
+class RetryableError(DatabaseError):
+    """The transaction lost against another one and was rolled back: run it again."""
+
+
+class RefusedError(DatabaseError):
+    """The database lacks the permission or the room to do it."""
+
+
+_BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
+    ("40", RetryableError, "it lost against a concurrent transaction and was rolled back; run it again"),
+    ("55P03", TimedOutError, "another transaction kept the lock past lock_timeout; try again later"),
+    ("57014", TimedOutError, "it ran past statement_timeout or was cancelled; try again, or raise the limit"),
+    ("57", UnavailableError, "the server is shutting down or restarting; try again"),
+    ("08", UnavailableError, "the connection was lost; check that the database runs and can be reached"),
+    ("53300", UnavailableError, "the server has no connection left; use a smaller pool or a pooler"),
+    ("28", UnavailableError, "the server refused the user or the password; check the URL"),
+    ("3D", UnavailableError, "the server has no such database; check the URL"),
+    ("53", RefusedError, "the server ran out of disk, memory or another resource; free some, then try again"),
+    ("42501", RefusedError, "the user has no permission on our tables; grant SELECT, INSERT, UPDATE, DELETE"),
+    ("25006", RefusedError, "the transaction is read-only; connect to the primary"),
+    (
+        "26000",
+        DatabaseError,
+        "a prepared statement is gone; behind a transaction pooler set prepare_threshold=None",
+    ),
+    (
+        "42P05",
+        DatabaseError,
+        "a prepared statement exists already; behind a transaction pooler set prepare_threshold=None",
+    ),
+)
+
+_BY_SQLITE_CODE: dict[int, tuple[type[DatabaseError], str]] = {
+    sqlite3.SQLITE_BUSY: (TimedOutError, "another connection kept the database locked; try again"),
+    sqlite3.SQLITE_LOCKED: (TimedOutError, "another connection kept a table locked; try again"),
+    sqlite3.SQLITE_FULL: (RefusedError, "the disk is full; free some room, then try again"),
+    sqlite3.SQLITE_READONLY: (RefusedError, "the database file is read-only"),
+    sqlite3.SQLITE_PERM: (RefusedError, "the file system forbids it; check the file's permissions"),
+    sqlite3.SQLITE_CANTOPEN: (UnavailableError, "the file can't be opened; check the path and its folder"),
+    sqlite3.SQLITE_NOTADB: (UnavailableError, "the file is no SQLite database; check the path"),
+    sqlite3.SQLITE_CORRUPT: (DatabaseError, "the database file is damaged; restore it from a backup"),
+    sqlite3.SQLITE_IOERR: (RefusedError, "the disk failed to read or write; check it"),
+}
+
+_MISSING_RELATION = ("42P01", "42703", "3F000")
+"""Undefined table, column, schema: the migrations have not run here."""
+
+LOST_ANSWER = ("08", "57P", "40003")
+"""SQLSTATEs (by prefix) after which nobody knows whether a COMMIT that was sent has landed."""
+
+
+def translate(error: Exception, doing: str) -> SessionStoreError | None:
+    """What to raise instead of `error`, which came while `doing`; None when it is not a database's."""
+    if isinstance(error, sa.TimeoutError):
+        return PoolExhaustedError(
+            f"{doing}: the engine's pool had no free connection in time; "
+            "raise pool_size or max_overflow, or give the store an engine of its own"
+        )
+    if not isinstance(error, sa.SQLAlchemyError):
+        return None
+    sqlstate = sqlstate_of(error)
+    if sqlstate in _MISSING_RELATION:
+        return SchemaMissingError(
+            f"{doing}: a table or column of ours is missing (SQLSTATE {sqlstate}); "
+            "run `boocode-sessions upgrade`, and check the schema and the search_path"
+        )
+    kind, advice = _verdict(error, sqlstate)
+    code = f"SQLSTATE {sqlstate}" if sqlstate else _driver_class(error)
+    translated = kind(f"{doing}: {advice} ({code})")
+    translated.sqlstate = sqlstate
+    return translated
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The SQLSTATE that the server gave, if any: psycopg's name for it, then asyncpg's and psycopg2's."""
+    for cause in _chain(error):
+        for name in ("sqlstate", "pgcode"):
+            code = getattr(cause, name, None)
+            if isinstance(code, str):
+                return code
+    return None
+
+
+def leaves_doubt(error: BaseException) -> bool:
+    """Whether a COMMIT that failed with `error` may have landed all the same."""
+    sqlstate = sqlstate_of(error)
+    if sqlstate is not None:
+        return sqlstate.startswith(LOST_ANSWER)
+    return _sqlite_code(error) is None
+
+
+def _verdict(error: sa.SQLAlchemyError, sqlstate: str | None) -> tuple[type[DatabaseError], str]:
+    if sqlstate is not None:
+        for prefix, kind, advice in _BY_SQLSTATE:
+            if sqlstate.startswith(prefix):
+                return kind, advice
+        return DatabaseError, "the database refused it; look the code up in its manual"
+    if (code := _sqlite_code(error)) is not None:
+        return _BY_SQLITE_CODE.get(code & 0xFF, (DatabaseError, "SQLite refused it"))
+    if isinstance(error, sa.OperationalError | sa.InterfaceError) or getattr(
+        error, "connection_invalidated", False
+    ):
+        return UnavailableError, "the database can't be reached; check that it runs, and the URL's host and port"
+    return DatabaseError, "the database or its driver failed"
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    for cause in _chain(error):
+        if isinstance(cause, sqlite3.Error):
+            code = getattr(cause, "sqlite_errorcode", None)
+            return code if isinstance(code, int) else sqlite3.SQLITE_ERROR
+    return None
+
+
+def _driver_class(error: sa.SQLAlchemyError) -> str:
+    original = error.orig if isinstance(error, sa.DBAPIError) else error
+    return f"{type(original).__module__.partition('.')[0]}.{type(original).__name__}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        cause = pending.pop(0)
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        pending += [getattr(cause, "orig", None), cause.__cause__, cause.__context__]

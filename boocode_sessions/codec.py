@@ -27,6 +27,10 @@ class EncodedEntry(NamedTuple):
     verbatim: str | None
     """ASCII JSON that reads back exactly, where `text` would not."""
 
+    @property
+    def exact(self) -> str:
+        return self.text if self.verbatim is None else self.verbatim
+
 
 def new_nonce() -> str:
     """What tells the uuid-less entries of one append call from all others: 96 random bits."""
@@ -55,23 +59,50 @@ def encode_batch(entries: Sequence[SessionStoreEntry], nonce: str) -> list[Encod
     return encoded
 
 
-def decode(text: str, verbatim: str | None) -> SessionStoreEntry:
-    """The entry that was stored. Raises DamagedEntryError."""
+def encode_rows(number: int, encoded: Iterable[EncodedEntry]) -> str:
+    """Encoded entries as members of a JSON array: [number, dedup_key, verbatim or null, entry]."""
+    return ",".join(
+        f"[{number},{_encode_ascii(item.dedup_key)},{_encode_ascii(item.verbatim)},{item.text}]"
+        for item in encoded
+    )
+
+
+def decode(text: str) -> SessionStoreEntry:
+    """The entry that was stored as this exact text. Raises DamagedEntryError."""
     try:
-        return cast("SessionStoreEntry", json.loads(text if verbatim is None else verbatim))
+        return cast("SessionStoreEntry", json.loads(text))
     except (ValueError, RecursionError):
         pass  # raised below: a JSONDecodeError holds the whole document, and must not stay chained
     raise DamagedEntryError("a stored entry is not JSON that Python can read")
 
 
-def same_entry(stored: SessionStoreEntry, encoded: EncodedEntry) -> bool:
-    """Whether a stored entry equals another, types included: 1, 1.0 and true differ."""
-    return canonical(stored) == canonical(decode(encoded.text, encoded.verbatim))
+def same_entry(stored: str, encoded: EncodedEntry) -> bool:
+    """Whether a stored text is the same entry, types included: 1, 1.0 and true differ; key order does not."""
+    exact = encoded.exact
+    return stored == exact or _canonical(decode(stored)) == _canonical(decode(exact))
 
 
-def canonical(entry: SessionStoreEntry) -> str:
-    """One text for all JSON forms of an entry: keys sorted."""
+def _canonical(entry: SessionStoreEntry) -> str:
     return json.dumps(entry, sort_keys=True)
+
+
+def uuid_key(entry: SessionStoreEntry) -> str | None:
+    """The idempotency key that an entry's uuid makes; None without one.
+
+    A plain uuid is its own key; any other text is hashed, as an index takes neither NUL nor 10 MB. An empty
+    uuid is none: it would make one entry of all that carry it.
+    """
+    uuid: object = entry.get("uuid")
+    if not isinstance(uuid, str) or not uuid:
+        return None
+    if _PLAIN_UUID.fullmatch(uuid):
+        return uuid
+    return "sha256:" + hashlib.sha256(uuid.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def row_key(row_id: int) -> str:
+    """The idempotency key of another writer's row that has no uuid, or one that an earlier row has too."""
+    return f"~row.{row_id}"
 
 
 def encode_summary(data: Mapping[str, Any]) -> str:
@@ -82,16 +113,6 @@ def encode_summary(data: Mapping[str, Any]) -> str:
 def decode_summary(text: str) -> dict[str, Any]:
     """The folded summary that was stored."""
     return cast("dict[str, Any]", json.loads(text))
-
-
-def claimed_key(entry: SessionStoreEntry, row_id: int, taken: set[str]) -> str:
-    """The idempotency key of a row that another writer inserted without one.
-
-    The first row with a uuid gets it, so that its re-delivery is known; a second row with the same uuid
-    stays legal under its own id.
-    """
-    key = _uuid_key(entry)
-    return f"~row.{row_id}" if key is None or key in taken else key
 
 
 _encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -164,20 +185,7 @@ def _storable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _dedup_key(entry: SessionStoreEntry, nonce: str, position: int) -> str:
-    return _uuid_key(entry) or f"~{nonce}.{position}"
-
-
-def _uuid_key(entry: SessionStoreEntry) -> str | None:
-    """A plain uuid is its own key; any other text is hashed, as an index takes neither NUL nor 10 MB.
-
-    An empty uuid is none: it would make one entry of all that carry it.
-    """
-    uuid: object = entry.get("uuid")
-    if not isinstance(uuid, str) or not uuid:
-        return None
-    if _PLAIN_UUID.fullmatch(uuid):
-        return uuid
-    return "sha256:" + hashlib.sha256(uuid.encode("utf-8", "surrogatepass")).hexdigest()
+    return uuid_key(entry) or f"~{nonce}.{position}"
 
 
 def _locate(value: Any, depth: int = 0, path: str = "") -> str:  # noqa: ANN401 - any value at all

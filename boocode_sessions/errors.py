@@ -145,6 +145,11 @@ def sqlstate_of(error: BaseException) -> str | None:
     return None
 
 
+def may_be_schema(error: BaseException) -> bool:
+    """Whether a missing or different schema would explain `error`. SQLite has no code of its own for it."""
+    return sqlstate_of(error) in _MISSING_RELATION or _sqlite_code(error) == sqlite3.SQLITE_ERROR
+
+
 def leaves_doubt(error: BaseException) -> bool:
     """Whether a COMMIT that failed with `error` may have landed all the same."""
     sqlstate = sqlstate_of(error)
@@ -164,7 +169,10 @@ def _verdict(error: sa.SQLAlchemyError, sqlstate: str | None) -> tuple[type[Data
     if isinstance(error, sa.OperationalError | sa.InterfaceError) or getattr(
         error, "connection_invalidated", False
     ):
-        return UnavailableError, "the database can't be reached; check that it runs, and the URL's host and port"
+        return (
+            UnavailableError,
+            "the database can't be reached; check that it runs, and the URL's host and port",
+        )
     return DatabaseError, "the database or its driver failed"
 
 

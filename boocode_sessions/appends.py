@@ -1,0 +1,225 @@
+"""Appends over an Engine or a sessionmaker, each its own transaction: exactly once, and in one round trip.
+
+Two things are remembered between calls, both bounded, neither trusted without the database's word:
+
+- the turn that each session was left at. While it is still the row's, nobody else has written, and one
+  statement appends: `statements.append_in_turn`. Otherwise `operations.append` takes the turn first.
+- the nonce of each call that ended in doubt, because the answer to its COMMIT was lost. The SDK sends such
+  a call's list again; under the same nonce the unique index decides what has landed.
+"""
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from boocode_sessions import operations, statements
+from boocode_sessions.codec import EncodedEntry, encode_batch, encode_rows, new_nonce
+from boocode_sessions.contract import Session, SessionKey, SessionStoreEntry, Transcript, transcript_of
+from boocode_sessions.errors import DatabaseError, SessionStoreError, TimedOutError, UnavailableError
+from boocode_sessions.operations import Tables, Turn
+from boocode_sessions.summaries import fold
+from boocode_sessions.transactions import Transactions
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+@dataclass(slots=True, eq=False)
+class Append:
+    """One append call on its way."""
+
+    transcript: Transcript
+    entries: Sequence[SessionStoreEntry]
+    encoded: Sequence[EncodedEntry]
+    nonce: str
+    size: int
+    """Characters of JSON."""
+    error: SessionStoreError | None = None
+    abandoned: bool = False
+    """Its caller was told that it may not have landed, and may send it again, whatever becomes of it."""
+
+    @property
+    def doing(self) -> str:
+        return f"append {len(self.encoded)} entries to {self.transcript}"
+
+
+class Appender:
+    """Appends over one bind, from any thread."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._turns = _Remembered[Session, Turn](most=4096)
+        self._doubts = _Remembered[int, _Doubt](most=32)
+
+    def prepare(self, key: SessionKey, entries: Sequence[SessionStoreEntry]) -> Append | None:
+        """Check and encode one call; None when there is nothing to write.
+
+        Raises InvalidKeyError, InvalidEntryError.
+        """
+        transcript = transcript_of(key)
+        doubt = self._doubts.get(id(entries))
+        if doubt is not None and (doubt.entries is not entries or doubt.transcript != transcript):
+            doubt = None
+        nonce = doubt.nonce if doubt else new_nonce()
+        encoded = encode_batch(entries, nonce)
+        if doubt and doubt.fingerprint != _fingerprint(encoded):
+            nonce = new_nonce()  # the list holds something else now: this is another call
+            encoded = encode_batch(entries, nonce)
+        if not encoded:
+            return None
+        size = sum(len(item.text) for item in encoded)
+        return Append(transcript, entries, encoded, nonce, size)
+
+    def run(self, append: Append) -> None:
+        """Append in the quickest way that holds. Raises SessionStoreError."""
+        if self.run_in_turn([append]):
+            self.run_alone(append)
+        elif append.error is not None:
+            raise append.error
+
+    def run_together(self, appends: Sequence[Append]) -> list[Append]:
+        """Append to many sessions, each at most once. Returns those left to `run_alone`.
+
+        What failed carries it in `error`. SQLite has one writer at a time, so there they follow each other.
+        """
+        if self._transactions.dialect != "sqlite":
+            return self.run_in_turn(appends)
+        for append in appends:
+            try:
+                self.run_alone(append)
+            except SessionStoreError as error:
+                append.error = error
+        return []
+
+    def run_alone(self, append: Append) -> None:
+        """Append in a transaction that waits for the session's turn. Raises SessionStoreError."""
+        session = append.transcript.session
+        self._turns.forget(session)
+
+        def operation(tables: Tables) -> Turn:
+            return operations.append(tables, append.transcript, append.entries, append.encoded)
+
+        turn = self._transactions.write(append.doing, operation, lambda: self.in_doubt(append))
+        self._landed(append, turn)
+
+    def run_in_turn(self, appends: Sequence[Append]) -> list[Append]:
+        """Append to many sessions, each at most once, in one statement. Returns those left to `run_alone`.
+
+        A batch that the database refuses leaves them all over, so that it fails nobody else's. Where the
+        database can't be reached each carries the error in `error`.
+        """
+        steps = [step for append in appends if (step := self._step(append)) is not None]
+        if not steps:
+            return list(appends)
+        for step in steps:
+            self._turns.forget(step.append.transcript.session)
+
+        def operation(tables: Tables) -> set[Append]:
+            rows = tables.select(statements.append_in_turn(), _parameters(steps))
+            return {steps[number].append for (number,) in rows}
+
+        def in_doubt() -> None:
+            for step in steps:
+                self.in_doubt(step.append)
+
+        doing = steps[0].append.doing if len(steps) == 1 else f"append to {len(steps)} sessions"
+        done: set[Append] = set()
+        try:
+            done = self._transactions.write_statement(doing, operation, in_doubt)
+        except SessionStoreError as error:
+            if not isinstance(error, DatabaseError) or isinstance(error, UnavailableError | TimedOutError):
+                for step in steps:
+                    step.append.error = error
+        for step in steps:
+            if step.append in done:
+                self._landed(step.append, step.next_turn)
+        return [append for append in appends if append not in done and append.error is None]
+
+    def in_doubt(self, append: Append) -> None:
+        """Remember that nobody knows whether this call has landed."""
+        doubt = _Doubt(append.transcript, append.entries, append.nonce, _fingerprint(append.encoded))
+        self._doubts.remember(id(append.entries), doubt)
+
+    def _landed(self, append: Append, turn: Turn) -> None:
+        self._turns.remember(append.transcript.session, turn)
+        if not append.abandoned:
+            self._doubts.forget(id(append.entries))
+
+    def _step(self, append: Append) -> "_Step | None":
+        if not self._transactions.single_statements:
+            return None
+        if len(append.encoded) > operations.PAGE_ROWS or append.size > operations.PAGE_CHARS:
+            return None
+        turn = self._turns.get(append.transcript.session)
+        if turn is None or not append.transcript.is_main:
+            return turn and _Step(append, turn, Turn(operations.new_turn(), turn.data))
+        data = fold(turn.data, append.transcript, append.entries)
+        return None if data is None else _Step(append, turn, Turn(operations.new_turn(), data))
+
+
+class _Step(NamedTuple):
+    """One append of a statement: the turn it needs to find, and the turn that it leaves."""
+
+    append: Append
+    turn: Turn
+    next_turn: Turn
+
+
+class _Doubt(NamedTuple):
+    """A call whose COMMIT may have landed. Holds the list itself, so that no other list gets its id."""
+
+    transcript: Transcript
+    entries: Sequence[SessionStoreEntry]
+    nonce: str
+    fingerprint: bytes
+
+
+class _Remembered(Generic[_Key, _Value]):
+    """The most recent values by key, from any thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[_Key, _Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: _Key) -> _Value | None:
+        with self._lock:
+            return self._values.get(key)
+
+    def remember(self, key: _Key, value: _Value) -> None:
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+
+    def forget(self, key: _Key) -> None:
+        with self._lock:
+            self._values.pop(key, None)
+
+
+def _parameters(steps: Sequence[_Step]) -> dict[str, str]:
+    jobs = [
+        {
+            "n": number,
+            **step.append.transcript._asdict(),
+            "turn": step.turn.turn,
+            "next_turn": step.next_turn.turn,
+            "data": operations.encoded_summary(step.next_turn.data),
+        }
+        for number, step in enumerate(steps)
+    ]
+    entries = ",".join(encode_rows(number, step.append.encoded) for number, step in enumerate(steps))
+    return {"jobs": json.dumps(jobs), "entries": f"[{entries}]"}
+
+
+def _fingerprint(encoded: Sequence[EncodedEntry]) -> bytes:
+    digest = hashlib.sha256()
+    for item in encoded:
+        digest.update(item.exact.encode())
+        digest.update(b"\n")
+    return digest.digest()

@@ -1,0 +1,151 @@
+"""The two tables, as declarative models that a host can query, join and relate to.
+
+The migrations make the schema; these describe it. A test holds the two equal on both databases.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Index, Integer, MetaData, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+SCHEMA_VERSION = "0001"
+"""The migration that this version of the package needs."""
+
+VERSION_TABLE = "boocode_sessions_alembic_version"
+"""Our own: packages that share `alembic_version` overwrite each other's."""
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime: timestamptz on PostgreSQL, text on SQLite, which has no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without a time zone: give datetime.now(UTC) or the like")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class storage_clock(FunctionElement[datetime]):  # noqa: N801 - named as the SQL function it is
+    """The database's clock, when the row is written: `now()` would be the transaction's start."""
+
+    type = UTCDateTime()
+    inherit_cache = True
+
+
+@compiles(storage_clock, "postgresql")
+def _clock_on_postgresql(element: storage_clock, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401, ARG001 - SQLAlchemy's signature
+    return "clock_timestamp()"
+
+
+@compiles(storage_clock, "sqlite")
+def _clock_on_sqlite(element: storage_clock, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401, ARG001 - SQLAlchemy's signature
+    # Milliseconds, padded to the six digits in which SQLAlchemy writes a datetime: text then sorts as time.
+    return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
+
+
+class Base(DeclarativeBase):
+    """The declarative base of our models, with a MetaData of its own.
+
+    `Base.metadata.tables[...].to_metadata(other)` takes a table into a host's MetaData.
+    """
+
+    metadata = MetaData()
+
+
+_ID = BigInteger().with_variant(Integer(), "sqlite")
+_ENTRY = JSON().with_variant(JSONB(), "postgresql")
+_UNCLAIMED = text("dedup_key IS NULL")
+_CLAIMED = text("dedup_key IS NOT NULL")
+
+
+class ClaudeSessionEntry(Base):
+    """One line of a transcript."""
+
+    __tablename__ = "claude_session_entries"
+
+    id: Mapped[int] = mapped_column(_ID, primary_key=True, autoincrement=True)
+    """Replay order. Within a transcript ids follow commit order."""
+    project_key: Mapped[str] = mapped_column(Text)
+    session_id: Mapped[str] = mapped_column(Text)
+    subpath: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    """`''` for the main transcript."""
+    dedup_key: Mapped[str | None] = mapped_column(Text)
+    """What makes delivery exactly once; NULL on rows of other writers that nobody has claimed yet."""
+    entry: Mapped[dict[str, Any]] = mapped_column(_ENTRY)
+    """The line, queryable. Where JSONB would have changed it, the nearest value that it accepts."""
+    verbatim: Mapped[str | None] = mapped_column(Text)
+    """The line's exact JSON text, only where `entry` is not exact."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=storage_clock())
+    """Storage time."""
+
+    __table_args__ = (
+        # Unique, so that an engine which distributes by project can take it as its primary key.
+        Index(
+            "claude_session_entries_transcript_idx",
+            "project_key",
+            "session_id",
+            "subpath",
+            "id",
+            unique=True,
+        ),
+        Index(
+            "claude_session_entries_dedup_idx",
+            "project_key",
+            "session_id",
+            "subpath",
+            "dedup_key",
+            unique=True,
+            postgresql_where=_CLAIMED,
+            sqlite_where=_CLAIMED,
+        ),
+        # Holds only rows of other writers: the listing reads them here, and every other session from its
+        # summary, so that it grows with sessions and not with entries.
+        Index(
+            "claude_session_entries_unclaimed_idx",
+            "project_key",
+            "subpath",
+            "session_id",
+            "created_at",
+            postgresql_where=_UNCLAIMED,
+            sqlite_where=_UNCLAIMED,
+        ),
+        # Without it SQLite gives deleted rows' ids out again, and a reader that follows ids misses rows.
+        {"sqlite_autoincrement": True},
+    )
+
+
+class ClaudeSessionSummary(Base):
+    """One session: its folded summary, and the row that its writers take turns on."""
+
+    __tablename__ = "claude_session_summaries"
+
+    project_key: Mapped[str] = mapped_column(Text, primary_key=True)
+    session_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    turn: Mapped[int] = mapped_column(BigInteger)
+    """Changes with every write to the session and never comes again: a writer that finds the turn it left
+    knows that nobody wrote in between."""
+    folded_id: Mapped[int | None] = mapped_column(BigInteger)
+    """The newest main entry that `data` holds."""
+    data: Mapped[str | None] = mapped_column(Text)
+    """The output of the SDK's fold as JSON text, verbatim: a title can hold a NUL, which JSONB refuses."""
+    updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """`created_at` of the last append to the main transcript; NULL while only subagents have written."""
+    held: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """Exempts the session from pruning."""

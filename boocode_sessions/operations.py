@@ -1,0 +1,268 @@
+"""The contract over one Connection: what is read and written, in which order, under which lock.
+
+Never begins or commits: the caller owns the transaction.
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import Connection, Executable, Result, inspect
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from boocode_sessions import statements
+from boocode_sessions.codec import (
+    EncodedEntry,
+    decode,
+    decode_summary,
+    encode_summary,
+    row_key,
+    same_entry,
+    uuid_key,
+)
+from boocode_sessions.contract import (
+    Session,
+    SessionStoreEntry,
+    SessionStoreListEntry,
+    SessionSummaryEntry,
+    Transcript,
+)
+from boocode_sessions.errors import SchemaMissingError, SchemaNewerError, SchemaOutdatedError
+from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, storage_clock
+from boocode_sessions.summaries import fold
+
+_T = TypeVar("_T", bound=tuple[Any, ...])
+
+
+PAGE_ROWS = 500
+"""Most rows that one statement carries, or that a pass over a transcript holds at once."""
+PAGE_CHARS = 4 << 20
+"""Most characters of entries that one statement carries."""
+
+
+class Tables(NamedTuple):
+    """Our tables, over one connection."""
+
+    connection: Connection
+    schema: str | None = None
+    """Where they are, when not where the connection's search path and `schema_translate_map` lead."""
+
+    @property
+    def dialect(self) -> str:
+        return self.connection.dialect.name
+
+    def select(
+        self, statement: TypedReturnsRows[_T], parameters: Mapping[str, Any] | None = None
+    ) -> Result[_T]:
+        return self.connection.execute(statement, parameters, execution_options=self._options())
+
+    def write(self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | None = None) -> int:
+        """The number of rows written."""
+        return self.connection.execute(statement, parameters, execution_options=self._options()).rowcount
+
+    def _options(self) -> dict[str, Any]:
+        # Given with each statement: set on the connection it would outlive our call in a host's transaction.
+        return {"schema_translate_map": {None: self.schema}} if self.schema else {}
+
+
+class Turn(NamedTuple):
+    """What a writer remembers of the session it wrote last; true while the row's `turn` is the same."""
+
+    turn: int
+    data: dict[str, Any] | None
+
+
+def new_turn() -> int:
+    """A value that `turn` has never had: a counter would begin again after a deletion."""
+    return secrets.randbits(62)
+
+
+def check_schema(tables: Tables) -> None:
+    """Whether the schema is the one that this version needs. Raises SchemaError."""
+    translated = tables.connection.get_execution_options().get("schema_translate_map", {})
+    schema = tables.schema or translated.get(None)
+    where = f"schema {schema!r}" if schema else "the database"
+    command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")
+    versions: set[str] = set()
+    if inspect(tables.connection).has_table(VERSION_TABLE, schema=schema):
+        versions = {version for (version,) in tables.select(statements.select_versions())}
+    if not versions:
+        raise SchemaMissingError(f"{where} has no tables of ours: run `{command}`")
+    if (found := max(versions)) == SCHEMA_VERSION:
+        return
+    if found < SCHEMA_VERSION:
+        raise SchemaOutdatedError(
+            f"{where} is at schema version {found}, this version of the package needs {SCHEMA_VERSION}: "
+            f"run `{command}`"
+        )
+    raise SchemaNewerError(
+        f"{where} is at schema version {found}, this version of the package knows {SCHEMA_VERSION}: "
+        "upgrade the boocode-sessions package"
+    )
+
+
+def load(tables: Tables, transcript: Transcript) -> list[SessionStoreEntry] | None:
+    """A transcript's entries, oldest first; None when it has none."""
+    return [decode(text) for (text,) in tables.select(statements.select_entries(transcript))] or None
+
+
+def list_sessions(tables: Tables, project_key: str) -> list[SessionStoreListEntry]:
+    """The main transcripts of a project."""
+    rows = tables.select(statements.select_sessions(project_key))
+    return [{"session_id": session_id, "mtime": mtime} for session_id, mtime in rows]
+
+
+def list_session_summaries(tables: Tables, project_key: str) -> list[SessionSummaryEntry]:
+    """The summaries of a project that hold their whole transcript."""
+    return [
+        {"session_id": session_id, "mtime": mtime, "data": decode_summary(data)}
+        for session_id, mtime, data in tables.select(statements.select_summaries(project_key))
+    ]
+
+
+def list_subkeys(tables: Tables, session: Session) -> list[str]:
+    """The subpaths of a session."""
+    return [subpath for (subpath,) in tables.select(statements.select_subkeys(session))]
+
+
+def delete(tables: Tables, transcript: Transcript) -> None:
+    """Remove a transcript; with the main one its whole session.
+
+    The turn comes first, in a statement of its own, so that the deletion sees what the writer before us
+    has committed.
+    """
+    tables.write(statements.finish_turn(transcript.session, {"turn": new_turn()}))
+    tables.write(statements.delete_entries(transcript))
+    if transcript.is_main:
+        tables.write(statements.delete_summary(transcript.session))
+
+
+def append(
+    tables: Tables,
+    transcript: Transcript,
+    entries: Sequence[SessionStoreEntry],
+    encoded: Sequence[EncodedEntry],
+) -> Turn:
+    """Append a batch, after everything that other writers have committed.
+
+    An entry whose idempotency key is known is not inserted again: an equal one changes nothing, another
+    body replaces the old one in its place. `entries` and `encoded` are the same batch in two forms.
+    """
+    session = transcript.session
+    turn, folded_id, old_data, updated_at = tables.select(statements.take_turn(session, tables.dialect)).one()
+    data = None if old_data is None else decode_summary(old_data)
+    newest, newest_main, unclaimed = tables.select(statements.select_position(transcript)).one()
+    claimed_at = claim(tables, transcript) if unclaimed else None
+
+    batch = {item.dedup_key: item for item in encoded}
+    inserted = _insert(tables, transcript, list(batch.values()))
+    known = {} if inserted == len(batch) else _known(tables, transcript, list(batch), newest)
+    replaced = _replace(tables, known, batch)
+    if not (inserted or replaced or claimed_at):
+        return Turn(turn, data)
+
+    values: dict[str, Any] = {"turn": new_turn()}
+    if transcript.is_main:
+        if (
+            folded_id == newest_main
+            and (data is None) == (newest_main is None)
+            and not (claimed_at or replaced)
+            and len(batch) == len(entries)
+        ):
+            fresh = [e for e, item in zip(entries, encoded, strict=True) if item.dedup_key not in known]
+            data = fold(data, transcript, fresh)
+        else:
+            data = _fold_all(tables, transcript)
+        values |= _folded(session, data)
+        values["updated_at"] = storage_clock() if inserted or replaced else _later(updated_at, claimed_at)
+    tables.write(statements.finish_turn(session, values))
+    return Turn(values["turn"], data)
+
+
+def claim(tables: Tables, transcript: Transcript) -> datetime | None:
+    """Give the rows that other writers inserted their idempotency keys. Returns when the newest was written.
+
+    Needs the session's turn; the summary must be folded again afterwards.
+    """
+    newest: datetime | None = None
+    after = 0
+    while rows := tables.select(statements.select_unclaimed(transcript, after, PAGE_ROWS)).all():
+        after = rows[-1][0]
+        newest = _later(newest, max(at for _, _, at in rows))
+        uuids = {row_id: uuid_key(decode(text)) for row_id, text, _ in rows}
+        taken = set(_known(tables, transcript, [key for key in uuids.values() if key], after))
+        claims: list[dict[str, Any]] = []
+        for row_id, key in uuids.items():
+            claims.append({"row_id": row_id, "key": row_key(row_id) if key is None or key in taken else key})
+            taken.add(claims[-1]["key"])
+        tables.write(statements.claim_entry(), claims)
+    return newest
+
+
+def encoded_summary(data: Mapping[str, Any] | None) -> str | None:
+    """A folded summary as it is stored."""
+    return None if data is None else encode_summary(data)
+
+
+def _folded(session: Session, data: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "data": encoded_summary(data),
+        "folded_id": None if data is None else statements.newest_main_id(session),
+    }
+
+
+def _fold_all(tables: Tables, transcript: Transcript) -> dict[str, Any] | None:
+    data: dict[str, Any] | None = None
+    after = 0
+    while page := tables.select(statements.select_page(transcript, after, PAGE_ROWS)).all():
+        after = page[-1][0]
+        if (data := fold(data, transcript, [decode(text) for _, text in page])) is None:
+            return None
+    return data
+
+
+def _insert(tables: Tables, transcript: Transcript, batch: Sequence[EncodedEntry]) -> int:
+    statement = statements.insert_entries(transcript, tables.dialect)
+    return sum(tables.write(statement, [item._asdict() for item in part]) for part in pages(batch))
+
+
+def _known(
+    tables: Tables, transcript: Transcript, keys: Sequence[str], up_to: int | None
+) -> dict[str, tuple[int, str]]:
+    """Which idempotency keys stood in a transcript up to an id: key -> (id, exact JSON text)."""
+    known: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(keys) if up_to is not None else 0, PAGE_ROWS):
+        part = keys[start : start + PAGE_ROWS]
+        for row_id, key, text in tables.select(statements.select_known(transcript, part, up_to or 0)):
+            known[key or ""] = (row_id, text)
+    return known
+
+
+def _replace(tables: Tables, known: Mapping[str, tuple[int, str]], batch: Mapping[str, EncodedEntry]) -> int:
+    changed = [
+        {"row_id": row_id, "text": batch[key].text, "verbatim": batch[key].verbatim}
+        for key, (row_id, text) in known.items()
+        if not same_entry(text, batch[key])
+    ]
+    if changed:
+        tables.write(statements.replace_entry(), changed)
+    return len(changed)
+
+
+def pages(batch: Sequence[EncodedEntry]) -> Iterator[list[EncodedEntry]]:
+    """A batch in parts, each of which one statement can carry."""
+    part: list[EncodedEntry] = []
+    size = 0
+    for item in batch:
+        if part and (len(part) == PAGE_ROWS or size + len(item.text) > PAGE_CHARS):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += len(item.text)
+    if part:
+        yield part
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((at for at in (one, other) if at is not None), default=None)

@@ -1,0 +1,49 @@
+"""The fold of a session's summary: the only import of `claude_agent_sdk`.
+
+The SDK owns what a summary holds. Where it is not installed, appends keep no summary; a listing of
+summaries then leaves those sessions out, and the next append by a process that has the SDK folds them
+from their entries.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias, cast
+
+from boocode_sessions.contract import SessionKey, SessionStoreEntry, SessionSummaryEntry, Transcript
+
+_Fold: TypeAlias = Callable[
+    [SessionSummaryEntry | None, SessionKey, Sequence[SessionStoreEntry]], SessionSummaryEntry
+]
+
+_log = logging.getLogger(__name__)
+
+
+def fold(
+    data: Mapping[str, Any] | None, transcript: Transcript, entries: Sequence[SessionStoreEntry]
+) -> dict[str, Any] | None:
+    """`data` with the main transcript's next `entries` folded in; None when there is no fold.
+
+    `data` is None at the start of a transcript. A fold that fails costs the summary, never the entries:
+    a listing then reads the transcript itself.
+    """
+    fold_session_summary = _sdk_fold()
+    if fold_session_summary is None:
+        return None
+    previous: SessionSummaryEntry | None = None
+    if data is not None:
+        previous = {"session_id": transcript.session_id, "mtime": 0, "data": dict(data)}
+    try:
+        return fold_session_summary(previous, transcript.key, entries)["data"]
+    except Exception as error:  # noqa: BLE001 - the SDK's code over any content; see the docstring
+        _log.warning("no summary of %s: the SDK's fold raised %s", transcript, type(error).__name__)
+        return None
+
+
+@cache
+def _sdk_fold() -> _Fold | None:
+    try:
+        from claude_agent_sdk import fold_session_summary  # noqa: PLC0415 - optional, and slow to import
+    except ImportError:
+        return None
+    return cast("_Fold", fold_session_summary)

@@ -1,0 +1,184 @@
+"""Whose transaction a call runs in: the one place that begins, commits, and translates errors.
+
+Over an Engine or a sessionmaker each call is a transaction of its own. Over a Connection or a Session it
+joins the caller's and never commits.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Engine, Pool
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session as OrmSession
+from sqlalchemy.orm import scoped_session
+
+from boocode_sessions import errors
+from boocode_sessions.models import ClaudeSessionEntry
+from boocode_sessions.operations import Tables, check_schema
+
+T = TypeVar("T")
+
+Bind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession
+"""An Engine; a sessionmaker, or what else makes a new Session; a Connection; a Session."""
+
+_BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
+"""A Session may have several binds; ours is the one that it has for our models."""
+
+_schema_checked: WeakKeyDictionary[Pool, set[object]] = WeakKeyDictionary()
+
+
+class Transactions:
+    """Runs operations over a bind."""
+
+    def __init__(self, bind: Bind, schema: str | None = None) -> None:
+        if isinstance(bind, scoped_session):
+            bind = bind()
+        if not (isinstance(bind, Engine | Connection | OrmSession) or callable(bind)):
+            raise TypeError(
+                f"bind is an Engine, sessionmaker, Connection or Session, not {type(bind).__name__}"
+            )
+        self.bind = bind
+        self.schema = schema
+        self._autocommit = (
+            bind.execution_options(isolation_level="AUTOCOMMIT") if isinstance(bind, Engine) else None
+        )
+
+    @property
+    def own(self) -> bool:
+        """Whether each call is a transaction of its own."""
+        return not isinstance(self.bind, Connection | OrmSession)
+
+    @property
+    def dialect(self) -> str | None:
+        """The database's name in SQLAlchemy, where the bind tells it before a call."""
+        return self.bind.dialect.name if isinstance(self.bind, Engine | Connection) else None
+
+    def read(self, doing: str, operation: Callable[[Tables], T]) -> T:
+        """Run an operation of one SELECT. On PostgreSQL over an Engine that is one round trip."""
+        return self._run(doing, operation, self._reading)
+
+    def write(
+        self, doing: str, operation: Callable[[Tables], T], in_doubt: Callable[[], None] = lambda: None
+    ) -> T:
+        """Run an operation in a transaction.
+
+        `in_doubt` is called when the answer to a COMMIT was lost, before the error is raised: what was
+        written may be there or not.
+        """
+        return self._run(doing, operation, lambda: self._writing(in_doubt))
+
+    def write_statement(
+        self, doing: str, operation: Callable[[Tables], T], in_doubt: Callable[[], None]
+    ) -> T:
+        """Run an operation of one statement that is atomic by itself: no BEGIN, no COMMIT."""
+        return self._run(doing, operation, lambda: self._autocommitting(in_doubt))
+
+    @property
+    def single_statements(self) -> bool:
+        """Whether a lone statement may run without BEGIN and COMMIT.
+
+        On PostgreSQL, over an Engine at READ COMMITTED, the default. Any other level is the host's wish.
+        """
+        bind = self.bind
+        return (
+            isinstance(bind, Engine)
+            and bind.dialect.name == "postgresql"
+            and "isolation_level" not in bind.get_execution_options()
+            and getattr(bind.dialect, "default_isolation_level", None) == "READ COMMITTED"
+        )
+
+    def _run(
+        self,
+        doing: str,
+        operation: Callable[[Tables], T],
+        connections: Callable[[], AbstractContextManager[Connection]],
+    ) -> T:
+        try:
+            with connections() as connection:
+                tables = Tables(connection, self.schema)
+                self._check(tables)
+                return operation(tables)
+        except SQLAlchemyError as error:
+            failure = self._explained(error, doing)
+            if failure is None:
+                raise
+        # Outside the handler: the driver's error repeats parameters, and must not stay chained to ours.
+        raise failure
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        if self._autocommit is not None and self.single_statements:
+            with self._autocommit.connect() as connection:
+                yield connection
+        elif isinstance(self.bind, Engine):
+            with self.bind.connect() as connection:
+                yield connection
+        else:
+            with self._writing(lambda: None) as connection:
+                yield connection
+
+    @contextmanager
+    def _autocommitting(self, in_doubt: Callable[[], None]) -> Iterator[Connection]:
+        assert self._autocommit is not None  # noqa: S101 - callers ask `single_statements` first
+        with self._autocommit.connect() as connection:
+            try:
+                yield connection
+            except BaseException as error:
+                _note_doubt(error, in_doubt)
+                raise
+
+    @contextmanager
+    def _writing(self, in_doubt: Callable[[], None]) -> Iterator[Connection]:
+        bind = self.bind
+        if isinstance(bind, Connection):
+            yield bind
+        elif isinstance(bind, OrmSession):
+            yield bind.connection(bind_arguments=_BIND_ARGUMENTS)
+        elif isinstance(bind, Engine):
+            with bind.connect() as connection, connection.begin() as transaction:
+                yield connection
+                _commit(transaction.commit, in_doubt)
+        else:
+            with bind() as db:
+                if not db.in_transaction():
+                    db.begin()
+                yield db.connection(bind_arguments=_BIND_ARGUMENTS)
+                _commit(db.commit, in_doubt)
+
+    def _check(self, tables: Tables) -> None:
+        """Once per pool and schema, and again after a failure that a wrong schema would explain."""
+        connection = tables.connection
+        checked = _schema_checked.setdefault(connection.engine.pool, set())
+        translated = connection.get_execution_options().get("schema_translate_map", {}).get(None)
+        if (self.schema, translated) not in checked:
+            check_schema(tables)
+            checked.add((self.schema, translated))
+
+    def _explained(self, error: SQLAlchemyError, doing: str) -> errors.SessionStoreError | None:
+        failure = errors.translate(error, doing)
+        if failure is None or not errors.may_be_schema(error) or not isinstance(self.bind, Engine):
+            return failure
+        _schema_checked.pop(self.bind.pool, None)
+        try:
+            with self.bind.connect() as connection:
+                check_schema(Tables(connection, self.schema))
+        except errors.SchemaError as schema_error:
+            return schema_error
+        except SQLAlchemyError:
+            pass  # the first failure tells more
+        return failure
+
+
+def _commit(commit: Callable[[], None], in_doubt: Callable[[], None]) -> None:
+    try:
+        commit()
+    except BaseException as error:
+        _note_doubt(error, in_doubt)
+        raise
+
+
+def _note_doubt(error: BaseException, in_doubt: Callable[[], None]) -> None:
+    if not isinstance(error, Exception) or errors.leaves_doubt(error):
+        in_doubt()

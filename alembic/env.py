@@ -1,6 +1,10 @@
 """A thin driver for development: everything is in `boocode_sessions.migrations`."""
 
+from typing import cast
+
+from alembic.runtime.environment import EnvironmentContext
+
 from alembic import context
 from boocode_sessions.migrations.run import run
 
-run(context)
+run(cast("EnvironmentContext", context))

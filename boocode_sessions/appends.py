@@ -131,7 +131,7 @@ class Appender:
         try:
             done = self._transactions.write_statement(doing, operation, in_doubt)
         except SessionStoreError as error:
-            if not isinstance(error, DatabaseError) or isinstance(error, UnavailableError | TimedOutError):
+            if not _concerns_one(error):
                 for step in steps:
                     step.append.error = error
         for step in steps:
@@ -159,6 +159,11 @@ class Appender:
             return turn and _Step(append, turn, Turn(operations.new_turn(), turn.data))
         data = fold(turn.data, append.transcript, append.entries)
         return None if data is None else _Step(append, turn, Turn(operations.new_turn(), data))
+
+
+def _concerns_one(error: SessionStoreError) -> bool:
+    """Whether the database refused some append of a statement, and not all alike."""
+    return isinstance(error, DatabaseError) and not isinstance(error, UnavailableError | TimedOutError)
 
 
 class _Step(NamedTuple):

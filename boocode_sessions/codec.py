@@ -10,7 +10,7 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from boocode_sessions.contract import SessionStoreEntry
@@ -42,7 +42,7 @@ def encode_batch(entries: Sequence[SessionStoreEntry], nonce: str) -> list[Encod
 
     Raises InvalidEntryError, which names the position and the path inside the entry.
     """
-    if not isinstance(entries, Sequence) or isinstance(entries, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+    if not isinstance(entries, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise InvalidEntryError(f"entries are a list, not {type(entries).__name__}")
     encoded: list[EncodedEntry] = []
     for position, entry in enumerate(entries):
@@ -51,9 +51,9 @@ def encode_batch(entries: Sequence[SessionStoreEntry], nonce: str) -> list[Encod
         try:
             text, verbatim = _encode(cast("dict[Any, Any]", entry))
         except (TypeError, ValueError, RecursionError):
-            problem = f"entries[{position}]{_locate(entry)}"
+            problem = f"entries[{position}]{_problem(entry)}"
         else:
-            encoded.append(EncodedEntry(_dedup_key(entry, nonce, position), text, verbatim))
+            encoded.append(EncodedEntry(uuid_key(entry) or f"~{nonce}.{position}", text, verbatim))
             continue
         raise InvalidEntryError(problem)
     return encoded
@@ -86,13 +86,13 @@ def _canonical(entry: SessionStoreEntry) -> str:
     return json.dumps(entry, sort_keys=True)
 
 
-def uuid_key(entry: SessionStoreEntry) -> str | None:
+def uuid_key(entry: Mapping[str, object]) -> str | None:
     """The idempotency key that an entry's uuid makes; None without one.
 
     A plain uuid is its own key; any other text is hashed, as an index takes neither NUL nor 10 MB. An empty
     uuid is none: it would make one entry of all that carry it.
     """
-    uuid: object = entry.get("uuid")
+    uuid = entry.get("uuid")
     if not isinstance(uuid, str) or not uuid:
         return None
     if _PLAIN_UUID.fullmatch(uuid):
@@ -184,49 +184,52 @@ def _storable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return value
 
 
-def _dedup_key(entry: SessionStoreEntry, nonce: str, position: int) -> str:
-    return uuid_key(entry) or f"~{nonce}.{position}"
-
-
-def _locate(value: Any, depth: int = 0, path: str = "") -> str:  # noqa: ANN401 - any value at all
-    """Where an entry stops being JSON, in words; positions only, never a content's own keys."""
-    found = _first_problem(value, path, [])
-    return found or " is nested too deeply for Python's json, or holds an integer of over 4,300 digits"
+def _problem(entry: object) -> str:
+    """Where an entry stops being JSON, in words: positions only, never a content's own keys."""
+    found = _first_problem(entry, "", [])
+    return found or " is nested too deeply, or is otherwise more than Python's json takes"
 
 
 def _first_problem(value: object, path: str, above: list[int]) -> str | None:
-    if isinstance(value, str | bool | None):
-        return None
-    if isinstance(value, int):
-        return None if abs(value) < _INT_LIMIT else f"{path} is an integer of more than 4,300 digits"
-    if isinstance(value, float):
-        return None if math.isfinite(value) else f"{path} is NaN or infinite, which JSON does not have"
-    if not isinstance(value, dict | list | tuple):
-        return f"{path} is of type {type(value).__name__}, which JSON does not have"
-    if id(value) in above:
-        return f"{path} holds itself"
-    if len(above) > _MAX_DEPTH:
-        return f"{path[: path.find('>', 200)]}> ... is nested too deeply for Python's json"
-    return _first_problem_inside(cast("dict[object, object] | Sequence[object]", value), path, above)
+    problem: str | None = None
+    if isinstance(value, dict | list | tuple):
+        problem = _first_problem_inside(cast("dict[object, object] | Sequence[object]", value), path, above)
+    elif isinstance(value, float) and not math.isfinite(value):
+        problem = f"{path} is NaN or infinite, which JSON does not have"
+    elif isinstance(value, int) and abs(value) >= _INT_LIMIT:
+        problem = f"{path} is an integer of more than 4,300 digits, which Python does not write"
+    elif not isinstance(value, str | int | float | None):
+        problem = f"{path} is of type {type(value).__name__}, which JSON does not have"
+    return problem
 
 
 _INT_LIMIT = 10**4300
 _MAX_DEPTH = 300
+_MAX_PATH = 200
 
 
 def _first_problem_inside(
     value: dict[object, object] | Sequence[object], path: str, above: list[int]
 ) -> str | None:
+    if id(value) in above:
+        return f"{path} holds itself"
+    if len(above) > _MAX_DEPTH:
+        return f"{path[:_MAX_PATH]} > ... is nested too deeply for Python's json"
     inside = [*above, id(value)]
-    if isinstance(value, dict):
-        for number, (key, member) in enumerate(value.items()):
-            at = f"{path} > member {number}"
-            if not isinstance(key, str):
-                return f"{at} has a key of type {type(key).__name__}; JSON's keys are text"
-            if (problem := _first_problem(member, at, inside)) is not None:
-                return problem
-        return None
-    for number, item in enumerate(value):
-        if (problem := _first_problem(item, f"{path} > item {number}", inside)) is not None:
+    for at, key, member in _members(value, path):
+        if not isinstance(key, str):
+            return f"{at} has a key of type {type(key).__name__}; JSON's keys are text"
+        if (problem := _first_problem(member, at, inside)) is not None:
             return problem
     return None
+
+
+def _members(
+    value: dict[object, object] | Sequence[object], path: str
+) -> Iterator[tuple[str, object, object]]:
+    if isinstance(value, dict):
+        for number, (key, member) in enumerate(value.items()):
+            yield f"{path} > member {number}", key, member
+    else:
+        for number, item in enumerate(value):
+            yield f"{path} > item {number}", "", item

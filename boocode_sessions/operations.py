@@ -3,10 +3,12 @@
 Never begins or commits: the caller owns the transaction.
 """
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVarTuple
 
 from sqlalchemy import Connection, Executable, Result, inspect
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -32,7 +34,7 @@ from boocode_sessions.errors import SchemaMissingError, SchemaNewerError, Schema
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, storage_clock
 from boocode_sessions.summaries import fold
 
-_T = TypeVar("_T", bound=tuple[Any, ...])
+_Row = TypeVarTuple("_Row")
 
 
 PAGE_ROWS = 500
@@ -53,8 +55,8 @@ class Tables(NamedTuple):
         return self.connection.dialect.name
 
     def select(
-        self, statement: TypedReturnsRows[_T], parameters: Mapping[str, Any] | None = None
-    ) -> Result[_T]:
+        self, statement: TypedReturnsRows[*_Row], parameters: Mapping[str, Any] | None = None
+    ) -> Result[*_Row]:
         return self.connection.execute(statement, parameters, execution_options=self._options())
 
     def write(self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | None = None) -> int:
@@ -118,6 +120,7 @@ def list_session_summaries(tables: Tables, project_key: str) -> list[SessionSumm
     return [
         {"session_id": session_id, "mtime": mtime, "data": decode_summary(data)}
         for session_id, mtime, data in tables.select(statements.select_summaries(project_key))
+        if data is not None
     ]
 
 

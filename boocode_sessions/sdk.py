@@ -81,3 +81,4 @@ async def _in_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
 async def _in_greenlet(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
     with anyio.CancelScope(shield=True):
         return await greenlet_spawn(work, *args)
+    raise AssertionError  # for type checkers, which take a CancelScope for one that swallows errors

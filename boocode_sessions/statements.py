@@ -4,6 +4,8 @@ Nothing here executes, decodes or knows a clock. All of it runs on PostgreSQL an
 `append_in_turn`, which needs row locks. The schema is set by the caller's `schema_translate_map`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -12,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnClause,
     ColumnElement,
     Delete,
     Insert,
@@ -54,6 +57,7 @@ from boocode_sessions.models import (
     UTCDateTime,
 )
 
+_ONE: ColumnClause[int] = literal_column("1", Integer)
 Entry = ClaudeSessionEntry
 Summary = ClaudeSessionSummary
 
@@ -131,7 +135,7 @@ def exact_text() -> ColumnElement[str]:
     return func.coalesce(Entry.verbatim, json_text(Entry.entry))
 
 
-def select_entries(transcript: Transcript) -> Select[tuple[str]]:
+def select_entries(transcript: Transcript) -> Select[str]:
     """One transcript, oldest first. Shape: (exact JSON text,) per entry; no row if it was never written.
 
     Served by: claude_session_entries_transcript_idx.
@@ -139,7 +143,7 @@ def select_entries(transcript: Transcript) -> Select[tuple[str]]:
     return select(exact_text()).where(in_transcript(transcript)).order_by(Entry.id)
 
 
-def select_page(transcript: Transcript, after: int, limit: int) -> Select[tuple[int, str]]:
+def select_page(transcript: Transcript, after: int, limit: int) -> Select[int, str]:
     """The entries of one transcript that follow an id, oldest first. Shape: (id, exact JSON text)."""
     return (
         select(Entry.id, exact_text())
@@ -149,7 +153,7 @@ def select_page(transcript: Transcript, after: int, limit: int) -> Select[tuple[
     )
 
 
-def select_sessions(project_key: str) -> Select[tuple[str, int]]:
+def select_sessions(project_key: str) -> Select[str, int]:
     """Every session of a project that has a main entry. Shape: (session_id, mtime) per session.
 
     A GROUP BY over one row per session that we wrote, and over the rows that other writers inserted and
@@ -169,7 +173,7 @@ def select_sessions(project_key: str) -> Select[tuple[str, int]]:
     return select(written.c.session_id, epoch_ms(func.max(written.c.at))).group_by(written.c.session_id)
 
 
-def select_summaries(project_key: str) -> Select[tuple[str, int, str]]:
+def select_summaries(project_key: str) -> Select[str, int, str | None]:
     """The summaries of a project that are the true fold of their transcript.
 
     Shape: (session_id, mtime, data as JSON text) per session. One that misses an entry is left out, since
@@ -180,7 +184,7 @@ def select_summaries(project_key: str) -> Select[tuple[str, int, str]]:
         Summary.project_key == project_key,
         Summary.data.is_not(None),
         Summary.folded_id == _newest_main_id(),
-        ~select(literal_column("1"))
+        ~select(_ONE)
         .where(
             unclaimed.project_key == Summary.project_key,
             unclaimed.subpath == MAIN,
@@ -192,7 +196,7 @@ def select_summaries(project_key: str) -> Select[tuple[str, int, str]]:
     )
 
 
-def select_subkeys(session: Session) -> Select[tuple[str]]:
+def select_subkeys(session: Session) -> Select[str]:
     """The distinct subpaths of a session, but for the main transcript's. Shape: (subpath,) per transcript.
 
     Hops from one subpath to the next on the index, instead of reading each transcript's entries.
@@ -215,7 +219,7 @@ def select_subkeys(session: Session) -> Select[tuple[str]]:
     return select(hops.c.subpath).where(hops.c.subpath.is_not(None))
 
 
-def select_versions() -> Select[tuple[str]]:
+def select_versions() -> Select[str]:
     """The migration that the schema stands at. Shape: (version,); no row after a downgrade to base."""
     return select(_versions.c.version_num)
 
@@ -228,7 +232,7 @@ _versions = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
 
 def take_turn(
     session: Session, dialect: str
-) -> ReturningInsert[tuple[int, int | None, str | None, datetime | None]]:
+) -> ReturningInsert[int, int | None, str | None, datetime | None]:
     """Wait until no other writer is at the session, and keep the next ones waiting until the commit.
 
     Shape: one row (turn, folded_id, data, updated_at). A write, and so as the
@@ -246,17 +250,17 @@ def take_turn(
     )
 
 
-def select_position(transcript: Transcript) -> Select[tuple[int | None, int | None, bool]]:
+def select_position(transcript: Transcript) -> Select[int | None, int | None, bool]:
     """Where a transcript stands.
 
     Shape: one row (newest id in it, newest main id of its session, whether it has unclaimed rows).
     """
 
-    def newest(of: Transcript) -> ScalarSelect[int | None]:
+    def newest(of: Transcript) -> ScalarSelect[int]:
         return select(func.max(Entry.id)).where(in_transcript(of)).scalar_subquery()
 
     # EXISTS and not max(id): a max would be sought backwards through all the claimed rows.
-    unclaimed = select(literal_column("1")).where(in_transcript(transcript), Entry.dedup_key.is_(None))
+    unclaimed = select(_ONE).where(in_transcript(transcript), Entry.dedup_key.is_(None))
     return select(newest(transcript), newest(transcript._replace(subpath=MAIN)), unclaimed.exists())
 
 
@@ -280,9 +284,7 @@ def insert_entries(transcript: Transcript, dialect: str) -> Insert:
     )
 
 
-def select_known(
-    transcript: Transcript, keys: Sequence[str], up_to: int
-) -> Select[tuple[int, str | None, str]]:
+def select_known(transcript: Transcript, keys: Sequence[str], up_to: int) -> Select[int, str | None, str]:
     """Which idempotency keys stood in a transcript up to an id. Shape: (id, dedup_key, exact JSON text)."""
     return select(Entry.id, Entry.dedup_key, exact_text()).where(
         in_transcript(transcript), Entry.dedup_key.in_(keys), Entry.id <= up_to
@@ -299,7 +301,7 @@ def replace_entry() -> Update:
     )
 
 
-def select_unclaimed(transcript: Transcript, after: int, limit: int) -> Select[tuple[int, str, datetime]]:
+def select_unclaimed(transcript: Transcript, after: int, limit: int) -> Select[int, str, datetime]:
     """Rows of other writers that have no idempotency key yet. Shape: (id, exact JSON text, created_at)."""
     return (
         select(Entry.id, exact_text(), Entry.created_at)
@@ -324,7 +326,7 @@ def finish_turn(session: Session, values: Mapping[str, Any]) -> Update:
     return update(Summary).where(of_session(session)).values(**values)
 
 
-def newest_main_id(session: Session) -> ScalarSelect[int | None]:
+def newest_main_id(session: Session) -> ScalarSelect[int]:
     """The id of a session's newest main entry, to be used inside another statement."""
     return (
         select(func.max(Entry.id))
@@ -348,7 +350,7 @@ def delete_summary(session: Session) -> Delete:
 
 
 @cache
-def append_in_turn() -> ReturningUpdate[tuple[int]]:
+def append_in_turn() -> ReturningUpdate[int]:
     """Append to many sessions at once, in one round trip, where nobody wrote since the turn we know.
 
     Parameters: `jobs`, a JSON array of {n, project_key, session_id, subpath, turn, next_turn, data}, one a
@@ -371,7 +373,7 @@ def append_in_turn() -> ReturningUpdate[tuple[int]]:
             mine,
             Summary.turn == jobs.c.turn,
             Summary.folded_id.is_not_distinct_from(_newest_main_id()),
-            ~select(literal_column("1"))
+            ~select(_ONE)
             .where(
                 unclaimed.project_key == jobs.c.project_key,
                 unclaimed.subpath == jobs.c.subpath,
@@ -388,7 +390,7 @@ def append_in_turn() -> ReturningUpdate[tuple[int]]:
     held = select(jobs).join_from(jobs, row, true()).cte("held")
     item = (
         func.jsonb_array_elements(cast(bindparam("entries", type_=Text), JSONB))
-        .table_valued(column("value", JSONB), with_ordinality="position", name="item")
+        .table_valued(column("value", JSONB[Any]()), with_ordinality="position", name="item")
         .render_derived()
     )
 
@@ -462,7 +464,7 @@ def _append_jobs() -> Any:  # noqa: ANN401 - a table-valued CTE has no useful ty
     return select(given).cte("jobs")
 
 
-def _newest_main_id() -> ScalarSelect[int | None]:
+def _newest_main_id() -> ScalarSelect[int]:
     """The newest main id of the summary that a statement is at. One probe of the index."""
     return (
         select(func.max(Entry.id))

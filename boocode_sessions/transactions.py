@@ -4,9 +4,9 @@ Over an Engine or a sessionmaker each call is a transaction of its own. Over a C
 joins the caller's and never commits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, Pool
@@ -34,7 +34,7 @@ class Transactions:
 
     def __init__(self, bind: Bind, schema: str | None = None) -> None:
         if isinstance(bind, scoped_session):
-            bind = bind()
+            bind = cast("OrmSession", bind())
         if not (isinstance(bind, Engine | Connection | OrmSession) or callable(bind)):
             raise TypeError(
                 f"bind is an Engine, sessionmaker, Connection or Session, not {type(bind).__name__}"
@@ -108,7 +108,7 @@ class Transactions:
         raise failure
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self) -> Generator[Connection]:
         if self._autocommit is not None and self.single_statements:
             with self._autocommit.connect() as connection:
                 yield connection
@@ -120,7 +120,7 @@ class Transactions:
                 yield connection
 
     @contextmanager
-    def _autocommitting(self, in_doubt: Callable[[], None]) -> Iterator[Connection]:
+    def _autocommitting(self, in_doubt: Callable[[], None]) -> Generator[Connection]:
         assert self._autocommit is not None  # noqa: S101 - callers ask `single_statements` first
         with self._autocommit.connect() as connection:
             try:
@@ -130,7 +130,7 @@ class Transactions:
                 raise
 
     @contextmanager
-    def _writing(self, in_doubt: Callable[[], None]) -> Iterator[Connection]:
+    def _writing(self, in_doubt: Callable[[], None]) -> Generator[Connection]:
         bind = self.bind
         if isinstance(bind, Connection):
             yield bind

@@ -1,6 +1,10 @@
 """Alembic's environment: run by every command over our own chain."""
 
+from typing import cast
+
+from alembic.runtime.environment import EnvironmentContext
+
 from alembic import context
 from boocode_sessions.migrations.run import run
 
-run(context)
+run(cast("EnvironmentContext", context))

@@ -1,6 +1,6 @@
 """Where a migration that is running makes our tables."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -13,7 +13,7 @@ def schema() -> str | None:
 
 
 @contextmanager
-def targeting(name: str | None) -> Iterator[None]:
+def targeting(name: str | None) -> Generator[None]:
     """Run migrations for the tables in one schema."""
     token = _schema.set(name)
     try:

@@ -12,13 +12,13 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from boocode_sessions import operations, statements
 from boocode_sessions.codec import EncodedEntry, encode_batch, encode_rows, new_nonce
-from boocode_sessions.contract import Session, SessionKey, SessionStoreEntry, Transcript, transcript_of
+from boocode_sessions.contract import Session, SessionKey, Transcript, transcript_of
 from boocode_sessions.errors import DatabaseError, SessionStoreError, TimedOutError, UnavailableError
 from boocode_sessions.operations import Tables, Turn
 from boocode_sessions.summaries import fold
@@ -33,7 +33,7 @@ class Append:
     """One append call on its way."""
 
     transcript: Transcript
-    entries: Sequence[SessionStoreEntry]
+    entries: Sequence[Mapping[str, Any]]
     encoded: Sequence[EncodedEntry]
     nonce: str
     size: int
@@ -55,7 +55,7 @@ class Appender:
         self._turns = _Remembered[Session, Turn](most=4096)
         self._doubts = _Remembered[int, _Doubt](most=32)
 
-    def prepare(self, key: SessionKey, entries: Sequence[SessionStoreEntry]) -> Append | None:
+    def prepare(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> Append | None:
         """Check and encode one call; None when there is nothing to write.
 
         Raises InvalidKeyError, InvalidEntryError.
@@ -65,10 +65,10 @@ class Appender:
         if doubt is not None and (doubt.entries is not entries or doubt.transcript != transcript):
             doubt = None
         nonce = doubt.nonce if doubt else new_nonce()
-        encoded = encode_batch(entries, nonce)
+        encoded = encode_batch(transcript, entries, nonce)
         if doubt and doubt.fingerprint != _fingerprint(encoded):
             nonce = new_nonce()  # the list holds something else now: this is another call
-            encoded = encode_batch(entries, nonce)
+            encoded = encode_batch(transcript, entries, nonce)
         if not encoded:
             return None
         size = sum(len(item.text) for item in encoded)
@@ -115,28 +115,7 @@ class Appender:
         steps = [step for append in appends if (step := self._step(append)) is not None]
         if not steps:
             return list(appends)
-        for step in steps:
-            self._turns.forget(step.append.transcript.session)
-
-        def operation(tables: Tables) -> set[Append]:
-            rows = tables.select(statements.append_in_turn(), _parameters(steps))
-            return {steps[number].append for (number,) in rows}
-
-        def in_doubt() -> None:
-            for step in steps:
-                self.in_doubt(step.append)
-
-        doing = steps[0].append.doing if len(steps) == 1 else f"append to {len(steps)} sessions"
-        done: set[Append] = set()
-        try:
-            done = self._transactions.write_statement(doing, operation, in_doubt)
-        except SessionStoreError as error:
-            if not _concerns_one(error):
-                for step in steps:
-                    step.append.error = error
-        for step in steps:
-            if step.append in done:
-                self._landed(step.append, step.next_turn)
+        done = self._run_steps(steps)
         return [append for append in appends if append not in done and append.error is None]
 
     def in_doubt(self, append: Append) -> None:
@@ -148,6 +127,29 @@ class Appender:
         self._turns.remember(append.transcript.session, turn)
         if not append.abandoned:
             self._doubts.forget(id(append.entries))
+
+    def _run_steps(self, steps: Sequence["_Step"]) -> set[Append]:
+        for step in steps:
+            self._turns.forget(step.append.transcript.session)
+
+        def operation(tables: Tables) -> set[int]:
+            return {number for (number,) in tables.select(statements.append_in_turn(), _parameters(steps))}
+
+        def in_doubt() -> None:
+            for step in steps:
+                self.in_doubt(step.append)
+
+        doing = steps[0].append.doing if len(steps) == 1 else f"append to {len(steps)} sessions"
+        done: set[int] = set()
+        try:
+            done = self._transactions.write_statement(doing, operation, in_doubt)
+        except SessionStoreError as error:
+            if not _concerns_one(error):
+                for step in steps:
+                    step.append.error = error
+        for number in done:
+            self._landed(steps[number].append, steps[number].next_turn)
+        return {steps[number].append for number in done}
 
     def _step(self, append: Append) -> "_Step | None":
         if not self._transactions.single_statements:
@@ -178,7 +180,7 @@ class _Doubt(NamedTuple):
     """A call whose COMMIT may have landed. Holds the list itself, so that no other list gets its id."""
 
     transcript: Transcript
-    entries: Sequence[SessionStoreEntry]
+    entries: Sequence[Mapping[str, Any]]
     nonce: str
     fingerprint: bytes
 

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions.contract import SessionStoreEntry
+from boocode_sessions.contract import SessionStoreEntry, Transcript
 from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
 
 
@@ -37,21 +37,25 @@ def new_nonce() -> str:
     return secrets.token_urlsafe(12)
 
 
-def encode_batch(entries: Sequence[SessionStoreEntry], nonce: str) -> list[EncodedEntry]:
+def encode_batch(
+    transcript: Transcript, entries: Sequence[Mapping[str, Any]], nonce: str
+) -> list[EncodedEntry]:
     """Every entry of one append call, as it is stored.
 
-    Raises InvalidEntryError, which names the position and the path inside the entry.
+    Raises InvalidEntryError, which names the transcript, the position and the path inside the entry.
     """
     if not isinstance(entries, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        raise InvalidEntryError(f"entries are a list, not {type(entries).__name__}")
+        raise InvalidEntryError(f"{transcript}: entries are a list, not {type(entries).__name__}")
     encoded: list[EncodedEntry] = []
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise InvalidEntryError(f"entries[{position}] is not a dict but {type(entry).__name__}")
+            raise InvalidEntryError(
+                f"{transcript}: entries[{position}] is not a dict but {type(entry).__name__}"
+            )
         try:
             text, verbatim = _encode(cast("dict[Any, Any]", entry))
         except (TypeError, ValueError, RecursionError):
-            problem = f"entries[{position}]{_problem(entry)}"
+            problem = f"{transcript}: entries[{position}]{_problem(entry)}"
         else:
             encoded.append(EncodedEntry(uuid_key(entry) or f"~{nonce}.{position}", text, verbatim))
             continue

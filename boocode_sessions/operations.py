@@ -144,7 +144,7 @@ def delete(tables: Tables, transcript: Transcript) -> None:
 def append(
     tables: Tables,
     transcript: Transcript,
-    entries: Sequence[SessionStoreEntry],
+    entries: Sequence[Mapping[str, Any]],
     encoded: Sequence[EncodedEntry],
 ) -> Turn:
     """Append a batch, after everything that other writers have committed.

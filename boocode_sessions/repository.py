@@ -4,6 +4,7 @@ Both share one body: the asynchronous repository runs the synchronous one in a g
 synchronous core, which is how SQLAlchemy's own asyncio classes work.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
@@ -43,7 +44,7 @@ class ClaudeSessionRepository:
         self._transactions = Transactions(bind, schema)
         self._appender = Appender(self._transactions)
 
-    def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
+    def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch to the end of a transcript: all of it or nothing, each entry once.
 
         An entry whose `uuid` the transcript holds already is not added again. An empty batch writes nothing.
@@ -53,7 +54,7 @@ class ClaudeSessionRepository:
                 self._appender.run(append)
             return
         transcript = transcript_of(key)
-        encoded = encode_batch(entries, new_nonce())
+        encoded = encode_batch(transcript, entries, new_nonce())
         if encoded:
             self._transactions.write(
                 f"append {len(encoded)} entries to {transcript}",
@@ -110,7 +111,7 @@ class AsyncClaudeSessionRepository:
     def __init__(self, bind: AsyncBind, *, schema: str | None = None) -> None:
         self._sync = ClaudeSessionRepository(core_of(bind), schema=schema)
 
-    async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
+    async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append."""
         await greenlet_spawn(self._sync.append, key, entries)
 

@@ -1,7 +1,7 @@
 """The store that the SDK takes: `ClaudeAgentOptions(session_store=SQLAlchemySessionStore(engine))`."""
 
-from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
@@ -48,7 +48,7 @@ class SQLAlchemySessionStore:
         self._appender = Appender(Transactions(engine, schema))
         self._combiner = Combiner(self._appender, self._run)
 
-    async def append(self, key: SessionKey, entries: list[SessionStoreEntry]) -> None:
+    async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append. Not cancelled once under way, so that its outcome is known."""
         if (append := self._appender.prepare(key, entries)) is not None:
             await self._combiner.append(append)

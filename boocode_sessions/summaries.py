@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias, cast
 
-from boocode_sessions.contract import SessionKey, SessionStoreEntry, SessionSummaryEntry, Transcript
+from boocode_sessions.contract import SessionKey, SessionSummaryEntry, Transcript
 
 _Fold: TypeAlias = Callable[
-    [SessionSummaryEntry | None, SessionKey, Sequence[SessionStoreEntry]], SessionSummaryEntry
+    [SessionSummaryEntry | None, SessionKey, Sequence[Mapping[str, Any]]], SessionSummaryEntry
 ]
 
 _log = logging.getLogger(__name__)
 
 
 def fold(
-    data: Mapping[str, Any] | None, transcript: Transcript, entries: Sequence[SessionStoreEntry]
+    data: Mapping[str, Any] | None, transcript: Transcript, entries: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     """`data` with the main transcript's next `entries` folded in; None when there is no fold.
 

@@ -31,7 +31,8 @@ from boocode_sessions.contract import (
     Transcript,
 )
 from boocode_sessions.errors import SchemaMissingError, SchemaNewerError, SchemaOutdatedError
-from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, storage_clock
+from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE
+from boocode_sessions.statements import in_project, in_session, in_transcript
 from boocode_sessions.summaries import fold
 
 _Row = TypeVarTuple("_Row")
@@ -59,7 +60,9 @@ class Tables(NamedTuple):
     ) -> Result[*_Row]:
         return self.connection.execute(statement, parameters, execution_options=self._options())
 
-    def write(self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | None = None) -> int:
+    def write(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> int:
         """The number of rows written."""
         return self.connection.execute(statement, parameters, execution_options=self._options()).rowcount
 
@@ -106,12 +109,13 @@ def check_schema(tables: Tables) -> None:
 
 def load(tables: Tables, transcript: Transcript) -> list[SessionStoreEntry] | None:
     """A transcript's entries, oldest first; None when it has none."""
-    return [decode(text) for (text,) in tables.select(statements.select_entries(transcript))] or None
+    rows = tables.select(statements.select_entries(), in_transcript(transcript))
+    return [decode(text) for (text,) in rows] or None
 
 
 def list_sessions(tables: Tables, project_key: str) -> list[SessionStoreListEntry]:
     """The main transcripts of a project."""
-    rows = tables.select(statements.select_sessions(project_key))
+    rows = tables.select(statements.select_sessions(), in_project(project_key))
     return [{"session_id": session_id, "mtime": mtime} for session_id, mtime in rows]
 
 
@@ -119,14 +123,14 @@ def list_session_summaries(tables: Tables, project_key: str) -> list[SessionSumm
     """The summaries of a project that hold their whole transcript."""
     return [
         {"session_id": session_id, "mtime": mtime, "data": decode_summary(data)}
-        for session_id, mtime, data in tables.select(statements.select_summaries(project_key))
+        for session_id, mtime, data in tables.select(statements.select_summaries(), in_project(project_key))
         if data is not None
     ]
 
 
 def list_subkeys(tables: Tables, session: Session) -> list[str]:
     """The subpaths of a session."""
-    return [subpath for (subpath,) in tables.select(statements.select_subkeys(session))]
+    return [subpath for (subpath,) in tables.select(statements.select_subkeys(), in_session(session))]
 
 
 def delete(tables: Tables, transcript: Transcript) -> None:
@@ -135,10 +139,13 @@ def delete(tables: Tables, transcript: Transcript) -> None:
     The turn comes first, in a statement of its own, so that the deletion sees what the writer before us
     has committed.
     """
-    tables.write(statements.finish_turn(transcript.session, {"turn": new_turn()}))
-    tables.write(statements.delete_entries(transcript))
+    session = in_session(transcript.session)
+    tables.write(statements.finish_turn(), {**session, "next_turn": new_turn()})
     if transcript.is_main:
-        tables.write(statements.delete_summary(transcript.session))
+        tables.write(statements.delete_session(), session)
+        tables.write(statements.delete_summary(), session)
+    else:
+        tables.write(statements.delete_transcript(), in_transcript(transcript))
 
 
 def append(
@@ -152,10 +159,12 @@ def append(
     An entry whose idempotency key is known is not inserted again: an equal one changes nothing, another
     body replaces the old one in its place. `entries` and `encoded` are the same batch in two forms.
     """
-    session = transcript.session
-    turn, folded_id, old_data, updated_at = tables.select(statements.take_turn(session, tables.dialect)).one()
+    session = in_session(transcript.session)
+    taken = tables.select(statements.take_turn(tables.dialect), session).one()
+    turn, folded_id, old_data, updated_at = taken
     data = None if old_data is None else decode_summary(old_data)
-    newest, newest_main, unclaimed = tables.select(statements.select_position(transcript)).one()
+    position = tables.select(statements.select_position(), in_transcript(transcript)).one()
+    newest, newest_main, unclaimed = position
     claimed_at = claim(tables, transcript) if unclaimed else None
 
     batch = {item.dedup_key: item for item in encoded}
@@ -165,22 +174,21 @@ def append(
     if not (inserted or replaced or claimed_at):
         return Turn(turn, data)
 
-    values: dict[str, Any] = {"turn": new_turn()}
-    if transcript.is_main:
-        if (
-            folded_id == newest_main
-            and (data is None) == (newest_main is None)
-            and not (claimed_at or replaced)
-            and len(batch) == len(entries)
-        ):
-            fresh = [e for e, item in zip(entries, encoded, strict=True) if item.dedup_key not in known]
-            data = fold(data, transcript, fresh)
-        else:
-            data = _fold_all(tables, transcript)
-        values |= _folded(session, data)
-        values["updated_at"] = storage_clock() if inserted or replaced else _later(updated_at, claimed_at)
-    tables.write(statements.finish_turn(session, values))
-    return Turn(values["turn"], data)
+    next_turn = new_turn()
+    finish = {**session, "next_turn": next_turn}
+    if not transcript.is_main:
+        tables.write(statements.finish_turn(), finish)
+        return Turn(next_turn, data)
+    follows = folded_id == newest_main and (data is None) == (newest_main is None)
+    if follows and not (claimed_at or replaced) and len(batch) == len(entries):
+        fresh = [entry for entry, item in zip(entries, encoded, strict=True) if item.dedup_key not in known]
+        data = fold(data, transcript, fresh)
+    else:
+        data = _fold_all(tables, transcript)
+    finish |= {"folded_data": encoded_summary(data), "at": _later(updated_at, claimed_at)}
+    written = bool(inserted or replaced)
+    tables.write(statements.finish_main_turn(folded=data is not None, written=written), finish)
+    return Turn(next_turn, data)
 
 
 def claim(tables: Tables, transcript: Transcript) -> datetime | None:
@@ -190,7 +198,7 @@ def claim(tables: Tables, transcript: Transcript) -> datetime | None:
     """
     newest: datetime | None = None
     after = 0
-    while rows := tables.select(statements.select_unclaimed(transcript, after, PAGE_ROWS)).all():
+    while rows := tables.select(statements.select_unclaimed(), _page(transcript, after)).all():
         after = rows[-1][0]
         newest = _later(newest, max(at for _, _, at in rows))
         uuids = {row_id: uuid_key(decode(text)) for row_id, text, _ in rows}
@@ -208,17 +216,14 @@ def encoded_summary(data: Mapping[str, Any] | None) -> str | None:
     return None if data is None else encode_summary(data)
 
 
-def _folded(session: Session, data: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {
-        "data": encoded_summary(data),
-        "folded_id": None if data is None else statements.newest_main_id(session),
-    }
+def _page(transcript: Transcript, after: int) -> dict[str, Any]:
+    return {**in_transcript(transcript), "after": after, "most": PAGE_ROWS}
 
 
 def _fold_all(tables: Tables, transcript: Transcript) -> dict[str, Any] | None:
     data: dict[str, Any] | None = None
     after = 0
-    while page := tables.select(statements.select_page(transcript, after, PAGE_ROWS)).all():
+    while page := tables.select(statements.select_page(), _page(transcript, after)).all():
         after = page[-1][0]
         if (data := fold(data, transcript, [decode(text) for _, text in page])) is None:
             return None
@@ -226,8 +231,11 @@ def _fold_all(tables: Tables, transcript: Transcript) -> dict[str, Any] | None:
 
 
 def _insert(tables: Tables, transcript: Transcript, batch: Sequence[EncodedEntry]) -> int:
-    statement = statements.insert_entries(transcript, tables.dialect)
-    return sum(tables.write(statement, [item._asdict() for item in part]) for part in pages(batch))
+    where = in_transcript(transcript)
+    statement = statements.insert_entries(tables.dialect)
+    return sum(
+        tables.write(statement, [{**where, **item._asdict()} for item in part]) for part in pages(batch)
+    )
 
 
 def _known(
@@ -236,15 +244,15 @@ def _known(
     """Which idempotency keys stood in a transcript up to an id: key -> (id, exact JSON text)."""
     known: dict[str, tuple[int, str]] = {}
     for start in range(0, len(keys) if up_to is not None else 0, PAGE_ROWS):
-        part = keys[start : start + PAGE_ROWS]
-        for row_id, key, text in tables.select(statements.select_known(transcript, part, up_to or 0)):
+        part = {**in_transcript(transcript), "keys": keys[start : start + PAGE_ROWS], "up_to": up_to}
+        for row_id, key, text in tables.select(statements.select_known(), part):
             known[key or ""] = (row_id, text)
     return known
 
 
 def _replace(tables: Tables, known: Mapping[str, tuple[int, str]], batch: Mapping[str, EncodedEntry]) -> int:
     changed = [
-        {"row_id": row_id, "text": batch[key].text, "verbatim": batch[key].verbatim}
+        {"row_id": row_id, "text": batch[key].text, "exact": batch[key].verbatim}
         for key, (row_id, text) in known.items()
         if not same_entry(text, batch[key])
     ]

@@ -1,4 +1,4 @@
-"""Every statement of the contract: pure functions from arguments to a Core statement.
+"""Every statement of the contract, each built once: what it is about comes as parameters.
 
 Nothing here executes, decodes or knows a clock. All of it runs on PostgreSQL and on SQLite but for
 `append_in_turn`, which needs row locks. The schema is set by the caller's `schema_translate_map`.
@@ -6,13 +6,15 @@ Nothing here executes, decodes or knows a clock. All of it runs on PostgreSQL an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
+from typing import cast as cast_type
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Column,
     ColumnClause,
     ColumnElement,
@@ -36,6 +38,7 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    null,
     select,
     true,
     union_all,
@@ -55,11 +58,17 @@ from boocode_sessions.models import (
     ClaudeSessionEntry,
     ClaudeSessionSummary,
     UTCDateTime,
+    storage_clock,
 )
 
 _ONE: ColumnClause[int] = literal_column("1", Integer)
 Entry = ClaudeSessionEntry
 Summary = ClaudeSessionSummary
+# An ORM update binds parameters in its own way: these are updated as plain tables.
+_entries = cast_type("Table", Entry.__table__)
+_summaries = cast_type("Table", Summary.__table__)
+_AFTER = bindparam("after", type_=BigInteger)
+_MOST = bindparam("most", type_=Integer)
 
 
 class json_text(FunctionElement[str]):  # noqa: N801 - named as the SQL function it stands for
@@ -113,21 +122,24 @@ def _epoch_ms_on_sqlite(element: epoch_ms, compiler: SQLCompiler, **kw: Any) -> 
     return f"(CAST(strftime('%s', {at}) AS INTEGER) * 1000 + CAST(substr({at}, 21, 3) AS INTEGER))"
 
 
-def in_transcript(transcript: Transcript) -> ColumnElement[bool]:
-    """The entries of one transcript. Served by: claude_session_entries_transcript_idx."""
-    return and_(
-        Entry.project_key == transcript.project_key,
-        Entry.session_id == transcript.session_id,
-        Entry.subpath == transcript.subpath,
-    )
+PROJECT = bindparam("in_project", type_=Text)
+SESSION = bindparam("in_session", type_=Text)
+SUBPATH = bindparam("in_subpath", type_=Text)
 
 
-def of_session(session: Session) -> ColumnElement[bool]:
-    """The summary of one session. Served by: claude_session_summaries_pkey."""
-    return and_(Summary.project_key == session.project_key, Summary.session_id == session.session_id)
+def in_project(project_key: str) -> dict[str, str]:
+    """The parameters that name a project."""
+    return {"in_project": project_key}
 
 
-# Reading
+def in_session(session: Session) -> dict[str, str]:
+    """The parameters that name a session."""
+    return {"in_project": session.project_key, "in_session": session.session_id}
+
+
+def in_transcript(transcript: Transcript) -> dict[str, str]:
+    """The parameters that name a transcript."""
+    return {**in_session(transcript.session), "in_subpath": transcript.subpath}
 
 
 def exact_text() -> ColumnElement[str]:
@@ -135,25 +147,34 @@ def exact_text() -> ColumnElement[str]:
     return func.coalesce(Entry.verbatim, json_text(Entry.entry))
 
 
-def select_entries(transcript: Transcript) -> Select[str]:
+# Reading
+
+
+@cache
+def select_entries() -> Select[str]:
     """One transcript, oldest first. Shape: (exact JSON text,) per entry; no row if it was never written.
 
     Served by: claude_session_entries_transcript_idx.
     """
-    return select(exact_text()).where(in_transcript(transcript)).order_by(Entry.id)
+    return select(exact_text()).where(*_of_transcript()).order_by(Entry.id)
 
 
-def select_page(transcript: Transcript, after: int, limit: int) -> Select[int, str]:
-    """The entries of one transcript that follow an id, oldest first. Shape: (id, exact JSON text)."""
+@cache
+def select_page() -> Select[int, str]:
+    """The `most` entries of one transcript that follow id `after`, oldest first.
+
+    Shape: (id, exact JSON text) per entry.
+    """
     return (
         select(Entry.id, exact_text())
-        .where(in_transcript(transcript), Entry.id > after)
+        .where(*_of_transcript(), Entry.id > _AFTER)
         .order_by(Entry.id)
-        .limit(limit)
+        .limit(_MOST)
     )
 
 
-def select_sessions(project_key: str) -> Select[str, int]:
+@cache
+def select_sessions() -> Select[str, int]:
     """Every session of a project that has a main entry. Shape: (session_id, mtime) per session.
 
     A GROUP BY over one row per session that we wrote, and over the rows that other writers inserted and
@@ -162,18 +183,19 @@ def select_sessions(project_key: str) -> Select[str, int]:
     claude_session_entries_transcript_idx per session, since another program may have deleted its entries.
     """
     ours = select(Summary.session_id, Summary.updated_at.label("at")).where(
-        Summary.project_key == project_key,
+        Summary.project_key == PROJECT,
         Summary.updated_at.is_not(None),
         _newest_main_id().is_not(None),
     )
     others = select(Entry.session_id, Entry.created_at.label("at")).where(
-        Entry.project_key == project_key, Entry.subpath == MAIN, Entry.dedup_key.is_(None)
+        Entry.project_key == PROJECT, Entry.subpath == MAIN, Entry.dedup_key.is_(None)
     )
     written = union_all(ours, others).subquery("written")
     return select(written.c.session_id, epoch_ms(func.max(written.c.at))).group_by(written.c.session_id)
 
 
-def select_summaries(project_key: str) -> Select[str, int, str | None]:
+@cache
+def select_summaries() -> Select[str, int, str | None]:
     """The summaries of a project that are the true fold of their transcript.
 
     Shape: (session_id, mtime, data as JSON text) per session. One that misses an entry is left out, since
@@ -181,7 +203,7 @@ def select_summaries(project_key: str) -> Select[str, int, str | None]:
     """
     unclaimed = aliased(Entry)
     return select(Summary.session_id, epoch_ms(Summary.updated_at), Summary.data).where(
-        Summary.project_key == project_key,
+        Summary.project_key == PROJECT,
         Summary.data.is_not(None),
         Summary.folded_id == _newest_main_id(),
         ~select(_ONE)
@@ -196,7 +218,8 @@ def select_summaries(project_key: str) -> Select[str, int, str | None]:
     )
 
 
-def select_subkeys(session: Session) -> Select[str]:
+@cache
+def select_subkeys() -> Select[str]:
     """The distinct subpaths of a session, but for the main transcript's. Shape: (subpath,) per transcript.
 
     Hops from one subpath to the next on the index, instead of reading each transcript's entries.
@@ -206,11 +229,7 @@ def select_subkeys(session: Session) -> Select[str]:
     def next_after(subpath: ColumnElement[str]) -> ScalarSelect[str]:
         return (
             select(func.min(Entry.subpath))
-            .where(
-                Entry.project_key == session.project_key,
-                Entry.session_id == session.session_id,
-                Entry.subpath > subpath,
-            )
+            .where(Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath > subpath)
             .scalar_subquery()
         )
 
@@ -219,30 +238,26 @@ def select_subkeys(session: Session) -> Select[str]:
     return select(hops.c.subpath).where(hops.c.subpath.is_not(None))
 
 
+@cache
 def select_versions() -> Select[str]:
     """The migration that the schema stands at. Shape: (version,); no row after a downgrade to base."""
-    return select(_versions.c.version_num)
-
-
-_versions = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32)))
+    return select(Table(VERSION_TABLE, MetaData(), Column("version_num", String(32))).c.version_num)
 
 
 # Writing
 
 
-def take_turn(
-    session: Session, dialect: str
-) -> ReturningInsert[int, int | None, str | None, datetime | None]:
+@cache
+def take_turn(dialect: str) -> ReturningInsert[int, int | None, str | None, datetime | None]:
     """Wait until no other writer is at the session, and keep the next ones waiting until the commit.
 
     Shape: one row (turn, folded_id, data, updated_at). A write, and so as the
     first statement of a transaction makes SQLite take its lock before it reads anything.
     """
-    row = {"project_key": session.project_key, "session_id": session.session_id, "turn": 0}
     upsert: postgresql.Insert | sqlite.Insert
     upsert = sqlite.insert(Summary) if dialect == "sqlite" else postgresql.insert(Summary)
     return (
-        upsert.values(row)
+        upsert.values(project_key=PROJECT, session_id=SESSION, turn=literal_column("0"))
         .on_conflict_do_update(
             index_elements=[Summary.project_key, Summary.session_id], set_={"turn": Summary.turn}
         )
@@ -250,31 +265,30 @@ def take_turn(
     )
 
 
-def select_position(transcript: Transcript) -> Select[int | None, int | None, bool]:
+@cache
+def select_position() -> Select[int | None, int | None, bool]:
     """Where a transcript stands.
 
     Shape: one row (newest id in it, newest main id of its session, whether it has unclaimed rows).
     """
-
-    def newest(of: Transcript) -> ScalarSelect[int]:
-        return select(func.max(Entry.id)).where(in_transcript(of)).scalar_subquery()
-
+    newest = select(func.max(Entry.id)).where(*_of_transcript()).scalar_subquery()
     # EXISTS and not max(id): a max would be sought backwards through all the claimed rows.
-    unclaimed = select(_ONE).where(in_transcript(transcript), Entry.dedup_key.is_(None))
-    return select(newest(transcript), newest(transcript._replace(subpath=MAIN)), unclaimed.exists())
+    unclaimed = select(_ONE).where(*_of_transcript(), Entry.dedup_key.is_(None))
+    return select(newest, _newest_id_of_main(), unclaimed.exists())
 
 
-def insert_entries(transcript: Transcript, dialect: str) -> Insert:
+@cache
+def insert_entries(dialect: str) -> Insert:
     """Insert those entries of one transcript whose idempotency key is new.
 
-    Executed with one parameter set per entry: dedup_key, text, verbatim.
+    One parameter set per entry: the transcript's, and those of `EncodedEntry`.
     """
     insert_: postgresql.Insert | sqlite.Insert
     insert_ = sqlite.insert(Entry) if dialect == "sqlite" else postgresql.insert(Entry)
     return insert_.values(
-        project_key=transcript.project_key,
-        session_id=transcript.session_id,
-        subpath=transcript.subpath,
+        project_key=PROJECT,
+        session_id=SESSION,
+        subpath=SUBPATH,
         dedup_key=bindparam("dedup_key", type_=Text),
         entry=text_json(bindparam("text", type_=Text)),
         verbatim=bindparam("verbatim", type_=Text),
@@ -284,69 +298,97 @@ def insert_entries(transcript: Transcript, dialect: str) -> Insert:
     )
 
 
-def select_known(transcript: Transcript, keys: Sequence[str], up_to: int) -> Select[int, str | None, str]:
-    """Which idempotency keys stood in a transcript up to an id. Shape: (id, dedup_key, exact JSON text)."""
+@cache
+def select_known() -> Select[int, str | None, str]:
+    """Which of the idempotency keys `keys` stood in a transcript up to id `up_to`.
+
+    Shape: (id, dedup_key, exact JSON text) per entry. Served by: claude_session_entries_dedup_idx.
+    """
     return select(Entry.id, Entry.dedup_key, exact_text()).where(
-        in_transcript(transcript), Entry.dedup_key.in_(keys), Entry.id <= up_to
+        *_of_transcript(),
+        Entry.dedup_key.in_(bindparam("keys", expanding=True, type_=Text)),
+        Entry.id <= bindparam("up_to", type_=BigInteger),
     )
 
 
+@cache
 def replace_entry() -> Update:
-    """Give entries a new body in their place. One parameter set per entry: row_id, text, verbatim."""
+    """Give entries a new body in their place. One parameter set per entry: row_id, text, exact."""
     return (
-        update(Entry)
-        .where(Entry.id == bindparam("row_id", type_=BigInteger))
-        .values(entry=text_json(bindparam("text", type_=Text)), verbatim=bindparam("verbatim", type_=Text))
-        .execution_options(synchronize_session=False)
+        update(_entries)
+        .where(_entries.c.id == bindparam("row_id", type_=BigInteger))
+        .values(
+            entry=text_json(bindparam("text", type_=Text)),
+            verbatim=bindparam("exact", type_=Text),
+        )
     )
 
 
-def select_unclaimed(transcript: Transcript, after: int, limit: int) -> Select[int, str, datetime]:
-    """Rows of other writers that have no idempotency key yet. Shape: (id, exact JSON text, created_at)."""
+@cache
+def select_unclaimed() -> Select[int, str, datetime]:
+    """The `most` rows after id `after` that other writers inserted into a transcript, without a key yet.
+
+    Shape: (id, exact JSON text, created_at) per row. Served by: claude_session_entries_unclaimed_idx.
+    """
     return (
         select(Entry.id, exact_text(), Entry.created_at)
-        .where(in_transcript(transcript), Entry.dedup_key.is_(None), Entry.id > after)
+        .where(*_of_transcript(), Entry.dedup_key.is_(None), Entry.id > _AFTER)
         .order_by(Entry.id)
-        .limit(limit)
+        .limit(_MOST)
     )
 
 
+@cache
 def claim_entry() -> Update:
     """Give rows their idempotency key. One parameter set per row: row_id, key."""
     return (
-        update(Entry)
-        .where(Entry.id == bindparam("row_id", type_=BigInteger))
+        update(_entries)
+        .where(_entries.c.id == bindparam("row_id", type_=BigInteger))
         .values(dedup_key=bindparam("key", type_=Text))
-        .execution_options(synchronize_session=False)
     )
 
 
-def finish_turn(session: Session, values: Mapping[str, Any]) -> Update:
-    """Record what this turn wrote. `values`: columns of the summary."""
-    return update(Summary).where(of_session(session)).values(**values)
-
-
-def newest_main_id(session: Session) -> ScalarSelect[int]:
-    """The id of a session's newest main entry, to be used inside another statement."""
+@cache
+def finish_turn() -> Update:
+    """Record that a turn has written. Parameters: the session's, next_turn."""
     return (
-        select(func.max(Entry.id))
-        .where(in_transcript(Transcript(session.project_key, session.session_id, MAIN)))
-        .scalar_subquery()
+        update(_summaries)
+        .where(_summaries.c.project_key == PROJECT, _summaries.c.session_id == SESSION)
+        .values(turn=bindparam("next_turn", type_=BigInteger))
     )
 
 
-def delete_entries(transcript: Transcript) -> Delete:
-    """Every entry of one transcript; of the main one: of its whole session."""
-    if transcript.is_main:
-        return delete(Entry).where(
-            Entry.project_key == transcript.project_key, Entry.session_id == transcript.session_id
-        )
-    return delete(Entry).where(in_transcript(transcript))
+@cache
+def finish_main_turn(*, folded: bool, written: bool) -> Update:
+    """Record that a turn has written to the main transcript.
+
+    Parameters: the session's, next_turn, and data (JSON text) when `folded`. The transcript's time becomes
+    the clock's when `written`, else the parameter `at`: claiming rows is no append.
+    """
+    newest = _newest_id_of_main() if folded else null()
+    return finish_turn().values(
+        folded_id=newest,
+        data=bindparam("folded_data", type_=Text),
+        updated_at=storage_clock() if written else bindparam("at", type_=UTCDateTime),
+    )
 
 
-def delete_summary(session: Session) -> Delete:
+@cache
+def delete_transcript() -> Delete:
+    """Every entry of one transcript."""
+    return delete(Entry).where(*_of_transcript())
+
+
+@cache
+def delete_session() -> Delete:
+    """Every entry of a session, in all its transcripts."""
+    return delete(Entry).where(Entry.project_key == PROJECT, Entry.session_id == SESSION)
+
+
+@cache
+def delete_summary() -> Delete:
     """The summary of one session."""
-    return delete(Summary).where(of_session(session))
+    return delete(Summary).where(Summary.project_key == PROJECT, Summary.session_id == SESSION)
 
 
 @cache
@@ -462,6 +504,15 @@ def _append_jobs() -> Any:  # noqa: ANN401 - a table-valued CTE has no useful ty
         .render_derived(with_types=True)
     )
     return select(given).cte("jobs")
+
+
+def _of_transcript(subpath: BindParameter[str] | str = SUBPATH) -> Sequence[ColumnElement[bool]]:
+    """Served by: claude_session_entries_transcript_idx."""
+    return Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath == subpath
+
+
+def _newest_id_of_main() -> ScalarSelect[int]:
+    return select(func.max(Entry.id)).where(*_of_transcript(MAIN)).scalar_subquery()
 
 
 def _newest_main_id() -> ScalarSelect[int]:

@@ -3,61 +3,20 @@
 The migrations make the schema; these describe it. A test holds the two equal on both databases.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Index, Integer, MetaData, Text, text
+from sqlalchemy import JSON, BigInteger, Boolean, Index, Integer, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator
+
+from boocode_sessions.dialects import UTCDateTime, storage_clock
 
 SCHEMA_VERSION = "0001"
 """The migration that this version of the package needs."""
 
 VERSION_TABLE = "boocode_sessions_alembic_version"
 """Our own: packages that share `alembic_version` overwrite each other's."""
-
-
-class UTCDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime: timestamptz on PostgreSQL, text on SQLite, which has no time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a datetime without a time zone: give datetime.now(UTC) or the like")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class storage_clock(FunctionElement[datetime]):  # noqa: N801 - named as the SQL function it is
-    """The database's clock, when the row is written: `now()` would be the transaction's start."""
-
-    type = UTCDateTime()
-    inherit_cache = True
-
-
-@compiles(storage_clock, "postgresql")
-def _clock_on_postgresql(element: storage_clock, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401, ARG001 - SQLAlchemy's signature
-    return "clock_timestamp()"
-
-
-@compiles(storage_clock, "sqlite")
-def _clock_on_sqlite(element: storage_clock, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401, ARG001 - SQLAlchemy's signature
-    # Milliseconds, padded to the six digits in which SQLAlchemy writes a datetime: text then sorts as time.
-    return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
 
 
 class Base(DeclarativeBase):

@@ -18,6 +18,7 @@ from boocode_sessions.codec import (
     EncodedEntry,
     decode,
     decode_summary,
+    encode_rows,
     encode_summary,
     row_key,
     same_entry,
@@ -233,6 +234,11 @@ def _fold_all(tables: Tables, transcript: Transcript) -> dict[str, Any] | None:
 def _insert(tables: Tables, transcript: Transcript, batch: Sequence[EncodedEntry]) -> int:
     where = in_transcript(transcript)
     statement = statements.insert_entries(tables.dialect)
+    if tables.dialect != "sqlite":
+        return sum(
+            tables.write(statement, {**where, "entries": f"[{encode_rows(0, part)}]"})
+            for part in pages(batch)
+        )
     return sum(
         tables.write(statement, [{**where, **item._asdict()} for item in part]) for part in pages(batch)
     )

@@ -46,19 +46,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
-from sqlalchemy.sql.functions import FunctionElement
 
 from boocode_sessions.contract import MAIN, Session, Transcript
+from boocode_sessions.dialects import UTCDateTime, epoch_ms, json_text, storage_clock, text_json
 from boocode_sessions.models import (
     VERSION_TABLE,
     ClaudeSessionEntry,
     ClaudeSessionSummary,
-    UTCDateTime,
-    storage_clock,
 )
 
 _ONE: ColumnClause[int] = literal_column("1", Integer)
@@ -69,57 +65,6 @@ _entries = cast_type("Table", Entry.__table__)
 _summaries = cast_type("Table", Summary.__table__)
 _AFTER = bindparam("after", type_=BigInteger)
 _MOST = bindparam("most", type_=Integer)
-
-
-class json_text(FunctionElement[str]):  # noqa: N801 - named as the SQL function it stands for
-    """A JSON column as the text that is stored: the host's JSON deserializer has no say in it."""
-
-    type = Text()
-    inherit_cache = True
-
-
-@compiles(json_text, "postgresql")
-def _json_text_on_postgresql(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return f"CAST({compiler.process(element.clauses, **kw)} AS TEXT)"
-
-
-@compiles(json_text, "sqlite")
-def _json_text_on_sqlite(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return str(compiler.process(element.clauses, **kw))
-
-
-class text_json(FunctionElement[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """Text that is JSON already, as a JSON column takes it: the host's serializer has no say in it."""
-
-    inherit_cache = True
-
-
-@compiles(text_json, "postgresql")
-def _text_json_on_postgresql(element: text_json, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return f"CAST({compiler.process(element.clauses, **kw)} AS JSONB)"
-
-
-@compiles(text_json, "sqlite")
-def _text_json_on_sqlite(element: text_json, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return str(compiler.process(element.clauses, **kw))
-
-
-class epoch_ms(FunctionElement[int]):  # noqa: N801 - named as the SQL function it stands for
-    """A timestamp as whole Unix epoch milliseconds, rounded down: the contract's `mtime`."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(epoch_ms, "postgresql")
-def _epoch_ms_on_postgresql(element: epoch_ms, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **kw)}) * 1000) AS BIGINT)"
-
-
-@compiles(epoch_ms, "sqlite")
-def _epoch_ms_on_sqlite(element: epoch_ms, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    at = compiler.process(element.clauses, **kw)
-    return f"(CAST(strftime('%s', {at}) AS INTEGER) * 1000 + CAST(substr({at}, 21, 3) AS INTEGER))"
 
 
 PROJECT = bindparam("in_project", type_=Text)
@@ -281,18 +226,24 @@ def select_position() -> Select[int | None, int | None, bool]:
 def insert_entries(dialect: str) -> Insert:
     """Insert those entries of one transcript whose idempotency key is new.
 
-    One parameter set per entry: the transcript's, and those of `EncodedEntry`.
+    Parameters on PostgreSQL: the transcript's, and `entries`, a JSON array as `append_in_turn` takes it. On
+    SQLite one parameter set per entry: the transcript's, and those of `EncodedEntry`.
     """
     insert_: postgresql.Insert | sqlite.Insert
-    insert_ = sqlite.insert(Entry) if dialect == "sqlite" else postgresql.insert(Entry)
-    return insert_.values(
-        project_key=PROJECT,
-        session_id=SESSION,
-        subpath=SUBPATH,
-        dedup_key=bindparam("dedup_key", type_=Text),
-        entry=text_json(bindparam("text", type_=Text)),
-        verbatim=bindparam("verbatim", type_=Text),
-    ).on_conflict_do_nothing(
+    if dialect == "sqlite":
+        insert_ = sqlite.insert(Entry).values(
+            project_key=PROJECT,
+            session_id=SESSION,
+            subpath=SUBPATH,
+            dedup_key=bindparam("dedup_key", type_=Text),
+            entry=text_json(bindparam("text", type_=Text)),
+            verbatim=bindparam("verbatim", type_=Text),
+        )
+    else:
+        items = _given_entries()
+        rows = select(PROJECT, SESSION, SUBPATH, *_columns_of(items)).order_by(items.c.position)
+        insert_ = postgresql.insert(Entry).from_select(_INSERTED, rows, include_defaults=False)
+    return insert_.on_conflict_do_nothing(
         index_elements=[Entry.project_key, Entry.session_id, Entry.subpath, Entry.dedup_key],
         index_where=literal_column("dedup_key").is_not(None),
     )
@@ -430,32 +381,15 @@ def append_in_turn() -> ReturningUpdate[int]:
         .lateral("row")
     )
     held = select(jobs).join_from(jobs, row, true()).cte("held")
-    item = (
-        func.jsonb_array_elements(cast(bindparam("entries", type_=Text), JSONB))
-        .table_valued(column("value", JSONB[Any]()), with_ordinality="position", name="item")
-        .render_derived()
+    items = _given_entries()
+    rows = (
+        select(held.c.project_key, held.c.session_id, held.c.subpath, *_columns_of(items))
+        .join_from(items, held, cast(_member(items, 0), Integer) == held.c.n)
+        .order_by(items.c.position)
     )
-
-    def member(index: int, *, as_text: bool) -> ColumnElement[Any]:
-        arrow = "->>" if as_text else "->"
-        return item.c.value.op(arrow, return_type=Text() if as_text else JSONB())(literal_column(str(index)))
-
     wrote = (
         insert(Entry)
-        .from_select(
-            ["project_key", "session_id", "subpath", "dedup_key", "entry", "verbatim"],
-            select(
-                held.c.project_key,
-                held.c.session_id,
-                held.c.subpath,
-                member(1, as_text=True),
-                member(3, as_text=False),
-                member(2, as_text=True),
-            )
-            .join_from(item, held, cast(member(0, as_text=True), Integer) == held.c.n)
-            .order_by(item.c.position),
-            include_defaults=False,
-        )
+        .from_select(_INSERTED, rows, include_defaults=False)
         .returning(Entry.project_key, Entry.session_id, Entry.id, Entry.created_at)
         .cte("wrote")
     )
@@ -504,6 +438,29 @@ def _append_jobs() -> Any:  # noqa: ANN401 - a table-valued CTE has no useful ty
         .render_derived(with_types=True)
     )
     return select(given).cte("jobs")
+
+
+_INSERTED = ["project_key", "session_id", "subpath", "dedup_key", "entry", "verbatim"]
+
+
+def _given_entries() -> Any:  # noqa: ANN401 - a table-valued function has no useful type
+    """The parameter `entries` as rows (value, position): one JSON document is the quickest way in."""
+    return (
+        func.jsonb_array_elements(cast(bindparam("entries", type_=Text), JSONB))
+        .table_valued(column("value", JSONB), with_ordinality="position", name="items")
+        .render_derived()
+    )
+
+
+def _member(items: Any, index: int) -> ColumnElement[str]:  # noqa: ANN401 - as above
+    member: ColumnElement[str] = items.c.value.op("->>", return_type=Text())(literal_column(str(index)))
+    return member
+
+
+def _columns_of(items: Any) -> tuple[ColumnElement[Any], ...]:  # noqa: ANN401 - as above
+    """dedup_key, entry, verbatim."""
+    entry = items.c.value.op("->", return_type=JSONB())(literal_column("3"))
+    return _member(items, 1), entry, _member(items, 2)
 
 
 def _of_transcript(subpath: BindParameter[str] | str = SUBPATH) -> Sequence[ColumnElement[bool]]:

@@ -10,7 +10,7 @@ PACKAGE = Path(boocode_sessions.__file__).parent
 LAYERS = [
     {"errors"},
     {"contract"},
-    {"codec", "models", "summaries", "engine"},
+    {"codec", "dialects", "engine", "models", "summaries"},
     {"statements"},
     {"operations"},
     {"transactions"},

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from alembic import op
+from boocode_sessions.dialects import UTCDateTime, storage_clock
 from boocode_sessions.migrations.target import schema
-from boocode_sessions.models import UTCDateTime, storage_clock
 
 revision = "0001"
 down_revision = None

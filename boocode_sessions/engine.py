@@ -13,6 +13,9 @@ CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 20
 LOCK_SECONDS = 10
 
+READING = "boocode_sessions_reading"
+"""The execution option of a connection that will only read: on SQLite it then takes no write lock."""
+
 
 def create_engine(url: str | URL, **options: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's options
     """An engine with time-outs, and on SQLite with WAL and full transactions.
@@ -60,5 +63,5 @@ def prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sqlalchemy.Connection) -> None:
-        reading = connection.get_execution_options().get("boocode_sessions_reading")
+        reading = connection.get_execution_options().get(READING)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,47 @@
+"""The stores of these tests."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from claude_agent_sdk import SessionKey, SessionStoreEntry
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from boocode_sessions.sdk import SQLAlchemySessionStore
+
+EngineKind = Literal["Engine", "AsyncEngine"]
+
+
+@asynccontextmanager
+async def store_over(kind: EngineKind, url: str) -> AsyncIterator[SQLAlchemySessionStore]:
+    """A store over an engine that `url` opens, which is disposed at the end."""
+    if kind == "AsyncEngine":
+        async_engine = create_async_engine(url)
+        try:
+            yield SQLAlchemySessionStore(async_engine)
+        finally:
+            await async_engine.dispose()
+    else:
+        engine = create_engine(url)
+        try:
+            yield SQLAlchemySessionStore(engine)
+        finally:
+            engine.dispose()
+
+
+class WatchedStore(SQLAlchemySessionStore):
+    """The store, with a list of its appends and one of its loads."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.appended: list[tuple[SessionKey, list[Mapping[str, Any]]]] = []
+        self.loaded: list[SessionKey] = []
+
+    async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
+        self.appended.append((key, list(entries)))
+        await super().append(key, entries)
+
+    async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
+        self.loaded.append(key)
+        return await super().load(key)

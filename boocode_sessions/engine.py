@@ -1,44 +1,59 @@
 """Engines that we make ourselves: for the command line, the examples and the tests.
 
-A host's engine is used as it is. These defaults keep every call well under the 60 s after which the SDK
-gives up on an append, so that a call it has given up on can't land later.
+A host's engine is used as it is; docs/engine.md says what to give it. The time-outs here add up to less
+than the 60 s after which the SDK gives up on an append, so that a call it has given up on can't land later:
+POOL_SECONDS + CONNECT_SECONDS + LOCK_SECONDS + STATEMENT_SECONDS.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, event, make_url
+from sqlalchemy.pool import QueuePool
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+POOL_SECONDS = 10
 CONNECT_SECONDS = 10
-STATEMENT_SECONDS = 20
 LOCK_SECONDS = 10
+STATEMENT_SECONDS = 20
+IDLE_IN_TRANSACTION_SECONDS = 30
+"""A transaction that its program left open keeps the turn of its session from all others."""
+DEAD_PEER_SECONDS = 20
+"""After which a connection to a host that has vanished is given up."""
 
-READING = "boocode_sessions_reading"
-"""The execution option of a connection that will only read: on SQLite it then takes no write lock."""
+SERVER_TIMEOUTS = {
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+}
+"""PostgreSQL's own, for each connection that is not a pooler's, where the host has set none."""
+
+_LIBPQ_DRIVERS = ("psycopg", "psycopg2")
 
 
 def create_engine(url: str | URL, **options: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's options
-    """An engine with time-outs, and on SQLite with WAL and full transactions.
+    """An engine with time-outs, on PostgreSQL fit for a transaction pooler, on SQLite with WAL.
 
-    `options` go to `sqlalchemy.create_engine` and win over the defaults here.
+    `options` go to `sqlalchemy.create_engine` and win over the defaults here, as what the URL says does.
     """
     url = normalized(url)
-    if url.get_backend_name() == "sqlite":
-        engine = sqlalchemy.create_engine(url, hide_parameters=True, **options)
-        prepare_sqlite(engine)
-        return engine
-    defaults: dict[str, Any] = {"hide_parameters": True, "pool_pre_ping": False}
-    if url.get_backend_name() == "postgresql":
-        defaults["connect_args"] = postgresql_arguments()
-    return sqlalchemy.create_engine(url, **(defaults | options))
+    engine = sqlalchemy.create_engine(url, **_with_defaults(url, options))
+    _prepare(engine)
+    return engine
 
 
-def postgresql_arguments() -> dict[str, Any]:
-    """psycopg's connect arguments: time-outs for connecting, for a statement and for a lock."""
-    return {
-        "connect_timeout": CONNECT_SECONDS,
-        "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={LOCK_SECONDS}s",
-    }
+def create_async_engine(url: str | URL, **options: Any) -> "AsyncEngine":  # noqa: ANN401 - SQLAlchemy's options
+    """`create_engine` for asyncio. A URL that names no driver gets psycopg or aiosqlite."""
+    from sqlalchemy.ext import asyncio  # noqa: PLC0415 - needs the optional greenlet
+
+    url = normalized(url)
+    if url.drivername == "sqlite":
+        url = url.set(drivername="sqlite+aiosqlite")
+    engine = asyncio.create_async_engine(url, **_with_defaults(url, options))
+    _prepare(engine.sync_engine)
+    return engine
 
 
 def normalized(url: str | URL) -> URL:
@@ -47,6 +62,52 @@ def normalized(url: str | URL) -> URL:
     if made.drivername in {"postgres", "postgresql"}:
         return made.set(drivername="postgresql+psycopg")
     return made
+
+
+def postgresql_arguments() -> dict[str, Any]:
+    """libpq's connect arguments: limits for connecting, and for a peer that has vanished."""
+    probes, interval = 2, 5
+    return {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives": 1,
+        "keepalives_idle": DEAD_PEER_SECONDS - probes * interval,
+        "keepalives_interval": interval,
+        "keepalives_count": probes,
+        "tcp_user_timeout": DEAD_PEER_SECONDS * 1000,
+    }
+
+
+def prepare_postgresql(engine: Engine) -> None:
+    """Time-outs on the server, or no prepared statements behind a pooler. One round trip per connection.
+
+    A pooler (PgBouncer, and those that speak as it does) answers for the server: the process id that it
+    gave to the client is not the server's own. In transaction mode it hands each transaction another
+    server connection, where a prepared statement's name may stand for another client's statement, and
+    where a time-out set for a session would stay for others. It also refuses `options` at the start of a
+    connection, which is why the time-outs are not sent there.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
+        driver_connection = getattr(connection, "driver_connection", connection)
+        pid = driver_connection.info.backend_pid
+        before = connection.autocommit
+        connection.autocommit = True  # settings made in a transaction go with its rollback
+        cursor = connection.cursor()
+        cursor.execute(_SET_TIMEOUTS, {"pid": pid})
+        (is_server, _) = cursor.fetchone()
+        cursor.close()
+        connection.autocommit = before
+        if not is_server:
+            driver_connection.prepare_threshold = None
+
+
+_SET_TIMEOUTS = (
+    "SELECT pg_backend_pid() = %(pid)s, (SELECT count(set_config(name, wish, false)) FROM (VALUES "
+    + ", ".join(f"('{name}', '{value}')" for name, value in SERVER_TIMEOUTS.items())
+    + ") AS wanted (name, wish) JOIN pg_settings USING (name)"
+    " WHERE source = 'default' AND pg_backend_pid() = %(pid)s)"
+)
 
 
 def prepare_sqlite(engine: Engine) -> None:
@@ -63,5 +124,28 @@ def prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sqlalchemy.Connection) -> None:
-        reading = connection.get_execution_options().get(READING)
+        reading = connection.get_execution_options().get("boocode_sessions_reading")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _with_defaults(url: URL, options: dict[str, Any]) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"hide_parameters": True}
+    pool = options.get("poolclass") or url.get_dialect().get_pool_class(url)
+    if issubclass(pool, QueuePool) and "pool" not in options:
+        defaults["pool_timeout"] = POOL_SECONDS
+    if _is_libpq(url):
+        unsaid = {name: value for name, value in postgresql_arguments().items() if name not in url.query}
+        defaults["connect_args"] = unsaid | options.get("connect_args", {})
+        options = {name: value for name, value in options.items() if name != "connect_args"}
+    return defaults | options
+
+
+def _prepare(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        prepare_sqlite(engine)
+    elif engine.dialect.driver in {"psycopg", "psycopg_async"}:
+        prepare_postgresql(engine)
+
+
+def _is_libpq(url: URL) -> bool:
+    return url.get_backend_name() == "postgresql" and url.get_driver_name() in _LIBPQ_DRIVERS

@@ -65,7 +65,9 @@ class Tables(NamedTuple):
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> int:
         """The number of rows written."""
-        return self.connection.execute(statement, parameters, execution_options=self._options()).rowcount
+        # An INSERT's count would be -1 otherwise, once the cursor is closed.
+        options = {**self._options(), "preserve_rowcount": True}
+        return self.connection.execute(statement, parameters, execution_options=options).rowcount
 
     def _options(self) -> dict[str, Any]:
         # Given with each statement: set on the connection it would outlive our call in a host's transaction.
@@ -169,8 +171,9 @@ def append(
     claimed_at = claim(tables, transcript) if unclaimed else None
 
     batch = {item.dedup_key: item for item in encoded}
-    inserted = _insert(tables, transcript, list(batch.values()))
-    known = {} if inserted == len(batch) else _known(tables, transcript, list(batch), newest)
+    counted = _insert(tables, transcript, list(batch.values()))
+    known = {} if counted == len(batch) else _known(tables, transcript, list(batch), newest)
+    inserted = len(batch) - len(known)  # whatever the driver counted: it may not know
     replaced = _replace(tables, known, batch)
     if not (inserted or replaced or claimed_at):
         return Turn(turn, data)

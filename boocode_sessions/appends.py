@@ -12,7 +12,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -23,6 +23,10 @@ from boocode_sessions.errors import DatabaseError, SessionStoreError, TimedOutEr
 from boocode_sessions.operations import Tables, Turn
 from boocode_sessions.summaries import fold
 from boocode_sessions.transactions import Transactions
+
+MOST_DOUBT_CHARS = 64 << 20
+"""Of calls in doubt that are remembered, the newest of them whatever its size. One lost connection may leave
+a whole statement's calls in doubt, of up to operations.PAGE_CHARS."""
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -53,7 +57,7 @@ class Appender:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
         self._turns = _Remembered[Session, Turn](most=4096)
-        self._doubts = _Remembered[int, _Doubt](most=32)
+        self._doubts = _Remembered[tuple[int, Transcript], _Doubt](MOST_DOUBT_CHARS, lambda doubt: doubt.size)
 
     def prepare(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> Append | None:
         """Check and encode one call; None when there is nothing to write.
@@ -61,9 +65,7 @@ class Appender:
         Raises InvalidKeyError, InvalidEntryError.
         """
         transcript = transcript_of(key)
-        doubt = self._doubts.get(id(entries))
-        if doubt is not None and (doubt.entries is not entries or doubt.transcript != transcript):
-            doubt = None
+        doubt = self._doubts.get((id(entries), transcript))
         nonce = doubt.nonce if doubt else new_nonce()
         encoded = encode_batch(transcript, entries, nonce)
         if doubt and doubt.fingerprint != _fingerprint(encoded):
@@ -119,14 +121,18 @@ class Appender:
         return [append for append in appends if append not in done and append.error is None]
 
     def in_doubt(self, append: Append) -> None:
-        """Remember that nobody knows whether this call has landed."""
-        doubt = _Doubt(append.transcript, append.entries, append.nonce, _fingerprint(append.encoded))
-        self._doubts.remember(id(append.entries), doubt)
+        """Remember that nobody knows whether this call has landed.
+
+        Of an abandoned call that was noted already: its retry may have settled it by now.
+        """
+        if not append.abandoned:
+            doubt = _Doubt(append.entries, append.nonce, _fingerprint(append.encoded), append.size + 1000)
+            self._doubts.remember((id(append.entries), append.transcript), doubt)
 
     def _landed(self, append: Append, turn: Turn) -> None:
         self._turns.remember(append.transcript.session, turn)
         if not append.abandoned:
-            self._doubts.forget(id(append.entries))
+            self._doubts.forget((id(append.entries), append.transcript))
 
     def _run_steps(self, steps: Sequence["_Step"]) -> set[Append]:
         for step in steps:
@@ -179,17 +185,20 @@ class _Step(NamedTuple):
 class _Doubt(NamedTuple):
     """A call whose COMMIT may have landed. Holds the list itself, so that no other list gets its id."""
 
-    transcript: Transcript
     entries: Sequence[Mapping[str, Any]]
     nonce: str
     fingerprint: bytes
+    size: int
+    """Characters of JSON, and an allowance for the rest."""
 
 
 class _Remembered(Generic[_Key, _Value]):
     """The most recent values by key, from any thread."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, weigh: Callable[[_Value], int] = lambda _: 1) -> None:
         self._most = most
+        self._weigh = weigh
+        self._weight = 0
         self._values: OrderedDict[_Key, _Value] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -199,14 +208,19 @@ class _Remembered(Generic[_Key, _Value]):
 
     def remember(self, key: _Key, value: _Value) -> None:
         with self._lock:
+            self._drop(key)
             self._values[key] = value
-            self._values.move_to_end(key)
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)
+            self._weight += self._weigh(value)
+            while self._weight > self._most and len(self._values) > 1:
+                self._drop(next(iter(self._values)))
 
     def forget(self, key: _Key) -> None:
         with self._lock:
-            self._values.pop(key, None)
+            self._drop(key)
+
+    def _drop(self, key: _Key) -> None:
+        if (value := self._values.pop(key, None)) is not None:
+            self._weight -= self._weigh(value)
 
 
 def _parameters(steps: Sequence[_Step]) -> dict[str, str]:

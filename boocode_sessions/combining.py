@@ -79,9 +79,9 @@ class Combiner:
 
     def _abandon(self, append: Append) -> None:
         """The task that served us was cancelled by force: what it carried may land yet, or not."""
+        self._appender.in_doubt(append)
         append.abandoned = True
         append.error = UnavailableError(f"{append.doing}: interrupted, and perhaps written; send it again")
-        self._appender.in_doubt(append)
 
     def _line(self) -> "_Line":
         try:

@@ -1,3 +1,3 @@
 """Fixtures come as plugins by concern: see tests/fixtures."""
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases"]
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases", "tests.fixtures.faults"]

@@ -1,0 +1,230 @@
+"""An append whose answer is lost is sent again, as the SDK does it: nothing is lost, nothing doubles."""
+
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import uuid4
+
+import anyio
+import pytest
+
+from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
+from boocode_sessions.summaries import fold
+from boocode_sessions.contract import transcript_of
+from tests.fixtures.databases import Database
+from tests.fixtures.proxy import Cut, Proxy
+from tests.fixtures.subjects import KINDS, Subject, opened
+from tests.fixtures.verdicts import Verdict, examine, marked
+
+pytestmark = pytest.mark.anyio
+
+ROOM = {"pool_size": 1, "max_overflow": 0}
+"""One connection, so that a cut leaves none of it for the retry."""
+
+
+def new_session() -> SessionKey:
+    return {"project_key": "faults", "session_id": str(uuid4())}
+
+
+def text(value: str) -> SessionStoreEntry:
+    """An entry without a uuid."""
+    return cast("SessionStoreEntry", {"type": "note", "text": value})
+
+
+async def assert_true_summary(subject: Subject, key: SessionKey) -> None:
+    """The summary is the fold of what is loaded, and as fresh as the listing says."""
+    (summary,) = [
+        s
+        for s in await subject.list_session_summaries(key["project_key"])
+        if s["session_id"] == key["session_id"]
+    ]
+    (listed,) = [
+        s for s in await subject.list_sessions(key["project_key"]) if s["session_id"] == key["session_id"]
+    ]
+    assert summary["data"] == fold(None, transcript_of(key), await subject.load(key) or [])
+    assert summary["mtime"] == listed["mtime"]
+
+
+@pytest.mark.parametrize("cut", Cut)
+@pytest.mark.parametrize("in_turn", [False, True], ids=["in a transaction", "in one statement"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_that_is_sent_again_lands_once(
+    postgres_database: Database,
+    proxy: Proxy,
+    kind: str,
+    in_turn: bool,
+    cut: Cut,
+    publish: Callable[[Verdict], None],
+) -> None:
+    key = new_session()
+    sent = [marked("writer", number) for number in range(3)]
+    async with opened(kind, proxy.url, **ROOM) as subject, opened(kind, postgres_database.url) as observer:
+        if in_turn:
+            await subject.append(key, sent[0])
+        else:
+            await observer.append(key, sent[0])
+            await subject.load(key)
+        proxy.cut(cut)
+        with pytest.raises(UnavailableError):
+            await subject.append(key, sent[1])
+        assert [kind for kind, _ in proxy.faults] == [cut]
+        assert proxy.faults[0][1].startswith(b"WITH" if in_turn else b"COMMIT")
+        there = await observer.load(key)
+        if cut.landed is not None:
+            assert there == sent[0] + (sent[1] if cut.landed else [])
+        await subject.append(key, sent[1])
+        await subject.append(key, sent[2])
+        stored = await observer.load(key)
+        assert stored == sent[0] + sent[1] + sent[2]
+        await assert_true_summary(observer, key)
+    verdict = examine(stored, [("writer", number, 3) for number in range(3)])
+    verdict.faults = len(proxy.faults)
+    publish(verdict)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_retrys_answer_may_be_lost_too(
+    postgres_database: Database, proxy: Proxy, kind: str, publish: Callable[[Verdict], None]
+) -> None:
+    key = new_session()
+    batches = [marked("writer", number) for number in range(3)]
+    async with opened(kind, proxy.url, **ROOM) as subject:
+        await subject.append(key, batches[0])
+        proxy.cut(Cut.AFTER, Cut.AFTER, Cut.HALF_ANSWER)
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                await subject.append(key, batches[1])
+        await subject.append(key, batches[1])
+        await subject.append(key, batches[2])
+    async with opened(kind, postgres_database.url) as observer:
+        stored = await observer.load(key) or []
+        await assert_true_summary(observer, key)
+    verdict = examine(stored, [("writer", number, 3) for number in range(3)])
+    verdict.faults = len(proxy.faults)
+    assert verdict.faults == 3
+    publish(verdict)
+
+
+@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
+async def test_an_equal_entry_of_another_process_stays(
+    postgres_database: Database, proxy: Proxy, cut: Cut
+) -> None:
+    key = new_session()
+    async with (
+        opened("store over Engine", proxy.url, **ROOM) as ours,
+        opened("store over Engine", postgres_database.url) as theirs,
+    ):
+        await ours.append(key, [text("first")])
+        again = [text("again")]
+        proxy.cut(cut)
+        with pytest.raises(UnavailableError):
+            await ours.append(key, again)
+        await theirs.append(key, [text("again")])
+        await ours.append(key, again)
+        assert await theirs.load(key) == [text("first"), text("again"), text("again")]
+
+
+async def test_outside_a_doubt_equal_entries_are_all_kept(proxy: Proxy) -> None:
+    key = new_session()
+    async with opened("store over Engine", proxy.url, **ROOM) as store:
+        same = [text("same")]
+        await store.append(key, same)
+        await store.append(key, same)
+        proxy.cut(Cut.AFTER)
+        with pytest.raises(UnavailableError):
+            await store.append(key, same)
+        await store.append(key, same)  # the retry of the third
+        await store.append(key, same)  # a fourth
+        await store.append(key, [text("same")])  # a fifth
+        assert await store.load(key) == same * 5
+
+
+async def test_a_list_that_was_changed_after_a_lost_answer_is_another_call(proxy: Proxy) -> None:
+    key = new_session()
+    async with opened("store over Engine", proxy.url, **ROOM) as store:
+        batch = [text("one")]
+        proxy.cut(Cut.AFTER)
+        with pytest.raises(UnavailableError):
+            await store.append(key, batch)
+        batch[0] = text("two")
+        await store.append(key, batch)
+        assert await store.load(key) == [text("one"), text("two")]
+
+
+async def test_a_retry_changes_neither_mtime_nor_title(postgres_database: Database, proxy: Proxy) -> None:
+    key = new_session()
+    async with (
+        opened("store over Engine", proxy.url, **ROOM) as ours,
+        opened("store over Engine", postgres_database.url) as theirs,
+    ):
+        await ours.append(key, marked("ours", 0))
+        batch = marked("ours", 1)
+        proxy.cut(Cut.AFTER)
+        with pytest.raises(UnavailableError):
+            await ours.append(key, batch)
+        await theirs.append(key, marked("theirs", 0))
+        before = await theirs.list_session_summaries(key["project_key"])
+        await ours.append(key, batch)
+        assert await theirs.list_session_summaries(key["project_key"]) == before
+        ((summary,)) = [s for s in before if s["session_id"] == key["session_id"]]
+        assert summary["data"]["custom_title"].startswith("theirs")
+
+
+async def test_one_list_sent_to_two_transcripts_is_two_doubts(proxy: Proxy) -> None:
+    keys = [new_session(), new_session()]
+    async with opened("repository", proxy.url, **ROOM) as repository:
+        batch = [text("shared")]
+        for key in keys:
+            proxy.cut(Cut.AFTER)
+            with pytest.raises(UnavailableError):
+                await repository.append(key, batch)
+        for key in keys:
+            await repository.append(key, batch)
+            assert await repository.load(key) == batch
+
+
+async def test_a_lost_answer_to_many_sessions_at_once_doubles_none_of_them(
+    postgres_database: Database, proxy: Proxy, publish: Callable[[Verdict], None]
+) -> None:
+    """All appends of a combined statement are in doubt together."""
+    sessions = [new_session() for _ in range(120)]
+    failures: list[UnavailableError] = []
+    verdict = Verdict(runs=1)
+
+    async with opened("store over Engine", proxy.url) as store:
+
+        async def deliver(number: int) -> None:
+            for batch in (marked(f"w{number}", 1, 2), marked(f"w{number}", 2, 2)):
+                for _ in range(3):
+                    try:
+                        await store.append(sessions[number], batch)
+                        break
+                    except UnavailableError as error:
+                        failures.append(error)
+                        await anyio.sleep(0.2)
+
+        for number, key in enumerate(sessions):
+            await store.append(key, marked(f"w{number}", 0, 2))
+        proxy.cut(Cut.AFTER, Cut.AFTER, Cut.AFTER)
+        async with anyio.create_task_group() as tasks:
+            for number in range(len(sessions)):
+                tasks.start_soon(deliver, number)
+    async with opened("store over Engine", postgres_database.url) as observer:
+        for number, key in enumerate(sessions):
+            stored = await observer.load(key) or []
+            one = examine(stored, [(f"w{number}", n, 2) for n in range(3)])
+            one.runs = 0
+            verdict += one
+    verdict.faults = len(proxy.faults)
+    assert len(failures) > 64, "the cuts hit too few calls to say anything"
+    publish(verdict)
+
+
+async def test_a_load_that_is_cut_raises_and_leaves_the_pool_whole(proxy: Proxy) -> None:
+    key = new_session()
+    big: list[Any] = [{"type": "note", "text": "x" * 20_000, "n": n} for n in range(200)]
+    async with opened("store over Engine", proxy.url, **ROOM) as store:
+        await store.append(key, big)
+        proxy.cut_load(after=1_000_000)
+        with pytest.raises(UnavailableError):
+            await store.load(key)
+        assert await store.load(key) == big

@@ -10,11 +10,15 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar, cast
 
 from boocode_sessions.contract import SessionStoreEntry, Transcript
 from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
+
+_A = TypeVar("_A")
+_T = TypeVar("_T")
 
 
 class EncodedEntry(NamedTuple):
@@ -53,7 +57,7 @@ def encode_batch(
                 f"{transcript}: entries[{position}] is not a dict but {type(entry).__name__}"
             )
         try:
-            text, verbatim = _encode(cast("dict[Any, Any]", entry))
+            text, verbatim = _with_a_whole_stack(_encode, cast("dict[Any, Any]", entry))
         except (TypeError, ValueError, RecursionError):
             problem = f"{transcript}: entries[{position}]{_problem(entry)}"
         else:
@@ -74,20 +78,38 @@ def encode_rows(number: int, encoded: Iterable[EncodedEntry]) -> str:
 def decode(text: str) -> SessionStoreEntry:
     """The entry that was stored as this exact text. Raises DamagedEntryError."""
     try:
-        return cast("SessionStoreEntry", json.loads(text))
+        entry: object = _with_a_whole_stack(json.loads, text)
     except (ValueError, RecursionError):
-        pass  # raised below: a JSONDecodeError holds the whole document, and must not stay chained
-    raise DamagedEntryError("a stored entry is not JSON that Python can read")
+        problem = "is not JSON that Python can read"
+    else:
+        if isinstance(entry, dict):
+            return cast("SessionStoreEntry", entry)
+        problem = f"is of type {type(entry).__name__}, not a JSON object"
+    # Outside the handler: a JSONDecodeError holds the whole document, and must not stay chained.
+    raise DamagedEntryError(f"a stored entry {problem}")
 
 
 def same_entry(stored: str, encoded: EncodedEntry) -> bool:
-    """Whether a stored text is the same entry, types included: 1, 1.0 and true differ; key order does not."""
-    exact = encoded.exact
-    return stored == exact or _canonical(decode(stored)) == _canonical(decode(exact))
+    """Whether a stored text is the same entry, types included: 1, 1.0 and true differ; key order does not.
+
+    A stored one that can't be read is not, so that the next delivery heals it.
+    """
+    try:
+        return stored == encoded.exact or _canonical(stored) == _canonical(encoded.exact)
+    except DamagedEntryError:
+        return False
 
 
-def _canonical(entry: SessionStoreEntry) -> str:
-    return json.dumps(entry, sort_keys=True)
+def _canonical(text: str) -> str:
+    return _with_a_whole_stack(_encode_sorted, decode(text))
+
+
+def stored_uuid_key(text: str) -> str | None:
+    """`uuid_key` of what another program stored; None too where it can't be read."""
+    try:
+        return uuid_key(decode(text))
+    except DamagedEntryError:
+        return None
 
 
 def uuid_key(entry: Mapping[str, object]) -> str | None:
@@ -101,7 +123,8 @@ def uuid_key(entry: Mapping[str, object]) -> str | None:
         return None
     if _PLAIN_UUID.fullmatch(uuid):
         return uuid
-    return "sha256:" + hashlib.sha256(uuid.encode("utf-8", "surrogatepass")).hexdigest()
+    # UTF-16, since a surrogate pair given as two code points comes back as one character.
+    return "sha256:" + hashlib.sha256(uuid.encode("utf-16-le", "surrogatepass")).hexdigest()
 
 
 def row_key(row_id: int) -> str:
@@ -122,13 +145,33 @@ def decode_summary(text: str) -> dict[str, Any]:
 _encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
-_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_encode_sorted = json.JSONEncoder(sort_keys=True).encode
+
+MAX_DEPTH = 900
+"""Most levels that an entry may nest. Python's json reads 1,000 less the stack, SQLite's functions 1,000."""
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _PLAIN_UUID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
+def _with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
+    """`work(argument)`, which recurses; in a thread of its own where the caller's stack is too deep for it.
+
+    What one caller appends would else be unreadable to another who calls from deeper down.
+    """
+    try:
+        return work(argument)
+    except RecursionError:
+        pass
+    with ThreadPoolExecutor(max_workers=1) as own:
+        return own.submit(work, argument).result()
+
+
 def _encode(entry: dict[Any, Any]) -> tuple[str, str | None]:
     text = _encode_utf8(entry)
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(entry) > MAX_DEPTH:
+        raise ValueError
     changed = _numbers_change(entry)
     if text.isascii():
         storable = True
@@ -144,7 +187,7 @@ def _encode(entry: dict[Any, Any]) -> tuple[str, str | None]:
     if storable and not changed:
         return text, None
     verbatim = _encode_ascii(entry)
-    return (text if storable else _encode_utf8(_storable(json.loads(verbatim)))), verbatim
+    return (text if storable else _storable(text)), verbatim
 
 
 def _numbers_change(entry: dict[Any, Any]) -> bool:
@@ -177,63 +220,76 @@ def _float_changes(value: float) -> bool:
     return "e" in float.__repr__(value) or (value == 0 and math.copysign(1, value) < 0)
 
 
-def _storable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The nearest value that JSONB accepts: NUL and lone surrogates become U+FFFD."""
-    if isinstance(value, str):
-        return value.replace("\0", _REPLACEMENT).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_storable(k): _storable(v) for k, v in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_storable(item) for item in cast("list[Any]", value)]
-    return value
+def _storable(text: str) -> str:
+    """The nearest JSON that JSONB accepts: NUL and lone surrogates become U+FFFD."""
+    without_nul = _ESCAPED_NUL.sub(r"\1\\ufffd", text)
+    return without_nul.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _depth(entry: dict[Any, Any]) -> int:
+    """How many levels an entry nests, itself included."""
+    depth = 0
+    level: list[Any] = [entry]
+    while level:
+        depth += 1
+        level = [
+            child
+            for node in level
+            for child in (cast("dict[Any, Any]", node).values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list | tuple)
+        ]
+    return depth
 
 
 def _problem(entry: object) -> str:
-    """Where an entry stops being JSON, in words: positions only, never a content's own keys."""
-    found = _first_problem(entry, "", [])
-    return found or " is nested too deeply, or is otherwise more than Python's json takes"
+    """Where an entry stops being JSON, in words: positions only, never a content's own keys.
+
+    Without recursion, as it has to find what is nested too deeply.
+    """
+    path: list[str] = [""]
+    walk: list[tuple[object, Iterator[tuple[str, object, object]]]] = []
+    key: object = ""
+    value = entry
+    while True:
+        if (problem := _problem_at(key, value, [above for above, _ in walk])) is not None:
+            return "".join(path[:_MAX_PATH]) + (" > ..." if len(path) > _MAX_PATH else "") + problem
+        if isinstance(value, dict | list | tuple):
+            walk.append((value, _members(cast("dict[object, object] | Sequence[object]", value))))
+            path.append("")
+        while walk and (member := next(walk[-1][1], None)) is None:
+            walk.pop()
+            path.pop()
+        if not walk:
+            return " holds what Python's json does not take"
+        path[-1], key, value = member
 
 
-def _first_problem(value: object, path: str, above: list[int]) -> str | None:
+def _problem_at(key: object, value: object, above: list[object]) -> str | None:
     problem: str | None = None
-    if isinstance(value, dict | list | tuple):
-        problem = _first_problem_inside(cast("dict[object, object] | Sequence[object]", value), path, above)
+    if not isinstance(key, str):
+        problem = f" has a key of type {type(key).__name__}; JSON's keys are text"
+    elif isinstance(value, dict | list | tuple):
+        if any(value is container for container in above):
+            problem = " holds itself"
+        elif len(above) >= MAX_DEPTH:
+            problem = f" is nested more than {MAX_DEPTH} levels deep"
     elif isinstance(value, float) and not math.isfinite(value):
-        problem = f"{path} is NaN or infinite, which JSON does not have"
+        problem = " is NaN or infinite, which JSON does not have"
     elif isinstance(value, int) and abs(value) >= _INT_LIMIT:
-        problem = f"{path} is an integer of more than 4,300 digits, which Python does not write"
+        problem = " is an integer of more than 4,300 digits, which Python does not write"
     elif not isinstance(value, str | int | float | None):
-        problem = f"{path} is of type {type(value).__name__}, which JSON does not have"
+        problem = f" is of type {type(value).__name__}, which JSON does not have"
     return problem
 
 
 _INT_LIMIT = 10**4300
-_MAX_DEPTH = 300
-_MAX_PATH = 200
+_MAX_PATH = 16
 
 
-def _first_problem_inside(
-    value: dict[object, object] | Sequence[object], path: str, above: list[int]
-) -> str | None:
-    if id(value) in above:
-        return f"{path} holds itself"
-    if len(above) > _MAX_DEPTH:
-        return f"{path[:_MAX_PATH]} > ... is nested too deeply for Python's json"
-    inside = [*above, id(value)]
-    for at, key, member in _members(value, path):
-        if not isinstance(key, str):
-            return f"{at} has a key of type {type(key).__name__}; JSON's keys are text"
-        if (problem := _first_problem(member, at, inside)) is not None:
-            return problem
-    return None
-
-
-def _members(
-    value: dict[object, object] | Sequence[object], path: str
-) -> Iterator[tuple[str, object, object]]:
+def _members(value: dict[object, object] | Sequence[object]) -> Iterator[tuple[str, object, object]]:
     if isinstance(value, dict):
         for number, (key, member) in enumerate(value.items()):
-            yield f"{path} > member {number}", key, member
+            yield f" > member {number}", key, member
     else:
         for number, item in enumerate(value):
-            yield f"{path} > item {number}", "", item
+            yield f" > item {number}", "", item

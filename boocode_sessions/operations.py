@@ -22,7 +22,7 @@ from boocode_sessions.codec import (
     encode_summary,
     row_key,
     same_entry,
-    uuid_key,
+    stored_uuid_key,
 )
 from boocode_sessions.contract import (
     Session,
@@ -31,7 +31,12 @@ from boocode_sessions.contract import (
     SessionSummaryEntry,
     Transcript,
 )
-from boocode_sessions.errors import SchemaMissingError, SchemaNewerError, SchemaOutdatedError
+from boocode_sessions.errors import (
+    DamagedEntryError,
+    SchemaMissingError,
+    SchemaNewerError,
+    SchemaOutdatedError,
+)
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE
 from boocode_sessions.statements import in_project, in_session, in_transcript
 from boocode_sessions.summaries import fold
@@ -205,7 +210,7 @@ def claim(tables: Tables, transcript: Transcript) -> datetime | None:
     while rows := tables.select(statements.select_unclaimed(), _page(transcript, after)).all():
         after = rows[-1][0]
         newest = _later(newest, max(at for _, _, at in rows))
-        uuids = {row_id: uuid_key(decode(text)) for row_id, text, _ in rows}
+        uuids = {row_id: stored_uuid_key(text) for row_id, text, _ in rows}
         taken = set(_known(tables, transcript, [key for key in uuids.values() if key], after))
         claims: list[dict[str, Any]] = []
         for row_id, key in uuids.items():
@@ -229,7 +234,11 @@ def _fold_all(tables: Tables, transcript: Transcript) -> dict[str, Any] | None:
     after = 0
     while page := tables.select(statements.select_page(), _page(transcript, after)).all():
         after = page[-1][0]
-        if (data := fold(data, transcript, [decode(text) for _, text in page])) is None:
+        try:
+            entries = [decode(text) for _, text in page]
+        except DamagedEntryError:
+            return None  # this costs the summary, not the append; the listing then reads, and raises
+        if (data := fold(data, transcript, entries)) is None:
             return None
     return data
 

@@ -1,3 +1,9 @@
-"""Fixtures come as plugins by concern: see tests/fixtures."""
+"""Fixtures come as plugins by concern: every module of tests/fixtures."""
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.databases", "tests.fixtures.faults"]
+from pathlib import Path
+
+pytest_plugins = [
+    f"tests.fixtures.{path.stem}"
+    for path in sorted((Path(__file__).parent / "fixtures").glob("*.py"))
+    if path.stem != "__init__"
+]

@@ -1,0 +1,171 @@
+"""What is stored of an entry, and what is refused."""
+
+import json
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from boocode_sessions.codec import MAX_DEPTH, EncodedEntry, decode, encode_batch, same_entry, uuid_key
+from boocode_sessions.contract import Transcript
+from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
+from tests.fixtures.json_values import HARD_NUMBERS, HARD_TEXTS, exactly, nested, told_apart
+
+HERE = Transcript("p", "s", "")
+
+
+def encoded(entry: dict[Any, Any]) -> EncodedEntry:
+    (only,) = encode_batch(HERE, [entry], "nonce")
+    return only
+
+
+def refusal(entry: Any) -> str:
+    with pytest.raises(InvalidEntryError) as refused:
+        encode_batch(HERE, [{"type": "x"}, entry], "nonce")
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("value", [*HARD_TEXTS, *HARD_NUMBERS])
+def test_the_stored_text_reads_back_exactly(value: Any) -> None:
+    entry = {"type": "x", "value": value, str(value)[:9]: [value]}
+    assert told_apart(decode(encoded(entry).exact)) == exactly(entry)
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "ünïcödé \U0001f600", "\\u0000", "\\\\u0000", "a\\", "1e23 \\ud800", '"\\"']
+)
+def test_text_that_jsonb_takes_is_stored_once(text: str) -> None:
+    assert encoded({"type": "x", text: text}).verbatim is None
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ("\0\0", "\ufffd\ufffd"),
+        ("\\\0", "\\\ufffd"),
+        ("\\u0000\0", "\\u0000\ufffd"),
+        ("\\\\\0\\", "\\\\\ufffd\\"),
+        ("\n\0", "\n\ufffd"),
+        ("\ud800", "\ufffd"),
+        ("\ud800x", "\ufffdx"),
+        ("\udc00\ud800", "\ufffd\ufffd"),
+        ("\ud83d\ude00", "\U0001f600"),
+        ("\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+    ],
+)
+def test_the_queryable_form_is_the_nearest_one(text: str, nearest: str) -> None:
+    item = encoded({"type": "x", text: text})
+    assert json.loads(item.text) == {"type": "x", nearest: nearest}
+    assert item.verbatim is not None
+    assert item.verbatim.isascii()
+
+
+@pytest.mark.parametrize("innermost", [1, "\0", 1e23, "\ud800"])
+def test_entries_may_nest_900_levels_wherever_they_are_appended_from(innermost: Any) -> None:
+    deepest = {"deep": nested(MAX_DEPTH - 1, innermost)}
+    too_deep = {"deep": nested(MAX_DEPTH, innermost)}
+
+    def check(frames: int) -> None:
+        if frames:
+            check(frames - 1)
+            return
+        item = encoded(deepest)
+        assert decode(item.exact)["deep"]  # type: ignore[typeddict-item]
+        assert same_entry(json.dumps({"deep": 1}), item) is False
+        assert "is nested more than 900 levels deep" in refusal(too_deep)
+
+    for frames in (0, 300, 600):
+        thread = threading.Thread(target=check, args=(frames,))
+        thread.start()
+        thread.join()
+    check(sys.getrecursionlimit() // 2)
+
+
+SELF: dict[str, Any] = {}
+SELF["inside"] = [SELF]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("secret", "entries[1] is not a dict but str"),
+        (None, "entries[1] is not a dict but NoneType"),
+        ([("secret", 1)], "entries[1] is not a dict but list"),
+        ({"secret": float("nan")}, "entries[1] > member 0 is NaN or infinite"),
+        ({"a": 1, "secret": [0, float("-inf")]}, "entries[1] > member 1 > item 1 is NaN or infinite"),
+        ({"secret": {"secret"}}, "entries[1] > member 0 is of type set"),
+        ({"secret": b"secret"}, "entries[1] > member 0 is of type bytes"),
+        ({"secret": {"secret": object()}}, "entries[1] > member 0 > member 0 is of type object"),
+        ({3: "secret"}, "entries[1] > member 0 has a key of type int"),
+        ({"secret": [{None: 1}]}, "entries[1] > member 0 > item 0 > member 0 has a key of type NoneType"),
+        ({("secret",): 1}, "entries[1] > member 0 has a key of type tuple"),
+        ({"secret": 10**4300}, "entries[1] > member 0 is an integer of more than 4,300 digits"),
+        ({"secret": [-(10**5000)]}, "entries[1] > member 0 > item 0 is an integer of more than 4,300 digits"),
+        (SELF, "entries[1] > member 0 > item 0 holds itself"),
+    ],
+)
+def test_what_json_does_not_have_is_refused_by_position_and_kind(entry: Any, words: str) -> None:
+    message = refusal(entry)
+    assert message.startswith("session 's' of project 'p': ")
+    assert words in message
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("entries", ["secret", None, {"secret": 1}, 7, iter(())])
+def test_a_batch_is_a_list(entries: Any) -> None:
+    with pytest.raises(
+        InvalidEntryError, match=f"entries are a list, not {type(entries).__name__}"
+    ) as refused:
+        encode_batch(HERE, entries, "nonce")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{secret", "[1, 2]", '"secret"', "7", "null", '{"secret": ' + "9" * 5000 + "}"]
+)
+def test_what_can_not_be_read_back_as_an_entry_is_damage(text: str) -> None:
+    with pytest.raises(DamagedEntryError) as damage:
+        decode(text)
+    assert "secret" not in repr(damage.value)
+    assert damage.value.__cause__ is None
+    assert damage.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(1, 1.0), (1, True), (0, False), (0.0, -0.0), ("1", 1), ([], {}), (None, 0)]
+)
+def test_entries_that_differ_in_a_type_only_are_not_the_same(one: Any, other: Any) -> None:
+    assert not same_entry(encoded({"value": one}).exact, encoded({"value": other}))
+
+
+def test_entries_that_differ_in_the_order_of_keys_are_the_same() -> None:
+    assert same_entry('{"b": 1, "a": {"d": 1, "c": "\\u00e9"}}', encoded({"a": {"c": "é", "d": 1}, "b": 1}))
+
+
+@pytest.mark.parametrize("uuid", [None, "", 7, ["u"], {"u": 1}, True])
+def test_only_text_makes_an_idempotency_key(uuid: Any) -> None:
+    assert uuid_key({"uuid": uuid}) is None
+
+
+def test_distinct_uuids_have_distinct_keys_that_an_index_takes() -> None:
+    uuids = [
+        "u",
+        "U",
+        "u ",
+        "u\0",
+        "sha256:0",
+        "~n.0",
+        "~row.1",
+        "x" * 65,
+        "é",
+        "e\u0301",
+        "\ud800",
+        "x" * 10**6,
+    ]
+    keys = [uuid_key({"uuid": uuid}) or "" for uuid in uuids]
+    assert len(set(keys)) == len(uuids)
+    assert all(key.isascii() and len(key) < 80 and not key.startswith("~") for key in keys)

@@ -2,9 +2,9 @@
 
 from typing import cast
 
+from alembic import context
 from alembic.runtime.environment import EnvironmentContext
 
-from alembic import context
 from boocode_sessions.migrations.run import run
 
 run(cast("EnvironmentContext", context))

@@ -1,9 +1,8 @@
-"""Fixtures come as plugins by concern: every module of tests/fixtures."""
-
-from pathlib import Path
+"""Fixtures come as plugins by concern: see tests/fixtures."""
 
 pytest_plugins = [
-    f"tests.fixtures.{path.stem}"
-    for path in sorted((Path(__file__).parent / "fixtures").glob("*.py"))
-    if path.stem != "__init__"
+    "tests.fixtures.servers",
+    "tests.fixtures.databases",
+    "tests.fixtures.stores",
+    "tests.fixtures.faults",
 ]

@@ -1,66 +1,143 @@
-"""The schema's migrations, and how a host or a person runs them."""
+"""The schema's migrations, and how a host or a person runs them.
 
-from pathlib import Path
+Alembic is imported when a function here is called, not before: a program that only reads and writes
+sessions pays nothing for it.
+"""
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from alembic import command
+from boocode_sessions import errors
 from boocode_sessions.engine import create_engine
-from boocode_sessions.models import VERSION_TABLE
+from boocode_sessions.migrations import host
+from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_objects, render_item
+from boocode_sessions.migrations.target import effective_schema, targeting
 
-__all__ = ["downgrade", "pending", "upgrade"]
-
-_HERE = Path(__file__).parent
+__all__ = [
+    "downgrade",
+    "host",
+    "ignore_owned",
+    "ignore_owned_objects",
+    "pending",
+    "prepare",
+    "render_item",
+    "targeting",
+    "upgrade",
+    "upgrade_script",
+]
 
 
 def upgrade(bind: Engine | Connection | str | URL, to: str = "head", *, schema: str | None = None) -> None:
     """Bring the schema to a version, by default to the one that this package needs.
 
-    A Connection's transaction is the caller's: nothing is committed there.
+    Over an Engine or a URL in one transaction: a failed upgrade leaves everything as it was. Programs that
+    start at the same time take turns; all but the first find nothing to do. A Connection's transaction is
+    the caller's: nothing is committed there. An AsyncConnection runs it with
+    `await connection.run_sync(migrations.upgrade)`. Inside a revision of a host's own chain call
+    `migrations.host.upgrade` instead.
+
+    A `schema` that does not exist is created. Raises SessionStoreError.
     """
-    _run(command.upgrade, bind, to, schema)
+    from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
+
+    _over(bind, f"upgrade the schema to {to}", lambda connection: chain.upgrade(connection, to, schema))
 
 
 def downgrade(bind: Engine | Connection | str | URL, to: str = "base", *, schema: str | None = None) -> None:
-    """Take the schema back to a version; to `base` drops the tables and what is in them."""
-    _run(command.downgrade, bind, to, schema)
+    """Take the schema back to a version; `base` drops the tables and what is in them, adopted rows too.
+
+    Transactions as in `upgrade`. Raises SessionStoreError.
+    """
+    from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
+
+    _over(bind, f"downgrade the schema to {to}", lambda connection: chain.downgrade(connection, to, schema))
 
 
-def pending(bind: Engine | Connection, *, schema: str | None = None) -> list[str]:
-    """The versions that `upgrade` would apply, oldest first; empty when the schema is as needed."""
+def pending(bind: Engine | Connection | str | URL, *, schema: str | None = None) -> list[str]:
+    """The versions that `upgrade` would apply, oldest first; empty when the schema is as needed.
+
+    Writes nothing. Raises SchemaNewerError when a newer version of this package made the schema.
+    """
+    from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
+
+    missing: list[str] = []
+    _over(
+        bind,
+        "look up the schema's version",
+        lambda connection: missing.extend(chain.pending(connection, effective_schema(connection, schema))),
+        writes=False,
+    )
+    return missing
+
+
+def upgrade_script(dialect: str = "postgresql", to: str = "head", *, schema: str | None = None) -> str:
+    """The SQL that brings a database without our schema to a version, for a person to run.
+
+    On PostgreSQL the script also adopts a `claude_session_entries` that another store has filled.
+    """
+    from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
+
+    return chain.script(dialect, to, schema)
+
+
+def prepare(bind: Engine | str | URL, *, schema: str | None = None) -> None:
+    """Do the long part of adopting a big `claude_session_entries` beforehand, while its writers go on.
+
+    Adds the columns, fills NULL subpaths in batches and builds the indexes with CREATE INDEX CONCURRENTLY,
+    so that the upgrade itself takes milliseconds. Never needed, and nothing where there is nothing to
+    adopt. Can be interrupted and called again. Waits for transactions that are older than it is. PostgreSQL
+    only; other databases are left alone. Raises SessionStoreError.
+    """
+    from boocode_sessions.migrations import adopting  # noqa: PLC0415 - imports Alembic
+
+    with _engine(bind) as engine, _translated("prepare the table for its adoption"):
+        adopting.prepare(engine, schema)
+
+
+def _over(
+    bind: Engine | Connection | str | URL,
+    doing: str,
+    run: Callable[[Connection], None],
+    *,
+    writes: bool = True,
+) -> None:
+    if isinstance(bind, Connection):
+        run(bind)
+        return
+    from boocode_sessions.migrations.turns import own_transaction  # noqa: PLC0415 - imports Alembic
+
+    with _engine(bind) as engine, _translated(doing):
+        if writes:
+            with own_transaction(engine) as connection:
+                run(connection)
+        else:
+            with engine.connect() as connection:
+                run(connection)
+
+
+@contextmanager
+def _engine(bind: object) -> Iterator[Engine]:
     if isinstance(bind, Engine):
-        with bind.connect() as connection:
-            return pending(connection, schema=schema)
-    options = {"version_table": VERSION_TABLE, "version_table_schema": schema}
-    current = MigrationContext.configure(bind, opts=options).get_current_heads()
-    scripts = ScriptDirectory.from_config(config())
-    missing = scripts.iterate_revisions("head", current or "base")
-    return [script.revision for script in missing][::-1]
-
-
-def config() -> Config:
-    """Alembic's configuration of our chain."""
-    made = Config()
-    made.set_main_option("script_location", str(_HERE).replace("%", "%%"))
-    made.set_main_option("path_separator", "os")
-    return made
-
-
-def _run(run: object, bind: Engine | Connection | str | URL, to: str, schema: str | None) -> None:
-    if isinstance(bind, str | URL):
+        yield bind
+    elif isinstance(bind, str | URL):
         engine = create_engine(bind)
         try:
-            _run(run, engine, to, schema)
+            yield engine
         finally:
             engine.dispose()
-    elif isinstance(bind, Engine):
-        with bind.begin() as connection:
-            _run(run, connection, to, schema)
     else:
-        made = config()
-        made.attributes.update(connection=bind, schema=schema)
-        assert callable(run)  # noqa: S101
-        run(made, to)
+        raise TypeError(f"bind is an Engine, a Connection or a URL, not {type(bind).__name__}")
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        failure: Any = errors.translate(error, doing)
+        # Chained, other than elsewhere: no statement of a migration carries transcript content.
+        raise failure or error from error

@@ -8,11 +8,13 @@ import os
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, make_url
+from sqlalchemy.schema import CreateSchema
 
 from boocode_sessions.engine import create_engine
 from boocode_sessions.errors import SchemaError
-from boocode_sessions.migrations.target import targeting
+from boocode_sessions.migrations.target import effective_schema, targeting
+from boocode_sessions.migrations.turns import make_schema, own_transaction, take_turn
 from boocode_sessions.models import VERSION_TABLE, Base
 
 URL_VARIABLE = "BOOCODE_SESSIONS_URL"
@@ -24,32 +26,50 @@ def run(context: EnvironmentContext) -> None:
     arguments = context.get_x_argument(as_dictionary=True)
     attributes = context.config.attributes
     schema = attributes.get("schema") or arguments.get("schema") or os.environ.get(SCHEMA_VARIABLE) or None
-    url = arguments.get("url") or os.environ.get(URL_VARIABLE) or ""
     connection = attributes.get("connection")
-    if connection is None and not url:
-        raise SchemaError(f"which database? Set {URL_VARIABLE}, or give -x url=postgresql+psycopg://...")
-    if context.is_offline_mode():
-        _run(context, schema, url=url, literal_binds=True)
-    elif isinstance(connection, Connection):
-        _run(context, schema, connection=connection)
+    if isinstance(connection, Connection):
+        take_turn(connection)
+        _run_online(context, connection, schema)
+    elif (dialect := attributes.get("dialect")) is not None:
+        _run_offline(context, dialect, schema)
     else:
+        url = arguments.get("url") or os.environ.get(URL_VARIABLE)
+        if not url:
+            raise SchemaError(f"which database? Set {URL_VARIABLE}, or give -x url=postgresql+psycopg://...")
+        if context.is_offline_mode():
+            _run_offline(context, make_url(url).get_backend_name(), schema)
+            return
         engine = create_engine(url)
         try:
-            with engine.connect() as own:
-                _run(context, schema, connection=own)
-                own.commit()
+            with own_transaction(engine) as own:
+                _run_online(context, own, schema)
         finally:
             engine.dispose()
 
 
-def _run(context: EnvironmentContext, schema: str | None, **where: Any) -> None:  # noqa: ANN401 - Alembic's options
+def _run_online(context: EnvironmentContext, connection: Connection, schema: str | None) -> None:
+    schema = effective_schema(connection, schema)
+    make_schema(connection, schema)
+    _configure(context, schema, connection=connection)
+    with targeting(schema), context.begin_transaction():
+        context.run_migrations()
+
+
+def _run_offline(context: EnvironmentContext, dialect: str, schema: str | None) -> None:
+    _configure(context, schema, dialect_name=dialect, literal_binds=True)
+    with targeting(schema), context.begin_transaction():
+        if schema and dialect == "postgresql":
+            context.execute(CreateSchema(schema, if_not_exists=True))
+        context.run_migrations()
+
+
+def _configure(context: EnvironmentContext, schema: str | None, **where: Any) -> None:  # noqa: ANN401 - Alembic's options
     context.configure(
         **where,
         target_metadata=Base.metadata,
         version_table=VERSION_TABLE,
         version_table_schema=schema,
         compare_server_default=True,
-        render_as_batch=False,
+        # SQLite has it too; Alembic doubts only Python's driver, for which `take_turn` begins.
+        transactional_ddl=True,
     )
-    with targeting(schema), context.begin_transaction():
-        context.run_migrations()

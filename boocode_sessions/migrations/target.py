@@ -4,6 +4,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from sqlalchemy import Connection
+
 _schema: ContextVar[str | None] = ContextVar("boocode_sessions_schema", default=None)
 
 
@@ -20,3 +22,9 @@ def targeting(name: str | None) -> Generator[None]:
         yield
     finally:
         _schema.reset(token)
+
+
+def effective_schema(connection: Connection, given: str | None) -> str | None:
+    """The schema given, else the one that the connection's `schema_translate_map` leads to."""
+    translated = connection.get_execution_options().get("schema_translate_map") or {}
+    return given or translated.get(None)

@@ -144,7 +144,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.api = api
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 - socketserver's types
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's types
         failure = sys.exception()
         if failure is not None and not isinstance(
             failure, ConnectionError

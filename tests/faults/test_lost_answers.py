@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
-from boocode_sessions.summaries import fold
 from boocode_sessions.contract import transcript_of
+from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
 from tests.fixtures.proxy import Cut, Proxy
 from tests.fixtures.subjects import KINDS, Subject, opened

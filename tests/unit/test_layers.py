@@ -15,7 +15,8 @@ LAYERS = [
     {"operations"},
     {"transactions"},
     {"appends"},
-    {"repository", "combining", "migrations"},
+    {"repository", "combining"},
+    {"migrations"},
     {"sdk"},
 ]
 """From the ground up: a module imports from the layers below its own, and from its own."""

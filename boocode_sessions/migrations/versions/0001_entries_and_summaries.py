@@ -1,14 +1,15 @@
-"""Entries and summaries.
+"""Entries and summaries; adopts the entries of another store.
 
 Revision ID: 0001
 Revises:
 """
 
 import sqlalchemy as sa
+from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from alembic import op
-from boocode_sessions.dialects import UTCDateTime, storage_clock
+from boocode_sessions.migrations import adopting
+from boocode_sessions.migrations.steps import step
 from boocode_sessions.migrations.target import schema
 
 revision = "0001"
@@ -18,12 +19,17 @@ depends_on = None
 
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _ENTRY = sa.JSON().with_variant(JSONB(), "postgresql")
-_CLAIMED = sa.text("dedup_key IS NOT NULL")
-_UNCLAIMED = sa.text("dedup_key IS NULL")
+_CLOCK = {
+    "postgresql": "clock_timestamp()",
+    "sqlite": "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))",
+}
 
 
+@step(before=None, after="0001")
 def upgrade() -> None:
-    """Create the tables."""
+    """Create the tables, or complete what another store has created."""
+    dialect = op.get_context().dialect.name
+    adopts = adopting.may_adopt()
     op.create_table(
         "claude_session_entries",
         sa.Column("id", _ID, nullable=False, autoincrement=True),
@@ -33,35 +39,22 @@ def upgrade() -> None:
         sa.Column("dedup_key", sa.Text()),
         sa.Column("entry", _ENTRY, nullable=False),
         sa.Column("verbatim", sa.Text()),
-        sa.Column("created_at", UTCDateTime(), nullable=False, server_default=storage_clock()),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text(_CLOCK[dialect])
+        ),
         sa.PrimaryKeyConstraint("id", name="claude_session_entries_pkey"),
         schema=schema(),
         sqlite_autoincrement=True,
+        if_not_exists=adopts,
     )
-    op.create_index(
-        "claude_session_entries_transcript_idx",
-        "claude_session_entries",
-        ["project_key", "session_id", "subpath", "id"],
-        unique=True,
-        schema=schema(),
-    )
-    op.create_index(
-        "claude_session_entries_dedup_idx",
-        "claude_session_entries",
-        ["project_key", "session_id", "subpath", "dedup_key"],
-        unique=True,
-        schema=schema(),
-        postgresql_where=_CLAIMED,
-        sqlite_where=_CLAIMED,
-    )
-    op.create_index(
-        "claude_session_entries_unclaimed_idx",
-        "claude_session_entries",
-        ["project_key", "subpath", "session_id", "created_at"],
-        schema=schema(),
-        postgresql_where=_UNCLAIMED,
-        sqlite_where=_UNCLAIMED,
-    )
+    if adopts:
+        adopting.drop_invalid_indexes()
+        adopting.fill_subpaths()
+    _create_index(adopting.INDEXES[0], if_not_exists=adopts)
+    if adopts:
+        adopting.complete_columns()
+    for index in adopting.INDEXES[1:]:
+        _create_index(index, if_not_exists=adopts)
     op.create_table(
         "claude_session_summaries",
         sa.Column("project_key", sa.Text(), nullable=False),
@@ -69,14 +62,28 @@ def upgrade() -> None:
         sa.Column("turn", sa.BigInteger(), nullable=False),
         sa.Column("folded_id", sa.BigInteger()),
         sa.Column("data", sa.Text()),
-        sa.Column("updated_at", UTCDateTime()),
+        sa.Column("updated_at", sa.DateTime(timezone=True)),
         sa.Column("held", sa.Boolean(), nullable=False, server_default=sa.text("false")),
         sa.PrimaryKeyConstraint("project_key", "session_id", name="claude_session_summaries_pkey"),
         schema=schema(),
     )
+    if dialect == "postgresql":
+        adopting.compress_entries()
 
 
+def _create_index(index: adopting.EntriesIndex, *, if_not_exists: bool) -> None:
+    op.create_index(
+        index.name,
+        "claude_session_entries",
+        index.columns,
+        schema=schema(),
+        if_not_exists=if_not_exists,
+        **index.options(),
+    )
+
+
+@step(before="0001", after=None)
 def downgrade() -> None:
-    """Drop the tables and what is in them."""
+    """Drop the tables and what is in them, adopted entries too."""
     op.drop_table("claude_session_summaries", schema=schema())
     op.drop_table("claude_session_entries", schema=schema())

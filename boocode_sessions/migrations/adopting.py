@@ -1,0 +1,199 @@
+"""How version 0001 takes over a `claude_session_entries` that another store made and filled.
+
+Two are known: the one of the seed, whose columns are ours but for two, and the one of the TypeScript SDK's
+reference adapter, where NULL is the main transcript's subpath. Both are on PostgreSQL. Frozen with version 0001;
+why the indexes are built as they are: docs/decisions/0001-adopting-a-table.md.
+"""
+
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+from boocode_sessions.errors import SchemaError
+from boocode_sessions.migrations.target import effective_schema, schema
+from boocode_sessions.migrations.turns import own_transaction
+
+TABLE = "claude_session_entries"
+PAGE_ROWS = 5000
+
+
+class EntriesIndex(NamedTuple):
+    """An index on the entries."""
+
+    name: str
+    columns: list[str]
+    unique: bool
+    where: str | None
+
+    def options(self) -> dict[str, Any]:
+        where = None if self.where is None else sa.text(self.where)
+        return {"unique": self.unique, "postgresql_where": where, "sqlite_where": where}
+
+
+INDEXES = (
+    EntriesIndex(
+        "claude_session_entries_transcript_idx",
+        ["project_key", "session_id", "subpath", "id"],
+        unique=True,
+        where=None,
+    ),
+    EntriesIndex(
+        "claude_session_entries_dedup_idx",
+        ["project_key", "session_id", "subpath", "dedup_key"],
+        unique=True,
+        where="dedup_key IS NOT NULL",
+    ),
+    EntriesIndex(
+        "claude_session_entries_unclaimed_idx",
+        ["project_key", "subpath", "session_id", "created_at"],
+        unique=False,
+        where="dedup_key IS NULL",
+    ),
+)
+
+_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
+    "id": sa.BigInteger,
+    "project_key": sa.Text,
+    "session_id": sa.Text,
+    "subpath": sa.Text,
+    "entry": JSONB,
+    "created_at": sa.TIMESTAMP,
+}
+
+
+def may_adopt() -> bool:
+    """Whether the running migration meets, or in a script may meet, a table that is to be adopted.
+
+    Raises SchemaError over a table that is none of the known ones.
+    """
+    if op.get_context().as_sql:
+        return op.get_context().dialect.name == "postgresql"
+    return _found(op.get_bind(), schema())
+
+
+def fill_subpaths() -> None:
+    """Let no writer in from here to the commit, and make `''` of NULL subpaths. Readers go on."""
+    op.execute(f"LOCK TABLE {_quoted(schema())} IN SHARE ROW EXCLUSIVE MODE")
+    op.execute(f"UPDATE {_quoted(schema())} SET {_FILL}")
+
+
+def complete_columns() -> None:
+    """Add the columns, defaults and NOT NULLs that are missing. Readers wait from here to the commit."""
+    op.execute(
+        f"ALTER TABLE {_quoted(schema())} {_ADD_COLUMNS}, "
+        "ALTER COLUMN project_key SET NOT NULL, "
+        "ALTER COLUMN session_id SET NOT NULL, "
+        "ALTER COLUMN subpath SET DEFAULT '', "
+        "ALTER COLUMN subpath SET NOT NULL, "
+        "ALTER COLUMN entry SET NOT NULL, "
+        "ALTER COLUMN created_at SET DEFAULT clock_timestamp(), "
+        "ALTER COLUMN created_at SET NOT NULL"
+    )
+
+
+def compress_entries() -> None:
+    """Compress new entries with lz4 where the server can: a big append is a third faster than with pglz."""
+    alter = f"ALTER TABLE {_quoted(schema())} ALTER COLUMN entry SET COMPRESSION lz4"
+    if op.get_context().as_sql:
+        op.execute(f"DO $$ BEGIN IF EXISTS ({_KNOWS_LZ4}) THEN {alter}; END IF; END $$")
+    elif op.get_bind().execute(sa.text(_KNOWS_LZ4)).first() is not None:
+        op.execute(alter)
+
+
+def prepare(engine: sa.Engine, given_schema: str | None) -> None:
+    """Everything that takes long, without a lock that a writer would wait for."""
+    if engine.dialect.name != "postgresql":
+        return
+    with own_transaction(engine) as connection:
+        target = effective_schema(connection, given_schema)
+        if not _found(connection, target):
+            return
+        connection.execute(sa.text(f"ALTER TABLE {_quoted(target)} {_ADD_COLUMNS}"))
+    with engine.connect() as connection:
+        connection.detach()  # closed at the end, with the settings made here
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(sa.text("SET statement_timeout = 0"))
+        connection.execute(sa.text("SET lock_timeout = 0"))
+        _fill_in_pages(connection, _quoted(target))
+        for name in _invalid_indexes(connection, _quoted(target)):
+            connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(target, name)}"))
+        for index in INDEXES:
+            unique = "UNIQUE " if index.unique else ""
+            where = f" WHERE {index.where}" if index.where else ""
+            connection.execute(
+                sa.text(
+                    f"CREATE {unique}INDEX CONCURRENTLY IF NOT EXISTS {index.name} "
+                    f"ON {_quoted(target)} ({', '.join(index.columns)}){where}"
+                )
+            )
+
+
+def drop_invalid_indexes() -> None:
+    """Drop what an interrupted `prepare` left: IF NOT EXISTS would take it for the index."""
+    if not op.get_context().as_sql:
+        for name in _invalid_indexes(op.get_bind(), _quoted(schema())):
+            op.drop_index(name, TABLE, schema=schema())
+
+
+_ADD_COLUMNS = "ADD COLUMN IF NOT EXISTS dedup_key TEXT, ADD COLUMN IF NOT EXISTS verbatim TEXT"
+_TO_FILL = "(subpath IS NULL OR created_at IS NULL)"
+_FILL = (
+    f"subpath = coalesce(subpath, ''), created_at = coalesce(created_at, clock_timestamp()) WHERE {_TO_FILL}"
+)
+_KNOWS_LZ4 = (
+    "SELECT 1 FROM pg_catalog.pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)"
+)
+
+
+def _found(connection: sa.Connection, where: str | None) -> bool:
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(TABLE, schema=where):
+        return False
+    problem = None
+    if connection.dialect.name != "postgresql":
+        problem = "only PostgreSQL tables can be adopted"
+    else:
+        columns = {column["name"]: column for column in inspector.get_columns(TABLE, schema=where)}
+        for name, kind in _TYPES.items():
+            if name not in columns:
+                problem = f"it has no column {name}"
+            elif not isinstance(columns[name]["type"], kind) or (
+                name == "created_at" and not getattr(columns[name]["type"], "timezone", False)
+            ):
+                problem = f"its column {name} is {columns[name]['type']}"
+        for name in columns.keys() - _TYPES.keys() - {"dedup_key", "verbatim"}:
+            if not columns[name]["nullable"] and columns[name].get("default") is None:
+                problem = f"its column {name} has to be given and is unknown here"
+    if problem:
+        raise SchemaError(
+            f"the database has a table {TABLE} that is not of a known store: {problem}. "
+            "Alter or rename it, or keep our tables in a schema of their own"
+        )
+    return True
+
+
+def _fill_in_pages(connection: sa.Connection, table: str) -> None:
+    statement = sa.text(
+        f"WITH page AS (SELECT id FROM {table} WHERE id > :after AND {_TO_FILL} ORDER BY id LIMIT :rows), "  # noqa: S608 - names of ours
+        f"filled AS (UPDATE {table} SET {_FILL} AND id IN (SELECT id FROM page)) SELECT max(id) FROM page"
+    )
+    after: int | None = -(2**63)
+    while after is not None:
+        after = connection.execute(statement, {"after": after, "rows": PAGE_ROWS}).scalar_one()
+
+
+def _invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
+    statement = sa.text(
+        "SELECT index.relname FROM pg_catalog.pg_index "
+        "JOIN pg_catalog.pg_class AS index ON index.oid = indexrelid "
+        "WHERE indrelid = to_regclass(:table) AND NOT indisvalid AND index.relname = ANY (:names)"
+    )
+    names = [index.name for index in INDEXES]
+    return list(connection.execute(statement, {"table": table, "names": names}).scalars())
+
+
+def _quoted(where: str | None, name: str = TABLE) -> str:
+    quote = sa.dialects.postgresql.dialect().identifier_preparer.quote
+    return f"{quote(where)}.{name}" if where else name

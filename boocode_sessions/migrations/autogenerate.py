@@ -1,0 +1,54 @@
+"""What a host's env.py passes to Alembic so that autogenerate leaves our tables alone."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from sqlalchemy.schema import SchemaItem
+
+from boocode_sessions.models import VERSION_TABLE, Base
+
+OWNED = frozenset({*(table.name for table in Base.metadata.tables.values()), VERSION_TABLE})
+"""Every table that our migrations make."""
+
+IncludeName = Callable[[str | None, Any, Any], bool]
+IncludeObject = Callable[[SchemaItem, str | None, Any, bool, SchemaItem | None], bool]
+RenderItem = Callable[[str, Any, Any], str | Literal[False]]
+
+
+def ignore_owned(include_name: IncludeName | None = None) -> IncludeName:
+    """For `context.configure(include_name=...)`: autogenerate proposes nothing for what it finds of ours.
+
+    `include_name`: the host's own filter, asked about everything else.
+    """
+
+    def include(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
+        if (name if type_ == "table" else parent_names.get("table_name")) in OWNED:
+            return False
+        return include_name is None or include_name(name, type_, parent_names)
+
+    return include
+
+
+def ignore_owned_objects(include_object: IncludeObject | None = None) -> IncludeObject:
+    """For `context.configure(include_object=...)`, where the host's MetaData holds our tables too.
+
+    Alembic asks `include_name` about the database only: without this it would propose to create them.
+    `include_object`: the host's own filter, asked about everything else.
+    """
+
+    def include(
+        item: SchemaItem, name: str | None, type_: str, reflected: bool, compare_to: SchemaItem | None
+    ) -> bool:
+        table = name if type_ == "table" else getattr(getattr(item, "table", None), "name", None)
+        if table in OWNED:
+            return False
+        return include_object is None or include_object(item, name, type_, reflected, compare_to)
+
+    return include
+
+
+def render_item(item_type: str, item: Any, autogen_context: Any) -> str | Literal[False]:  # noqa: ANN401 - Alembic's types
+    """For `context.configure(render_item=...)`: a revision that names our column types imports them."""
+    if item_type == "type" and type(item).__module__.startswith("boocode_sessions."):
+        autogen_context.imports.add(f"import {type(item).__module__}")
+    return False

@@ -1,0 +1,107 @@
+"""Our chain of versions, and Alembic's commands over it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+from alembic import command, op
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, inspect
+
+from boocode_sessions.errors import SchemaError, SchemaNewerError
+from boocode_sessions.migrations.target import effective_schema
+from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE
+from boocode_sessions.statements import select_versions
+
+_HERE = Path(__file__).parent
+
+_one_command = threading.RLock()
+"""Alembic keeps the running migration in module globals: threads take turns."""
+
+
+def config() -> Config:
+    """Alembic's configuration of our chain."""
+    made = Config()
+    made.set_main_option("script_location", str(_HERE).replace("%", "%%"))
+    made.set_main_option("path_separator", "os")
+    return made
+
+
+def upgrade(connection: Connection, to: str, schema: str | None) -> None:
+    """Run `alembic upgrade` on a connection. The caller owns the transaction."""
+    _run(command.upgrade, connection, to, schema)
+
+
+def downgrade(connection: Connection, to: str, schema: str | None) -> None:
+    """Run `alembic downgrade` on a connection. The caller owns the transaction."""
+    _run(command.downgrade, connection, to, schema)
+
+
+def script(dialect: str, to: str, schema: str | None) -> str:
+    """What `alembic upgrade --sql` prints."""
+    made = config()
+    made.output_buffer = output = StringIO()
+    made.attributes.update(dialect=dialect, schema=schema)
+    with _one_command, _known(to):
+        command.upgrade(made, to, sql=True)
+    return output.getvalue()
+
+
+def version(connection: Connection, schema: str | None) -> str | None:
+    """The version that the schema stands at; None when there is none of ours. Raises SchemaNewerError."""
+    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
+        return None
+    options = {"schema_translate_map": {None: schema}} if schema else {}
+    found = max(
+        (row[0] for row in connection.execute(select_versions(), execution_options=options)), default=None
+    )
+    if found is not None and found not in {known.revision for known in versions()}:
+        raise SchemaNewerError(
+            f"the schema is at version {found}, this version of the package knows {SCHEMA_VERSION}: "
+            "upgrade the boocode-sessions package"
+        )
+    return found
+
+
+def versions() -> list[Script]:
+    """Every version, oldest first."""
+    return list(ScriptDirectory.from_config(config()).walk_revisions())[::-1]
+
+
+def pending(connection: Connection, schema: str | None) -> list[str]:
+    """The versions after the one that the schema stands at, oldest first."""
+    found = version(connection, schema) or ""
+    return [script.revision for script in versions() if script.revision > found]
+
+
+def running() -> MigrationContext | None:
+    """Alembic's context inside a revision, whosever chain it is of; None when no migration runs."""
+    try:
+        return op.get_context()
+    except (NameError, AttributeError):  # before the first migration of this process, and after one
+        return None
+
+
+def _run(run: Callable[[Config, str], None], connection: Connection, to: str, schema: str | None) -> None:
+    made = config()
+    made.attributes.update(connection=connection, schema=schema)
+    with _one_command:
+        if running() is not None:
+            raise SchemaError("inside a revision call migrations.host.upgrade or migrations.host.downgrade")
+        version(connection, effective_schema(connection, schema))
+        with _known(to):
+            run(made, to)
+
+
+@contextmanager
+def _known(to: str) -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        known = ", ".join(known.revision for known in versions())
+        raise SchemaError(f"no way to the version {to!r} ({known} are known): {error}") from error

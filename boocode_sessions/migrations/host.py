@@ -1,0 +1,133 @@
+"""Our versions as steps of a host's own Alembic chain, which so keeps its one head.
+
+A revision of the host's, which `write_revision` writes:
+
+    from boocode_sessions import migrations
+
+    def upgrade() -> None:
+        migrations.host.upgrade(to="0001")
+
+    def downgrade() -> None:
+        migrations.host.downgrade(to="base")
+"""
+
+import re
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boocode_sessions.errors import SchemaError
+from boocode_sessions.migrations.target import effective_schema, targeting
+from boocode_sessions.models import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_CALL = re.compile(r"migrations\.host\.upgrade\(\s*(?:to\s*=\s*)?[\"'](\w+)[\"']")
+
+
+def upgrade(to: str, *, schema: str | None = None, since: str | None = None) -> None:
+    """Take every step from where the schema is up to a version, inside a revision of the host's.
+
+    Runs in the host's transaction, over the host's connection, and records the version in our own table.
+    Does nothing where the schema is there or further, whichever way it came.
+
+    `since`: only for scripts (`alembic upgrade --sql`), which can't look where the schema is: the version
+    that it has before, when that is not the one before `to`.
+    """
+    _walk(to, schema, since, upwards=True)
+
+
+def downgrade(to: str, *, schema: str | None = None, since: str | None = None) -> None:
+    """Take every step from where the schema is down to a version; `base` drops the tables. As `upgrade`."""
+    _walk(to, schema, since, upwards=False)
+
+
+def write_revision(
+    host: "Config | str | Path" = "alembic.ini",
+    *,
+    to: str = SCHEMA_VERSION,
+    schema: str | None = None,
+    message: str | None = None,
+    head: str = "head",
+) -> Path:
+    """Write the revision of a host's chain that brings our schema to a version. Returns its path.
+
+    `host`: the host's alembic.ini, or its Config. `head`: the revision that it follows. The version that an
+    earlier revision of the host's went to is found by reading the chain. Raises SchemaError.
+    """
+    from alembic.config import Config  # noqa: PLC0415 - slow, and needed nowhere else
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    from boocode_sessions.migrations import chain  # noqa: PLC0415
+
+    if isinstance(host, str | Path):
+        if not Path(host).is_file():
+            raise SchemaError(f"there is no {host}: name the alembic.ini of the application")
+        host = Config(host)
+    known = [version.revision for version in chain.versions()]
+    if to not in known:
+        raise SchemaError(f"there is no version {to!r}: {', '.join(known)} are known")
+    try:
+        scripts = ScriptDirectory.from_config(host)
+        since = "base"
+        for script in scripts.walk_revisions():
+            if found := _CALL.findall(Path(script.path).read_text(encoding="utf-8")):
+                since = max(found)
+                break
+        if since != "base" and since >= to:
+            raise SchemaError(f"the chain goes to version {since} already: {script.path}")
+        written = scripts.generate_revision(
+            uuid.uuid4().hex[-12:],
+            message or f"claude sessions {to}",
+            head=head,
+            imports="from boocode_sessions import migrations",
+            upgrades=_call("upgrade", to, since, schema, known),
+            downgrades=_call("downgrade", since, to, schema, known),
+        )
+    except CommandError as error:
+        raise SchemaError(f"the application's chain takes no revision: {error}") from error
+    if written is None:
+        raise SchemaError("the application's chain took no revision")
+    return Path(written.path)
+
+
+def _call(verb: str, to: str, since: str, schema: str | None, known: list[str]) -> str:
+    places = ["base", *known]
+    arguments = [f'to="{to}"']
+    if abs(places.index(to) - places.index(since)) != 1:
+        arguments.append(f'since="{since}"')
+    if schema:
+        arguments.append(f"schema={schema!r}")
+    return f"migrations.host.{verb}({', '.join(arguments)})"
+
+
+def _walk(to: str, schema: str | None, since: str | None, *, upwards: bool) -> None:
+    from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
+
+    versions = chain.versions()
+    places = ["base", *(version.revision for version in versions)]
+    if to not in places:
+        hint = (
+            ": a revision names the version it goes to, so that it always does the same"
+            if to == "head"
+            else ""
+        )
+        raise SchemaError(f"there is no version {to!r}, {', '.join(places)} are known{hint}")
+    target = places.index(to)
+    context = chain.running()
+    if context is None:
+        raise SchemaError("not inside a revision: call migrations.upgrade(bind) instead")
+    if context.as_sql:
+        start = places.index(since) if since else target + (-1 if upwards else 1)
+    else:
+        connection: Any = context.connection
+        start = places.index(chain.version(connection, effective_schema(connection, schema)) or "base")
+    with targeting(schema):
+        if upwards:
+            for version in versions[start:target]:
+                version.module.upgrade()
+        else:
+            for version in versions[target:start][::-1]:
+                version.module.downgrade()

@@ -1,0 +1,71 @@
+"""How a version of ours runs inside somebody else's chain: recorded in our own version table too."""
+
+from collections.abc import Callable
+from functools import wraps
+
+from alembic import op
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.schema import CreateSchema, CreateTable
+
+from boocode_sessions.errors import SchemaError
+from boocode_sessions.migrations import chain
+from boocode_sessions.migrations.target import effective_schema, schema, targeting
+from boocode_sessions.migrations.turns import make_schema, take_turn
+from boocode_sessions.models import VERSION_TABLE
+
+
+def step(*, before: str | None, after: str | None) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """For the `upgrade()` and `downgrade()` of our versions: takes the schema from `before` to `after`.
+
+    In our own chain Alembic keeps the record. In a host's chain (`migrations.host`, or our versions among the
+    host's `version_locations`) it keeps the host's; ours is kept here, and a step that another route has
+    taken already does nothing.
+    """
+
+    def decorate(migrate: Callable[[], None]) -> Callable[[], None]:
+        @wraps(migrate)
+        def run() -> None:
+            context = op.get_context()
+            if context.version_table == VERSION_TABLE:
+                migrate()
+                return
+            connection = None if context.as_sql else context.connection
+            with targeting(effective_schema(connection, schema()) if connection else schema()):
+                if _is_due(context, before, after):
+                    migrate()
+                    _record(context, after)
+
+        return run
+
+    return decorate
+
+
+def _is_due(context: MigrationContext, before: str | None, after: str | None) -> bool:
+    """Whether the step is the next one. Whoever writes a script (`--sql`) says so: it can't look."""
+    if context.as_sql:
+        if schema() and context.dialect.name == "postgresql":
+            op.execute(CreateSchema(str(schema()), if_not_exists=True))
+        return True
+    connection = op.get_bind()
+    take_turn(connection)
+    make_schema(connection, schema())
+    found = chain.version(connection, schema())
+    if found == before:
+        return True
+    upwards = (before or "") < (after or "")
+    if ((found or "") >= (after or "")) is upwards:
+        return False
+    raise SchemaError(
+        f"the schema is at version {found or 'base'}; the step from {before or 'base'} to {after or 'base'} "
+        "can't run there: use migrations.host.upgrade(to=...), which takes every step in between"
+    )
+
+
+def _record(context: MigrationContext, version: str | None) -> None:
+    versions = context.impl.version_table_impl(
+        version_table=VERSION_TABLE, version_table_schema=schema(), version_table_pk=True
+    )
+    op.execute(CreateTable(versions, if_not_exists=True))
+    op.execute(versions.delete())
+    if version is not None:
+        op.execute(versions.insert().values(version_num=version))

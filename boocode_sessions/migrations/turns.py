@@ -1,0 +1,57 @@
+"""Migrations of one database run one at a time, each in a transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.schema import CreateSchema
+
+from boocode_sessions.engine import LOCK_SECONDS
+from boocode_sessions.errors import SchemaError
+
+_LOCK = 0x626F6F5F73657373
+"""Names our migrations among the advisory locks of a PostgreSQL database: "boo_sess" in ASCII."""
+
+
+@contextmanager
+def own_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction for migrations. Committed at the end, rolled back whole by an exception."""
+    with engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            # A stricter level would read the version as it was before the wait for the lock.
+            connection.execution_options(isolation_level="READ COMMITTED")
+        with connection.begin():
+            if connection.dialect.name == "postgresql":
+                # Engines of ours have limits that suit appends, not the building of an index.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL lock_timeout = 0"))
+                take_turn(connection)
+                # While an ALTER TABLE waits for its lock, everybody else waits behind it.
+                connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+            yield connection
+
+
+def take_turn(connection: Connection) -> None:
+    """Wait until no other migration runs in this database, and keep the next ones waiting until the commit."""
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        raise SchemaError("a migration needs a transaction, and the connection is in AUTOCOMMIT")
+    if connection.dialect.name == "postgresql":
+        # Bound to the transaction: a lock of the session would be lost, or kept, behind PgBouncer.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    elif connection.dialect.name == "sqlite":
+        if not connection.in_transaction():
+            connection.begin()
+        driver = connection.connection.driver_connection
+        # Python's driver begins no transaction for DDL, so that a failure would leave half of it.
+        if not getattr(driver, "in_transaction", True):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def make_schema(connection: Connection, schema: str | None) -> None:
+    """Create the schema where it is missing. On SQLite a schema is an attached database: the host's to attach."""
+    if schema is None or connection.dialect.name != "postgresql":
+        return
+    # Asked first: IF NOT EXISTS needs the right to create even where nothing is to be created.
+    known = text("SELECT true FROM pg_catalog.pg_namespace WHERE nspname = :schema")
+    if connection.execute(known, {"schema": schema}).first() is None:
+        connection.execute(CreateSchema(schema, if_not_exists=True))

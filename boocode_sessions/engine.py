@@ -32,6 +32,9 @@ SERVER_TIMEOUTS = {
 
 _LIBPQ_DRIVERS = ("psycopg", "psycopg2")
 
+READING = "boocode_sessions_reading"
+"""The execution option of a connection that will only read: on SQLite it then takes no write lock."""
+
 
 def create_engine(url: str | URL, **options: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's options
     """An engine with time-outs, on PostgreSQL fit for a transaction pooler, on SQLite with WAL.
@@ -124,7 +127,7 @@ def prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sqlalchemy.Connection) -> None:
-        reading = connection.get_execution_options().get("boocode_sessions_reading")
+        reading = connection.get_execution_options().get(READING)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 

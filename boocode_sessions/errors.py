@@ -71,6 +71,7 @@ class RefusedError(DatabaseError):
 
 
 _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
+    ("40003", UnavailableError, "nobody knows whether it was committed; send the same again"),
     ("40", RetryableError, "it lost against a concurrent transaction and was rolled back; run it again"),
     ("55P03", TimedOutError, "another transaction kept the lock past lock_timeout; try again later"),
     ("57014", TimedOutError, "it ran past statement_timeout or was cancelled; try again, or raise the limit"),
@@ -80,6 +81,7 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("28", UnavailableError, "the server refused the user or the password; check the URL"),
     ("3D", UnavailableError, "the server has no such database; check the URL"),
     ("53", RefusedError, "the server ran out of disk, memory or another resource; free some, then try again"),
+    ("54", RefusedError, "it is larger than the server takes; no entry may have over 256 MB"),
     ("42501", RefusedError, "the user has no permission on our tables; grant SELECT, INSERT, UPDATE, DELETE"),
     ("25006", RefusedError, "the transaction is read-only; connect to the primary"),
     (

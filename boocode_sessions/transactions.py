@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
 
 from boocode_sessions import errors
+from boocode_sessions.engine import READING
 from boocode_sessions.models import ClaudeSessionEntry
 from boocode_sessions.operations import Tables, check_schema
 
@@ -114,7 +115,8 @@ class Transactions:
                 yield connection
         elif isinstance(self.bind, Engine):
             with self.bind.connect() as connection:
-                yield connection
+                # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
+                yield connection.execution_options(**{READING: True})
         else:
             with self._writing(lambda: None) as connection:
                 yield connection

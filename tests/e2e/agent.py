@@ -100,6 +100,10 @@ class Agent:
         answer = json.loads(done.stdout)
         return Turn(answer["session_id"], answer["answer"], config)
 
+    def environment(self) -> dict[str, str]:
+        """What an agent needs to know to talk to this test's model, with a config folder of its own."""
+        return self._environment(self._empty_config())
+
     def survivors(self) -> Iterator[psutil.Process]:
         """Processes at work in the project's folder: the agent itself, and whatever its tools started."""
         for process in psutil.process_iter(["cwd"]):
@@ -111,8 +115,8 @@ class Agent:
         config.mkdir(parents=True)
         return config
 
-    def _options(self, config: Path, options: TurnOptions) -> dict[str, Any]:
-        environment = {
+    def _environment(self, config: Path) -> dict[str, str]:
+        return {
             "ANTHROPIC_BASE_URL": self.api.url,
             "ANTHROPIC_API_KEY": "sk-none",
             "CLAUDE_CONFIG_DIR": str(config),
@@ -122,9 +126,11 @@ class Agent:
             "HOME": str(config.parent),
             "IS_SANDBOX": "1",  # or it refuses to bypass permissions for root
         }
+
+    def _options(self, config: Path, options: TurnOptions) -> dict[str, Any]:
         return {
             "cwd": str(self.project),
-            "env": environment,
+            "env": self._environment(config),
             "permission_mode": "bypassPermissions",
             **options,
         }

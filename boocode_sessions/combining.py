@@ -53,6 +53,12 @@ class Combiner:
                     me.woken = anyio.Event()
             if me.alone:
                 await self._run(self._appender.run_alone, append)
+        except Exception:
+            raise
+        except BaseException:
+            if line.is_under_way(me):
+                self._abandon(append)
+            raise
         finally:
             line.leave(me)
         if append.error is not None:
@@ -63,7 +69,8 @@ class Combiner:
         left: list[Append] = []
         finished = False
         try:
-            left = await self._run(self._appender.run_together, [waiting.append for waiting in batch])
+            with anyio.CancelScope(shield=True):  # a task that is cancelled already may lead others
+                left = await self._run(self._appender.run_together, [waiting.append for waiting in batch])
             finished = True
         finally:
             line.at_once -= 1
@@ -71,14 +78,14 @@ class Combiner:
                 if not finished:
                     self._abandon(waiting.append)
                 waiting.served = True
-                waiting.alone = waiting.append in left
+                waiting.alone = waiting.append in left and not waiting.gone
                 if not waiting.alone:
                     line.busy.discard(waiting.append.transcript.session)
                 waiting.woken.set()
             line.wake_next()
 
     def _abandon(self, append: Append) -> None:
-        """The task that served us was cancelled by force: what it carried may land yet, or not."""
+        """A task was cancelled while its call, or those that it served, were under way: they may land yet."""
         self._appender.in_doubt(append)
         append.abandoned = True
         append.error = UnavailableError(f"{append.doing}: interrupted, and perhaps written; send it again")
@@ -99,6 +106,8 @@ class _Waiting:
         self.served = False
         self.alone = False
         """Left over by its batch: to be run in a transaction of its own, which keeps its session busy."""
+        self.gone = False
+        """Its task was cancelled, and will not run what is left over."""
 
 
 class _Line:
@@ -123,7 +132,11 @@ class _Line:
             self.waiting = deque(waiting for waiting in self.waiting if id(waiting) not in taken)
         return batch
 
+    def is_under_way(self, me: _Waiting) -> bool:
+        return me.alone or not (me.served or me in self.waiting)
+
     def leave(self, me: _Waiting) -> None:
+        me.gone = True
         if me.alone:
             self.busy.discard(me.append.transcript.session)
         elif not me.served and me in self.waiting:

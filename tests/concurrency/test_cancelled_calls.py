@@ -1,22 +1,19 @@
 """A cancelled call holds nobody up, leaves nothing open and, when it is sent again, lands once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+import random
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import anyio
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from boocode_sessions import SessionKey, SessionStoreError, UnavailableError
+from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
 from boocode_sessions.engine import create_engine
-from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.fixtures.databases import Database
-from tests.fixtures.subjects import KINDS, Subject, opened
-from tests.fixtures.verdicts import Verdict, examine, marked, wait_until
-
-BOTH_LOOPS = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+from tests.reliability.subjects import KINDS, Subject, opened
+from tests.reliability.verdicts import SOAK, Verdict, examine, marked
 
 
 def new_session() -> SessionKey:
@@ -186,3 +183,105 @@ async def test_a_leader_that_is_cancelled_by_force_leaves_nobody_waiting_or_doub
             assert stored is not None
             assert examine(stored, [("before", 0, 3), (writer, 0, 3)]).wrong == 0
         await until(lambda: gate.open_transactions() == 0)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+@pytest.mark.anyio
+async def test_a_leader_in_a_cancelled_scope_fails_nobody_elses_append(postgres_database: Database) -> None:
+    """Those that wait when it comes go with it."""
+    keys = [new_session() for _ in range(20)]
+    async with opened("store over Engine", postgres_database.url) as store:
+        for round_ in range(5):
+            async with anyio.create_task_group() as tasks:
+                for number, key in enumerate(keys):
+                    batch = marked(f"{number}", round_)
+                    if number % 3:
+                        tasks.start_soon(store.append, key, batch)
+                    else:
+                        tasks.start_soon(_append_cancelled, store, key, batch)
+        for number, key in enumerate(keys):
+            stored = await store.load(key) or []
+            verdict = examine(stored, [(f"{number}", r, 3) for r in range(5)] if number % 3 else [])
+            assert verdict.wrong == 0
+
+
+async def _append_cancelled(store: Subject, key: SessionKey, batch: list[SessionStoreEntry]) -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.append(key, batch)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["async repository", "store over Engine", "store over AsyncEngine"])
+async def test_a_call_that_is_cancelled_in_its_own_transaction_and_sent_again_lands_once(
+    postgres_database: Database, gate: Gate, kind: str
+) -> None:
+    key, batch = new_session(), marked("writer", 1)
+    async with opened(kind, postgres_database.url) as subject, opened(kind, postgres_database.url) as other:
+        await subject.append(key, marked("writer", 0))
+        await other.append(key, marked("other", 0))
+        await gate.shut()
+        call = asyncio.create_task(subject.append(key, batch))
+        await gate.until_waiting(1)
+        call.cancel()
+        await asyncio.wait([call])
+        assert call.cancelled()
+        again = asyncio.create_task(subject.append(key, batch))
+        await asyncio.sleep(0.05)
+        await gate.open()
+        await again
+        stored = await subject.load(key) or []
+        await until(lambda: gate.open_transactions() == 0)
+    assert examine(stored, [("writer", 0, 3), ("writer", 1, 3), ("other", 0, 3)]).wrong == 0
+
+
+CANCELLED = [
+    *((kind, "postgresql", "asyncio") for kind in KINDS if kind != "repository"),
+    ("store over Engine", "postgresql", "trio"),
+    ("async repository", "sqlite", "asyncio"),
+    ("store over AsyncEngine", "sqlite", "asyncio"),
+    ("store over Engine", "sqlite", "trio"),
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("kind", "dialect", "anyio_backend"), CANCELLED)
+@pytest.mark.parametrize("by_force", [False, True], ids=["by a scope", "by force"])
+async def test_calls_that_are_cancelled_at_any_moment_leave_nothing_open(
+    database: Database, kind: str, anyio_backend: str, by_force: bool, publish: Callable[[Verdict], None]
+) -> None:
+    if by_force and anyio_backend == "trio":
+        by_force = False  # trio has scopes only
+    chooser = random.Random(7)
+    key, pace = new_session(), 0.004 if database.dialect == "postgresql" else 0.008
+    cancelled = 0
+    async with opened(kind, database.url, pool_size=2, max_overflow=0) as subject:
+        await subject.append(key, marked("writer", 0))
+        for number in range(1, 40 * SOAK):
+            batch = marked("writer", number)
+            for seconds in (chooser.uniform(0, pace), chooser.uniform(0, pace), 30):
+                if not await _cancelled_after(seconds, by_force, subject, key, batch):
+                    break
+                cancelled += 1
+        stored = await subject.load(key) or []
+    verdict = examine(stored, [("writer", number, 3) for number in range(40 * SOAK)])
+    verdict.faults = cancelled
+    async with opened(kind, database.url) as other:
+        await other.append(key, marked("other", 0))
+    assert cancelled > 5 or (kind.startswith("store") and not by_force), "hardly anything was cancelled"
+    publish(verdict)
+
+
+async def _cancelled_after(
+    seconds: float, by_force: bool, subject: Subject, key: SessionKey, batch: list[SessionStoreEntry]
+) -> bool:
+    """Whether the call was cancelled before its end."""
+    if not by_force:
+        with anyio.move_on_after(seconds) as scope:
+            await subject.append(key, batch)
+        return scope.cancelled_caught
+    call = asyncio.create_task(subject.append(key, batch))
+    await asyncio.wait([call], timeout=seconds)
+    call.cancel()
+    await asyncio.wait([call])
+    return call.cancelled()

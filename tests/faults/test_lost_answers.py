@@ -11,9 +11,9 @@ from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
 from boocode_sessions.contract import transcript_of
 from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
-from tests.fixtures.proxy import Cut, Proxy
-from tests.fixtures.subjects import KINDS, Subject, opened
-from tests.fixtures.verdicts import Verdict, examine, marked
+from tests.reliability.proxy import Cut, Proxy
+from tests.reliability.subjects import KINDS, Subject, opened
+from tests.reliability.verdicts import Verdict, examine, marked
 
 pytestmark = pytest.mark.anyio
 

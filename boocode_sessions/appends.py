@@ -129,6 +129,11 @@ class Appender:
             doubt = _Doubt(append.entries, append.nonce, _fingerprint(append.encoded), append.size + 1000)
             self._doubts.remember((id(append.entries), append.transcript), doubt)
 
+    def abandon(self, append: Append) -> None:
+        """Note that a call was given up before its end: it may land yet, or may have landed."""
+        self.in_doubt(append)
+        append.abandoned = True
+
     def _landed(self, append: Append, turn: Turn) -> None:
         self._turns.remember(append.transcript.session, turn)
         if not append.abandoned:

@@ -56,7 +56,7 @@ class Combiner:
         except Exception:
             raise
         except BaseException:
-            if line.is_under_way(me):
+            if me not in line.waiting:
                 self._abandon(append)
             raise
         finally:
@@ -86,8 +86,7 @@ class Combiner:
 
     def _abandon(self, append: Append) -> None:
         """A task was cancelled while its call, or those that it served, were under way: they may land yet."""
-        self._appender.in_doubt(append)
-        append.abandoned = True
+        self._appender.abandon(append)
         append.error = UnavailableError(f"{append.doing}: interrupted, and perhaps written; send it again")
 
     def _line(self) -> "_Line":
@@ -131,9 +130,6 @@ class _Line:
             taken = set(map(id, batch))
             self.waiting = deque(waiting for waiting in self.waiting if id(waiting) not in taken)
         return batch
-
-    def is_under_way(self, me: _Waiting) -> bool:
-        return me.alone or not (me.served or me in self.waiting)
 
     def leave(self, me: _Waiting) -> None:
         me.gone = True

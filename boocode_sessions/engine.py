@@ -5,13 +5,14 @@ than the 60 s after which the SDK gives up on an append, so that a call it has g
 POOL_SECONDS + CONNECT_SECONDS + LOCK_SECONDS + STATEMENT_SECONDS.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.pool import QueuePool
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine.default import DefaultDialect
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 POOL_SECONDS = 10
@@ -106,7 +107,7 @@ def prepare_postgresql(engine: Engine) -> None:
 
 
 _SET_TIMEOUTS = (
-    "SELECT pg_backend_pid() = %(pid)s, (SELECT count(set_config(name, wish, false)) FROM (VALUES "
+    "SELECT pg_backend_pid() = %(pid)s, (SELECT count(set_config(name, wish, false)) FROM (VALUES "  # noqa: S608 - made of constants
     + ", ".join(f"('{name}', '{value}')" for name, value in SERVER_TIMEOUTS.items())
     + ") AS wanted (name, wish) JOIN pg_settings USING (name)"
     " WHERE source = 'default' AND pg_backend_pid() = %(pid)s)"
@@ -133,7 +134,8 @@ def prepare_sqlite(engine: Engine) -> None:
 
 def _with_defaults(url: URL, options: dict[str, Any]) -> dict[str, Any]:
     defaults: dict[str, Any] = {"hide_parameters": True}
-    pool = options.get("poolclass") or url.get_dialect().get_pool_class(url)
+    dialect = cast("type[DefaultDialect]", url.get_dialect())
+    pool = options.get("poolclass") or dialect.get_pool_class(url)
     if issubclass(pool, QueuePool) and "pool" not in options:
         defaults["pool_timeout"] = POOL_SECONDS
     if _is_libpq(url):

@@ -4,8 +4,10 @@ Both share one body: the asynchronous repository runs the synchronous one in a g
 synchronous core, which is how SQLAlchemy's own asyncio classes work.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
@@ -24,6 +26,9 @@ from boocode_sessions.contract import (
     transcript_of,
 )
 from boocode_sessions.transactions import Bind, Transactions
+
+_T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
 
 AsyncBind: TypeAlias = AsyncEngine | async_sessionmaker[Any] | AsyncConnection | AsyncSession
 
@@ -106,34 +111,69 @@ class AsyncClaudeSessionRepository:
 
     `bind`: an AsyncEngine or async_sessionmaker, or an AsyncConnection or AsyncSession whose transaction is
     joined. In all else a ClaudeSessionRepository.
+
+    A call that was cancelled may have landed; sent again with the same list, it lands once.
     """
 
     def __init__(self, bind: AsyncBind, *, schema: str | None = None) -> None:
-        self._sync = ClaudeSessionRepository(core_of(bind), schema=schema)
+        core = core_of(bind)
+        self._sync = ClaudeSessionRepository(core, schema=schema)
+        self._transactions = Transactions(core, schema)
+        self._appender = Appender(self._transactions)
 
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append."""
-        await greenlet_spawn(self._sync.append, key, entries)
+        if not self._transactions.own:
+            await self._run(self._sync.append, key, entries)
+        elif (append := self._appender.prepare(key, entries)) is not None:
+            try:
+                await self._run(self._appender.run, append)
+            except asyncio.CancelledError:
+                self._appender.abandon(append)
+                raise
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """As ClaudeSessionRepository.load."""
-        return await greenlet_spawn(self._sync.load, key)
+        return await self._run(self._sync.load, key)
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """As ClaudeSessionRepository.list_sessions."""
-        return await greenlet_spawn(self._sync.list_sessions, project_key)
+        return await self._run(self._sync.list_sessions, project_key)
 
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """As ClaudeSessionRepository.list_session_summaries."""
-        return await greenlet_spawn(self._sync.list_session_summaries, project_key)
+        return await self._run(self._sync.list_session_summaries, project_key)
 
     async def delete(self, key: SessionKey) -> None:
         """As ClaudeSessionRepository.delete."""
-        await greenlet_spawn(self._sync.delete, key)
+        await self._run(self._sync.delete, key)
 
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """As ClaudeSessionRepository.list_subkeys."""
-        return await greenlet_spawn(self._sync.list_subkeys, key)
+        return await self._run(self._sync.list_subkeys, key)
+
+    async def _run(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
+        return await in_greenlet(self._transactions.dialect, work, *args)
+
+
+async def in_greenlet(dialect: str | None, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
+    """Run synchronous work over an async engine. Cancelled, it leaves no transaction open.
+
+    psycopg cancels the statement at the server and cleans up. aiosqlite would leave its thread with the
+    write lock; there, and where the driver isn't known, a cancellation is honoured once the work has ended.
+    """
+    if dialect == "postgresql":
+        return await greenlet_spawn(work, *args)
+    task = asyncio.ensure_future(greenlet_spawn(work, *args))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # or asyncio would log that nobody asked for it
+        raise
 
 
 def core_of(bind: AsyncBind) -> Bind:

@@ -7,10 +7,9 @@ import anyio
 import anyio.to_thread
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.util import greenlet_spawn
 
 from boocode_sessions.appends import Appender
-from boocode_sessions.combining import Combiner
+from boocode_sessions.combining import Combiner, Run
 from boocode_sessions.contract import (
     SessionKey,
     SessionListSubkeysKey,
@@ -18,7 +17,7 @@ from boocode_sessions.contract import (
     SessionStoreListEntry,
     SessionSummaryEntry,
 )
-from boocode_sessions.repository import ClaudeSessionRepository
+from boocode_sessions.repository import ClaudeSessionRepository, in_greenlet
 from boocode_sessions.transactions import Transactions
 
 _T = TypeVar("_T")
@@ -38,8 +37,9 @@ class SQLAlchemySessionStore:
     """
 
     def __init__(self, bind: Engine | AsyncEngine, *, schema: str | None = None) -> None:
+        self._run: Run
         if isinstance(bind, AsyncEngine):
-            engine, self._run = bind.sync_engine, _in_greenlet
+            engine, self._run = bind.sync_engine, _in_greenlet(bind.dialect.name)
         elif isinstance(bind, Engine):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             engine, self._run = bind, _in_thread
         else:
@@ -78,7 +78,10 @@ async def _in_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
     return await anyio.to_thread.run_sync(work, *args)
 
 
-async def _in_greenlet(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    with anyio.CancelScope(shield=True):
-        return await greenlet_spawn(work, *args)
-    raise AssertionError  # for type checkers, which take a CancelScope for one that swallows errors
+def _in_greenlet(dialect: str) -> Run:
+    async def run(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
+        with anyio.CancelScope(shield=True):
+            return await in_greenlet(dialect, work, *args)
+        raise AssertionError  # for type checkers, which take a CancelScope for one that swallows errors
+
+    return run

@@ -145,14 +145,16 @@ def delete(tables: Tables, transcript: Transcript) -> None:
     """Remove a transcript; with the main one its whole session.
 
     The turn comes first, in a statement of its own, so that the deletion sees what the writer before us
-    has committed.
+    has committed. A session's is taken even where it has no row yet: a first append would come between
+    its entries' deletion and its summary's, and be in no listing.
     """
     session = in_session(transcript.session)
-    tables.write(statements.finish_turn(), {**session, "next_turn": new_turn()})
     if transcript.is_main:
+        tables.select(statements.take_turn(tables.dialect), session).one()
         tables.write(statements.delete_session(), session)
         tables.write(statements.delete_summary(), session)
     else:
+        tables.write(statements.finish_turn(), {**session, "next_turn": new_turn()})
         tables.write(statements.delete_transcript(), in_transcript(transcript))
 
 

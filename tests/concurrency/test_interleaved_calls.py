@@ -41,7 +41,7 @@ class Interloper:
     def close(self) -> None:
         self._threads.shutdown()
 
-    def _after(self, *_: Any) -> None:  # noqa: ANN401 - SQLAlchemy's arguments
+    def _after(self, *_: Any) -> None:
         self._statements += 1
         if (call := self._calls.pop(self._statements, None)) is not None:
             done = threading.Event()

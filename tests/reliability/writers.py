@@ -1,0 +1,159 @@
+"""Writers in processes of their own, which may be killed: what they were told has landed comes back on a pipe."""
+
+import multiprocessing
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import anyio
+
+from boocode_sessions import (
+    RefusedError,
+    RetryableError,
+    SessionKey,
+    SessionStoreEntry,
+    TimedOutError,
+    UnavailableError,
+)
+from tests.reliability.subjects import Subject, opened
+from tests.reliability.verdicts import Batch, marked
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one writer does: `batches` to each of its transcripts, side by side over a store."""
+
+    writer: str
+    kind: str
+    url: str
+    keys: Sequence[SessionKey]
+    batches: int = 10**9
+    size: int = 3
+    attempts: int = 1
+    """Of one call; the SDK makes three. More of them than of the outages."""
+
+
+async def deliver(
+    subject: Subject, key: SessionKey, batch: list[SessionStoreEntry], attempts: int, pause: float = 0.1
+) -> int:
+    """Send a batch until it is acknowledged. Returns how many attempts failed."""
+    for failed in range(attempts - 1):
+        try:
+            await subject.append(key, batch)
+        except (UnavailableError, TimedOutError, RetryableError, RefusedError):
+            await anyio.sleep(pause)
+        else:
+            return failed
+    await subject.append(key, batch)
+    return attempts - 1
+
+
+async def _write(order: Order, acknowledge: Connection) -> None:
+    async def write_one(subject: Subject, number_of_key: int, key: SessionKey) -> None:
+        for number in range(order.batches):
+            batch = marked(order.writer, number, order.size)
+            await deliver(subject, key, batch, order.attempts)
+            acknowledge.send((number_of_key, number))
+
+    async with opened(order.kind, order.url) as subject, anyio.create_task_group() as tasks:
+        for number_of_key, key in enumerate(order.keys):
+            tasks.start_soon(write_one, subject, number_of_key, key)
+
+
+def write(order: Order, acknowledge: Connection) -> None:
+    """The body of a writer's process."""
+    anyio.run(_write, order, acknowledge)
+    acknowledge.close()
+
+
+@dataclass
+class Writer:
+    """A writer's process, and what it was told."""
+
+    order: Order
+    process: multiprocessing.process.BaseProcess
+    acknowledged: dict[int, list[Batch]] = field(default_factory=lambda: defaultdict(list))
+    """By the number of the transcript's key."""
+    reader: threading.Thread | None = None
+
+    @property
+    def count(self) -> int:
+        return sum(len(batches) for batches in list(self.acknowledged.values()))
+
+    def listen(self, pipe: Connection) -> None:
+        while True:
+            try:
+                number_of_key, number = pipe.recv()
+            except (EOFError, OSError):
+                return
+            self.acknowledged[number_of_key].append((self.order.writer, number, self.order.size))
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.process.kill()
+        self.join()
+
+    def join(self, seconds: float = 60) -> int | None:
+        """Wait for its end and for its last word. Its exit code."""
+        self.process.join(seconds)
+        assert not self.process.is_alive(), f"{self.order.writer} did not end"
+        if self.reader is not None:
+            self.reader.join(10)
+        return self.process.exitcode
+
+
+class Fleet:
+    """Starts writers quickly: they are forked from a process that has imported everything."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["tests.reliability.writers"])
+        self.writers: list[Writer] = []
+
+    def start(self, order: Order) -> Writer:
+        ours, theirs = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=write, args=(order, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        writer = Writer(order, process)
+        writer.reader = threading.Thread(target=writer.listen, args=(ours,), daemon=True)
+        writer.reader.start()
+        self.writers.append(writer)
+        return writer
+
+    def acknowledged(self, key: SessionKey) -> list[Batch]:
+        """Every batch to one transcript that a writer was told had landed."""
+        return [
+            batch
+            for writer in self.writers
+            for number, its_key in enumerate(writer.order.keys)
+            if its_key == key
+            for batch in writer.acknowledged[number]
+        ]
+
+    def close(self) -> None:
+        for writer in self.writers:
+            if writer.process.is_alive():
+                writer.kill()
+
+
+@contextmanager
+def a_fleet() -> Iterator[Fleet]:
+    """Ends its writers at the end."""
+    root = str(Path(__file__).parents[2])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = root if before is None else f"{root}{os.pathsep}{before}"
+    fleet = Fleet()
+    try:
+        yield fleet
+    finally:
+        fleet.close()
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before

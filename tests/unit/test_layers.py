@@ -17,7 +17,7 @@ LAYERS = [
     {"appends"},
     {"repository", "combining"},
     {"migrations"},
-    {"sdk"},
+    {"sdk", "testing"},
 ]
 """From the ground up: a module imports from the layers below its own, and from its own."""
 

@@ -1,0 +1,266 @@
+"""What a contract is, how one is checked, and the report."""
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from inspect import cleandoc, isawaitable
+from typing import Any, TypeAlias
+
+import anyio
+
+from boocode_sessions.contract import SessionKey
+
+Entry: TypeAlias = dict[str, Any]
+
+OPTIONAL_METHODS = ("list_sessions", "list_session_summaries", "delete", "list_subkeys")
+
+
+class Broken(AssertionError):  # noqa: N818 - a verdict, not a mishap
+    """The store does not keep a contract. The text says what it did instead."""
+
+
+class Skipped(Exception):  # noqa: N818 - a verdict, not a mishap
+    """A contract can't be checked here. The text says why."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One thing that a store has to do."""
+
+    name: str
+    """`capability.function`."""
+    reason: str
+    """Which mistake it catches, and what that costs the store's users."""
+    needs: tuple[str, ...]
+    """The optional methods that it calls."""
+    check: Callable[["Trial"], Awaitable[None]] = field(repr=False)
+
+    @property
+    def capability(self) -> str:
+        return self.name.partition(".")[0]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Contracts that belong together."""
+
+    name: str
+    promise: str
+    contracts: list[Contract] = field(default_factory=list[Contract])
+
+    def contract(
+        self, *needs: str
+    ) -> Callable[[Callable[["Trial"], Awaitable[None]]], Callable[["Trial"], Awaitable[None]]]:
+        """Make a function a contract of this capability; its docstring is the reason."""
+
+        def add(check: Callable[["Trial"], Awaitable[None]]) -> Callable[["Trial"], Awaitable[None]]:
+            name = f"{self.name}.{getattr(check, '__name__', '')}"
+            reason = " ".join(cleandoc(check.__doc__ or "").split())
+            self.contracts.append(Contract(name, reason, needs, check))
+            return check
+
+        return add
+
+
+class Trial:
+    """What a contract works with: a store, and a project whose name nothing else has."""
+
+    def __init__(self, store: Any) -> None:  # noqa: ANN401 - any store
+        self.store = store
+        self.project = f"conformance-{secrets.token_hex(8)}"
+        self.other_project = f"conformance-{secrets.token_hex(8)}"
+
+    def key(self, session: str = "s", subpath: str | None = None, project: str | None = None) -> SessionKey:
+        key: SessionKey = {"project_key": project or self.project, "session_id": session}
+        if subpath is not None:
+            key["subpath"] = subpath
+        return key
+
+    async def expect(self, key: SessionKey, entries: Sequence[Entry] | None, after: str) -> None:
+        """Whether `load` gives these entries, types included."""
+        loaded = await self.store.load(key)
+        if loaded is None or entries is None:
+            expect(loaded is entries, f"after {after}, load gives {_count(loaded)}, not {_count(entries)}")
+        elif canonical(loaded) != canonical(list(entries)):
+            raise Broken(f"after {after}, load gives {_difference(list(loaded), entries)}")
+
+    async def listed(self) -> dict[str, Any]:
+        """The project's listing: session -> mtime."""
+        sessions = await self.store.list_sessions(self.project)
+        ids = [session["session_id"] for session in sessions]
+        expect(len(ids) == len(set(ids)), "list_sessions gives a session more than once")
+        return {session["session_id"]: session["mtime"] for session in sessions}
+
+    async def summaries(self, project: str | None = None) -> dict[str, Any]:
+        """The project's summaries: session -> summary."""
+        found = await self.store.list_session_summaries(project or self.project)
+        ids = [summary["session_id"] for summary in found]
+        expect(len(ids) == len(set(ids)), "list_session_summaries gives a session more than once")
+        return {summary["session_id"]: summary for summary in found}
+
+    async def tick(self) -> None:
+        """Let a clock of milliseconds move on."""
+        await anyio.sleep(0.02)
+
+
+def expect(holds: object, otherwise: str) -> None:
+    """Raises Broken, with what the store did otherwise."""
+    if not holds:
+        raise Broken(otherwise)
+
+
+async def refused(call: Awaitable[object], what: str) -> None:
+    """Whether a call raises; which error is the store's own affair."""
+    expect(await error_of(call) is not None, f"{what} is accepted")
+
+
+async def error_of(call: Awaitable[object]) -> Exception | None:
+    """What a call raises, if it does."""
+    try:
+        await call
+    except Exception as error:  # noqa: BLE001 - whatever a store raises
+        return error
+    return None
+
+
+def entry(number: int, **members: Any) -> Entry:  # noqa: ANN401 - any JSON values
+    """An entry without a uuid."""
+    return {"type": "x", "n": number, **members}
+
+
+def entries(*numbers: int) -> list[Entry]:
+    """Entries with a uuid each."""
+    return [entry(number, uuid=f"uuid-{number}") for number in numbers]
+
+
+def canonical(value: object) -> str:
+    """A JSON value as text that tells 1, 1.0 and true apart, and not the order of keys."""
+    return json.dumps(value, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A contract that the store does not keep."""
+
+    contract: Contract
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.contract}: {self.what}\n    why it matters: {self.contract.reason}"
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A contract that was not checked."""
+
+    contract: Contract
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.contract}: {self.why}"
+
+
+@dataclass
+class Report:
+    """What became of every contract."""
+
+    passed: list[Contract] = field(default_factory=list[Contract])
+    failed: list[Failure] = field(default_factory=list[Failure])
+    skipped: list[Skip] = field(default_factory=list[Skip])
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"]
+        lines += [f"failed  {failure}" for failure in self.failed]
+        lines += [f"skipped {skip}" for skip in self.skipped]
+        return "\n".join(lines)
+
+
+class NonConformingError(AssertionError):
+    """Some contracts are broken. The text is the report."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
+async def check_contracts(
+    contracts: Iterable[Contract],
+    make_store: Callable[[], object | Awaitable[object]],
+    skip: frozenset[str],
+    seconds: float,
+) -> Report:
+    """Check each contract, whatever became of the others."""
+    report = Report()
+    for contract in contracts:
+        if contract.name in skip or contract.capability in skip:
+            report.skipped.append(Skip(contract, "skipped by the caller"))
+            continue
+        try:
+            await run_contract(contract, make_store, seconds=seconds)
+        except Skipped as skipped:
+            report.skipped.append(Skip(contract, str(skipped)))
+        except Exception as error:  # noqa: BLE001 - whatever the store raises, the next contract is checked
+            report.failed.append(Failure(contract, _told(error)))
+        else:
+            report.passed.append(contract)
+    return report
+
+
+async def run_contract(
+    contract: Contract, make_store: Callable[[], object | Awaitable[object]], *, seconds: float = 60
+) -> None:
+    """Check one contract. Raises Broken, Skipped, or what the store raises."""
+    made = make_store()
+    store = await made if isawaitable(made) else made
+    missing = [method for method in contract.needs if not _has(store, method)]
+    if missing:
+        raise Skipped(f"the store has no {' and no '.join(missing)}")
+    late: TimeoutError | None = None
+    try:
+        with anyio.fail_after(seconds):
+            await contract.check(Trial(store))
+    except TimeoutError as error:
+        late = error
+    if late is not None:
+        raise Broken(f"takes more than {seconds:g} s") from late
+
+
+def _has(store: object, method: str) -> bool:
+    """Whether the store's class has a method of its own, and not the one of the SDK's Protocol."""
+    found = getattr(type(store), method, None)
+    module = getattr(found, "__module__", None) or ""
+    inherited = module.startswith("claude_agent_sdk") and found.__qualname__ == f"SessionStore.{method}"
+    return found is not None and not inherited
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, Broken):
+        return str(error)
+    if isinstance(error, BaseExceptionGroup):
+        told = dict.fromkeys(_told(inner) for inner in error.exceptions)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportUnknownArgumentType]
+        return "; ".join(told)
+    return f"raises {type(error).__name__}: {error}"
+
+
+def _count(entries: Any) -> str:  # noqa: ANN401 - whatever a store returned
+    return f"{len(entries)} entries" if isinstance(entries, list | tuple) else repr(entries)
+
+
+def _difference(loaded: list[Any], due: Sequence[Entry]) -> str:
+    if len(loaded) != len(due):
+        return f"{len(loaded)} entries where {len(due)} are due"
+    positions = [
+        n for n, pair in enumerate(zip(loaded, due, strict=True)) if canonical(pair[0]) != canonical(pair[1])
+    ]
+    if sorted(map(canonical, loaded)) == sorted(map(canonical, due)):
+        return f"the entries in another order, first at {positions[0]}"
+    return f"another value at position {positions[0]}: {_shortened(loaded[positions[0]])}"
+
+
+def _shortened(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."  # noqa: PLR2004 - a line's worth

@@ -254,12 +254,14 @@ def _problem(entry: object) -> str:
         if (problem := _problem_at(key, value, [above for above, _ in walk])) is not None:
             return "".join(path[:_MAX_PATH]) + (" > ..." if len(path) > _MAX_PATH else "") + problem
         if isinstance(value, dict | list | tuple):
-            walk.append((value, _members(cast("dict[object, object] | Sequence[object]", value))))
+            container = cast("dict[object, object] | Sequence[object]", value)
+            walk.append((container, _members(container)))
             path.append("")
+        member: tuple[str, object, object] | None = None
         while walk and (member := next(walk[-1][1], None)) is None:
             walk.pop()
             path.pop()
-        if not walk:
+        if member is None:
             return " holds what Python's json does not take"
         path[-1], key, value = member
 

@@ -99,7 +99,7 @@ async def a_reader_never_sees_half_a_batch(trial: Trial) -> None:
         last = False
         while not last:
             last = done
-            loaded = await trial.store.load(trial.key()) or []
+            loaded: list[Entry] = await trial.store.load(trial.key()) or []
             expect(len(loaded) % PER_BATCH == 0, "a load while others write gives half a batch")
             expect(
                 canonical(loaded[: len(before)]) == canonical(before),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from boocode_sessions.testing.suite import Capability, Trial, entry
+from boocode_sessions.testing.suite import Capability, Entry, Trial, entry
 
 EXACTNESS = Capability("exactness", "Every JSON value comes back as it was: value and type.")
 
@@ -116,7 +116,7 @@ async def deep_nesting(trial: Trial) -> None:
 @EXACTNESS.contract()
 async def an_entry_of_nothing(trial: Trial) -> None:
     """Entries are opaque: a store that needs a type, a uuid or a timestamp refuses what may come."""
-    batch = [{}, {"type": "x"}, {"": ""}, {"type": None, "timestamp": 7, "message": "text"}]
+    batch: list[Entry] = [{}, {"type": "x"}, {"": ""}, {"type": None, "timestamp": 7, "message": "text"}]
     await trial.store.append(trial.key(), batch)
     await trial.expect(trial.key(), batch, "entries with no known member, or of another type")
 
@@ -124,7 +124,7 @@ async def an_entry_of_nothing(trial: Trial) -> None:
 @EXACTNESS.contract()
 async def the_new_body_of_a_known_uuid(trial: Trial) -> None:
     """An update takes another way than an insert: as exact, and leaving nothing of the old behind."""
-    values = ["\0", "plain", "\ud800", 1e23, 1, -0.0, 0.0, [{"\0": {}}]]
+    values: list[Any] = ["\0", "plain", "\ud800", 1e23, 1, -0.0, 0.0, [{"\0": {}}]]
     for value in values:
         batch = [entry(1, uuid="u", value=value)]
         await trial.store.append(trial.key(), batch)

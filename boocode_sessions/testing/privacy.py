@@ -30,6 +30,7 @@ async def a_refused_entry_is_not_repeated(trial: Trial) -> None:
 async def an_append_with_a_bad_key_repeats_no_entry(trial: Trial) -> None:
     """A key can be wrong for long before somebody reads the log."""
     batch = [entry(1, **{_CANARY: _CANARY})]
-    for key in (trial.key(subpath=""), trial.key("x" * 1_000_000), trial.key("\ud800"), {}):
+    bad: list[Any] = [trial.key(subpath=""), trial.key("x" * 1_000_000), trial.key("\ud800"), {}]
+    for key in bad:
         error = await error_of(trial.store.append(key, batch))
         expect(not _tells(error), f"the {type(error).__name__} for a bad key repeats the entries")

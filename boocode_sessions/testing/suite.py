@@ -233,7 +233,8 @@ def _has(store: object, method: str) -> bool:
     """Whether the store's class has a method of its own, and not the one of the SDK's Protocol."""
     found = getattr(type(store), method, None)
     module = getattr(found, "__module__", None) or ""
-    inherited = module.startswith("claude_agent_sdk") and found.__qualname__ == f"SessionStore.{method}"
+    name = getattr(found, "__qualname__", None)
+    inherited = module.startswith("claude_agent_sdk") and name == f"SessionStore.{method}"
     return found is not None and not inherited
 
 
@@ -247,7 +248,7 @@ def _told(error: BaseException) -> str:
 
 
 def _count(entries: Any) -> str:  # noqa: ANN401 - whatever a store returned
-    return f"{len(entries)} entries" if isinstance(entries, list | tuple) else repr(entries)
+    return "None" if entries is None else f"{len(entries)} entries"
 
 
 def _difference(loaded: list[Any], due: Sequence[Entry]) -> str:

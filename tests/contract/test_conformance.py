@@ -152,7 +152,8 @@ class DeletesTheMainOnly(InMemorySessionStore):
 
 class RoundsFloats(InMemorySessionStore):
     async def append(self, key: Any, entries: Any) -> None:
-        await super().append(key, [{k: self._rounded(v) for k, v in entry.items()} for entry in entries])
+        rounded: list[Any] = [{k: self._rounded(v) for k, v in entry.items()} for entry in entries]
+        await super().append(key, rounded)
 
     def _rounded(self, value: Any) -> Any:
         return float(f"{value:.6g}") if isinstance(value, float) else value

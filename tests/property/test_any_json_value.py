@@ -234,7 +234,8 @@ def test_an_imported_transcript_comes_back_exactly(
     repository = ClaudeSessionRepository(engine)
     key: Any = {"project_key": "p", "session_id": session}
     assert_comes_back(repository.load(key), HARD_ENTRIES)
-    assert_comes_back(repository.load({**key, "subpath": "subagents/agent-1"}), HARD_ENTRIES)
+    key["subpath"] = "subagents/agent-1"
+    assert_comes_back(repository.load(key), HARD_ENTRIES)
     engine.dispose()
 
 

@@ -79,7 +79,7 @@ def decode(text: str) -> SessionStoreEntry:
     """The entry that was stored as this exact text. Raises DamagedEntryError."""
     try:
         entry: object = _with_a_whole_stack(json.loads, text)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):  # TypeError: SQLite stores the text `7` as a number
         problem = "is not JSON that Python can read"
     else:
         if isinstance(entry, dict):
@@ -137,9 +137,12 @@ def encode_summary(data: Mapping[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":"))
 
 
-def decode_summary(text: str) -> dict[str, Any]:
-    """The folded summary that was stored."""
-    return cast("dict[str, Any]", json.loads(text))
+def decode_summary(text: str | None) -> dict[str, Any] | None:
+    """The folded summary that was stored; None where there is none to read: it can be folded again."""
+    try:
+        return None if text is None else cast("dict[str, Any]", decode(text))
+    except DamagedEntryError:
+        return None
 
 
 _encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

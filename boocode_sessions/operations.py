@@ -118,7 +118,14 @@ def check_schema(tables: Tables) -> None:
 def load(tables: Tables, transcript: Transcript) -> list[SessionStoreEntry] | None:
     """A transcript's entries, oldest first; None when it has none."""
     rows = tables.select(statements.select_entries(), in_transcript(transcript))
-    return [decode(text) for (text,) in rows] or None
+    entries: list[SessionStoreEntry] = []
+    try:
+        entries.extend(decode(text) for (text,) in rows)
+    except DamagedEntryError as error:
+        problem = f"load {transcript}, entry {len(entries)}: {error}"
+    else:
+        return entries or None
+    raise DamagedEntryError(problem)
 
 
 def list_sessions(tables: Tables, project_key: str) -> list[SessionStoreListEntry]:
@@ -130,9 +137,9 @@ def list_sessions(tables: Tables, project_key: str) -> list[SessionStoreListEntr
 def list_session_summaries(tables: Tables, project_key: str) -> list[SessionSummaryEntry]:
     """The summaries of a project that hold their whole transcript."""
     return [
-        {"session_id": session_id, "mtime": mtime, "data": decode_summary(data)}
-        for session_id, mtime, data in tables.select(statements.select_summaries(), in_project(project_key))
-        if data is not None
+        {"session_id": session_id, "mtime": mtime, "data": data}
+        for session_id, mtime, text in tables.select(statements.select_summaries(), in_project(project_key))
+        if (data := decode_summary(text)) is not None
     ]
 
 
@@ -172,7 +179,7 @@ def append(
     session = in_session(transcript.session)
     taken = tables.select(statements.take_turn(tables.dialect), session).one()
     turn, folded_id, old_data, updated_at = taken
-    data = None if old_data is None else decode_summary(old_data)
+    data = decode_summary(old_data)
     position = tables.select(statements.select_position(), in_transcript(transcript)).one()
     newest, newest_main, unclaimed = position
     claimed_at = claim(tables, transcript) if unclaimed else None

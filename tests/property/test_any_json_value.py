@@ -10,7 +10,7 @@ import pytest
 from claude_agent_sdk import import_session_to_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, create_engine, event
 
 from boocode_sessions import ClaudeSessionRepository, InvalidEntryError
 from boocode_sessions.codec import encode_batch
@@ -26,6 +26,7 @@ from tests.fixtures.json_values import (
     told_apart,
     values,
 )
+from tests.fixtures.seed import insert_as_the_seed_does
 
 entries = st.dictionaries(
     st.one_of(st.sampled_from(["uuid", "type", "message", "customTitle"]), st.text()), values
@@ -186,19 +187,6 @@ def test_any_text_is_a_uuid(host_engine: Engine, uuid: str) -> None:
     (loaded,) = repository.load(key) or []
     repository.append(key, [loaded])  # as it came back: a pair of surrogates is one character by then
     assert_comes_back(repository.load(key), [{"type": "x", "uuid": uuid}])
-
-
-def insert_as_the_seed_does(engine: Engine, key: Any, entries: list[str], subpath: str = "") -> None:
-    """The seed's writer: these four columns, and JSON as PostgreSQL's jsonb takes it."""
-    cast = "CAST(:entry AS JSONB)" if engine.dialect.name == "postgresql" else ":entry"
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO claude_session_entries (project_key, session_id, subpath, entry)"
-                f" VALUES (:project_key, :session_id, :subpath, {cast})"
-            ),
-            [{**key, "subpath": subpath, "entry": entry} for entry in entries],
-        )
 
 
 @given(batch=st.lists(entries, min_size=1, max_size=3))

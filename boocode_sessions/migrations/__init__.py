@@ -4,9 +4,8 @@ Alembic is imported when a function here is called, not before: a program that o
 sessions pays nothing for it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -120,7 +119,7 @@ def _over(
 
 
 @contextmanager
-def _engine(bind: object) -> Iterator[Engine]:
+def _engine(bind: object) -> Generator[Engine]:
     if isinstance(bind, Engine):
         yield bind
     elif isinstance(bind, str | URL):
@@ -134,10 +133,20 @@ def _engine(bind: object) -> Iterator[Engine]:
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def _translated(doing: str) -> Generator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        failure: Any = errors.translate(error, doing)
-        # Chained, other than elsewhere: no statement of a migration carries transcript content.
-        raise failure or error from error
+        # Chained and quoted, other than elsewhere: no statement of a migration carries transcript content.
+        raise _failure(error, doing) from error
+
+
+def _failure(error: SQLAlchemyError, doing: str) -> errors.SessionStoreError:
+    failure = errors.translate(error, doing)
+    if isinstance(failure, errors.UnavailableError | errors.TimedOutError | errors.RetryableError):
+        return failure
+    kind = type(failure) if isinstance(failure, errors.DatabaseError) else errors.DatabaseError
+    reason = str(getattr(error, "orig", error)).partition("\n")[0]
+    failed = kind(f"{doing}: failed and changed nothing: {reason}")
+    failed.sqlstate = errors.sqlstate_of(error)
+    return failed

@@ -1,8 +1,8 @@
 """How version 0001 takes over a `claude_session_entries` that another store made and filled.
 
-Two are known: the one of the seed, whose columns are ours but for two, and the one of the TypeScript SDK's
-reference adapter, where NULL is the main transcript's subpath. Both are on PostgreSQL. Frozen with version 0001;
-why the indexes are built as they are: docs/decisions/0001-adopting-a-table.md.
+Two are known: the one of BooCode's store, whose columns are ours but for two, and the one of the TypeScript
+SDK's reference adapter, where NULL is the main transcript's subpath. Both are on PostgreSQL. Frozen with
+version 0001; why the indexes are built as they are: docs/decisions/adopting-a-table.md.
 """
 
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations.target import effective_schema, schema
@@ -76,7 +77,7 @@ def may_adopt() -> bool:
 def fill_subpaths() -> None:
     """Let no writer in from here to the commit, and make `''` of NULL subpaths. Readers go on."""
     op.execute(f"LOCK TABLE {_quoted(schema())} IN SHARE ROW EXCLUSIVE MODE")
-    op.execute(f"UPDATE {_quoted(schema())} SET {_FILL}")
+    op.execute(f"UPDATE {_quoted(schema())} SET {_FILL}")  # noqa: S608 - names of ours
 
 
 def complete_columns() -> None:
@@ -112,8 +113,8 @@ def prepare(engine: sa.Engine, given_schema: str | None) -> None:
             return
         connection.execute(sa.text(f"ALTER TABLE {_quoted(target)} {_ADD_COLUMNS}"))
     with engine.connect() as connection:
-        connection.detach()  # closed at the end, with the settings made here
         connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()  # closed at the end, with the settings made here
         connection.execute(sa.text("SET statement_timeout = 0"))
         connection.execute(sa.text("SET lock_timeout = 0"))
         _fill_in_pages(connection, _quoted(target))
@@ -137,6 +138,7 @@ def drop_invalid_indexes() -> None:
             op.drop_index(name, TABLE, schema=schema())
 
 
+_PREPARER = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
 _ADD_COLUMNS = "ADD COLUMN IF NOT EXISTS dedup_key TEXT, ADD COLUMN IF NOT EXISTS verbatim TEXT"
 _TO_FILL = "(subpath IS NULL OR created_at IS NULL)"
 _FILL = (
@@ -195,5 +197,4 @@ def _invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
 
 
 def _quoted(where: str | None, name: str = TABLE) -> str:
-    quote = sa.dialects.postgresql.dialect().identifier_preparer.quote
-    return f"{quote(where)}.{name}" if where else name
+    return f"{_PREPARER.quote(where)}.{name}" if where else name

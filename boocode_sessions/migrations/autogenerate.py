@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from sqlalchemy import Text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
 from boocode_sessions.models import VERSION_TABLE, Base
@@ -51,4 +53,8 @@ def render_item(item_type: str, item: Any, autogen_context: Any) -> str | Litera
     """For `context.configure(render_item=...)`: a revision that names our column types imports them."""
     if item_type == "type" and type(item).__module__.startswith("boocode_sessions."):
         autogen_context.imports.add(f"import {type(item).__module__}")
+    elif item_type == "type" and type(item) is JSONB and type(item.astext_type) is Text:
+        # As a variant of JSON, Alembic writes its astext_type with a name that the revision does not import.
+        autogen_context.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
     return False

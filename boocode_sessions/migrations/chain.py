@@ -1,7 +1,7 @@
 """Our chain of versions, and Alembic's commands over it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -91,15 +91,24 @@ def _run(run: Callable[[Config, str], None], connection: Connection, to: str, sc
     made = config()
     made.attributes.update(connection=connection, schema=schema)
     with _one_command:
-        if running() is not None:
+        context = running()
+        # A migration that failed leaves its context behind: only that of this very connection is alive.
+        if context is not None and context.connection is connection and id(context) not in _failed:
             raise SchemaError("inside a revision call migrations.host.upgrade or migrations.host.downgrade")
         version(connection, effective_schema(connection, schema))
-        with _known(to):
-            run(made, to)
+        try:
+            with _known(to):
+                run(made, to)
+        except BaseException:
+            _failed[:] = [id(running())]
+            raise
+
+
+_failed: list[int] = []
 
 
 @contextmanager
-def _known(to: str) -> Iterator[None]:
+def _known(to: str) -> Generator[None]:
     try:
         yield
     except CommandError as error:

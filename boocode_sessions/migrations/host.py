@@ -22,6 +22,7 @@ from boocode_sessions.models import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 _CALL = re.compile(r"migrations\.host\.upgrade\(\s*(?:to\s*=\s*)?[\"'](\w+)[\"']")
 
@@ -71,13 +72,9 @@ def write_revision(
         raise SchemaError(f"there is no version {to!r}: {', '.join(known)} are known")
     try:
         scripts = ScriptDirectory.from_config(host)
-        since = "base"
-        for script in scripts.walk_revisions():
-            if found := _CALL.findall(Path(script.path).read_text(encoding="utf-8")):
-                since = max(found)
-                break
+        since = _gone_to(scripts)
         if since != "base" and since >= to:
-            raise SchemaError(f"the chain goes to version {since} already: {script.path}")
+            raise SchemaError(f"the application's chain goes to version {since} already")
         written = scripts.generate_revision(
             uuid.uuid4().hex[-12:],
             message or f"claude sessions {to}",
@@ -91,6 +88,14 @@ def write_revision(
     if written is None:
         raise SchemaError("the application's chain took no revision")
     return Path(written.path)
+
+
+def _gone_to(scripts: "ScriptDirectory") -> str:
+    for script in scripts.walk_revisions():
+        calls: list[str] = _CALL.findall(Path(script.path).read_text(encoding="utf-8"))
+        if calls:
+            return max(calls)
+    return "base"
 
 
 def _call(verb: str, to: str, since: str, schema: str | None, known: list[str]) -> str:

@@ -26,5 +26,5 @@ def targeting(name: str | None) -> Generator[None]:
 
 def effective_schema(connection: Connection, given: str | None) -> str | None:
     """The schema given, else the one that the connection's `schema_translate_map` leads to."""
-    translated = connection.get_execution_options().get("schema_translate_map") or {}
+    translated: dict[str | None, str] = connection.get_execution_options().get("schema_translate_map") or {}
     return given or translated.get(None)

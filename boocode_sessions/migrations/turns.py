@@ -1,6 +1,6 @@
 """Migrations of one database run one at a time, each in a transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine, text
@@ -14,7 +14,7 @@ _LOCK = 0x626F6F5F73657373
 
 
 @contextmanager
-def own_transaction(engine: Engine) -> Iterator[Connection]:
+def own_transaction(engine: Engine) -> Generator[Connection]:
     """A transaction for migrations. Committed at the end, rolled back whole by an exception."""
     with engine.connect() as connection:
         if connection.dialect.name == "postgresql":
@@ -32,10 +32,10 @@ def own_transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def take_turn(connection: Connection) -> None:
-    """Wait until no other migration runs in this database, and keep the next ones waiting until the commit."""
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-        raise SchemaError("a migration needs a transaction, and the connection is in AUTOCOMMIT")
+    """Wait until no other migration runs in this database, and keep others waiting until the commit."""
     if connection.dialect.name == "postgresql":
+        if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
+            raise SchemaError("a migration needs a transaction, and the connection is in AUTOCOMMIT")
         # Bound to the transaction: a lock of the session would be lost, or kept, behind PgBouncer.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     elif connection.dialect.name == "sqlite":
@@ -48,7 +48,7 @@ def take_turn(connection: Connection) -> None:
 
 
 def make_schema(connection: Connection, schema: str | None) -> None:
-    """Create the schema where it is missing. On SQLite a schema is an attached database: the host's to attach."""
+    """Create the schema where it is missing. On SQLite it is an attached database: the host's to attach."""
     if schema is None or connection.dialect.name != "postgresql":
         return
     # Asked first: IF NOT EXISTS needs the right to create even where nothing is to be created.

@@ -1,0 +1,77 @@
+"""A host's project, and what the tests look up in its database."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect
+
+from boocode_sessions.models import VERSION_TABLE, Base
+from tests.fixtures.databases import Database
+
+
+class Host:
+    """An application with an Alembic of its own, in a folder of this test's."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.ini = folder / "alembic.ini"
+        self.config = Config(self.ini, output_buffer=StringIO())
+        self.config.set_main_option("sqlalchemy.url", database.url.replace("%", "%%"))
+        self.versions = folder / "migrations" / "versions"
+
+    def upgrade(self, to: str = "head") -> None:
+        command.upgrade(self.config, to)
+
+    def downgrade(self, to: str) -> None:
+        command.downgrade(self.config, to)
+
+    def check(self) -> None:
+        """Fails when autogenerate would write something."""
+        command.check(self.config)
+
+    def stamp(self, to: str, *, purge: bool = False) -> None:
+        command.stamp(self.config, to, purge=purge)
+
+    def script(self, to: str = "head") -> str:
+        """What `alembic upgrade --sql` prints."""
+        output = StringIO()
+        self.config.output_buffer = output
+        command.upgrade(self.config, to, sql=True)
+        return output.getvalue()
+
+    def heads(self) -> list[str]:
+        return list(ScriptDirectory.from_config(self.config).get_heads())
+
+
+def tables(engine: Engine, schema: str | None = None) -> set[str]:
+    return set(inspect(engine).get_table_names(schema=schema))
+
+
+def differences(engine: Engine, schema: str | None = None) -> list[Any]:
+    """What Alembic's comparison finds different between the models and the schema that stands there."""
+    metadata = Base.metadata
+    if schema:
+        metadata = type(metadata)()
+        for table in Base.metadata.sorted_tables:
+            table.to_metadata(metadata, schema=schema)
+
+    def ours(name: str | None, type_: str, _parents: object) -> bool:
+        if type_ == "schema":
+            return name == schema
+        return type_ != "table" or name in {table.name for table in metadata.sorted_tables}
+
+    with engine.connect() as connection:
+        options = {
+            "compare_server_default": True,
+            "compare_type": True,
+            "include_name": ours,
+            "include_schemas": schema is not None,
+            "version_table": VERSION_TABLE,
+            "version_table_schema": schema,
+        }
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))

@@ -1,0 +1,19 @@
+"""chats"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "c0ffee"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "chats", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("session_id", sa.String())
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("chats")

@@ -35,6 +35,8 @@ async def fresh_store(
         done = cleanup()
         if hasattr(done, "__await__"):
             await done
+    for database in made:
+        databases.drop(database)
 
 
 @pytest.mark.anyio

@@ -108,7 +108,7 @@ def test_processes_that_write_to_one_session_take_turns(
 
 
 def test_first_writes_to_a_new_session_do_not_race(
-    database: Database, engine: Engine, publish: Callable[[Verdict], None]
+    database: Database, publish: Callable[[Verdict], None]
 ) -> None:
     writers = 6
     engines = [create_engine(database.url) for _ in range(writers)]
@@ -198,7 +198,7 @@ def test_appends_and_deletes_in_any_mix_neither_deadlock_nor_leave_a_part(
     [("store over Engine", "asyncio"), ("store over Engine", "trio"), ("store over AsyncEngine", "asyncio")],
 )
 async def test_fifty_sessions_of_one_store_keep_their_order(
-    database: Database, kind: str, anyio_backend: str, publish: Callable[[Verdict], None]
+    database: Database, kind: str, publish: Callable[[Verdict], None]
 ) -> None:
     sessions = [new_session() for _ in range(50)]
     rounds = 6 * SOAK

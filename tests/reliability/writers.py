@@ -1,4 +1,4 @@
-"""Writers in processes of their own, which may be killed: what they were told has landed comes back on a pipe."""
+"""Writers in processes of their own, to be killed: what they were told has landed comes back on a pipe."""
 
 import multiprocessing
 import os
@@ -22,6 +22,16 @@ from boocode_sessions import (
 )
 from tests.reliability.subjects import Subject, opened
 from tests.reliability.verdicts import Batch, marked
+
+PRELOADED = [
+    "tests.reliability.writers",
+    "aiosqlite",
+    "claude_agent_sdk",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+]
+"""What a writer needs, and would import each time."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.reliability.writers"])
+        self._context.set_forkserver_preload(PRELOADED)
         self.writers: list[Writer] = []
 
     def start(self, order: Order) -> Writer:

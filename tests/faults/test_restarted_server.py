@@ -1,0 +1,93 @@
+"""PostgreSQL is stopped and started under load, politely and not."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import URL
+
+from boocode_sessions import ClaudeSessionRepository, SessionKey, UnavailableError, migrations
+from boocode_sessions.contract import transcript_of
+from boocode_sessions.engine import create_engine
+from boocode_sessions.summaries import fold
+from tests.fixtures.servers import EmbeddedPostgres
+from tests.reliability.verdicts import SOAK, Verdict, examine, wait_until
+from tests.reliability.writers import Fleet, Order, a_fleet
+
+KINDS = ("repository", "store over Engine", "store over AsyncEngine", "async repository")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    """A server of our own, which writes to its disk before it answers."""
+    with tempfile.TemporaryDirectory(prefix="boocode-faults-", ignore_cleanup_errors=True) as folder:
+        made = EmbeddedPostgres(Path(folder) / "data", "-c fsync=on -c synchronous_commit=on")
+        made.start()
+        migrations.upgrade(address(made.url))
+        yield made
+        made.stop("immediate")
+
+
+def address(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_restart_under_load_loses_and_doubles_nothing(
+    server: EmbeddedPostgres, mode: str, publish: Callable[[Verdict], None]
+) -> None:
+    keys: list[SessionKey] = [{"project_key": mode, "session_id": str(uuid4())}]
+    keys.append({**keys[0], "subpath": "subagents/agent-1"})
+    restarts = 3 * SOAK
+    with a_fleet() as fleet:
+        for number, kind in enumerate(KINDS):
+            fleet.start(Order(f"w{number}", kind, address(server.url), keys, attempts=200))
+        for _ in range(restarts):
+            before = [writer.count for writer in fleet.writers]
+            assert wait_until(
+                lambda before=before: all(  # type: ignore[misc]
+                    w.count > then + 4 for w, then in zip(fleet.writers, before, strict=True)
+                ),
+                60,
+            ), "a writer came to a halt"
+            server.restart(mode)
+        time.sleep(0.5)
+        for writer in fleet.writers:
+            writer.kill()
+        verdict = verdict_of(server, fleet, keys)
+    verdict.writers, verdict.faults = len(KINDS), restarts
+    publish(verdict)
+
+
+def verdict_of(server: EmbeddedPostgres, fleet: Fleet, keys: list[SessionKey]) -> Verdict:
+    engine = create_engine(server.url)
+    repository = ClaudeSessionRepository(engine)
+    total = Verdict(runs=0)
+    for key in keys:
+        total += examine(repository.load(key) or [], fleet.acknowledged(key))
+    project_key = keys[0]["project_key"]
+    (summary,) = repository.list_session_summaries(project_key)
+    assert summary["data"] == fold(None, transcript_of(keys[0]), repository.load(keys[0]) or [])
+    engine.dispose()
+    total.runs = 1
+    return total
+
+
+def test_a_server_that_is_down_is_said_to_be_unavailable_and_found_again(server: EmbeddedPostgres) -> None:
+    key: SessionKey = {"project_key": "down", "session_id": "s"}
+    engine = create_engine(server.url)
+    repository = ClaudeSessionRepository(engine)
+    repository.append(key, [{"type": "user"}])
+    server.stop("fast")
+    for call in (lambda: repository.load(key), lambda: repository.append(key, [{"type": "user"}])):
+        started = time.monotonic()
+        with pytest.raises(UnavailableError):
+            call()
+        assert time.monotonic() - started < 5
+    server.start()
+    repository.append(key, [{"type": "user"}])
+    assert len(repository.load(key) or []) == 2
+    engine.dispose()

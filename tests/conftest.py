@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.stores",
     "tests.fixtures.faults",
+    "tests.fixtures.pooler",
 ]

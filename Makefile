@@ -28,7 +28,20 @@ check: $(STAMP)  ## lint and types
 test: $(STAMP)  ## every test, on PostgreSQL and SQLite
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+RELIABILITY := tests/concurrency tests/faults tests/pgbouncer
+
+reliability: $(STAMP)  ## the tests of concurrency and faults, with their counts
+	$(BIN)/pytest -n 0 -q $(RELIABILITY)
+
+soak: $(STAMP)  ## the same, five times as long: SOAK=5, up to 15 minutes
+	SOAK=$${SOAK:-5} $(BIN)/pytest -n 0 -q --timeout 600 tests/concurrency tests/faults
+
+services:  ## PgBouncer from the system's packages, for tests/pgbouncer; root only
+	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || \
+		{ apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; } || \
+		echo "PgBouncer can't be installed here: tests/pgbouncer will be skipped"
+
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo check test clean
+.PHONY: help env demo check test reliability soak services clean

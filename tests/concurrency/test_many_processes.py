@@ -33,7 +33,10 @@ def new_session() -> SessionKey:
 
 
 def with_subagents(key: SessionKey, number: int) -> list[SessionKey]:
-    return [key, *({**key, "subpath": f"subagents/agent-{n}"} for n in range(number))]
+    keys: list[SessionKey] = [key]
+    for n in range(number):
+        keys.append({**key, "subpath": f"subagents/agent-{n}"})  # noqa: PERF401 - typed as a key
+    return keys
 
 
 def verdict_of(repository: ClaudeSessionRepository, fleet: Fleet, key: SessionKey) -> Verdict:

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -60,13 +60,14 @@ async def test_an_exhausted_pool_is_said_to_be_one_in_time(
     database: Database, host: Engine, kind: str
 ) -> None:
     key = new_session()
+    subagent: SessionKey = {**key, "subpath": "subagents/agent-1"}
     options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.3}
     async with opened(kind, database.url, **options) as subject:
         await subject.append(key, marked("w", 0))
         with host.begin() as holding:
             holding.execute(LOCK_TURN, key)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(subject.append, {**key, "subpath": "a"}, marked("w", 0))
+                tasks.start_soon(subject.append, subagent, marked("w", 0))
                 await anyio.sleep(0.2)
                 started = time.monotonic()
                 with pytest.raises(PoolExhaustedError, match="no free connection in time"):
@@ -103,7 +104,11 @@ def test_a_statement_ends_at_statement_timeout(database: Database, host: Engine)
     repository.append(key, marked("w", 0))
     with host.begin() as holding:
         holding.execute(text("LOCK TABLE claude_session_entries IN ACCESS EXCLUSIVE MODE"))
-        for call in (lambda: repository.load(key), lambda: repository.append(key, marked("w", 1))):
+        calls: list[Callable[[], object]] = [
+            lambda: repository.load(key),
+            lambda: repository.append(key, marked("w", 1)),
+        ]
+        for call in calls:
             with pytest.raises(TimedOutError, match="statement_timeout"):
                 call()
     assert len(repository.load(key) or []) == 3
@@ -147,17 +152,18 @@ async def test_our_engines_set_every_limit_that_the_host_has_not_set(
 ) -> None:
     query = text("SELECT name, setting || unit FROM pg_settings WHERE name = ANY(:names)")
     names = {"names": list(engine.SERVER_TIMEOUTS)}
+    found: dict[str, str]
     url = impatient(database, lock_timeout="7000", idle_in_transaction_session_timeout="0")
     if asynchronous:
         async_engine = create_async_engine(url)
         async with async_engine.connect() as connection:
-            found = dict((await connection.execute(query, names)).all())
+            found = {row[0]: row[1] for row in await connection.execute(query, names)}
         pool = async_engine.sync_engine.pool
         await async_engine.dispose()
     else:
         made = create_engine(url)
         with made.connect() as sync_connection:
-            found = dict(sync_connection.execute(query, names).all())
+            found = {row[0]: row[1] for row in sync_connection.execute(query, names)}
         pool = made.pool
         made.dispose()
     assert found == {

@@ -82,7 +82,11 @@ def test_a_server_that_is_down_is_said_to_be_unavailable_and_found_again(server:
     repository = ClaudeSessionRepository(engine)
     repository.append(key, [{"type": "user"}])
     server.stop("fast")
-    for call in (lambda: repository.load(key), lambda: repository.append(key, [{"type": "user"}])):
+    calls: list[Callable[[], object]] = [
+        lambda: repository.load(key),
+        lambda: repository.append(key, [{"type": "user"}]),
+    ]
+    for call in calls:
         started = time.monotonic()
         with pytest.raises(UnavailableError):
             call()

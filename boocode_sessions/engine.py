@@ -5,11 +5,16 @@ than the 60 s after which the SDK gives up on an append, so that a call it has g
 POOL_SECONDS + CONNECT_SECONDS + LOCK_SECONDS + STATEMENT_SECONDS.
 """
 
+import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
+
+from boocode_sessions.errors import InvalidURLError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.default import DefaultDialect
@@ -61,8 +66,18 @@ def create_async_engine(url: str | URL, **options: Any) -> "AsyncEngine":  # noq
 
 
 def normalized(url: str | URL) -> URL:
-    """The URL with psycopg as the driver where it names none: `postgres://` and `postgresql://` too."""
-    made = make_url(url)
+    """The URL with psycopg as the driver where it names none: `postgres://` and `postgresql://` too.
+
+    Raises InvalidURLError.
+    """
+    made: URL | None = None
+    with suppress(SQLAlchemyError, ValueError):  # their texts repeat what stands after a `@` in the password
+        made = make_url(url)
+    if made is None:
+        raise InvalidURLError(
+            "the database's URL can't be read: give dialect://user:password@host:port/database, "
+            "and percent-encode @ : / ? # % in the user and the password"
+        )
     if made.drivername in {"postgres", "postgresql"}:
         return made.set(drivername="postgresql+psycopg")
     return made
@@ -133,7 +148,7 @@ def prepare_sqlite(engine: Engine) -> None:
 
 
 def _with_defaults(url: URL, options: dict[str, Any]) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"hide_parameters": True}
+    defaults: dict[str, Any] = {"hide_parameters": True, "logging_name": "boocode_sessions"}
     dialect = cast("type[DefaultDialect]", url.get_dialect())
     pool = options.get("poolclass") or dialect.get_pool_class(url)
     if issubclass(pool, QueuePool) and "pool" not in options:
@@ -146,10 +161,26 @@ def _with_defaults(url: URL, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prepare(engine: Engine) -> None:
+    if engine.hide_parameters:
+        _keep_content_out_of_logs(engine)
     if engine.dialect.name == "sqlite":
         prepare_sqlite(engine)
     elif engine.dialect.driver in {"psycopg", "psycopg_async"}:
         prepare_postgresql(engine)
+
+
+def _keep_content_out_of_logs(engine: Engine) -> None:
+    """Drop what is logged at DEBUG, where SQLAlchemy repeats each row that comes back.
+
+    aiosqlite repeats each parameter there too. Its one logger is the whole process's.
+    """
+    logging.getLogger(f"sqlalchemy.engine.Engine.{engine.logging_name}").addFilter(_above_debug)
+    if engine.dialect.driver == "aiosqlite":
+        logging.getLogger("aiosqlite").addFilter(_above_debug)
+
+
+def _above_debug(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
 
 
 def _is_libpq(url: URL) -> bool:

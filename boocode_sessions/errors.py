@@ -23,6 +23,10 @@ class InvalidEntryError(SessionStoreError, ValueError):
     """An entry is not a JSON object. Nothing of its batch was written."""
 
 
+class InvalidURLError(SessionStoreError, ValueError):
+    """The database's URL can't be read."""
+
+
 class DamagedEntryError(SessionStoreError):
     """A stored entry can't be read back. It is left as it is."""
 
@@ -82,6 +86,11 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("3D", UnavailableError, "the server has no such database; check the URL"),
     ("53", RefusedError, "the server ran out of disk, memory or another resource; free some, then try again"),
     ("54", RefusedError, "it is larger than the server takes; no entry may have over 256 MB"),
+    (
+        "22P05",
+        RefusedError,
+        "the database's encoding does not have the text's characters; use one made with ENCODING UTF8",
+    ),
     ("42501", RefusedError, "the user has no permission on our tables; grant SELECT, INSERT, UPDATE, DELETE"),
     ("25006", RefusedError, "the transaction is read-only; connect to the primary"),
     (
@@ -121,6 +130,11 @@ def translate(error: Exception, doing: str) -> SessionStoreError | None:
         return PoolExhaustedError(
             f"{doing}: the engine's pool had no free connection in time; "
             "raise pool_size or max_overflow, or give the store an engine of its own"
+        )
+    if isinstance(error, UnicodeError):  # of a driver, before it sends anything; holds the whole text
+        return RefusedError(
+            f"{doing}: the database's encoding does not have the text's characters; "
+            "use one made with ENCODING UTF8"
         )
     if not isinstance(error, sa.SQLAlchemyError):
         return None

@@ -37,7 +37,7 @@ from boocode_sessions.errors import (
     SchemaNewerError,
     SchemaOutdatedError,
 )
-from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE
+from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
 from boocode_sessions.statements import in_project, in_session, in_transcript
 from boocode_sessions.summaries import fold
 
@@ -113,6 +113,25 @@ def check_schema(tables: Tables) -> None:
         f"{where} is at schema version {found}, this version of the package knows {SCHEMA_VERSION}: "
         "upgrade the boocode-sessions package"
     )
+
+
+def check_columns(tables: Tables) -> None:
+    """Whether a schema of the right version has all our tables and columns. Raises SchemaMissingError."""
+    inspector = inspect(tables.connection)
+    translated = tables.connection.get_execution_options().get("schema_translate_map", {})
+    schema = tables.schema or translated.get(None)
+    missing: list[str] = []
+    for table in Base.metadata.sorted_tables:
+        if not inspector.has_table(table.name, schema=schema):
+            missing.append(table.name)
+            continue
+        there = {column["name"] for column in inspector.get_columns(table.name, schema=schema)}
+        missing += [f"{table.name}.{name}" for name in table.columns.keys() if name not in there]  # noqa: SIM118
+    if missing:
+        raise SchemaMissingError(
+            f"the schema is at version {SCHEMA_VERSION}, but lacks {', '.join(missing)}: "
+            "restore it from a backup, and check the schema and the search_path"
+        )
 
 
 def load(tables: Tables, transcript: Transcript) -> list[SessionStoreEntry] | None:

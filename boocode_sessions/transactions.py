@@ -17,7 +17,7 @@ from sqlalchemy.orm import scoped_session
 from boocode_sessions import errors
 from boocode_sessions.engine import READING
 from boocode_sessions.models import ClaudeSessionEntry
-from boocode_sessions.operations import Tables, check_schema
+from boocode_sessions.operations import Tables, check_columns, check_schema
 
 T = TypeVar("T")
 
@@ -101,12 +101,11 @@ class Transactions:
                 tables = Tables(connection, self.schema)
                 self._check(tables)
                 return operation(tables)
-        except SQLAlchemyError as error:
-            failure = self._explained(error, doing)
-            if failure is None:
-                raise
-        # Outside the handler: the driver's error repeats parameters, and must not stay chained to ours.
-        raise failure
+        except (SQLAlchemyError, UnicodeError) as error:
+            caught: Exception = error
+        # Outside the handler: the driver's error repeats parameters, and must not be chained to ours.
+        failure = self._explained(caught, doing)
+        raise failure or caught
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:
@@ -158,14 +157,16 @@ class Transactions:
             check_schema(tables)
             checked.add((self.schema, translated))
 
-    def _explained(self, error: SQLAlchemyError, doing: str) -> errors.SessionStoreError | None:
+    def _explained(self, error: Exception, doing: str) -> errors.SessionStoreError | None:
         failure = errors.translate(error, doing)
         if failure is None or not errors.may_be_schema(error) or not isinstance(self.bind, Engine):
             return failure
         _schema_checked.pop(self.bind.pool, None)
         try:
             with self.bind.connect() as connection:
-                check_schema(Tables(connection, self.schema))
+                tables = Tables(connection, self.schema)
+                check_schema(tables)
+                check_columns(tables)
         except errors.SchemaError as schema_error:
             return schema_error
         except SQLAlchemyError:

@@ -202,7 +202,7 @@ class Caller:
             self.engine = make(database.url, **options)
         if kind.pragmas:
 
-            @event.listens_for(self.engine, "connect")
+            @event.listens_for(self.engine, "connect")  # type: ignore[no-untyped-call]
             def _set(connection: Any, _record: object) -> None:
                 cursor = connection.cursor()
                 for pragma in kind.pragmas:

@@ -124,7 +124,7 @@ def key_of(project: str, session: str, subpath: str | None) -> Any:
 
 @given(steps=steps)
 @settings(
-    max_examples=80,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -201,7 +201,7 @@ def append(
     data = decode_summary(old_data)
     position = tables.select(statements.select_position(), in_transcript(transcript)).one()
     newest, newest_main, unclaimed = position
-    claimed_at = claim(tables, transcript) if unclaimed else None
+    claimed_at = claim(tables, transcript).newest if unclaimed else None
 
     batch = {item.dedup_key: item for item in encoded}
     counted = _insert(tables, transcript, list(batch.values()))
@@ -221,23 +221,37 @@ def append(
         fresh = [entry for entry, item in zip(entries, encoded, strict=True) if item.dedup_key not in known]
         data = fold(data, transcript, fresh)
     else:
-        data = _fold_all(tables, transcript)
-    finish |= {"folded_data": encoded_summary(data), "at": _later(updated_at, claimed_at)}
+        data = fold_all(tables, transcript)
+    finish |= {"folded_data": encoded_summary(data), "at": later(updated_at, claimed_at)}
     written = bool(inserted or replaced)
     tables.write(statements.finish_main_turn(folded=data is not None, written=written), finish)
     return Turn(next_turn, data)
 
 
-def claim(tables: Tables, transcript: Transcript) -> datetime | None:
-    """Give the rows that other writers inserted their idempotency keys. Returns when the newest was written.
+class Claimed(NamedTuple):
+    """Rows of other writers that now have their idempotency keys."""
+
+    rows: int
+    newest: datetime | None
+    """When the newest of them was written."""
+
+
+def claim(tables: Tables, transcript: Transcript, most: int | None = None) -> Claimed:
+    """Give the rows that other writers inserted their idempotency keys, the oldest `most` or all.
 
     Needs the session's turn; the summary must be folded again afterwards.
     """
-    newest: datetime | None = None
+    claimed = Claimed(0, None)
     after = 0
-    while rows := tables.select(statements.select_unclaimed(), _page(transcript, after)).all():
+    while claimed.rows != most:
+        page = _page(transcript, after)
+        if most is not None:
+            page["most"] = min(PAGE_ROWS, most - claimed.rows)
+        rows = tables.select(statements.select_unclaimed(), page).all()
+        if not rows:
+            break
         after = rows[-1][0]
-        newest = _later(newest, max(at for _, _, at in rows))
+        claimed = Claimed(claimed.rows + len(rows), later(claimed.newest, max(at for _, _, at in rows)))
         uuids = {row_id: stored_uuid_key(text) for row_id, text, _ in rows}
         taken = set(_known(tables, transcript, [key for key in uuids.values() if key], after))
         claims: list[dict[str, Any]] = []
@@ -245,7 +259,7 @@ def claim(tables: Tables, transcript: Transcript) -> datetime | None:
             claims.append({"row_id": row_id, "key": row_key(row_id) if key is None or key in taken else key})
             taken.add(claims[-1]["key"])
         tables.write(statements.claim_entry(), claims)
-    return newest
+    return claimed
 
 
 def encoded_summary(data: Mapping[str, Any] | None) -> str | None:
@@ -257,7 +271,8 @@ def _page(transcript: Transcript, after: int) -> dict[str, Any]:
     return {**in_transcript(transcript), "after": after, "most": PAGE_ROWS}
 
 
-def _fold_all(tables: Tables, transcript: Transcript) -> dict[str, Any] | None:
+def fold_all(tables: Tables, transcript: Transcript) -> dict[str, Any] | None:
+    """The summary of a main transcript, from all of its entries; None when there is no fold."""
     data: dict[str, Any] | None = None
     after = 0
     while page := tables.select(statements.select_page(), _page(transcript, after)).all():
@@ -321,5 +336,6 @@ def pages(batch: Sequence[EncodedEntry]) -> Iterator[list[EncodedEntry]]:
         yield part
 
 
-def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+def later(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The later of two times, of which either may be missing."""
     return max((at for at in (one, other) if at is not None), default=None)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+
+from boocode_sessions import SessionKey
 
 Entry = dict[str, Any]
 
@@ -143,3 +145,17 @@ class PythonReference(_Store):
             f"SELECT %s, %s, %s, e, coalesce(%s, {clock}) FROM unnest(%s::jsonb[]) AS t(e)",
             [project, session, subpath, mtime_ms, [json.dumps(entry) for entry in entries]],
         )
+
+
+def insert_unclaimed(engine: Engine, key: SessionKey, entries: Sequence[Entry]) -> None:
+    """Insert as another program does, with the columns that it knows, on either database."""
+    row = {"p": key["project_key"], "s": key["session_id"], "sub": key.get("subpath", "")}
+    with engine.begin() as connection:
+        for entry in entries:
+            connection.execute(
+                text(
+                    "INSERT INTO claude_session_entries (project_key, session_id, subpath, entry) "
+                    "VALUES (:p, :s, :sub, :entry)"
+                ),
+                {**row, "entry": json.dumps(entry)},
+            )

@@ -16,7 +16,7 @@ LAYERS = [
     {"transactions"},
     {"appends"},
     {"repository", "combining"},
-    {"migrations"},
+    {"adoption", "migrations"},
     {"sdk", "testing"},
 ]
 """From the ground up: a module imports from the layers below its own, and from its own."""

@@ -1,0 +1,392 @@
+"""What other stores left behind: copied from the Python SDK's reference table, claimed and summed up.
+
+`adopt` copies a table; `backfill` finishes the rows that were adopted in place, or that another program
+inserted. Both work in small transactions, each under the turn of one session, so that the sessions' own
+writers go on; both can be interrupted and called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Double,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    column,
+    func,
+    insert,
+    inspect,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.sql.dml import ReturningInsert
+
+from boocode_sessions import statements
+from boocode_sessions.codec import uuid_key
+from boocode_sessions.contract import MAIN, Transcript
+from boocode_sessions.dialects import UTCDateTime
+from boocode_sessions.errors import SchemaError
+from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.models import ClaudeSessionSummary as Summary
+from boocode_sessions.operations import PAGE_ROWS, Tables, claim, encoded_summary, fold_all, later, new_turn
+from boocode_sessions.statements import PROJECT, SESSION, SUBPATH, in_session, in_transcript
+from boocode_sessions.transactions import Bind, Transactions
+
+REFERENCE_TABLE = "claude_session_store"
+"""What the Python SDK's reference adapter calls its table."""
+
+
+class Progress(NamedTuple):
+    """How far it has come, in rows."""
+
+    done: int
+    total: int
+
+
+OnProgress = Callable[[Progress], object]
+
+
+class Adopted(NamedTuple):
+    """What `adopt` did."""
+
+    copied: int
+    """Entries that are new here."""
+    known: int
+    """Entries that an earlier run had copied."""
+    left: list[Transcript]
+    """Transcripts that have gone on here since: what the source has more than they can't be put in order."""
+
+
+class Backfilled(NamedTuple):
+    """What `backfill` did."""
+
+    claimed: int
+    """Entries that have got their idempotency key."""
+    folded: int
+    """Sessions that have got their summary."""
+
+
+def adopt(
+    bind: Bind,
+    *,
+    source: str = REFERENCE_TABLE,
+    source_schema: str | None = None,
+    schema: str | None = None,
+    batch_rows: int = PAGE_ROWS,
+    progress: OnProgress = lambda _: None,
+) -> Adopted:
+    """Copy the table of the Python SDK's reference adapter, in the same database, with its order and times.
+
+    A row is never copied twice, so that a second run, once the old store's writers have stopped, fetches the
+    last ones. The source is only read. `progress` is called after each batch. PostgreSQL only.
+
+    Raises SchemaError when there is no such table, or one of another shape.
+    """
+    transactions = Transactions(bind, schema)
+    rows = transactions.read(f"look at {source}", lambda tables: _source(tables, source, source_schema))
+    count = select(func.count()).select_from(rows)
+    total = transactions.read(f"count {source}", lambda tables: tables.select(count).scalar_one())
+    copied = known = 0
+    left: list[Transcript] = []
+    for transcript in _each_transcript(transactions, _next_in_source(rows)):
+        copy = _Copy(rows, transcript, batch_rows)
+        copied_before = copied
+        while not copy.ended:
+            batch = transactions.write(f"copy {transcript}", copy.next_batch)
+            copied += batch.copied
+            known += batch.known
+            progress(Progress(copied + known, total))
+        if copied > copied_before and transcript.is_main:
+            transactions.write(f"fold {transcript}", partial(_fold, transcript))
+        if copy.went_on:
+            left.append(transcript)
+    return Adopted(copied, known, left)
+
+
+def backfill(
+    bind: Bind,
+    *,
+    schema: str | None = None,
+    batch_rows: int = PAGE_ROWS,
+    progress: OnProgress = lambda _: None,
+) -> Backfilled:
+    """Give the rows of other writers their idempotency keys, and their sessions a summary.
+
+    Without it the next append to each session does the same; with it that append is quick, and listings need
+    not read the transcripts. `progress` is called after each batch. Summaries need the SDK to be installed.
+    """
+    transactions = Transactions(bind, schema)
+    claimed = folded = 0
+    count = select(func.count()).select_from(Entry).where(Entry.dedup_key.is_(None))
+    total = transactions.read("count the rows to claim", lambda tables: tables.select(count).scalar_one())
+    for transcript in _each_transcript(transactions, _next_unclaimed()):
+        rows = batch_rows
+        while rows == batch_rows:
+            rows = transactions.write(f"claim rows of {transcript}", partial(_claim, transcript, batch_rows))
+            claimed += rows
+            progress(Progress(claimed, max(total, claimed)))
+    for main in _each_transcript(transactions, _next_unfolded()):
+        folded += transactions.write(f"fold {main}", partial(_fold, main))
+    return Backfilled(claimed, folded)
+
+
+def _each_transcript(transactions: Transactions, following: Select[str, str, str]) -> Iterator[Transcript]:
+    """One after the other by what `following` selects after the last one; none twice."""
+    last = Transcript("", "", "")
+
+    def find(tables: Tables) -> Transcript | None:
+        row = tables.select(following, in_transcript(last)).first()
+        return None if row is None else Transcript(*row)
+
+    while found := transactions.read("find the next transcript", find):
+        last = found
+        yield found
+
+
+def _after(*order: Any) -> ColumnElement[bool]:  # noqa: ANN401 - columns of tables and models
+    """Whether a row comes after the transcript of the parameters, in the order of these columns."""
+    given = {"project_key": PROJECT, "session_id": SESSION, "subpath": SUBPATH}
+    return tuple_(*order) > tuple_(*(given[column.key or ""] for column in order))
+
+
+# Backfilling
+
+
+def _claim(transcript: Transcript, most: int, tables: Tables) -> int:
+    updated_at = _take_turn(tables, transcript)
+    claimed = claim(tables, transcript, most)
+    if claimed.rows:
+        _finish(tables, transcript, later(updated_at, claimed.newest))
+    return claimed.rows
+
+
+def _fold(main: Transcript, tables: Tables) -> bool:
+    updated_at = _take_turn(tables, main)
+    data = fold_all(tables, main)
+    if data is not None:
+        _finish(tables, main, updated_at, data)
+    return data is not None
+
+
+def _take_turn(tables: Tables, transcript: Transcript) -> datetime | None:
+    return tables.select(statements.take_turn(tables.dialect), in_session(transcript.session)).one()[3]
+
+
+def _finish(
+    tables: Tables, transcript: Transcript, at: datetime | None, data: Mapping[str, Any] | None = None
+) -> None:
+    """Leave the turn. Without `data` the session has no summary: `backfill` folds it once it is complete."""
+    finish = {**in_session(transcript.session), "next_turn": new_turn()}
+    if transcript.is_main:
+        finish |= {"at": at, "folded_data": encoded_summary(data)}
+        tables.write(statements.finish_main_turn(folded=data is not None, written=False), finish)
+    else:
+        tables.write(statements.finish_turn(), finish)
+
+
+@cache
+def _next_unclaimed() -> Select[str, str, str]:
+    """Served by: claude_session_entries_unclaimed_idx."""
+    order = (Entry.project_key, Entry.subpath, Entry.session_id)
+    return (
+        select(Entry.project_key, Entry.session_id, Entry.subpath)
+        .where(Entry.dedup_key.is_(None), _after(*order))
+        .order_by(*order)
+        .limit(1)
+    )
+
+
+@cache
+def _next_unfolded() -> Select[str, str, str]:
+    """Sessions with main entries of which the summary is not the true fold."""
+    newest = (
+        select(func.max(Entry.id))
+        .where(
+            Entry.project_key == Summary.project_key,
+            Entry.session_id == Summary.session_id,
+            Entry.subpath == MAIN,
+        )
+        .correlate(Summary)
+        .scalar_subquery()
+    )
+    order = (Summary.project_key, Summary.session_id)
+    return (
+        select(Summary.project_key, Summary.session_id, literal_column("''", Text))
+        .where(_after(*order), newest.is_not(None), Summary.folded_id.is_distinct_from(newest))
+        .order_by(*order)
+        .limit(1)
+    )
+
+
+# Copying
+
+
+class _Batch(NamedTuple):
+    copied: int
+    known: int
+
+
+class _Copy:
+    """The copy of one transcript, batch by batch.
+
+    What is here of it is what earlier batches copied: the beginning of the source, in the same order. When it
+    ends otherwise, the transcript has gone on here, and nothing can be put before that.
+    """
+
+    def __init__(self, rows: Table, transcript: Transcript, batch_rows: int) -> None:
+        self.transcript = transcript
+        self.ended = False
+        self.went_on = False
+        self._rows = rows
+        self._batch_rows = batch_rows
+        self._after = 0
+        self._seen: set[str] = set()
+        self._last_key: str | None = None
+
+    def next_batch(self, tables: Tables) -> _Batch:
+        where = in_transcript(self.transcript)
+        updated_at = _take_turn(tables, self.transcript)
+        page = {**where, "after": self._after, "most": self._batch_rows}
+        found = tables.select(_select_source(self._rows), page).all()
+        self.ended = len(found) < self._batch_rows
+        if not found:
+            return _Batch(0, 0)
+        keys = [self._key(seq, uuid) for seq, uuid in found]
+        known = set(tables.select(_select_keys(), {**where, "keys": keys}).scalars())
+        new = next((n for n, key in enumerate(keys) if key not in known), len(keys))
+        before = keys[new - 1] if new else self._last_key
+        self._after, self._last_key = found[-1][0], keys[-1]
+        if new == len(keys):
+            return _Batch(0, new)
+        newest = tables.select(_select_newest_key(), where).first()
+        if newest != (None if before is None else (before,)) or known.intersection(keys[new:]):
+            self.ended = self.went_on = True
+            return _Batch(0, new)
+        copied = {**where, "seqs": [seq for seq, _ in found[new:]], "keys": keys[new:]}
+        times = tables.select(_copy_rows(self._rows), copied).scalars().all()
+        _finish(tables, self.transcript, later(updated_at, max(times)))
+        return _Batch(len(times), new)
+
+    def _key(self, seq: int, uuid: str | None) -> str:
+        """The uuid's at its first occurrence; one made of the row's own number otherwise."""
+        key = None if uuid is None else uuid_key({"uuid": uuid})
+        if key is None or key in self._seen:
+            return f"~store.{seq}"
+        self._seen.add(key)
+        return key
+
+
+_SOURCE_COLUMNS = {
+    "project_key": Text,
+    "session_id": Text,
+    "subpath": Text,
+    "seq": BigInteger,
+    "entry": JSONB,
+    "mtime": BigInteger,
+}
+
+
+def _source(tables: Tables, name: str, schema: str | None) -> Table:
+    if tables.dialect != "postgresql":
+        raise SchemaError("only a table in a PostgreSQL database can be copied")
+    found = tables.connection.execute(
+        text(
+            "SELECT nspname FROM pg_catalog.pg_class "
+            "JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace "
+            "WHERE pg_class.oid = to_regclass(:name)"
+        ),
+        {"name": f"{_quoted(schema)}.{_quoted(name)}" if schema else _quoted(name)},
+    ).scalar_one_or_none()
+    if found is None:
+        raise SchemaError(f"there is no table {name}: name the old store's table, and its schema")
+    types = {c["name"]: c["type"] for c in inspect(tables.connection).get_columns(name, schema=found)}
+    for wanted, kind in _SOURCE_COLUMNS.items():
+        if not isinstance(types.get(wanted), kind):
+            raise SchemaError(
+                f"the table {name} is not one of the Python SDK's reference adapter: its column {wanted} is "
+                + str(types.get(wanted, "missing"))
+            )
+    columns: list[Column[Any]] = [Column(wanted, kind) for wanted, kind in _SOURCE_COLUMNS.items()]
+    # With its schema: the one that our tables are in must not apply to it.
+    return Table(name, MetaData(), *columns, schema=found)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _next_in_source(rows: Table) -> Select[str, str, str]:
+    order = (rows.c.project_key, rows.c.session_id, rows.c.subpath)
+    return select(*order).where(_after(*order)).order_by(*order).limit(1)
+
+
+def _of_source(rows: Table) -> tuple[ColumnElement[bool], ...]:
+    return rows.c.project_key == PROJECT, rows.c.session_id == SESSION, rows.c.subpath == SUBPATH
+
+
+def _select_source(rows: Table) -> Select[int, str | None]:
+    """The `most` rows of one transcript after number `after`. Shape: (seq, uuid or None) per row."""
+    uuid = case((func.jsonb_typeof(rows.c.entry["uuid"]) == "string", rows.c.entry["uuid"].astext))
+    return (
+        select(rows.c.seq, uuid)
+        .where(*_of_source(rows), rows.c.seq > bindparam("after", type_=BigInteger))
+        .order_by(rows.c.seq)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+@cache
+def _select_keys() -> Select[str | None]:
+    keys = bindparam("keys", expanding=True, type_=Text)
+    return select(Entry.dedup_key).where(*_of_entries(), Entry.dedup_key.in_(keys))
+
+
+@cache
+def _select_newest_key() -> Select[str | None]:
+    return select(Entry.dedup_key).where(*_of_entries()).order_by(Entry.id.desc()).limit(1)
+
+
+def _of_entries() -> tuple[ColumnElement[bool], ...]:
+    return Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath == SUBPATH
+
+
+def _copy_rows(rows: Table) -> ReturningInsert[datetime]:
+    """Copy the rows numbered `seqs` under `keys`, in order, without their passing through here.
+
+    Shape: (created_at,) per row.
+    """
+    given = (
+        func.unnest(
+            cast(bindparam("seqs", type_=ARRAY(BigInteger)), ARRAY(BigInteger)),
+            cast(bindparam("keys", type_=ARRAY(Text)), ARRAY(Text)),
+        )
+        .table_valued(column("seq", BigInteger), column("key", Text), name="given")
+        .render_derived()
+    )
+    # A double holds the milliseconds of a time exactly enough: it is rounded to microseconds.
+    written_at = func.to_timestamp(rows.c.mtime / literal_column("1000.0", Double), type_=UTCDateTime)
+    copied = (
+        select(PROJECT, SESSION, SUBPATH, given.c.key, rows.c.entry, written_at)
+        .join_from(given, rows, and_(rows.c.seq == given.c.seq, *_of_source(rows)))
+        .order_by(given.c.seq)
+    )
+    names = ["project_key", "session_id", "subpath", "dedup_key", "entry", "created_at"]
+    return insert(Entry).from_select(names, copied, include_defaults=False).returning(Entry.created_at)

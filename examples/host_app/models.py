@@ -1,0 +1,34 @@
+"""The application's own tables, one of which points at a Claude session."""
+
+from boocode_sessions import ClaudeSessionEntry
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+PROJECT_KEY = "host-app"
+
+
+class Base(DeclarativeBase):
+    """The application's. It does not know of our tables."""
+
+
+class Chat(Base):
+    """One chat of a user, with an agent behind it."""
+
+    __tablename__ = "chats"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    session_id: Mapped[str] = mapped_column(unique=True)
+
+    # A function, because our models are in a registry of their own; no foreign key, because a session has
+    # many entries, and no row before its first one.
+    transcript: Mapped[list[ClaudeSessionEntry]] = relationship(
+        lambda: ClaudeSessionEntry,
+        primaryjoin=lambda: (
+            (Chat.session_id == ClaudeSessionEntry.session_id)
+            & (ClaudeSessionEntry.project_key == PROJECT_KEY)
+            & (ClaudeSessionEntry.subpath == "")
+        ),
+        foreign_keys=lambda: ClaudeSessionEntry.session_id,
+        order_by=lambda: ClaudeSessionEntry.id,
+        viewonly=True,
+    )

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionKey
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionKey
 from examples.host_app.models import PROJECT_KEY, Chat
 
 
@@ -35,6 +35,9 @@ def busiest_chats(db: Session, most: int = 10) -> list[tuple[str, int]]:
         ClaudeSessionEntry.project_key == PROJECT_KEY
     )
     rows = db.execute(
-        select(Chat.title, entries).join(ClaudeSessionEntry, joined).group_by(Chat.id).order_by(entries.desc())
+        select(Chat.title, entries)
+        .join(ClaudeSessionEntry, joined)
+        .group_by(Chat.id)
+        .order_by(entries.desc())
     )
     return [(title, many) for title, many in rows.fetchmany(most)]

@@ -1,7 +1,8 @@
 """The application's own tables, one of which points at a Claude session."""
 
-from boocode_sessions import ClaudeSessionEntry
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from boocode_sessions import ClaudeSessionEntry
 
 PROJECT_KEY = "host-app"
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.config import Config
-from boocode_sessions import ClaudeSessionRepository, migrations
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
+from boocode_sessions import ClaudeSessionRepository, migrations
 from examples.host_app import database
 from examples.host_app.chats import busiest_chats, drop_chat, key_of, start_chat
 from examples.host_app.models import Chat

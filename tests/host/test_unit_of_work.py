@@ -24,7 +24,10 @@ from boocode_sessions import (
 from tests.fixtures.databases import Database
 
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
-ENTRIES: list[dict[str, Any]] = [{"type": "user", "uuid": "a", "message": {"content": "hi"}}, {"type": "mode"}]
+ENTRIES: list[dict[str, Any]] = [
+    {"type": "user", "uuid": "a", "message": {"content": "hi"}},
+    {"type": "mode"},
+]
 
 
 class HostBase(DeclarativeBase):
@@ -158,9 +161,7 @@ class Audited(OrmSession):
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_the_hosts_session_options_are_respected(
-    engine: Engine, options: dict[str, Any]
-) -> None:
+def test_the_hosts_session_options_are_respected(engine: Engine, options: dict[str, Any]) -> None:
     if "twophase" in options and not _prepares(engine):
         pytest.skip("no two-phase commit: SQLite, or a server with max_prepared_transactions = 0")
     elsewhere = create_engine("sqlite://")

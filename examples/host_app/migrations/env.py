@@ -1,9 +1,9 @@
 """The application's env.py. One line of it is ours: `include_name`."""
 
 from alembic import context
-from boocode_sessions import migrations
 from sqlalchemy import NullPool, create_engine
 
+from boocode_sessions import migrations
 from examples.host_app import database
 from examples.host_app.models import Base
 

@@ -23,6 +23,14 @@ class InvalidEntryError(SessionStoreError, ValueError):
     """An entry is not a JSON object. Nothing of its batch was written."""
 
 
+class NotATranscriptTreeError(SessionStoreError, ValueError):
+    """There is nothing to import at this path."""
+
+
+class BrokenLineError(SessionStoreError, ValueError):
+    """A line of a transcript file is no entry, and the import was told to be strict."""
+
+
 class InvalidURLError(SessionStoreError, ValueError):
     """The database's URL can't be read."""
 

@@ -6,9 +6,9 @@ Never begins or commits: the caller owns the transaction.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVarTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVarTuple
 
 from sqlalchemy import Connection, Executable, Result, inspect
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -77,6 +77,9 @@ class Tables(NamedTuple):
     def _options(self) -> dict[str, Any]:
         # Given with each statement: set on the connection it would outlive our call in a host's transaction.
         return {"schema_translate_map": {None: self.schema}} if self.schema else {}
+
+
+Insert: TypeAlias = Callable[[Tables, Transcript, Sequence[EncodedEntry]], int]
 
 
 class Turn(NamedTuple):
@@ -189,11 +192,13 @@ def append(
     transcript: Transcript,
     entries: Sequence[Mapping[str, Any]],
     encoded: Sequence[EncodedEntry],
+    insert: Insert | None = None,
 ) -> Turn:
     """Append a batch, after everything that other writers have committed.
 
     An entry whose idempotency key is known is not inserted again: an equal one changes nothing, another
     body replaces the old one in its place. `entries` and `encoded` are the same batch in two forms.
+    `insert`: a way to insert it other than `insert_new`.
     """
     session = in_session(transcript.session)
     taken = tables.select(statements.take_turn(tables.dialect), session).one()
@@ -204,7 +209,7 @@ def append(
     claimed_at = claim(tables, transcript).newest if unclaimed else None
 
     batch = {item.dedup_key: item for item in encoded}
-    counted = _insert(tables, transcript, list(batch.values()))
+    counted = (insert or insert_new)(tables, transcript, list(batch.values()))
     known = {} if counted == len(batch) else _known(tables, transcript, list(batch), newest)
     inserted = len(batch) - len(known)  # whatever the driver counted: it may not know
     replaced = _replace(tables, known, batch)
@@ -286,7 +291,8 @@ def fold_all(tables: Tables, transcript: Transcript) -> dict[str, Any] | None:
     return data
 
 
-def _insert(tables: Tables, transcript: Transcript, batch: Sequence[EncodedEntry]) -> int:
+def insert_new(tables: Tables, transcript: Transcript, batch: Sequence[EncodedEntry]) -> int:
+    """Insert those entries whose idempotency key is new. Returns how many, where the driver knows."""
     where = in_transcript(transcript)
     statement = statements.insert_entries(tables.dialect)
     if tables.dialect != "sqlite":

@@ -76,6 +76,10 @@ class Transactions:
         """Run an operation of one statement that is atomic by itself: no BEGIN, no COMMIT."""
         return self._run(doing, operation, lambda: self._autocommitting(in_doubt))
 
+    def scan(self, doing: str, operation: Callable[[Tables], T]) -> T:
+        """Run an operation that reads rows as they come: the server keeps a cursor only in a transaction."""
+        return self._run(doing, operation, self._scanning)
+
     @property
     def single_statements(self) -> bool:
         """Whether a lone statement may run without BEGIN and COMMIT.
@@ -112,7 +116,13 @@ class Transactions:
         if self._autocommit is not None and self.single_statements:
             with self._autocommit.connect() as connection:
                 yield connection
-        elif isinstance(self.bind, Engine):
+        else:
+            with self._scanning() as connection:
+                yield connection
+
+    @contextmanager
+    def _scanning(self) -> Generator[Connection]:
+        if isinstance(self.bind, Engine):
             with self.bind.connect() as connection:
                 # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
                 yield connection.execution_options(**{READING: True})

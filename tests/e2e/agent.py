@@ -72,9 +72,15 @@ class Agent:
         """The main transcript that a turn wrote."""
         return {"project_key": self.project_key, "session_id": turn.session_id}
 
-    async def turn(self, prompt: str, store: SessionStore | None, **options: Unpack[TurnOptions]) -> Turn:
+    async def turn(
+        self,
+        prompt: str,
+        store: SessionStore | None,
+        config: Path | None = None,
+        **options: Unpack[TurnOptions],
+    ) -> Turn:
         """Send a prompt from this process and wait for the end of the turn."""
-        config = self._empty_config()
+        config = config or self._empty_config()
         with anyio.fail_after(TURN_SECONDS):
             return await run_turn(prompt, store, config, self._options(config, options))
 

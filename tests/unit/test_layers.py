@@ -10,14 +10,16 @@ PACKAGE = Path(boocode_sessions.__file__).parent
 LAYERS = [
     {"errors"},
     {"contract"},
-    {"codec", "dialects", "engine", "models", "summaries"},
+    {"codec", "dialects", "engine", "models", "summaries", "trees"},
     {"statements"},
-    {"operations"},
+    {"operations", "bulk"},
     {"transactions"},
     {"appends"},
     {"repository", "combining"},
     {"adoption", "migrations"},
-    {"sdk", "testing"},
+    {"sdk", "testing", "intake", "workers", "retention"},
+    {"importing", "exporting"},
+    {"jsonl"},
 ]
 """From the ground up: a module imports from the layers below its own, and from its own."""
 

@@ -1,0 +1,231 @@
+"""Writes sessions as the agent's own files: streaming, each file whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from boocode_sessions import bulk, operations, statements
+from boocode_sessions.codec import AGENT_METADATA, decode, write_line, write_metadata
+from boocode_sessions.contract import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
+from boocode_sessions.errors import InvalidKeyError
+from boocode_sessions.operations import Tables
+from boocode_sessions.statements import in_transcript
+from boocode_sessions.transactions import Bind, Transactions
+from boocode_sessions.trees import metadata_path, path_of
+from boocode_sessions.workers import Progress, StoppedError, in_parallel, threads
+
+
+class RefusedFile(NamedTuple):
+    """A transcript that was not exported."""
+
+    key: SessionKey
+    reason: str
+
+
+class ExportResult(NamedTuple):
+    """What an export did."""
+
+    sessions: int
+    files: int
+    bytes: int
+    entries: int
+    refused: Sequence[RefusedFile]
+
+
+def export_tree(
+    bind: Bind,
+    destination: str | os.PathLike[str],
+    *,
+    schema: str | None = None,
+    project_key: str | None = None,
+    session_id: str | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> ExportResult:
+    """Write sessions as the files from which the agent resumes them: `destination` is a `projects` folder.
+
+    `project_key`, `session_id`: only those. `overwrite`: also the files that are there already; the others
+    are left alone and named in the result, as is a transcript whose key can't be a file's name.
+    `workers`: threads; by default 2, and 1 over a Connection or a Session. `progress` is called from them,
+    one call at a time.
+
+    Each file holds one moment of its transcript, and is there whole or not at all. Its time is that of the
+    transcript's last append, by which the agent orders sessions. Nothing is written outside `destination`.
+
+    Raises SessionStoreError, and OSError where the destination can't be written.
+    """
+    transactions = Transactions(bind, schema)
+    root = Path(destination).expanduser()
+
+    def find(tables: Tables) -> tuple[str, list[Session]]:
+        statement = bulk.select_written_sessions(
+            of_project=project_key is not None, of_session=session_id is not None
+        )
+        rows = tables.select(statement, {"in_project": project_key, "in_session": session_id})
+        return tables.dialect, [Session(project, session) for project, session, _ in rows]
+
+    dialect, sessions = transactions.scan("list the sessions", find)
+    running = _Export(transactions, root, overwrite, progress, len(sessions))
+    in_parallel(running.run, sessions, threads(transactions, dialect, workers, 2), running.stop)
+    return running.result
+
+
+class _Export:
+    def __init__(
+        self,
+        transactions: Transactions,
+        root: Path,
+        overwrite: bool,
+        progress: Callable[[Progress], None] | None,
+        sessions: int,
+    ) -> None:
+        self._transactions = transactions
+        self._root = root
+        self._overwrite = overwrite
+        self._progress = progress
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._at = Progress(0, 0, 0, sessions, 0, 0, 0)
+        self._files = 0
+        self._refused: list[RefusedFile] = []
+        root.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def result(self) -> ExportResult:
+        at = self._at
+        return ExportResult(at.parts_done, self._files, at.bytes_done, at.entries, self._refused)
+
+    def run(self, session: Session) -> None:
+        """Export one session."""
+        subkeys = self._transactions.scan(
+            f"list the subkeys of {session}", lambda tables: operations.list_subkeys(tables, session)
+        )
+        for subpath in [MAIN, *subkeys]:
+            self._transcript(Transcript(*session, subpath))
+        self._note(parts=1)
+
+    def _transcript(self, transcript: Transcript) -> None:
+        if self.stop.is_set():
+            raise StoppedError
+        try:
+            files, size, entries = self._transactions.scan(
+                f"export {transcript}",
+                lambda tables: write_transcript(tables, transcript, self._root, overwrite=self._overwrite),
+            )
+        except InvalidKeyError as error:
+            self._refuse(transcript, str(error))
+        except Exists as error:
+            self._refuse(transcript, f"{error} exists already")
+        except OSError as error:
+            if error.errno not in NOT_A_FILE:
+                raise
+            self._refuse(transcript, f"{transcript} can't be a file's name: {error.strerror}")
+        else:
+            self._note(files, size, entries)
+
+    def _refuse(self, transcript: Transcript, reason: str) -> None:
+        with self._lock:
+            self._refused.append(RefusedFile(transcript.key, reason))
+
+    def _note(self, files: int = 0, size: int = 0, entries: int = 0, parts: int = 0) -> None:
+        with self._lock:
+            at = self._at
+            self._files += files
+            self._at = at._replace(
+                bytes_done=at.bytes_done + size,
+                parts_done=at.parts_done + parts,
+                entries=at.entries + entries,
+            )
+            if self._progress is not None:
+                self._progress(self._at)
+
+
+NOT_A_FILE = {
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+}
+"""What an OSError says about the name, and not about the disk."""
+
+
+class Exists(Exception):  # noqa: N818 - no error, but an answer
+    """A file is there already."""
+
+
+def write_transcript(
+    tables: Tables, transcript: Transcript, root: Path, *, overwrite: bool
+) -> tuple[int, int, int]:
+    """Write one transcript below `root`. Returns how many files, bytes and entries.
+
+    A subagent's last `agent_metadata` entry becomes its metadata file, as when the SDK resumes a session.
+    Raises InvalidKeyError, Exists, OSError.
+    """
+    written = tables.select(bulk.select_last_write(), in_transcript(transcript)).scalar_one_or_none()
+    if written is None:
+        return 0, 0, 0
+    path = path_of(transcript, root)
+    sidecar = metadata_path(path)
+    if not overwrite:
+        for there in (path,) if transcript.is_main else (path, sidecar):
+            if os.path.lexists(there):
+                raise Exists(there)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata: SessionStoreEntry | None = None
+    size = entries = 0
+    statement = statements.select_entries().execution_options(yield_per=_ROWS)
+    with (
+        closing(tables.select(statement, in_transcript(transcript))) as rows,
+        _whole_file(path, written) as file,
+    ):
+        for (text,) in rows:
+            entry = decode(text)
+            entries += 1
+            if not transcript.is_main and entry.get("type") == AGENT_METADATA:
+                metadata = entry
+                continue
+            size += file.write(write_line(entry))
+    files = 1 if size else 0
+    if metadata is not None:
+        with _whole_file(sidecar, written) as file:
+            size += file.write(write_metadata(metadata))
+        files += 1
+    return files, size, entries
+
+
+_ROWS = 32
+"""Rows of a fetch: entries can be of a megabyte each."""
+
+
+@contextmanager
+def _whole_file(path: Path, modified: datetime) -> Generator[BinaryIO]:
+    """A file that takes its place when it is complete; none when it stays empty. Only its owner reads it."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=1 << 18) as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+            empty = file.tell() == 0
+        if empty:
+            temporary.unlink()
+        else:
+            seconds = modified.timestamp()
+            os.utime(temporary, (seconds, seconds))
+            temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,252 @@
+"""Reads a tree of transcript files into the database: streaming, and safe to stop and run again."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from boocode_sessions.codec import LineReader
+from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
+from boocode_sessions.intake import Intake, NumberedLine
+from boocode_sessions.transactions import Bind, Transactions
+from boocode_sessions.trees import TranscriptFile, find_transcripts
+from boocode_sessions.workers import Progress, StoppedError, in_parallel, threads
+
+CHUNK_BYTES = 1 << 20
+"""Bytes of lines that one transaction adds, at least where a file has them."""
+CHUNK_LINES = 2000
+"""Lines that one transaction adds at most."""
+MOST_BROKEN = 100
+"""Broken lines that a result names; the callback is told of all."""
+
+
+class BrokenLine(NamedTuple):
+    """A line that is no entry. Left out; the rest went on."""
+
+    path: Path
+    line: int | None
+    """Counted from 1; None where it is the whole file."""
+    problem: str
+    """What is wrong with it. Holds nothing of the line."""
+
+    def __str__(self) -> str:
+        return f"{self.path}{f':{self.line}' if self.line else ''}: {self.problem}"
+
+
+class ImportResult(NamedTuple):
+    """What an import did."""
+
+    files: int
+    bytes: int
+    added: int
+    """Entries that were new."""
+    skipped: int
+    """Lines that were stored already."""
+    broken: int
+    first_broken: Sequence[BrokenLine]
+    """At most 100 of them."""
+
+
+def import_tree(
+    bind: Bind,
+    path: str | os.PathLike[str],
+    *,
+    schema: str | None = None,
+    strict: bool = False,
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    on_broken: Callable[[BrokenLine], None] | None = None,
+) -> ImportResult:
+    """Add what is new in a tree of transcript files: main transcripts, subagents and their metadata files.
+
+    `path`: a Claude configuration folder, its `projects` folder, or the folder of one project.
+    `strict`: stop at the first broken line (BrokenLineError); what came before it stays.
+    `workers`: threads; by default 3, and 1 on SQLite and over a Connection or a Session, whose transaction
+    is joined. `progress` and `on_broken` are called from them, one call at a time.
+
+    Sessions are added in the order in which the agent last wrote to them, so that the newest in the tree is
+    the newest in the listing too. Memory does not grow with the tree, but by some 200 bytes for each line of
+    the files under way.
+
+    Raises NotATranscriptTreeError, BrokenLineError, and what else a SessionStoreError is.
+    """
+    transactions = Transactions(bind, schema)
+    dialect = transactions.scan("look at the database", lambda tables: tables.dialect)
+    files, unusable = find_transcripts(path)
+    running = _Import(transactions, dialect, files, strict=strict, progress=progress, on_broken=on_broken)
+    for file in unusable:
+        running.report(BrokenLine(file.path, None, file.reason))
+    in_parallel(running.run, running.jobs, threads(transactions, dialect, workers, 3), running.stop)
+    return running.result
+
+
+class _Job(NamedTuple):
+    """One file to import."""
+
+    file: TranscriptFile
+    previous: threading.Event | None
+    """Set when the main transcript that comes before in the listing is there."""
+    done: threading.Event | None
+
+
+class _Import:
+    def __init__(
+        self,
+        transactions: Transactions,
+        dialect: str,
+        files: Sequence[TranscriptFile],
+        *,
+        strict: bool,
+        progress: Callable[[Progress], None] | None,
+        on_broken: Callable[[BrokenLine], None] | None,
+    ) -> None:
+        self._transactions = transactions
+        self._as_is = dialect == "postgresql"
+        self._strict = strict
+        self._progress = progress
+        self._on_broken = on_broken
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._total = sum(file.size for file in files)
+        self._at = Progress(0, self._total, 0, len(files), 0, 0, 0)
+        self._first_broken: list[BrokenLine] = []
+        self.jobs = _in_order(files)
+
+    @property
+    def result(self) -> ImportResult:
+        at = self._at
+        return ImportResult(
+            at.parts_done, at.bytes_done, at.entries, at.skipped, at.broken, self._first_broken
+        )
+
+    def run(self, job: _Job) -> None:
+        """Import one file."""
+        try:
+            self._file(job)
+        finally:
+            if job.done is not None:
+                job.done.set()
+
+    def report(self, broken: BrokenLine) -> None:
+        """Tell of a broken line. Raises BrokenLineError when the import is strict."""
+        if self._strict:
+            raise BrokenLineError(str(broken))
+        with self._lock:
+            self._at = self._at._replace(broken=self._at.broken + 1)
+            if len(self._first_broken) < MOST_BROKEN:
+                self._first_broken.append(broken)
+            if self._on_broken is not None:
+                self._on_broken(broken)
+
+    def _file(self, job: _Job) -> None:
+        file = job.file
+        intake = Intake(self._transactions, file.transcript)
+        done = 0
+        chunk: list[NumberedLine] = []
+        size = 0
+        for line, length in self._lines(file, intake):
+            if size >= CHUNK_BYTES or len(chunk) >= CHUNK_LINES:
+                self._add(file, intake, chunk, size)
+                done += size
+                chunk, size = [], 0
+            size += length
+            if line is not None:
+                chunk.append(line)
+        if job.previous is not None:
+            job.previous.wait()
+        self._add(file, intake, chunk, file.size - done, parts=1)
+
+    def _lines(self, file: TranscriptFile, intake: Intake) -> Iterator[tuple[NumberedLine | None, int]]:
+        """The lines of a file, broken ones as None, and their length; its metadata at the end."""
+        reader = LineReader(as_is=self._as_is)
+        raw = b"\n"
+        number = 0
+        try:
+            if file.has_lines:
+                with file.lines.open("rb", buffering=1 << 18) as stream:
+                    for number, raw in enumerate(stream, 1):
+                        if raw.isspace():
+                            yield None, len(raw)
+                            continue
+                        try:
+                            line = intake.number(number, reader.read(raw))
+                        except InvalidEntryError as error:
+                            self._report(file, number, str(error), cut_off=not raw.endswith(b"\n"))
+                            yield None, len(raw)
+                        else:
+                            yield line, len(raw)
+        except OSError as error:
+            self.report(BrokenLine(file.lines, number or None, f"it can't be read: {error.strerror}"))
+        if file.has_metadata:
+            try:
+                yield intake.number(0, reader.read_metadata(file.metadata.read_bytes())), 0
+            except InvalidEntryError as error:
+                self.report(BrokenLine(file.metadata, None, str(error)))
+            except OSError as error:
+                self.report(BrokenLine(file.metadata, None, f"it can't be read: {error.strerror}"))
+
+    def _report(self, file: TranscriptFile, number: int, problem: str, *, cut_off: bool) -> None:
+        if cut_off:
+            problem += "; it is the file's last line and has no end: import again when it is whole"
+        self.report(BrokenLine(file.lines, number, problem))
+
+    def _add(
+        self, file: TranscriptFile, intake: Intake, chunk: Sequence[NumberedLine], size: int, parts: int = 0
+    ) -> None:
+        if self.stop.is_set():
+            raise StoppedError
+        added, refused = self._store(file, intake, chunk) if chunk else (0, 0)
+        with self._lock:
+            at = self._at
+            self._at = at._replace(
+                bytes_done=at.bytes_done + size,
+                parts_done=at.parts_done + parts,
+                entries=at.entries + added,
+                skipped=at.skipped + len(chunk) - added - refused,
+            )
+            if self._progress is not None:
+                self._progress(self._at)
+
+    def _store(
+        self, file: TranscriptFile, intake: Intake, lines: Sequence[NumberedLine], *, quickly: bool = True
+    ) -> tuple[int, int]:
+        """Add lines, and find those that the database refuses. Returns how many were added, and refused."""
+        try:
+            return intake.add(lines, quickly=quickly), 0
+        except DatabaseError as error:
+            if not self._transactions.own or not _concerns_a_line(error):
+                raise
+            code = error.sqlstate
+        if len(lines) == 1:
+            path = file.lines if lines[0].number else file.metadata
+            problem = f"the database refuses it (SQLSTATE {code})" if code else "the database refuses it"
+            self.report(BrokenLine(path, lines[0].number or None, problem))
+            return 0, 1
+        half = len(lines) // 2
+        one = self._store(file, intake, lines[:half], quickly=False)
+        other = self._store(file, intake, lines[half:], quickly=False)
+        return one[0] + other[0], one[1] + other[1]
+
+
+def _concerns_a_line(error: DatabaseError) -> bool:
+    """Whether the database refused a value: data exceptions, violated constraints, limits of the program."""
+    if error.sqlstate is None:
+        return type(error) is DatabaseError
+    return error.sqlstate.startswith(("22", "23", "54"))
+
+
+def _in_order(files: Sequence[TranscriptFile]) -> list[_Job]:
+    """Jobs of which a project's main transcripts end one after the other."""
+    last: dict[str, threading.Event] = {}
+    jobs: list[_Job] = []
+    for file in files:
+        if file.transcript.is_main:
+            done = threading.Event()
+            jobs.append(_Job(file, last.get(file.transcript.project_key), done))
+            last[file.transcript.project_key] = done
+        else:
+            jobs.append(_Job(file, None, None))
+    return jobs

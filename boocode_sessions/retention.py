@@ -1,0 +1,153 @@
+"""Pruning: whole sessions that nobody has appended to for long.
+
+Never part of a session: a resume reads the whole chain, and a transcript without its head is none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from boocode_sessions import bulk, operations, statements
+from boocode_sessions.contract import MAIN, Session, SessionListSubkeysKey, Transcript, project_of, session_of
+from boocode_sessions.operations import Tables
+from boocode_sessions.statements import in_session
+from boocode_sessions.transactions import Bind, Transactions
+
+
+class PrunedSession(NamedTuple):
+    """A session that was removed, or would be."""
+
+    project_key: str
+    session_id: str
+    entries: int
+    """Of all its transcripts."""
+    bytes: int
+    """Of those entries as the database holds them: on PostgreSQL compressed, without indexes."""
+    last_append: datetime | None
+    """Storage time; None for a session that has no entries."""
+
+
+class PruneResult(NamedTuple):
+    """What was removed, or would be."""
+
+    sessions: Sequence[PrunedSession]
+    dry_run: bool
+
+    @property
+    def entries(self) -> int:
+        return sum(session.entries for session in self.sessions)
+
+    @property
+    def bytes(self) -> int:
+        return sum(session.bytes for session in self.sessions)
+
+
+def prune(
+    bind: Bind,
+    *,
+    inactive_for: timedelta,
+    project_key: str | None = None,
+    keep: int = 0,
+    dry_run: bool = False,
+    batch: int = 100,
+    pause: float = 0.1,
+    schema: str | None = None,
+    progress: Callable[[PrunedSession], None] | None = None,
+) -> PruneResult:
+    """Remove the sessions of which no transcript had an append for so long, with all that belongs to them.
+
+    `inactive_for`: by the storage clock, so that an import counts as an append. `project_key`: only that
+    project's. `keep`: so many of each project's newest sessions stay, however old. A session on `hold` stays.
+    `dry_run`: only say what would be removed. `batch`, `pause`: after so many sessions, wait so many seconds.
+    `progress`: called with each session once it is removed.
+
+    Safe beside live writers: each session is looked at again and removed in a transaction of its own while
+    its writers wait, so that an append either comes before, and keeps the whole session, or after, and begins
+    a new one. A program that takes no turns (the TypeScript adapters) is noticed until the COMMIT is sent.
+    Over a Connection or a Session everything is in the caller's transaction, and those writers wait for it.
+
+    Stopped in between, it is simply run again.
+    """
+    if inactive_for < timedelta(0):
+        raise ValueError("inactive_for is negative: it would remove sessions that are being written")
+    if batch < 1 or keep < 0 or pause < 0:
+        raise ValueError("batch is 1 or more, keep and pause are not negative")
+    if project_key is not None:
+        project_key = project_of(project_key)
+    transactions = Transactions(bind, schema)
+
+    def find(tables: Tables) -> tuple[datetime, list[Session]]:
+        before = tables.select(bulk.select_clock()).scalar_one() - inactive_for
+        statement = bulk.select_prunable(of_project=project_key is not None)
+        rows = tables.select(statement, {"in_project": project_key, "before": before, "keep": keep})
+        return before, [Session(project, session_id) for project, session_id in rows]
+
+    before, candidates = transactions.scan("look for sessions to prune", find)
+    removed: list[PrunedSession] = []
+    for session in candidates:
+        found = _look(transactions, session, before) if dry_run else _remove(transactions, session, before)
+        if found is None:
+            continue
+        removed.append(found)
+        if dry_run:
+            continue
+        if progress is not None:
+            progress(found)
+        if len(removed) % batch == 0 and transactions.own:
+            time.sleep(pause)
+    return PruneResult(removed, dry_run)
+
+
+def hold(bind: Bind, key: SessionListSubkeysKey, *, schema: str | None = None) -> None:
+    """Exempt a session from pruning, also one that is yet to be written. A deletion still removes it."""
+    session = session_of(key)
+
+    def operation(tables: Tables) -> None:
+        # Only sessions that we have written to have a row; the turn makes one for the others.
+        tables.select(statements.take_turn(tables.dialect), in_session(session)).one()
+        tables.write(bulk.set_held(), {**in_session(session), "hold": True})
+
+    Transactions(bind, schema).write(f"hold {session}", operation)
+
+
+def release(bind: Bind, key: SessionListSubkeysKey, *, schema: str | None = None) -> None:
+    """End a session's hold. One that was not on hold is no error."""
+    session = session_of(key)
+    Transactions(bind, schema).write(
+        f"release {session}",
+        lambda tables: tables.write(bulk.set_held(), {**in_session(session), "hold": False}),
+    )
+
+
+def _look(transactions: Transactions, session: Session, before: datetime) -> PrunedSession | None:
+    return transactions.scan(f"look at {session}", lambda tables: _inactive(tables, session, before))
+
+
+def _remove(transactions: Transactions, session: Session, before: datetime) -> PrunedSession | None:
+    def operation(tables: Tables) -> PrunedSession | None:
+        tables.select(statements.take_turn(tables.dialect), in_session(session)).one()
+        found = _inactive(tables, session, before)
+        if found is None:
+            return None
+        with tables.connection.begin_nested() as savepoint:
+            operations.delete(tables, Transcript(*session, MAIN))
+            if tables.select(bulk.select_content(tables.dialect), in_session(session)).one()[0]:
+                savepoint.rollback()  # a writer that takes no turns came in between
+                return None
+        return found
+
+    return transactions.write(f"prune {session}", operation)
+
+
+def _inactive(tables: Tables, session: Session, before: datetime) -> PrunedSession | None:
+    """What there is to remove, when nobody has appended since `before`, and the session is not on hold."""
+    summary = tables.select(bulk.select_retained(), in_session(session)).one_or_none()
+    entries, size, newest = tables.select(bulk.select_content(tables.dialect), in_session(session)).one()
+    held, updated_at = summary or (False, None)
+    last = max((at for at in (newest, updated_at) if at is not None), default=None)
+    if held or (last is not None and last >= before):
+        return None
+    return PrunedSession(*session, entries, size, last)

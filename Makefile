@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH := .bench/venv
 
 .DEFAULT_GOAL := help
 
@@ -25,6 +26,15 @@ check: $(STAMP)  ## lint and types
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+bench: $(BENCH)/.installed  ## measure against the peers, and write docs/performance.md (some 20 minutes)
+	$(BENCH)/bin/python -m benchmarks --write
+
+$(BENCH)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BENCH)/bin/python -m pip install --quiet --editable . --group bench
+	@touch $@
+
 test: $(STAMP)  ## every test, on PostgreSQL and SQLite
 	$(BIN)/pytest -n 2 --dist loadgroup
 
@@ -42,6 +52,6 @@ services:  ## PgBouncer from the system's packages, for tests/pgbouncer; root on
 		echo "PgBouncer can't be installed here: tests/pgbouncer will be skipped"
 
 clean:  ## remove the environment and what tools left behind
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo check test reliability soak services clean
+.PHONY: help env demo check bench test reliability soak services clean

@@ -1,0 +1,1 @@
+"""Runnable comparisons, each with its figure and its peer: `python -m benchmarks --help`."""

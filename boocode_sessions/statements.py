@@ -422,6 +422,63 @@ def append_in_turn() -> ReturningUpdate[int]:
     )
 
 
+@cache
+def append_one_in_turn() -> ReturningUpdate[int]:
+    """Append one entry to one session, in one round trip, where nobody wrote since the turn we know.
+
+    Parameters: those of `in_transcript`; `turn`, `next_turn`, `next_data`; `dedup_key`, `text`, `verbatim`.
+    Shape: (0,) when it was done, as the number of the only job; no row when not.
+
+    In all else `append_in_turn`, whose plan has twice as many nodes, and nodes take longer to start than to
+    run: this takes a quarter less of the server's time (benchmarks: `append`). PostgreSQL only.
+    """
+    unclaimed = aliased(Entry)
+    row = (
+        select(
+            Summary.project_key,
+            Summary.session_id,
+            SUBPATH,
+            bindparam("dedup_key", type_=Text),
+            text_json(bindparam("text", type_=Text)),
+            bindparam("verbatim", type_=Text),
+        )
+        .where(
+            Summary.project_key == PROJECT,
+            Summary.session_id == SESSION,
+            Summary.turn == bindparam("turn", type_=BigInteger),
+            Summary.folded_id.is_not_distinct_from(_newest_id_of_main()),
+            ~select(_ONE)
+            .where(
+                unclaimed.project_key == PROJECT,
+                unclaimed.subpath == SUBPATH,
+                unclaimed.session_id == SESSION,
+                unclaimed.dedup_key.is_(None),
+            )
+            .exists(),
+        )
+        .with_for_update(of=Summary, skip_locked=True)
+    )
+    wrote = (
+        insert(Entry)
+        .from_select(_INSERTED, row, include_defaults=False)
+        .returning(Entry.project_key, Entry.session_id, Entry.id, Entry.created_at)
+        .cte("wrote")
+    )
+    is_main = literal_column("''") == SUBPATH
+    return (
+        update(Summary)
+        .where(Summary.project_key == wrote.c.project_key, Summary.session_id == wrote.c.session_id)
+        .values(
+            turn=bindparam("next_turn", type_=BigInteger),
+            folded_id=case((is_main, wrote.c.id), else_=Summary.folded_id),
+            data=case((is_main, bindparam("next_data", type_=Text)), else_=Summary.data),
+            updated_at=case((is_main, wrote.c.created_at), else_=Summary.updated_at),
+        )
+        .returning(literal_column("0", Integer))
+        .execution_options(synchronize_session=False)
+    )
+
+
 def _append_jobs() -> Any:  # noqa: ANN401 - a table-valued CTE has no useful type
     given = (
         func.jsonb_to_recordset(cast(bindparam("jobs", type_=Text), JSONB))

@@ -4,17 +4,19 @@ Over an Engine or a sessionmaker each call is a transaction of its own. Over a C
 joins the caller's and never commits.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeAlias, TypeVar, cast
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, Pool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
+from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
-from boocode_sessions import errors
+from boocode_sessions import direct, errors
 from boocode_sessions.engine import READING
 from boocode_sessions.models import ClaudeSessionEntry
 from boocode_sessions.operations import Tables, check_columns, check_schema
@@ -42,6 +44,7 @@ class Transactions:
             )
         self.bind = bind
         self.schema = schema
+        self._statements: dict[UpdateBase, direct.Compiled] = {}
         self._autocommit = (
             bind.execution_options(isolation_level="AUTOCOMMIT") if isinstance(bind, Engine) else None
         )
@@ -71,10 +74,30 @@ class Transactions:
         return self._run(doing, operation, lambda: self._writing(in_doubt))
 
     def write_statement(
-        self, doing: str, operation: Callable[[Tables], T], in_doubt: Callable[[], None]
-    ) -> T:
-        """Run an operation of one statement that is atomic by itself: no BEGIN, no COMMIT."""
-        return self._run(doing, operation, lambda: self._autocommitting(in_doubt))
+        self,
+        doing: str,
+        statement: ReturningUpdate[T],
+        parameters: Mapping[str, Any],
+        in_doubt: Callable[[], None],
+    ) -> list[T]:
+        """Run one statement that is atomic by itself: no BEGIN, no COMMIT. Returns its rows' first columns.
+
+        The schema must have been checked, as any transaction of this bind does.
+        """
+
+        def core(tables: Tables) -> list[T]:
+            return [row[0] for row in tables.select(statement, parameters)]
+
+        def past_core(engine: Engine) -> list[T]:
+            try:
+                return [row[0] for row in direct.run(engine, self._compiled(engine, statement), parameters)]
+            except BaseException as error:
+                _note_doubt(error, in_doubt)
+                raise
+
+        if isinstance(self.bind, Engine) and direct.possible(self.bind):
+            return self._explaining(doing, partial(past_core, self.bind))
+        return self._run(doing, core, lambda: self._autocommitting(in_doubt))
 
     def scan(self, doing: str, operation: Callable[[Tables], T]) -> T:
         """Run an operation that reads rows as they come: the server keeps a cursor only in a transaction."""
@@ -100,16 +123,27 @@ class Transactions:
         operation: Callable[[Tables], T],
         connections: Callable[[], AbstractContextManager[Connection]],
     ) -> T:
-        try:
+        def work() -> T:
             with connections() as connection:
                 tables = Tables(connection, self.schema)
                 self._check(tables)
                 return operation(tables)
+
+        return self._explaining(doing, work)
+
+    def _explaining(self, doing: str, work: Callable[[], T]) -> T:
+        try:
+            return work()
         except (SQLAlchemyError, UnicodeError) as error:
             caught: Exception = error
         # Outside the handler: the driver's error repeats parameters, and must not be chained to ours.
         failure = self._explained(caught, doing)
         raise failure or caught
+
+    def _compiled(self, engine: Engine, statement: UpdateBase) -> direct.Compiled:
+        if (made := self._statements.get(statement)) is None:
+            made = self._statements[statement] = direct.compiled(engine, statement, self.schema)
+        return made
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:

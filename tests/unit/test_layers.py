@@ -10,7 +10,7 @@ PACKAGE = Path(boocode_sessions.__file__).parent
 LAYERS = [
     {"errors"},
     {"contract"},
-    {"codec", "dialects", "engine", "models", "summaries", "trees"},
+    {"codec", "dialects", "direct", "engine", "models", "summaries", "trees"},
     {"statements"},
     {"operations", "bulk"},
     {"transactions"},

@@ -1,0 +1,84 @@
+"""Appends that go past SQLAlchemy's Connection leave a host's engine as its host knows it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, delete, event, select, text
+
+from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionStoreError
+from boocode_sessions.engine import create_engine
+from tests.fixtures.databases import Database
+
+KEY: Any = {"project_key": "p", "session_id": "s"}
+
+
+@pytest.fixture
+def engine(postgres_database: Database) -> Iterator[Engine]:
+    made = create_engine(postgres_database.url, pool_size=4)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def repository(engine: Engine) -> ClaudeSessionRepository:
+    repository = ClaudeSessionRepository(engine)
+    repository.delete(KEY)
+    repository.append(KEY, [{"type": "user", "n": 0}])
+    return repository
+
+
+def test_a_host_that_listens_to_its_engine_hears_of_every_append(
+    engine: Engine, repository: ClaudeSessionRepository
+) -> None:
+    heard: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _listen(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        heard.append(statement)
+
+    repository.append(KEY, [{"type": "user", "n": 1}])
+    assert [statement[:10] for statement in heard] == ["WITH wrote"]
+
+
+def test_a_host_that_logs_its_statements_sees_every_append(
+    engine: Engine, repository: ClaudeSessionRepository, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "sqlalchemy.engine"):
+        engine.echo = True
+        repository.append(KEY, [{"type": "user", "n": 1}])
+    assert any("WITH wrote" in message for message in caplog.messages)
+
+
+def test_a_connection_comes_back_to_its_pool_ready_for_transactions(
+    engine: Engine, repository: ClaudeSessionRepository
+) -> None:
+    repository.append(KEY, [{"type": "user", "n": 1}])
+    with engine.connect() as connection:
+        connection.execute(delete(ClaudeSessionEntry))
+        connection.rollback()
+        assert len(connection.execute(select(ClaudeSessionEntry.id)).all()) >= 2
+
+
+def test_a_lost_connection_takes_the_pools_other_old_ones_with_it(
+    engine: Engine, repository: ClaudeSessionRepository
+) -> None:
+    held = [engine.connect() for _ in range(4)]
+    for connection in held:
+        connection.close()
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        connection.commit()
+        connection.invalidate()
+    entry = [{"type": "user", "n": 1}]
+    with pytest.raises(SessionStoreError):
+        repository.append(KEY, entry)
+    for _ in range(4):
+        repository.append(KEY, entry)
+    loaded: Any = repository.load(KEY)
+    assert [stored["n"] for stored in loaded] == [0, 1, 1, 1, 1]

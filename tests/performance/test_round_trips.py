@@ -1,0 +1,98 @@
+"""What each call costs on a network: how often it waits for the server, counted on the wire."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from claude_agent_sdk import list_sessions_from_store
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from boocode_sessions import ClaudeSessionRepository
+from boocode_sessions.engine import create_engine
+from boocode_sessions.sdk import SQLAlchemySessionStore
+from tests.fixtures.databases import Database
+from tests.fixtures.stores import Awaited, Store
+from tests.performance.turns import TurnCounter
+
+pytestmark = pytest.mark.anyio
+
+PROJECT = "-home-dev-project"
+KEY = {"project_key": PROJECT, "session_id": "steady"}
+STEADY = 8
+"""Calls after which psycopg has prepared its statement, which takes a round trip once."""
+
+_numbers = count()
+
+
+@pytest.fixture
+def wire(postgres_database: Database) -> Iterator[TurnCounter]:
+    made = TurnCounter(make_url(postgres_database.url))
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["repository", "engine", "async-engine"])
+async def store(request: pytest.FixtureRequest, wire: TurnCounter) -> AsyncIterator[Store]:
+    if request.param == "async-engine":
+        async_engine = create_async_engine(wire.url)
+        yield SQLAlchemySessionStore(async_engine)
+        await async_engine.dispose()
+    else:
+        engine = create_engine(wire.url)
+        repository = request.param == "repository"
+        yield Awaited(ClaudeSessionRepository(engine)) if repository else SQLAlchemySessionStore(engine)
+        engine.dispose()
+
+
+def entries(how_many: int) -> list[dict[str, Any]]:
+    return [
+        {"type": "user", "uuid": f"u-{next(_numbers)}", "message": {"role": "user", "content": "hello"}}
+        for _ in range(how_many)
+    ]
+
+
+async def turns_of(wire: TurnCounter, call: Callable[[], Awaitable[object]]) -> list[int]:
+    """Turnarounds of each of three calls in the steady state."""
+    for _ in range(STEADY):
+        await call()
+    counted: list[int] = []
+    for _ in range(3):
+        wire.take()
+        await call()
+        counted.append(wire.take())
+    return counted
+
+
+@pytest.mark.parametrize("size", [1, 2, 100, 500])
+async def test_a_writer_that_keeps_its_session_appends_in_one_round_trip(
+    store: Store, wire: TurnCounter, size: int
+) -> None:
+    assert await turns_of(wire, lambda: store.append(KEY, entries(size))) == [1, 1, 1]
+
+
+async def test_a_subagent_of_that_session_appends_in_one_round_trip(store: Store, wire: TurnCounter) -> None:
+    key = {**KEY, "subpath": "subagents/agent-1"}
+    await store.append(KEY, entries(1))
+    assert await turns_of(wire, lambda: store.append(key, entries(1))) == [1, 1, 1]
+
+
+async def test_every_reading_takes_one_round_trip(store: Store, wire: TurnCounter) -> None:
+    await store.append(KEY, entries(500))
+    await store.append({**KEY, "subpath": "subagents/agent-2"}, entries(1))
+    readings: dict[str, Callable[[], Awaitable[object]]] = {
+        "load": lambda: store.load(KEY),
+        "list_sessions": lambda: store.list_sessions(PROJECT),
+        "list_session_summaries": lambda: store.list_session_summaries(PROJECT),
+        "list_subkeys": lambda: store.list_subkeys(KEY),
+    }
+    counted = {name: await turns_of(wire, call) for name, call in readings.items()}
+    assert counted == {name: [1, 1, 1] for name in readings}
+
+
+async def test_the_sdks_own_listing_takes_two(store: Store, wire: TurnCounter) -> None:
+    await store.append(KEY, entries(3))
+    any_store: Any = store
+    listed = await turns_of(wire, lambda: list_sessions_from_store(any_store, "/home/dev/project", limit=5))
+    assert listed == [2, 2, 2]

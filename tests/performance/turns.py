@@ -1,0 +1,66 @@
+"""A TCP proxy that counts how often a client waits for the server."""
+
+import contextlib
+import socket
+import threading
+
+from sqlalchemy import URL
+
+from tests.reliability.proxy import connector
+
+
+class TurnCounter:
+    """Counts turnarounds: the client says something after the server has answered."""
+
+    def __init__(self, server: URL) -> None:
+        self._connect = connector(server)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        address = {"sslmode": "disable", "gssencmode": "disable"}
+        url = server.set(host="127.0.0.1", port=self._listener.getsockname()[1], query=address)
+        self.url = url.render_as_string(hide_password=False)
+        self._turns = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def take(self) -> int:
+        """Turnarounds since this was last asked."""
+        turns, self._turns = self._turns, 0
+        return turns
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                link = _Link(self, client, self._connect())
+                threading.Thread(target=link.to_server, daemon=True).start()
+                threading.Thread(target=link.to_client, daemon=True).start()
+
+    def count(self) -> None:
+        self._turns += 1
+
+
+class _Link:
+    def __init__(self, counter: TurnCounter, client: socket.socket, server: socket.socket) -> None:
+        self._counter = counter
+        self._client = client
+        self._server = server
+        self._answered = True
+
+    def to_server(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._client.recv(1 << 18):
+                if self._answered:
+                    self._answered = False
+                    self._counter.count()
+                self._server.sendall(data)
+            self._server.shutdown(socket.SHUT_WR)
+
+    def to_client(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._server.recv(1 << 18):
+                self._answered = True
+                self._client.sendall(data)
+        self._client.close()
+        self._server.close()

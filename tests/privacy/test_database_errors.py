@@ -202,7 +202,7 @@ class Caller:
             self.engine = make(database.url, **options)
         if kind.pragmas:
 
-            @event.listens_for(self.engine, "connect")  # type: ignore[no-untyped-call]
+            @event.listens_for(self.engine, "connect")
             def _set(connection: Any, _record: object) -> None:
                 cursor = connection.cursor()
                 for pragma in kind.pragmas:
@@ -210,7 +210,7 @@ class Caller:
                 cursor.close()
 
         bind: Any = self.async_engine if self.async_engine is not None else self.engine
-        self.store: Any = {
+        self.store: Any = {  # type: ignore[no-untyped-call]
             "repository": lambda: Awaited(ClaudeSessionRepository(bind)),
             "async-repository": lambda: AsyncClaudeSessionRepository(bind),
             "store-engine": lambda: SQLAlchemySessionStore(bind),

@@ -1,4 +1,4 @@
-"""A store and a dict of lists stay equal, whoever writes: two writers of ours, a transaction, the seed's store."""
+"""A store and a dict of lists stay equal, whoever writes: two of ours, a transaction, the seed's store."""
 
 import itertools
 import json

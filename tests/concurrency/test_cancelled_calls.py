@@ -264,6 +264,12 @@ async def test_calls_that_are_cancelled_at_any_moment_leave_nothing_open(
                     break
                 cancelled += 1
         stored = await subject.load(key) or []
+        if database.dialect == "postgresql":
+            engine = create_engine(database.url)
+            server = Gate(engine)
+            await until(lambda: server.open_transactions() == 0)
+            server.close()
+            engine.dispose()
     verdict = examine(stored, [("writer", number, 3) for number in range(40 * SOAK)])
     verdict.faults = cancelled
     async with opened(kind, database.url) as other:

@@ -39,6 +39,14 @@ class DamagedEntryError(SessionStoreError):
     """A stored entry can't be read back. It is left as it is."""
 
 
+class UnknownSessionError(SessionStoreError, LookupError):
+    """No session has this id, or one that begins with it."""
+
+
+class AmbiguousSessionError(SessionStoreError, LookupError):
+    """Several sessions have an id that begins with this."""
+
+
 class SchemaError(SessionStoreError):
     """The database does not have the schema that this version needs."""
 

@@ -6,10 +6,11 @@ The migrations make the schema; these describe it. A test holds the two equal on
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Index, Integer, MetaData, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Boolean, Index, Integer, MetaData, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from boocode_sessions.attributes import EntryAttributes
+from boocode_sessions.columns import JSON_DOCUMENT, spell_is_message, spell_search_vector
 from boocode_sessions.dialects import UTCDateTime, storage_clock
 
 SCHEMA_VERSION = "0001"
@@ -29,13 +30,16 @@ class Base(DeclarativeBase):
 
 
 _ID = BigInteger().with_variant(Integer(), "sqlite")
-_ENTRY = JSON().with_variant(JSONB(), "postgresql")
 _UNCLAIMED = text("dedup_key IS NULL")
 _CLAIMED = text("dedup_key IS NOT NULL")
 
 
-class ClaudeSessionEntry(Base):
-    """One line of a transcript."""
+class ClaudeSessionEntry(EntryAttributes, Base):
+    """One line of a transcript.
+
+    Beside its columns it has what the line says: `type`, `timestamp`, `text`, `tool_names` and the other
+    attributes of `EntryAttributes`, on an instance and in SQL.
+    """
 
     __tablename__ = "claude_session_entries"
 
@@ -47,7 +51,7 @@ class ClaudeSessionEntry(Base):
     """`''` for the main transcript."""
     dedup_key: Mapped[str | None] = mapped_column(Text)
     """What makes delivery exactly once; NULL on rows of other writers that nobody has claimed yet."""
-    entry: Mapped[dict[str, Any]] = mapped_column(_ENTRY)
+    entry: Mapped[dict[str, Any]] = mapped_column(JSON_DOCUMENT)
     """The line, queryable. Where JSONB would have changed it, the nearest value that it accepts."""
     verbatim: Mapped[str | None] = mapped_column(Text)
     """The line's exact JSON text, only where `entry` is not exact."""
@@ -85,6 +89,19 @@ class ClaudeSessionEntry(Base):
             postgresql_where=_UNCLAIMED,
             sqlite_where=_UNCLAIMED,
         ),
+        # For the questions of `queries`: to a stretch of time, and for words. Only on PostgreSQL.
+        Index(
+            "claude_session_entries_messages_idx",
+            text("(entry ->> 'type')"),
+            text("(entry ->> 'timestamp')"),
+            postgresql_where=text(spell_is_message("entry")),
+        ).ddl_if(dialect="postgresql"),
+        Index(
+            "claude_session_entries_search_idx",
+            text(spell_search_vector("entry")),
+            postgresql_using="gin",
+            postgresql_where=text(spell_is_message("entry")),
+        ).ddl_if(dialect="postgresql"),
         # Without it SQLite gives deleted rows' ids out again, and a reader that follows ids misses rows.
         {"sqlite_autoincrement": True},
     )

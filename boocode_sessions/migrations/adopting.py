@@ -27,11 +27,22 @@ class EntriesIndex(NamedTuple):
     columns: list[str]
     unique: bool
     where: str | None
+    using: str = "btree"
 
     def options(self) -> dict[str, Any]:
         where = None if self.where is None else sa.text(self.where)
-        return {"unique": self.unique, "postgresql_where": where, "sqlite_where": where}
+        options = {"unique": self.unique, "postgresql_where": where, "sqlite_where": where}
+        return options if self.using == "btree" else options | {"postgresql_using": self.using}
 
+
+_IS_MESSAGE = "entry ->> 'type' IN ('user', 'assistant')"
+# Also in boocode_sessions.columns, which tells why: a query finds an index only by the same expression.
+_SEARCH_VECTOR = (
+    "to_tsvector('english', regexp_replace(left(("
+    """jsonb_path_query_array(entry, '$.message.content ? (@.type() == "string")') || """
+    """jsonb_path_query_array(entry, '$.message.content[*] ? (@.type == "text").text'))::text, 50000),"""
+    r" '\\(u....|.)|([^ \\]{200})', '\2 ', 'g'))"
+)
 
 INDEXES = (
     EntriesIndex(
@@ -53,6 +64,22 @@ INDEXES = (
         where="dedup_key IS NULL",
     ),
 )
+MESSAGES_INDEXES = (
+    EntriesIndex(
+        "claude_session_entries_messages_idx",
+        ["(entry ->> 'type')", "(entry ->> 'timestamp')"],
+        unique=False,
+        where=_IS_MESSAGE,
+    ),
+    EntriesIndex(
+        "claude_session_entries_search_idx",
+        [_SEARCH_VECTOR],
+        unique=False,
+        where=_IS_MESSAGE,
+        using="gin",
+    ),
+)
+"""Of expressions, for the queries; on PostgreSQL only."""
 
 _TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "id": sa.BigInteger,
@@ -120,13 +147,13 @@ def prepare(engine: sa.Engine, given_schema: str | None) -> None:
         _fill_in_pages(connection, _quoted(target))
         for name in _invalid_indexes(connection, _quoted(target)):
             connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(target, name)}"))
-        for index in INDEXES:
+        for index in (*INDEXES, *MESSAGES_INDEXES):
             unique = "UNIQUE " if index.unique else ""
             where = f" WHERE {index.where}" if index.where else ""
             connection.execute(
                 sa.text(
                     f"CREATE {unique}INDEX CONCURRENTLY IF NOT EXISTS {index.name} "
-                    f"ON {_quoted(target)} ({', '.join(index.columns)}){where}"
+                    f"ON {_quoted(target)} USING {index.using} ({', '.join(index.columns)}){where}"
                 )
             )
 

@@ -55,6 +55,9 @@ def upgrade() -> None:
         adopting.complete_columns()
     for index in adopting.INDEXES[1:]:
         _create_index(index, if_not_exists=adopts)
+    if dialect == "postgresql":
+        for index in adopting.MESSAGES_INDEXES:
+            _create_index(index, if_not_exists=adopts)
     op.create_table(
         "claude_session_summaries",
         sa.Column("project_key", sa.Text(), nullable=False),
@@ -75,7 +78,7 @@ def _create_index(index: adopting.EntriesIndex, *, if_not_exists: bool) -> None:
     op.create_index(
         index.name,
         "claude_session_entries",
-        index.columns,
+        [sa.text(column) if "(" in column else column for column in index.columns],
         schema=schema(),
         if_not_exists=if_not_exists,
         **index.options(),

@@ -1,0 +1,210 @@
+"""What an entry says: attributes that mean the same on an instance and in a statement, and how it is shown.
+
+An attribute is None (an empty list, False) where the line does not say it, or says it in another shape.
+They read `entry`, in which the rare character that JSONB refuses is U+FFFD; `verbatim` has it exactly.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from sqlalchemy import ColumnElement, Text, literal
+from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
+
+from boocode_sessions.columns import (
+    json_array_holds,
+    json_is_true,
+    json_string,
+    json_time,
+    message_text,
+    message_tools,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Mapped
+
+SHOWN_CHARS = 2000
+"""Most characters of a message that a display shows."""
+
+
+def _string(name: str, *path: str) -> hybrid_property[str | None]:
+    def value(self: EntryAttributes) -> str | None:
+        return string_at(self.entry, *path)
+
+    def sql(cls: type[EntryAttributes]) -> ColumnElement[str | None]:
+        return json_string(cls.entry.expression, *path)
+
+    value.__name__ = name
+    return hybrid_property(value, expr=sql)
+
+
+class EntryAttributes:
+    """The attributes of ClaudeSessionEntry that come from the line itself."""
+
+    if TYPE_CHECKING:
+        id: Mapped[int]
+        session_id: Mapped[str]
+        subpath: Mapped[str]
+        entry: Mapped[dict[str, Any]]
+
+    type = _string("type", "type")
+    """`user`, `assistant`, `system`, `attachment`, ...: a message when it is one of the first two."""
+    uuid = _string("uuid", "uuid")
+    """The line's own id. Not every line has one."""
+    parent_uuid = _string("parent_uuid", "parentUuid")
+    """The line that this one answers or follows."""
+    role = _string("role", "message", "role")
+    """Who speaks, as the API has it: `user` or `assistant`. A tool's result speaks as `user`."""
+    model = _string("model", "message", "model")
+    """The model that answered."""
+    git_branch = _string("git_branch", "gitBranch")
+    cwd = _string("cwd", "cwd")
+    """The folder that the agent worked in."""
+    version = _string("version", "version")
+    """The agent's version."""
+
+    @hybrid_property
+    def timestamp(self) -> datetime | None:
+        """When the agent wrote the line, by its own clock. `created_at` is when the database took it."""
+        return time_of(self.entry)
+
+    @timestamp.inplace.expression
+    @classmethod
+    def _timestamp_sql(cls) -> ColumnElement[datetime | None]:
+        return json_time(cls.entry.expression, "timestamp")
+
+    @hybrid_property
+    def is_sidechain(self) -> bool:
+        """Whether a subagent wrote it."""
+        return _member(self.entry, "isSidechain") is True
+
+    @is_sidechain.inplace.expression
+    @classmethod
+    def _is_sidechain_sql(cls) -> ColumnElement[bool]:
+        return json_is_true(cls.entry.expression, "isSidechain")
+
+    @hybrid_property
+    def text(self) -> str | None:
+        """What a message says to a reader: no tool calls, tool results, thinking or images."""
+        return text_of(self.entry)
+
+    @text.inplace.expression
+    @classmethod
+    def _text_sql(cls) -> ColumnElement[str | None]:
+        return message_text(cls.entry.expression)
+
+    @hybrid_property
+    def tool_names(self) -> list[str]:
+        """The tools that a message calls, in order."""
+        return tools_of(self.entry)
+
+    @tool_names.inplace.expression
+    @classmethod
+    def _tool_names_sql(cls) -> ColumnElement[list[str]]:
+        return message_tools(cls.entry.expression)
+
+    def _calls(self, tool: str) -> bool:
+        return tool in self.tool_names
+
+    @classmethod
+    def _calls_sql(cls, tool: str) -> ColumnElement[bool]:
+        return json_array_holds(message_tools(cls.entry.expression), literal(tool, Text()))
+
+    calls: hybrid_method[[str], bool] = hybrid_method(_calls, _calls_sql)
+    """Whether a message calls the tool of this name."""
+
+    def __repr__(self) -> str:
+        return f"<ClaudeSessionEntry {' '.join(_heading(self))}>"
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
+        printer.text(" · ".join(_heading(self)) if not cycle else "...")
+        for line in _body(self):
+            printer.text("\n  " + line.replace("\n", "\n  "))
+
+    def _repr_html_(self) -> str:
+        heading = html.escape(" · ".join(_heading(self)))
+        style = "white-space: pre-wrap"
+        body = "".join(f'<pre style="{style}">{html.escape(line)}</pre>' for line in _body(self))
+        return f"<div><small>{heading}</small>{body}</div>"
+
+
+class Printer(Protocol):
+    """What of IPython's pretty printer we use."""
+
+    def text(self, obj: str) -> None: ...
+
+
+def string_at(entry: object, *path: str) -> str | None:
+    """The string at a path of members; None where there is anything else."""
+    for name in path:
+        entry = _member(entry, name)
+    return entry if isinstance(entry, str) else None
+
+
+def time_of(entry: object) -> datetime | None:
+    """When the agent wrote a line: an aware datetime in UTC."""
+    said = string_at(entry, "timestamp")
+    if said is None or not _TIME.fullmatch(said):
+        return None
+    try:
+        return datetime.fromisoformat(said).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def text_of(entry: object) -> str | None:
+    """What a message says to a reader."""
+    content = _member(_member(entry, "message"), "content")
+    if isinstance(content, str):
+        return content
+    said = [text for block in _blocks(entry, "text") if (text := string_at(block, "text")) is not None]
+    return "\n\n".join(said) if said else None
+
+
+def tools_of(entry: object) -> list[str]:
+    """The tools that a message calls."""
+    return [name for block in _blocks(entry, "tool_use") if (name := string_at(block, "name")) is not None]
+
+
+_TIME = re.compile(
+    r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII
+)
+
+
+def _member(value: object, name: str) -> object:
+    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
+
+
+def _blocks(entry: object, kind: str) -> Iterator[object]:
+    content = _member(_member(entry, "message"), "content")
+    if isinstance(content, list):
+        yield from (block for block in cast("list[object]", content) if _member(block, "type") == kind)
+
+
+def _heading(entry: EntryAttributes) -> Iterator[str]:
+    """What names a line, without what it says. Reads only what is loaded: the instance may be detached."""
+    loaded = entry.__dict__
+    line = loaded.get("entry")
+    yield str(loaded.get("id", "new"))
+    yield string_at(line, "type") or "?"
+    if (at := time_of(line)) is not None:
+        yield f"{at:%Y-%m-%d %H:%M:%S}Z"
+    if session_id := loaded.get("session_id"):
+        yield f"session {session_id[:8]}"
+    if subpath := loaded.get("subpath"):
+        yield subpath
+    if model := string_at(line, "message", "model"):
+        yield model
+
+
+def _body(entry: EntryAttributes) -> Iterator[str]:
+    line = entry.__dict__.get("entry")
+    said = text_of(line)
+    if said:
+        yield said if len(said) <= SHOWN_CHARS else f"{said[:SHOWN_CHARS]} … ({len(said):,} characters)"
+    if tools := tools_of(line):
+        yield "calls " + ", ".join(tools)

@@ -1,0 +1,30 @@
+"""Questions to your transcripts.
+
+Each function takes a `bind` (an Engine, sessionmaker, Connection or Session) and returns a list of typed
+rows, which `pandas.DataFrame` and `polars.DataFrame` take as they are. It only reads, and rows of every
+writer count. Times are aware, in UTC; `since` is included and `until` is not. `schema` is where the tables
+are, when the connection's search path does not lead there.
+"""
+
+from boocode_sessions.queries.conversation import Message, conversation
+from boocode_sessions.queries.finding import SessionRef, find_session
+from boocode_sessions.queries.listing import SessionRow, sessions
+from boocode_sessions.queries.searching import Match, search
+from boocode_sessions.queries.tools import ToolRow, tools
+from boocode_sessions.queries.usage import Price, UsageRow, usage
+
+__all__ = [
+    "Match",
+    "Message",
+    "Price",
+    "SessionRef",
+    "SessionRow",
+    "ToolRow",
+    "UsageRow",
+    "conversation",
+    "find_session",
+    "search",
+    "sessions",
+    "tools",
+    "usage",
+]

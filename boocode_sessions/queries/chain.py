@@ -1,0 +1,192 @@
+"""Which lines of a transcript are its conversation: the rules of the SDK's own reader.
+
+A transcript is a tree: a line names the one it follows by `parentUuid`. An edited prompt, a rewind or a
+retry grows a branch, and what counts is the one that was written last. Source of the rules:
+`get_session_messages` of claude_agent_sdk 0.2.187; a test compares the two.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+Line: TypeAlias = Mapping[str, Any]
+
+_LINKED = frozenset({"user", "assistant", "progress", "system", "attachment"})
+_SPOKEN = frozenset({"user", "assistant"})
+
+
+def main_conversation(lines: Iterable[Line]) -> list[Line]:
+    """The messages of a main transcript, oldest first."""
+    linked = _linked(lines)
+    by_uuid = {line["uuid"]: line for line in linked}
+    leaf = _leaf(linked, by_uuid)
+    if leaf is None:
+        return []
+    chain = _with_parallel_tools(by_uuid, _path_to(leaf, by_uuid))
+    return [
+        line
+        for line in chain
+        if line["type"] in _SPOKEN
+        and not (line.get("isMeta") or line.get("isSidechain") or line.get("teamName"))
+    ]
+
+
+def subagent_conversation(lines: Iterable[Line]) -> list[Line]:
+    """The messages of a subagent's transcript, oldest first. It has one branch: the last message's."""
+    linked = _linked(lines)
+    by_uuid = {line["uuid"]: line for line in linked}
+    last = next((line for line in reversed(linked) if line["type"] in _SPOKEN), None)
+    path = [] if last is None else _path_to(last, by_uuid)
+    return [line for line in path if line["type"] in _SPOKEN]
+
+
+def _linked(lines: Iterable[Line]) -> list[Line]:
+    """The lines that can be part of a chain. A uuid may come twice: the later line is what it leads to."""
+    return [line for line in lines if line.get("type") in _LINKED and isinstance(line.get("uuid"), str)]
+
+
+def _upwards(line: Line, by_uuid: Mapping[str, Line]) -> Iterator[Line]:
+    """A line, its parent, and so on to the root. A circle ends where it closes."""
+    seen: set[str] = set()
+    above: Line | None = line
+    while above is not None and above["uuid"] not in seen:
+        seen.add(above["uuid"])
+        yield above
+        parent = above.get("parentUuid")
+        above = by_uuid.get(parent) if parent else None
+
+
+def _path_to(leaf: Line, by_uuid: Mapping[str, Line]) -> list[Line]:
+    """The lines from the root to `leaf`."""
+    return list(_upwards(leaf, by_uuid))[::-1]
+
+
+def _leaf(linked: Sequence[Line], by_uuid: Mapping[str, Line]) -> Line | None:
+    """The message that the conversation ends with: the latest, of the main agent where there is one."""
+    order = {line["uuid"]: place for place, line in enumerate(linked)}
+    parents = {parent for line in linked if (parent := line.get("parentUuid"))}
+    ends: list[Line] = []
+    for line in linked:
+        if line["uuid"] not in parents:
+            spoken = (above for above in _upwards(line, by_uuid) if above["type"] in _SPOKEN)
+            ends += itertools.islice(spoken, 1)
+    main = [end for end in ends if not (end.get("isSidechain") or end.get("teamName") or end.get("isMeta"))]
+    return max(main or ends, key=lambda end: order[end["uuid"]], default=None)
+
+
+def _with_parallel_tools(by_uuid: Mapping[str, Line], chain: list[Line]) -> list[Line]:
+    """The chain with what it passes by where one response called several tools.
+
+    Such a response is several lines with one message id, each the parent of its own result: a fork, of
+    which the chain follows one branch. The other calls and their results belong after the response's last
+    line on the chain.
+    """
+    responses = _Responses(by_uuid)
+    on_chain = {line["uuid"] for line in chain}
+    on_it: dict[str, list[Line]] = {}
+    for line in chain:
+        if message_id := _message_id(line):
+            on_it.setdefault(message_id, []).append(line)
+    answered = {call for line in chain for call in _ids(line, "tool_result", "tool_use_id")}
+    passed_by: dict[str, list[Line]] = {}
+    for message_id, lines in on_it.items():
+        found = responses.off_chain(responses.lines.get(message_id, lines[:1]), on_chain, answered)
+        on_chain.update(line["uuid"] for line in found)
+        passed_by[lines[-1]["uuid"]] = found
+    return [out for line in chain for out in (line, *passed_by.get(line["uuid"], ()))]
+
+
+class _Responses:
+    """The API responses of a transcript: their lines, their calls and the results of these."""
+
+    def __init__(self, by_uuid: Mapping[str, Line]) -> None:
+        self.place = {uuid: place for place, uuid in enumerate(by_uuid)}
+        self.lines: dict[str, list[Line]] = {}
+        self.caller: dict[str, Line | None] = {}
+        """The line that made a call; None where two responses claim it."""
+        results: list[Line] = []
+        for line in by_uuid.values():
+            if message_id := _message_id(line):
+                self.lines.setdefault(message_id, []).append(line)
+                for call in _ids(line, "tool_use", "id"):
+                    other: Line | None = self.caller.get(call, line)
+                    same = other is not None and _message_id(other) == message_id
+                    self.caller[call] = line if same else None
+            elif _is_result(line):
+                results.append(line)
+        self.results: dict[str, list[Line]] = {}
+        """Results by the lines that they may belong to: their parent, and what they name as their call's."""
+        for result in results:
+            self.results.setdefault(result["parentUuid"], []).append(result)
+            source = by_uuid.get(_text(result, "sourceToolAssistantUUID") or "")
+            callers = [self.caller.get(call) for call in _ids(result, "tool_result", "tool_use_id")]
+            for caller in [source, *callers]:
+                if caller is not None and _same_writer(result, caller):
+                    self.results.setdefault(caller["uuid"], []).append(result)
+
+    def off_chain(self, response: Sequence[Line], on_chain: set[str], answered: set[str]) -> list[Line]:
+        """The calls of a response, then the results, that are not on the chain, each in order of time."""
+        members = {line["uuid"] for line in response}
+        calls = [line for line in response if line["uuid"] not in on_chain]
+        found = {
+            result["uuid"]: result
+            for line in response
+            for result in self.results.get(line["uuid"], ())
+            if result["uuid"] not in on_chain
+        }
+        results = [result for result in found.values() if result["parentUuid"] in members]
+        answered = answered.union(*(_ids(result, "tool_result", "tool_use_id") for result in results))
+        strays = [result for result in found.values() if result["parentUuid"] not in members]
+        for stray in sorted(strays, key=lambda line: self.place[line["uuid"]]):
+            answered_here = _ids(stray, "tool_result", "tool_use_id")
+            # One that hangs elsewhere belongs here only when a call has no other answer.
+            callers = [self.caller.get(call) for call in answered_here if call not in answered]
+            if any(line is not None and line["uuid"] in members for line in callers):
+                answered |= set(answered_here)
+                results.append(stray)
+        return sorted(calls, key=_time) + sorted(results, key=_time)
+
+
+def _message(line: Line) -> Mapping[str, Any]:
+    message = line.get("message")
+    return cast("dict[str, Any]", message) if isinstance(message, dict) else {}
+
+
+def _message_id(line: Line) -> str | None:
+    return _text(_message(line), "id") if line["type"] == "assistant" else None
+
+
+def _blocks(line: Line, kind: str) -> list[Mapping[str, Any]]:
+    content = _message(line).get("content")
+    blocks = cast("Sequence[object]", content) if isinstance(content, list) else ()
+    return [
+        cast("dict[str, Any]", block)
+        for block in blocks
+        if isinstance(block, dict) and cast("dict[str, Any]", block).get("type") == kind
+    ]
+
+
+def _ids(line: Line, kind: str, member: str) -> list[str]:
+    return [found for block in _blocks(line, kind) if isinstance(found := block.get(member), str)]
+
+
+def _is_result(line: Line) -> bool:
+    return (
+        line["type"] == "user"
+        and _text(line, "parentUuid") is not None
+        and bool(_blocks(line, "tool_result"))
+    )
+
+
+def _same_writer(one: Line, other: Line) -> bool:
+    same_side = bool(one.get("isSidechain")) == bool(other.get("isSidechain"))
+    return same_side and one.get("agentId") == other.get("agentId")
+
+
+def _text(value: Mapping[str, Any], member: str) -> str | None:
+    found = value.get(member)
+    return found if isinstance(found, str) and found else None
+
+
+def _time(line: Line) -> str:
+    return _text(line, "timestamp") or ""

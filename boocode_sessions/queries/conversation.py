@@ -1,0 +1,72 @@
+"""What a session's conversation is, as a resume would see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+
+from boocode_sessions.attributes import string_at, text_of, time_of, tools_of
+from boocode_sessions.contract import MAIN, Transcript
+from boocode_sessions.operations import Tables, load
+from boocode_sessions.queries.chain import main_conversation, subagent_conversation
+from boocode_sessions.queries.finding import only_session
+from boocode_sessions.transactions import Bind, Transactions
+
+
+class Message(NamedTuple):
+    """One message of a conversation."""
+
+    position: int
+    """From 0."""
+    uuid: str
+    type: str
+    """`user` or `assistant`."""
+    role: str | None
+    model: str | None
+    timestamp: datetime | None
+    text: str | None
+    """What it says: without tool calls, tool results, thinking, images."""
+    tool_names: list[str]
+    """The tools that it calls."""
+    entry: Mapping[str, Any]
+    """The whole line, exact."""
+
+
+def conversation(
+    bind: Bind,
+    session_id: str,
+    *,
+    project_key: str | None = None,
+    subpath: str | None = None,
+    schema: str | None = None,
+) -> list[Message]:
+    """The messages that a resume would see, oldest first; with `subpath` a subagent's.
+
+    Of a transcript's branches the one that was written last, without what a compaction has replaced. A
+    beginning of the session's id is enough. The rules are the SDK's, see `chain`.
+    Raises UnknownSessionError, AmbiguousSessionError.
+    """
+
+    def operation(tables: Tables) -> list[Message]:
+        found = only_session(tables, session_id, project_key)
+        transcript = Transcript(found.project_key, found.session_id, subpath or MAIN)
+        lines = cast("list[dict[str, Any]]", load(tables, transcript) or [])
+        chain = subagent_conversation(lines) if subpath else main_conversation(lines)
+        return [_message(position, line) for position, line in enumerate(chain)]
+
+    return Transactions(bind, schema).read(f"read the conversation of session {session_id!r}", operation)
+
+
+def _message(position: int, line: Mapping[str, Any]) -> Message:
+    return Message(
+        position,
+        line["uuid"],
+        line["type"],
+        string_at(line, "message", "role"),
+        string_at(line, "message", "model"),
+        time_of(line),
+        text_of(line),
+        tools_of(line),
+        line,
+    )

@@ -1,0 +1,61 @@
+"""Which session a person means."""
+
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, select, union
+
+from boocode_sessions.errors import AmbiguousSessionError, UnknownSessionError
+from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.models import ClaudeSessionSummary as Summary
+from boocode_sessions.operations import Tables
+from boocode_sessions.transactions import Bind, Transactions
+
+
+class SessionRef(NamedTuple):
+    """Names one session."""
+
+    project_key: str
+    session_id: str
+
+
+def find_session(
+    bind: Bind, session_id: str, *, project_key: str | None = None, schema: str | None = None
+) -> SessionRef:
+    """The session whose id is, or begins with, `session_id`.
+
+    Raises UnknownSessionError when there is none, AmbiguousSessionError when there are several.
+    """
+    return Transactions(bind, schema).read(
+        f"find session {session_id!r}", lambda tables: only_session(tables, session_id, project_key)
+    )
+
+
+def only_session(tables: Tables, session_id: str, project_key: str | None) -> SessionRef:
+    """As find_session, inside another question."""
+    where = "" if project_key is None else f" of project {project_key!r}"
+    found = _matching(tables, session_id, project_key)
+    exact = [one for one in found if one.session_id == session_id]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if not found:
+        raise UnknownSessionError(f"no session{where} has an id that begins with {session_id!r}")
+    same = len({one.session_id for one in exact or found}) == 1
+    raise AmbiguousSessionError(
+        f"several sessions{where} have an id that begins with {session_id!r}: "
+        + ("name the project" if same else "give more of it")
+    )
+
+
+def _matching(tables: Tables, prefix: str, project_key: str | None) -> list[SessionRef]:
+    """At most three. From the summaries, and from the rows of other writers, who keep none."""
+
+    def wanted(model: type[Entry] | type[Summary]) -> list[ColumnElement[bool]]:
+        conditions = [model.session_id.startswith(prefix, autoescape=True)]
+        return conditions if project_key is None else [*conditions, model.project_key == project_key]
+
+    ours = select(Summary.project_key, Summary.session_id).where(*wanted(Summary))
+    others = select(Entry.project_key, Entry.session_id).where(Entry.dedup_key.is_(None), *wanted(Entry))
+    # An exact id first: among many that begin alike it must be one of the three.
+    both = union(ours, others).subquery("both")
+    statement = select(both).order_by((both.c.session_id != prefix), both.c.session_id).limit(3)
+    return [SessionRef(project, session) for project, session in tables.select(statement)]

@@ -1,0 +1,231 @@
+"""`sessions` lists what the SDK lists, with figures; `search` finds where something was said."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from claude_agent_sdk import list_sessions_from_store, project_key_for_directory
+from sqlalchemy import Engine, insert, update
+
+from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, ClaudeSessionSummary, queries
+from boocode_sessions.sdk import SQLAlchemySessionStore
+from tests.queries.lines import DAY, Line, answer, entries, key, prompt, result, tool_use
+
+
+def write(
+    engine: Engine, *lines: Line, session_id: str = "s1", project_key: str = "p", subpath: str | None = None
+) -> None:
+    ClaudeSessionRepository(engine).append(key(session_id, project_key, subpath), entries(*lines))
+
+
+def write_as_another(engine: Engine, *lines: Line, session_id: str, project_key: str = "p") -> None:
+    """As the TypeScript writer of the same table inserts."""
+    with engine.begin() as connection:
+        for line in lines:
+            row = {"project_key": project_key, "session_id": session_id, "subpath": "", "entry": line}
+            connection.execute(insert(ClaudeSessionEntry).values(row))
+
+
+def test_a_session_has_its_title_its_size_and_its_tokens(engine: Engine) -> None:
+    usage = {
+        "input_tokens": 1,
+        "output_tokens": 2,
+        "cache_read_input_tokens": 3,
+        "cache_creation_input_tokens": 4,
+    }
+    before = datetime.now(UTC)
+    write(
+        engine,
+        {"type": "last-prompt", "lastPrompt": "and on"},
+        prompt("u", "first\nthing", seconds=5),
+        answer("a1", call="m1", usage=usage | {"output_tokens": 1}, seconds=4),
+        answer("a2", call="m1", usage=usage, seconds=6),
+    )
+    write(engine, answer("b", usage=usage, seconds=-60), subpath="subagents/agent-1")
+    [row] = queries.sessions(engine)
+    assert row._replace(bytes=0, updated=DAY) == queries.SessionRow(
+        *("p", "s1", "and on", "first thing", 5, 1, 0, 20),
+        started=DAY + timedelta(seconds=4),
+        updated=DAY,
+        held=False,
+    )
+    assert row.bytes > 500
+    assert before - timedelta(seconds=5) < row.updated < datetime.now(UTC) + timedelta(seconds=5)
+    write(engine, {"type": "custom-title", "customTitle": "Mine", "uuid": "t", "timestamp": "x"})
+    assert queries.sessions(engine)[0].title == "Mine"
+
+
+def test_the_newest_session_comes_first(engine: Engine) -> None:
+    for number in range(4):
+        write(engine, prompt("u", "hi"), session_id=f"s{number}", project_key="pq"[number % 2])
+    with engine.begin() as connection:
+        connection.execute(
+            update(ClaudeSessionSummary)
+            .where(ClaudeSessionSummary.session_id == "s1")
+            .values(updated_at=DAY, held=True)
+        )
+    assert [row.session_id for row in queries.sessions(engine)] == ["s3", "s2", "s0", "s1"]
+    assert [row.session_id for row in queries.sessions(engine, limit=2)] == ["s3", "s2"]
+    assert [row.session_id for row in queries.sessions(engine, limit=None, project_key="q")] == ["s3", "s1"]
+    assert [row.held for row in queries.sessions(engine, project_key="q")] == [False, True]
+    recent = queries.sessions(engine, since=DAY + timedelta(seconds=1))
+    assert "s1" not in [row.session_id for row in recent]
+
+
+def test_only_a_subagents_transcript_makes_no_session(engine: Engine) -> None:
+    write(engine, answer("b"), subpath="subagents/agent-1")
+    assert queries.sessions(engine) == []
+
+
+def test_sessions_of_other_writers_are_listed_alike(engine: Engine) -> None:
+    lines: list[Line] = [
+        {"type": "queue-operation", "timestamp": "2026-11-20T00:00:00.000Z"},
+        prompt("m", "meta", isMeta=True),
+        prompt("c", "<command-name>/clear</command-name>"),
+        prompt("u", "the first", seconds=1),
+        answer("a", "yes"),
+        result("r", "t1"),
+        prompt("v", "the second"),
+        {"type": "ai-title", "aiTitle": "About firsts"},
+    ]
+    write(engine, *lines, session_id="ours")
+    write_as_another(engine, *lines, session_id="theirs")
+    write(engine, *lines[:-1], session_id="overtaken")
+    write_as_another(engine, *lines[-1:], session_id="overtaken")
+    rows = {row.session_id: row for row in queries.sessions(engine)}
+    assert set(rows) == {"ours", "theirs", "overtaken"}
+    for row in rows.values():
+        assert (row.title, row.first_prompt, row.entries, row.tokens, row.started) == (
+            *("About firsts", "the first", 8, 15),
+            DAY,
+        )
+
+
+def test_another_writers_sessions_have_titles_without_the_sdk_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boocode_sessions.summaries._sdk_fold", lambda: None)
+    write_as_another(engine, prompt("u", "hi"), {"type": "ai-title", "aiTitle": "A title"}, session_id="s")
+    assert [row.title for row in queries.sessions(engine)] == ["A title"]
+
+
+@pytest.mark.anyio
+async def test_titles_and_prompts_are_those_that_the_sdk_lists(engine: Engine) -> None:
+    project = project_key_for_directory(".")
+    sessions: dict[str, list[Line]] = {
+        "title": [
+            prompt("u", "hi"),
+            {"type": "custom-title", "customTitle": "Mine"},
+            {"type": "ai-title", "aiTitle": "x"},
+        ],
+        "last": [prompt("u", "hi"), {"type": "last-prompt", "lastPrompt": "later"}],
+        "summary": [prompt("u", "hi"), {"type": "summary", "summary": "in short"}],
+        "prompt": [prompt("u", "x" * 500)],
+        "command": [prompt("u", "<command-name>/init</command-name>")],
+    }
+    for name, lines in sessions.items():
+        write(engine, *lines, session_id=name, project_key=project)
+        write_as_another(engine, *lines, session_id=name + " of another", project_key=project)
+    listed = await list_sessions_from_store(SQLAlchemySessionStore(engine))
+    assert len(listed) == 10
+    assert {(s.session_id, s.summary, s.first_prompt) for s in listed} == {
+        (row.session_id, row.title, row.first_prompt) for row in queries.sessions(engine)
+    }
+
+
+# search
+
+
+SAID = {
+    "s1": [
+        prompt("u1", "Please deploy the new version to staging"),
+        answer("a1", "It was deployed. Deploying took a while; the deployment is <b>done</b>.\nNext\\line"),
+        answer("a2", tool_use("t1", "deploy")),
+        result("r1", "t1"),
+    ],
+    "s2": [
+        prompt(
+            "u2",
+            [
+                {"type": "text", "text": "100% sure?"},
+                {"type": "image"},
+                {"type": "text", "text": "ÜBER ünder"},
+            ],
+        ),
+        answer("a3", "The staging area has the old version"),
+        {"type": "attachment", "uuid": "x", "attachment": {"content": "staging"}},
+    ],
+}
+
+
+@pytest.fixture
+def said(engine: Engine) -> Engine:
+    for session_id, lines in SAID.items():
+        write(engine, *lines, session_id=session_id)
+    return engine
+
+
+def found(engine: Engine, words: str, **scope: Any) -> list[str]:
+    return sorted(match.uuid or "" for match in queries.search(engine, words, **scope))
+
+
+def test_words_are_found_in_what_was_said(said: Engine) -> None:
+    assert found(said, "staging version") == ["a3", "u1"]
+    assert found(said, '"new version"') == ["u1"]
+    assert found(said, "STAGING old") == ["a3"]
+    assert found(said, "next") == found(said, "line") == ["a1"]
+    assert found(said, "nowhere") == found(said, "  ") == found(said, '""') == []
+    assert found(said, "staging", session_id="s2") == ["a3"]
+    assert found(said, "staging", project_key="other") == []
+    assert found(said, "staging", limit=1) in (["a3"], ["u1"])
+    assert found(said, "staging", until=DAY) == []
+    assert found(said, "staging", since=DAY) == ["a3", "u1"]
+
+
+def test_any_words_can_be_searched_for(said: Engine) -> None:
+    odd = ["%", "_", "'", "100%", "a & b | !c:*", "\\", ":", "(", "<->", '"', "x" * 5000, "-", "or"]
+    for words in odd:
+        queries.search(said, words)
+
+
+def test_a_match_shows_where_and_what(said: Engine) -> None:
+    [match] = queries.search(said, '"old version"')
+    assert match[:3] == ("p", "s2", "")
+    assert (match.uuid, match.type, match.timestamp) == ("a3", "assistant", DAY)
+    assert "staging area has the old version" in re.sub("[«»]", "", match.snippet)
+    assert "«" in match.snippet
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_postgresql_knows_forms_of_a_word_and_ranks(said: Engine) -> None:
+    matches = queries.search(said, "deploys")
+    assert [match.uuid for match in matches] == ["a1", "u1"]
+    assert matches[0].rank > matches[1].rank > 0
+    assert "«deployed»" in matches[0].snippet
+    assert found(said, "staging -old") == ["u1"]
+    assert found(said, "old or new") == ["a3", "u1"]
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_sqlite_finds_parts_of_words_newest_first(said: Engine) -> None:
+    assert [match.uuid for match in queries.search(said, "stag")] == ["a3", "u1"]
+    assert found(said, "100% ÜBER") == ["u2"]
+    [match] = queries.search(said, "deployment")
+    assert match.snippet.endswith("a while; the «deployment» is <b>done</b>. Next\\line")
+
+
+def test_rows_of_other_writers_are_found(engine: Engine) -> None:
+    write_as_another(engine, prompt("u", "the needle"), session_id="theirs")
+    assert found(engine, "needle") == ["u"]
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_frequent_words_are_ranked_among_the_newest(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boocode_sessions.queries.searching.RANKED", 3)
+    monkeypatch.setattr("boocode_sessions.queries.searching.RECENT", 5)
+    write(engine, *(prompt(f"u{n}", "needle" if n < 2 else "hay needle") for n in range(10)))
+    assert [match.uuid for match in queries.search(engine, "hay")] == ["u9", "u8", "u7"]
+    # Too few among the newest five entries: all are searched.
+    write(engine, *(prompt(f"v{n}", "grass") for n in range(4)))
+    assert [match.uuid for match in queries.search(engine, "hay")] == ["u9", "u8", "u7"]

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Index, Integer, MetaData, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from boocode_sessions.attributes import EntryAttributes
-from boocode_sessions.columns import JSON_DOCUMENT, spell_is_message, spell_search_vector
+from boocode_sessions.columns import JSON_DOCUMENT, spell_is_message
 from boocode_sessions.dialects import UTCDateTime, storage_clock
 
 SCHEMA_VERSION = "0001"
@@ -89,17 +89,11 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             postgresql_where=_UNCLAIMED,
             sqlite_where=_UNCLAIMED,
         ),
-        # For the questions of `queries`: to a stretch of time, and for words. Only on PostgreSQL.
+        # For the questions of `queries` to a stretch of time. Only on PostgreSQL.
         Index(
             "claude_session_entries_messages_idx",
             text("(entry ->> 'type')"),
-            text("(entry ->> 'timestamp')"),
-            postgresql_where=text(spell_is_message("entry")),
-        ).ddl_if(dialect="postgresql"),
-        Index(
-            "claude_session_entries_search_idx",
-            text(spell_search_vector("entry")),
-            postgresql_using="gin",
+            text("substr(entry ->> 'timestamp', 1, 64)"),
             postgresql_where=text(spell_is_message("entry")),
         ).ddl_if(dialect="postgresql"),
         # Without it SQLite gives deleted rows' ids out again, and a reader that follows ids misses rows.

@@ -5,6 +5,8 @@ SDK's reference adapter, where NULL is the main transcript's subpath. Both are o
 version 0001; why the indexes are built as they are: docs/decisions/adopting-a-table.md.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -27,23 +29,13 @@ class EntriesIndex(NamedTuple):
     columns: list[str]
     unique: bool
     where: str | None
-    using: str = "btree"
 
     def options(self) -> dict[str, Any]:
         where = None if self.where is None else sa.text(self.where)
-        options = {"unique": self.unique, "postgresql_where": where, "sqlite_where": where}
-        return options if self.using == "btree" else options | {"postgresql_using": self.using}
+        return {"unique": self.unique, "postgresql_where": where, "sqlite_where": where}
 
 
 _IS_MESSAGE = "entry ->> 'type' IN ('user', 'assistant')"
-# Also in boocode_sessions.columns, which tells why: a query finds an index only by the same expression.
-_SEARCH_VECTOR = (
-    "to_tsvector('english', regexp_replace(left(("
-    """jsonb_path_query_array(entry, '$.message.content ? (@.type() == "string")') || """
-    """jsonb_path_query_array(entry, '$.message.content[*] ? (@.type == "text").text'))::text, 50000),"""
-    r" '\\(u....|.)|([^ \\]{200})', '\2 ', 'g'))"
-)
-
 INDEXES = (
     EntriesIndex(
         "claude_session_entries_transcript_idx",
@@ -67,16 +59,10 @@ INDEXES = (
 MESSAGES_INDEXES = (
     EntriesIndex(
         "claude_session_entries_messages_idx",
-        ["(entry ->> 'type')", "(entry ->> 'timestamp')"],
+        # Cut, or an entry with a long timestamp would be too long for the index, and could never be appended.
+        ["(entry ->> 'type')", "substr(entry ->> 'timestamp', 1, 64)"],
         unique=False,
         where=_IS_MESSAGE,
-    ),
-    EntriesIndex(
-        "claude_session_entries_search_idx",
-        [_SEARCH_VECTOR],
-        unique=False,
-        where=_IS_MESSAGE,
-        using="gin",
     ),
 )
 """Of expressions, for the queries; on PostgreSQL only."""
@@ -103,14 +89,14 @@ def may_adopt() -> bool:
 
 def fill_subpaths() -> None:
     """Let no writer in from here to the commit, and make `''` of NULL subpaths. Readers go on."""
-    op.execute(f"LOCK TABLE {_quoted(schema())} IN SHARE ROW EXCLUSIVE MODE")
-    op.execute(f"UPDATE {_quoted(schema())} SET {_FILL}")  # noqa: S608 - names of ours
+    op.execute(f"LOCK TABLE {quoted(schema())} IN SHARE ROW EXCLUSIVE MODE")
+    op.execute(f"UPDATE {quoted(schema())} SET {_FILL}")  # noqa: S608 - names of ours
 
 
 def complete_columns() -> None:
     """Add the columns, defaults and NOT NULLs that are missing. Readers wait from here to the commit."""
     op.execute(
-        f"ALTER TABLE {_quoted(schema())} {_ADD_COLUMNS}, "
+        f"ALTER TABLE {quoted(schema())} {_ADD_COLUMNS}, "
         "ALTER COLUMN project_key SET NOT NULL, "
         "ALTER COLUMN session_id SET NOT NULL, "
         "ALTER COLUMN subpath SET DEFAULT '', "
@@ -123,7 +109,7 @@ def complete_columns() -> None:
 
 def compress_entries() -> None:
     """Compress new entries with lz4 where the server can: a big append is a third faster than with pglz."""
-    alter = f"ALTER TABLE {_quoted(schema())} ALTER COLUMN entry SET COMPRESSION lz4"
+    alter = f"ALTER TABLE {quoted(schema())} ALTER COLUMN entry SET COMPRESSION lz4"
     if op.get_context().as_sql:
         op.execute(f"DO $$ BEGIN IF EXISTS ({_KNOWS_LZ4}) THEN {alter}; END IF; END $$")
     elif op.get_bind().execute(sa.text(_KNOWS_LZ4)).first() is not None:
@@ -138,30 +124,37 @@ def prepare(engine: sa.Engine, given_schema: str | None) -> None:
         target = effective_schema(connection, given_schema)
         if not _found(connection, target):
             return
-        connection.execute(sa.text(f"ALTER TABLE {_quoted(target)} {_ADD_COLUMNS}"))
-    with engine.connect() as connection:
-        connection.execution_options(isolation_level="AUTOCOMMIT")
-        connection.detach()  # closed at the end, with the settings made here
-        connection.execute(sa.text("SET statement_timeout = 0"))
-        connection.execute(sa.text("SET lock_timeout = 0"))
-        _fill_in_pages(connection, _quoted(target))
-        for name in _invalid_indexes(connection, _quoted(target)):
-            connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {_quoted(target, name)}"))
+        connection.execute(sa.text(f"ALTER TABLE {quoted(target)} {_ADD_COLUMNS}"))
+    with building(engine) as connection:
+        _fill_in_pages(connection, quoted(target))
+        for name in invalid_indexes(connection, quoted(target)):
+            connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(target, name)}"))
         for index in (*INDEXES, *MESSAGES_INDEXES):
             unique = "UNIQUE " if index.unique else ""
             where = f" WHERE {index.where}" if index.where else ""
             connection.execute(
                 sa.text(
                     f"CREATE {unique}INDEX CONCURRENTLY IF NOT EXISTS {index.name} "
-                    f"ON {_quoted(target)} USING {index.using} ({', '.join(index.columns)}){where}"
+                    f"ON {quoted(target)} ({', '.join(index.columns)}){where}"
                 )
             )
+
+
+@contextmanager
+def building(engine: sa.Engine) -> Generator[sa.Connection]:
+    """A connection for what takes long and can't run in a transaction."""
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()  # closed at the end, with the settings made here
+        connection.execute(sa.text("SET statement_timeout = 0"))
+        connection.execute(sa.text("SET lock_timeout = 0"))
+        yield connection
 
 
 def drop_invalid_indexes() -> None:
     """Drop what an interrupted `prepare` left: IF NOT EXISTS would take it for the index."""
     if not op.get_context().as_sql:
-        for name in _invalid_indexes(op.get_bind(), _quoted(schema())):
+        for name in invalid_indexes(op.get_bind(), quoted(schema())):
             op.drop_index(name, TABLE, schema=schema())
 
 
@@ -213,7 +206,7 @@ def _fill_in_pages(connection: sa.Connection, table: str) -> None:
         after = connection.execute(statement, {"after": after, "rows": PAGE_ROWS}).scalar_one()
 
 
-def _invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
+def invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
     statement = sa.text(
         "SELECT index.relname FROM pg_catalog.pg_index "
         "JOIN pg_catalog.pg_class AS index ON index.oid = indexrelid "
@@ -223,5 +216,5 @@ def _invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
     return list(connection.execute(statement, {"table": table, "names": names}).scalars())
 
 
-def _quoted(where: str | None, name: str = TABLE) -> str:
+def quoted(where: str | None, name: str = TABLE) -> str:
     return f"{_PREPARER.quote(where)}.{name}" if where else name

@@ -43,7 +43,9 @@ def lines(
         yield Entry.project_key == project_key
     if session_id is not None:
         yield Entry.session_id == session_id
-    at = json_member(Entry.entry.expression, "timestamp")
+    at = func.substr(
+        json_member(Entry.entry.expression, "timestamp"), literal_column("1"), literal_column("64")
+    )
     span: list[ColumnElement[bool]] = []
     if since is not None:
         span.append(at >= _text(since - MARGIN))

@@ -55,7 +55,7 @@ def search(
 ) -> list[Match]:
     """Messages that say `words`: what people and agents wrote, not tool calls or their results.
 
-    On PostgreSQL: full text, indexed, in English (`deploy` finds `deployed`; words such as `the` count for
+    On PostgreSQL: full text, quick with the index that `migrations.create_search_index` builds, in English (`deploy` finds `deployed`; words such as `the` count for
     nothing), best first of the newest 500 matches. `words` may hold "a phrase", `or`, and -without. Of a
     message the first 50,000 characters are searched.
 

@@ -7,12 +7,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
-from boocode_sessions import ClaudeSessionRepository
+from boocode_sessions import ClaudeSessionRepository, migrations
 from boocode_sessions.columns import spell_is_message, spell_search_vector
 from boocode_sessions.models import VERSION_TABLE, Base
 from tests.queries.lines import answer, entries, key, prompt
 
-INDEXES = {"claude_session_entries_messages_idx", "claude_session_entries_search_idx"}
+INDEXES = {"claude_session_entries_messages_idx"}
 
 
 def test_the_models_and_the_migrations_have_the_same_indexes(engine: Engine) -> None:
@@ -38,9 +38,10 @@ def test_an_index_has_the_expression_that_the_models_have(engine: Engine) -> Non
 @pytest.mark.parametrize("dialect", ["postgresql"])
 def test_the_planner_finds_the_indexes_by_the_expressions(engine: Engine) -> None:
     questions = {
-        "messages": "entry ->> 'type' = 'assistant' AND entry ->> 'timestamp' >= '2026'",
+        "messages": "entry ->> 'type' = 'assistant' AND substr(entry ->> 'timestamp', 1, 64) >= '2026'",
         "search": f"{spell_is_message('entry')} AND {spell_search_vector('entry')} @@ plainto_tsquery('hi')",
     }
+    migrations.create_search_index(engine)
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         for name, question in questions.items():
@@ -74,8 +75,37 @@ HUGE = {
 
 @pytest.mark.parametrize("dialect", ["postgresql"])
 def test_a_huge_message_can_be_appended_whatever_it_holds(engine: Engine) -> None:
+    migrations.create_search_index(engine)
     repository = ClaudeSessionRepository(engine)
     for kind, said in HUGE.items():
         lines = entries(prompt("u", said), answer("a", *[said] * 3))
         repository.append(key(kind), lines)
         assert repository.load(key(kind)) == lines, kind
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_an_entry_with_a_long_timestamp_or_type_can_be_appended(engine: Engine) -> None:
+    long = random_words(ASCII, "-", 30_000)
+    lines = [{"type": "user", "uuid": "a", "timestamp": long}, {"type": long, "uuid": "b"}]
+    repository = ClaudeSessionRepository(engine)
+    repository.append(key("long"), lines)
+    assert repository.load(key("long")) == lines
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_the_search_index_can_be_added_and_dropped_at_any_time(engine: Engine) -> None:
+    def indexes() -> set[str]:
+        with engine.connect() as connection:
+            names = connection.execute(
+                text("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'claude%'")
+            )
+            return set(names.scalars())
+
+    before = indexes()
+    migrations.create_search_index(engine)
+    migrations.create_search_index(engine)
+    assert indexes() - before == {"claude_session_entries_search_idx"}
+    assert migrations.pending(engine) == []
+    migrations.drop_search_index(engine)
+    migrations.drop_search_index(engine)
+    assert indexes() == before

@@ -13,16 +13,13 @@ LAYERS = [
     {"dialects"},
     {"columns"},
     {"attributes"},
-    {"codec", "direct", "engine", "models", "summaries", "trees"},
+    {"codec", "direct", "engine", "models", "summaries"},
     {"statements"},
-    {"operations", "bulk"},
+    {"bulk", "operations"},
     {"transactions"},
     {"appends"},
     {"repository", "combining"},
-    {"adoption", "migrations"},
-    {"queries", "sdk", "testing", "intake", "workers", "retention"},
-    {"importing", "exporting"},
-    {"jsonl"},
+    {"adoption", "jsonl", "migrations", "queries", "retention", "sdk", "testing"},
 ]
 """From the ground up: a module imports from the layers below its own, and from its own."""
 

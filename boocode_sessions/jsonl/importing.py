@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from boocode_sessions.codec import LineReader
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
-from boocode_sessions.intake import Intake, NumberedLine
+from boocode_sessions.jsonl.intake import Intake, NumberedLine
+from boocode_sessions.jsonl.trees import TranscriptFile, find_transcripts
+from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
 from boocode_sessions.transactions import Bind, Transactions
-from boocode_sessions.trees import TranscriptFile, find_transcripts
-from boocode_sessions.workers import Progress, StoppedError, in_parallel, threads
 
 CHUNK_BYTES = 1 << 20
 """Bytes of lines that one transaction adds, at least where a file has them."""

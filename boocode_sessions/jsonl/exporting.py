@@ -16,11 +16,11 @@ from boocode_sessions import bulk, operations, statements
 from boocode_sessions.codec import AGENT_METADATA, decode, write_line, write_metadata
 from boocode_sessions.contract import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
 from boocode_sessions.errors import InvalidKeyError
+from boocode_sessions.jsonl.trees import metadata_path, path_of
+from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
 from boocode_sessions.operations import Tables
 from boocode_sessions.statements import in_transcript
 from boocode_sessions.transactions import Bind, Transactions
-from boocode_sessions.trees import metadata_path, path_of
-from boocode_sessions.workers import Progress, StoppedError, in_parallel, threads
 
 
 class RefusedFile(NamedTuple):

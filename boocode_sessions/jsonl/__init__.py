@@ -3,9 +3,9 @@
 How a line is known again, and what a second import leaves alone, is the rule of `intake`.
 """
 
-from boocode_sessions.exporting import ExportResult, RefusedFile, export_tree
-from boocode_sessions.importing import BrokenLine, ImportResult, import_tree
-from boocode_sessions.workers import Progress
+from boocode_sessions.jsonl.exporting import ExportResult, RefusedFile, export_tree
+from boocode_sessions.jsonl.importing import BrokenLine, ImportResult, import_tree
+from boocode_sessions.jsonl.workers import Progress
 
 __all__ = [
     "BrokenLine",

@@ -55,8 +55,8 @@ def search(
 ) -> list[Match]:
     """Messages that say `words`: what people and agents wrote, not tool calls or their results.
 
-    On PostgreSQL: full text in English (`deploy` finds `deployed`; `the` and the like count for nothing), best
-    first of the newest 500. `words` may hold "a phrase", `or`, and -without. Of a message the first
+    On PostgreSQL: full text in English (`deploy` finds `deployed`; `the` and the like count for nothing),
+    best first of the newest 500. `words` may hold "a phrase", `or`, and -without. Of a message the first
     50,000 characters are searched. Quick with the index that `migrations.create_search_index` builds.
 
     On SQLite: every word, and every "phrase", is to stand in the message as it is, upper or lower case as

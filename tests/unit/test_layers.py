@@ -20,6 +20,8 @@ LAYERS = [
     {"appends"},
     {"repository", "combining"},
     {"adoption", "jsonl", "migrations", "queries", "retention", "sdk", "testing"},
+    {"following", "status"},
+    {"cli"},
 ]
 """From the ground up: a module imports from the layers below its own, and from its own."""
 

@@ -1,0 +1,5 @@
+"""`python -m boocode_sessions` is `boocode-sessions`."""
+
+from boocode_sessions.cli import main
+
+main()

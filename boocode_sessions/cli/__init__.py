@@ -1,0 +1,21 @@
+"""`boocode-sessions`, the command line. See docs/command-line.md."""
+
+import sys
+
+EXTRA = "the command line needs its libraries: run `pip install 'boocode-sessions[cli]'`"
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit with its status."""
+    try:
+        from boocode_sessions.cli.app import app
+    except ModuleNotFoundError as error:
+        if error.name not in {"typer", "rich", "platformdirs"}:
+            raise
+        sys.exit(_refuse())
+    app(prog_name="boocode-sessions")
+
+
+def _refuse() -> int:
+    sys.stderr.write(f"error: {EXTRA}\n")
+    return 2

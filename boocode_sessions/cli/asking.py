@@ -1,0 +1,226 @@
+"""`list`, `search`, `usage` and `tools`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from boocode_sessions.cli.database import BadInput, Database, ProjectOption
+from boocode_sessions.cli.output import JsonOption, print_rows, size
+from boocode_sessions.cli.program import Panel, over_database
+from boocode_sessions.cli.values import moment
+
+if TYPE_CHECKING:
+    from boocode_sessions.queries import Price
+    from boocode_sessions.queries.usage import Dimension
+
+
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        metavar="WHEN",
+        parser=moment,
+        help="From then on: 2026-11-22, a time as 2026-11-22T18:00, or an age as 7d, 12h, 30m.",
+    ),
+]
+UntilOption = Annotated[
+    datetime | None,
+    typer.Option("--until", metavar="WHEN", parser=moment, help="Before then, written likewise."),
+]
+InSessionOption = Annotated[
+    str | None,
+    typer.Option("--session", "-s", metavar="ID", help="Only this session, by its id's beginning."),
+]
+
+
+class By(StrEnum):
+    """What `usage` sums over."""
+
+    day = "day"
+    model = "model"
+    project = "project"
+    session = "session"
+
+
+@over_database("list", panel=Panel.ask)
+def list_(
+    database: Database,
+    *,
+    project: ProjectOption = None,
+    since: SinceOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many; 0 for all.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """List sessions, the newest first."""
+    from boocode_sessions import queries
+
+    found = queries.sessions(
+        database.reading, project_key=project, since=since, limit=limit or None, schema=database.schema
+    )
+    rows = [row._asdict() for row in found]
+    if not json:
+        for row in rows:
+            row["size"] = size(row["bytes"])
+            row["name"] = row["title"] or row["first_prompt"]
+    columns = {
+        "session_id": "session",
+        "updated": "updated",
+        "entries": ">entries",
+        "size": ">size",
+        "tokens": ">tokens",
+        "name": "~title or first prompt",
+        "project_key": "~project",
+    }
+    if any(row["held"] for row in rows):
+        columns["held"] = "held"
+    print_rows(rows, columns, as_json=json, nothing="No sessions.")
+
+
+@over_database("search", panel=Panel.ask)
+def search(
+    database: Database,
+    *,
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What was said.")],
+    project: ProjectOption = None,
+    session: InSessionOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """Find entries by what was said, the best matches first.
+
+    On PostgreSQL: English stemming, "a phrase", or, -not. On SQLite: every word as a part of the text, the
+    newest first.
+    """
+    from boocode_sessions import queries
+
+    found = queries.search(
+        database.reading, " ".join(words), limit=limit, **_within(database, project, session, since, until)
+    )
+    columns = {
+        "session_id": "session",
+        "timestamp": "when",
+        "type": "by",
+        "snippet": "~text",
+        "project_key": "~project",
+    }
+    rows = [row._asdict() for row in found]
+    print_rows(rows, columns, as_json=json, nothing="Nothing was found.")
+
+
+@over_database("usage", panel=Panel.ask)
+def usage(
+    database: Database,
+    *,
+    by: Annotated[list[By], typer.Option("--by", "-b", help="What to sum over; may be given twice.")] = [  # noqa: B006 - typer copies it
+        By.day,
+        By.model,
+    ],
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            "--prices",
+            metavar="FILE",
+            help="A JSON file: model -> input, output, cache_read, cache_write per million tokens.",
+        ),
+    ] = None,
+    project: ProjectOption = None,
+    session: InSessionOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Sum up tokens and, with [b]--prices[/b], what they cost.
+
+    One call of the API spans several lines: each is counted once, across forks too.
+    """
+    from boocode_sessions import queries
+
+    table = _prices(prices) if prices else None
+    found = queries.usage(
+        database.reading,
+        by=cast("Sequence[Dimension]", [str(one) for one in by]),
+        prices=table,
+        **_within(database, project, session, since, until),
+    )
+    names = {By.day: "day", By.model: "model", By.project: "project_key", By.session: "session_id"}
+    columns = {names[one]: f"~{one}" if one is By.project else str(one) for one in by} | {
+        "calls": ">calls",
+        "input_tokens": ">input",
+        "output_tokens": ">output",
+        "cache_read_tokens": ">cache read",
+        "cache_write_tokens": ">cache write",
+    }
+    if table:
+        columns["cost"] = ">cost"
+    rows = [row._asdict() for row in found]
+    print_rows(rows, columns, as_json=json, nothing="No tokens were used.")
+
+
+@over_database("tools", panel=Panel.ask)
+def tools(
+    database: Database,
+    *,
+    project: ProjectOption = None,
+    session: InSessionOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Count tool calls, their failures and how long they took, in seconds."""
+    from boocode_sessions import queries
+
+    found = queries.tools(database.reading, **_within(database, project, session, since, until))
+    columns = {
+        "tool": "~tool",
+        "calls": ">calls",
+        "failures": ">failures",
+        "unanswered": ">unanswered",
+        "mean_seconds": ">mean s",
+        "max_seconds": ">max s",
+        "total_seconds": ">total s",
+    }
+    rows = [row._asdict() for row in found]
+    print_rows(rows, columns, as_json=json, nothing="No tool was called.")
+
+
+def _within(
+    database: Database,
+    project: str | None,
+    session: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> dict[str, Any]:
+    """The filters that queries share."""
+    session_id = session
+    if session is not None:
+        project, session_id = database.session(session, project)
+    return {
+        "project_key": project,
+        "session_id": session_id,
+        "since": since,
+        "until": until,
+        "schema": database.schema,
+    }
+
+
+def _prices(path: Path) -> "dict[str, Price]":
+    import json
+
+    from boocode_sessions.queries import Price
+
+    try:
+        given = json.loads(path.read_bytes())
+        return {
+            model: Price(**{kind: float(price[kind]) for kind in price}) for model, price in given.items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        raise BadInput(
+            f'{path} is no price table: write {{"model": {{"input": 5, "output": 25, "cache_read": 0.5, '
+            '"cache_write": 6.25}}, ...}'
+        ) from None

@@ -1,0 +1,164 @@
+"""Which database a command works on, and errors as one line."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
+
+    from boocode_sessions.contract import Session
+
+URL_VARIABLE = "BOOCODE_SESSIONS_URL"
+SCHEMA_VARIABLE = "BOOCODE_SESSIONS_SCHEMA"
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="The database: postgresql://user@host/name or sqlite:///file.db.",
+        rich_help_panel="Database",
+    ),
+]
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="NAME",
+        help="The PostgreSQL schema that our tables are in.",
+        rich_help_panel="Database",
+    ),
+]
+ProjectOption = Annotated[
+    str | None,
+    typer.Option("--project", "-p", metavar="KEY", help="Only this project key."),
+]
+SessionArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[SESSION]", help="The session's id or its beginning; by default the newest."),
+]
+
+
+class BadInput(Exception):  # noqa: N818 - what a person typed, not a fault
+    """What was typed can't be done; the message says what can."""
+
+
+class Where(NamedTuple):
+    """What was said about the database before the command's name."""
+
+    url: str | None = None
+    schema: str | None = None
+
+
+class Database(NamedTuple):
+    """The database of one command."""
+
+    engine: "Engine"
+    schema: str | None
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @property
+    def reading(self) -> "Engine":
+        """The same, for commands that only read: on SQLite they then wait for no writer."""
+        return self.engine.execution_options(boocode_sessions_reading=True)
+
+    def session(self, beginning: str | None, project: str | None) -> "Session":
+        """The session that was meant: the newest one when nothing was said.
+
+        Raises SessionNotFoundError when there is none, or several.
+        """
+        from boocode_sessions import queries
+        from boocode_sessions.contract import Session
+
+        if beginning is not None:
+            found = queries.find_session(self.reading, beginning, project_key=project, schema=self.schema)
+            return Session(found.project_key, found.session_id)
+        newest = queries.sessions(self.reading, project_key=project, limit=1, schema=self.schema)
+        if not newest:
+            raise BadInput("there is no session yet" + (f" in project {project!r}" if project else ""))
+        return Session(newest[0].project_key, newest[0].session_id)
+
+
+@contextmanager
+def opened(url: str | None, schema: str | None, *, makes_it: bool) -> Generator[Database]:
+    """The database for one command; its connections are closed afterwards."""
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    from boocode_sessions.engine import create_engine
+
+    chosen = url or os.environ.get(URL_VARIABLE) or None
+    try:
+        engine = create_engine(chosen or default_url(create=makes_it))
+    except (ArgumentError, NoSuchModuleError):
+        engine = None
+    except ImportError as error:
+        raise BadInput(_missing_driver(error.name)) from None
+    if engine is None or engine.dialect.name not in {"postgresql", "sqlite"} or engine.dialect.is_async:
+        # Outside the handler, and without what was given: it may hold a password.
+        raise BadInput(
+            "the URL names no database that we know: give postgresql://user@host/name or sqlite:///file.db"
+        )
+    if not makes_it:
+        _check_file(engine.url)
+    try:
+        yield Database(engine, schema or os.environ.get(SCHEMA_VARIABLE) or None)
+    finally:
+        engine.dispose()
+
+
+def default_url(*, create: bool = False) -> str:
+    """A SQLite file in the user's data folder; `create`: and its folder."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_data_dir("boocode-sessions", appauthor=False))
+    if create:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return f"sqlite:///{folder / 'sessions.db'}"
+
+
+def one_line(error: Exception) -> str | None:
+    """What to tell the person; None for an error that is a defect of ours."""
+    format_message = getattr(error, "format_message", None)
+    if callable(format_message):  # click's: the arguments were wrong
+        context = getattr(error, "ctx", None)
+        hint = f"; see `{context.command_path} --help`" if context else ""
+        return str(format_message()).rstrip(".") + hint
+    if isinstance(error, BadInput):
+        return str(error)
+
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from boocode_sessions.errors import SessionStoreError, translate
+
+    if isinstance(error, SQLAlchemyError):
+        translated = translate(error, "this command")
+        return None if translated is None else str(translated)
+    if isinstance(error, SessionStoreError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return None
+
+
+def _check_file(url: "URL") -> None:
+    """SQLite would make an empty database of a name that was mistyped."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
+        return
+    if not Path(name).exists():
+        raise BadInput(f"there is no database at {name} yet: run `boocode-sessions upgrade` to make it")
+
+
+def _missing_driver(module: str | None) -> str:
+    if module is None or module.startswith("psycopg"):  # psycopg itself is there, libpq may not be
+        return "psycopg finds no libpq: run `pip install 'boocode-sessions[binary]'`"
+    return f"the URL needs {module!r}, which is not installed: run `pip install {module}`"

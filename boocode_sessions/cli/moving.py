@@ -1,0 +1,144 @@
+"""`import` and `export`."""
+
+import os
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boocode_sessions.cli.database import Database, ProjectOption
+from boocode_sessions.cli.output import JsonOption, count, print_json, progress, say, size
+from boocode_sessions.cli.program import Panel, over_database
+
+if TYPE_CHECKING:
+    from boocode_sessions.jsonl import BrokenLine, Progress
+
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", "-w", min=1, help="How many files at a time; by default what suits the machine."
+    ),
+]
+
+
+@over_database("import", panel=Panel.move)
+def import_(
+    database: Database,
+    *,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PATH]", help="A .claude/projects folder, or one project's; by default your own."
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken line.")] = False,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take in the transcripts that the agent keeps in files.
+
+    A second import adds only what is new. A broken line is reported with its file and number, and the rest
+    goes on; the exit status is then 1.
+    """
+    from boocode_sessions.jsonl import import_tree
+
+    def report(broken: "BrokenLine") -> None:
+        say(f"skipped {broken}")
+
+    with _showing_bytes("Importing") as shown:
+        result = import_tree(
+            database.engine,
+            path or agent_folder(),
+            schema=database.schema,
+            strict=strict,
+            workers=workers,
+            progress=shown,
+            on_broken=report,
+        )
+    if json:
+        counted = result._asdict()
+        counted["first_broken"] = [str(broken) for broken in result.first_broken]
+        print_json(counted)
+    else:
+        typer.echo(
+            f"{count(result.files, 'file')}, {size(result.bytes)}: "
+            f"{count(result.added, 'entry')} added, {result.skipped:,} stored before"
+            + (f", {count(result.broken, 'broken line')} skipped" if result.broken else "")
+        )
+    if result.broken:
+        raise typer.Exit(1)
+
+
+@over_database("export", panel=Panel.move)
+def export(
+    database: Database,
+    *,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to write to.")],
+    session: Annotated[
+        str | None,
+        typer.Option("--session", "-s", metavar="ID", help="Only this session, by its id's beginning."),
+    ] = None,
+    project: ProjectOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    workers: WorkersOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write sessions as the agent keeps them in files, so that it can resume from there.
+
+    Files that are there already are left alone and reported; the exit status is then 1.
+    """
+    from boocode_sessions.jsonl import export_tree
+
+    session_id = None
+    if session is not None:
+        project, session_id = database.session(session, project)
+    with _showing_sessions("Exporting") as shown:
+        result = export_tree(
+            database.reading,
+            destination,
+            schema=database.schema,
+            project_key=project,
+            session_id=session_id,
+            overwrite=overwrite,
+            workers=workers,
+            progress=shown,
+        )
+    for refused in result.refused:
+        say(f"not written: {_named(refused.key)}: {refused.reason}")
+    if json:
+        counted = result._asdict()
+        counted["refused"] = [{**refused.key, "reason": refused.reason} for refused in result.refused]
+        print_json(counted)
+    else:
+        typer.echo(
+            f"{count(result.sessions, 'session')}, {count(result.files, 'file')}, "
+            f"{count(result.entries, 'entry')}, {size(result.bytes)} written to {destination}"
+        )
+    if result.refused:
+        raise typer.Exit(1)
+
+
+def agent_folder() -> Path:
+    """Where the agent keeps its transcripts."""
+    return Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude") / "projects"
+
+
+def _named(key: Mapping[str, object]) -> str:
+    return "/".join(str(part) for part in key.values())
+
+
+@contextmanager
+def _showing_bytes(doing: str) -> "Generator[Callable[[Progress], None]]":
+    with progress("bytes") as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda at: bar.update(task, completed=at.bytes_done, total=at.bytes_total)
+
+
+@contextmanager
+def _showing_sessions(doing: str) -> "Generator[Callable[[Progress], None]]":
+    with progress("sessions") as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda at: bar.update(task, completed=at.parts_done, total=at.parts_total)

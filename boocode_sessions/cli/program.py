@@ -1,0 +1,131 @@
+"""The program: its commands, its global options, and what it does with errors."""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from boocode_sessions.cli.database import SchemaOption, UrlOption, Where, one_line, opened
+from boocode_sessions.cli.output import complain
+
+
+class Panel(StrEnum):
+    """Where the help lists a command, in its order."""
+
+    set_up = "Set up"
+    move = "Move"
+    ask = "Ask"
+    read = "Read"
+    tidy_up = "Tidy up"
+
+
+class Program(TyperGroup):
+    """Answers every error that a person can mend with one line, and exit status 2."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(*args, **extra)
+        except typer.Abort:
+            code = _INTERRUPTED
+        except Exception as error:
+            line = one_line(error)
+            if line is None:
+                raise
+            complain(line)
+            code = 2
+        raise SystemExit(code or 0)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's signature
+        try:
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise SystemExit(_reader_went_away()) from None
+        return done
+
+
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+"""What a shell reports of a program that the signal ended."""
+
+
+def _reader_went_away() -> int:
+    """`boocode-sessions list | head -1`: what is still buffered has no reader, and is not an error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _PIPE_CLOSED
+
+
+app = typer.Typer(
+    cls=Program,
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            version = installed_version("boocode-sessions")
+        except PackageNotFoundError:
+            version = "from a source tree that is not installed"
+        typer.echo(f"boocode-sessions {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    ctx: typer.Context,
+    url: UrlOption = None,
+    schema: SchemaOption = None,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Keep Claude Agent SDK sessions in your own database, and ask them questions.
+
+    The database is --url, else BOOCODE_SESSIONS_URL, else a SQLite file in your data folder.
+    """
+    ctx.obj = Where(url, schema)
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help(), nl=False)
+
+
+def over_database(
+    name: str, *, panel: Panel, makes_it: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function the command `name`: its first parameter gets the Database that --url and --schema name.
+
+    `makes_it`: whether the command may create a SQLite file that is not there.
+    """
+
+    def make(function: Callable[..., None]) -> Callable[..., None]:
+        def command(ctx: typer.Context, url: str | None, schema: str | None, **arguments: Any) -> None:  # noqa: ANN401 - the command's own
+            before = ctx.find_object(Where) or Where()
+            with opened(url or before.url, schema or before.schema, makes_it=makes_it) as database:
+                function(database, **arguments)
+
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        shared = [
+            inspect.Parameter("ctx", keyword, annotation=typer.Context),
+            inspect.Parameter("url", keyword, default=None, annotation=UrlOption),
+            inspect.Parameter("schema", keyword, default=None, annotation=SchemaOption),
+        ]
+        parameters = [parameter.replace(kind=keyword) for parameter in own] + shared
+        command.__doc__ = function.__doc__
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        app.command(name, rich_help_panel=panel)(command)
+        return function
+
+    return make

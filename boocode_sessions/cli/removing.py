@@ -1,0 +1,134 @@
+"""`prune`, `hold`, `release` and `delete`."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boocode_sessions.cli.database import Database, ProjectOption
+from boocode_sessions.cli.output import (
+    JsonOption,
+    YesOption,
+    ask,
+    count,
+    print_json,
+    print_rows,
+    progress,
+    say,
+    size,
+)
+from boocode_sessions.cli.program import Panel, over_database
+from boocode_sessions.cli.values import age
+
+if TYPE_CHECKING:
+    from boocode_sessions.contract import SessionListSubkeysKey
+    from boocode_sessions.retention import PruneResult
+
+
+MeantSession = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id or its beginning.")]
+
+
+@over_database("prune", panel=Panel.tidy_up)
+def prune(
+    database: Database,
+    *,
+    inactive_for: Annotated[
+        timedelta,
+        typer.Option(
+            "--inactive-for", metavar="AGE", parser=age, help="Without an append for so long: 30d, 12h, 4w."
+        ),
+    ],
+    project: ProjectOption = None,
+    keep: Annotated[
+        int, typer.Option("--keep", min=0, help="How many of each project's newest sessions stay anyway.")
+    ] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Delete whole sessions that had no append for a while, beside live writers, in batches.
+
+    A session that is held stays.
+    """
+    from boocode_sessions import retention
+
+    def run(*, dry_run: bool) -> "PruneResult":
+        with progress("sessions") as bar:
+            task = bar.add_task(
+                "Looking" if dry_run else "Deleting", total=None if dry_run else len(going.sessions)
+            )
+            return retention.prune(
+                database.engine,
+                inactive_for=inactive_for,
+                project_key=project,
+                keep=keep,
+                dry_run=dry_run,
+                schema=database.schema,
+                progress=lambda _: bar.advance(task),
+            )
+
+    going = result = run(dry_run=True)
+    if not dry_run and going.sessions:
+        ask(
+            f"Delete {count(len(going.sessions), 'session')}, {count(going.entries, 'entry')}, "
+            f"{size(going.bytes)}?",
+            yes=yes,
+        )
+        result = run(dry_run=False)
+    rows = [session._asdict() for session in result.sessions]
+    if json:
+        print_json({"dry_run": dry_run, "sessions": rows, "entries": result.entries, "bytes": result.bytes})
+        return
+    if dry_run:
+        columns = {
+            "session_id": "session",
+            "last_append": "last append",
+            "entries": ">entries",
+            "size": ">size",
+            "project_key": "~project",
+        }
+        for row in rows:
+            row["size"] = size(row["bytes"])
+        print_rows(rows, columns, as_json=False, nothing="No session is that old.")
+    verb = "would be deleted" if dry_run else "deleted"
+    say(f"{count(len(rows), 'session')}, {count(result.entries, 'entry')}, {size(result.bytes)} {verb}.")
+
+
+@over_database("hold", panel=Panel.tidy_up)
+def hold(database: Database, session: MeantSession, project: ProjectOption = None) -> None:
+    """Exempt a session from pruning."""
+    from boocode_sessions import retention
+
+    key = _key(database, session, project)
+    retention.hold(database.engine, key, schema=database.schema)
+    say(f"Session {key['session_id']} is held: prune leaves it.")
+
+
+@over_database("release", panel=Panel.tidy_up)
+def release(database: Database, session: MeantSession, project: ProjectOption = None) -> None:
+    """Let a session be pruned again."""
+    from boocode_sessions import retention
+
+    key = _key(database, session, project)
+    retention.release(database.engine, key, schema=database.schema)
+    say(f"Session {key['session_id']} is no longer held.")
+
+
+@over_database("delete", panel=Panel.tidy_up)
+def delete(
+    database: Database, session: MeantSession, project: ProjectOption = None, yes: YesOption = False
+) -> None:
+    """Delete one session, its subagents' transcripts included."""
+    from boocode_sessions.repository import ClaudeSessionRepository
+
+    key = _key(database, session, project)
+    ask(f"Delete session {key['session_id']} of {key['project_key']}, subagents included?", yes=yes)
+    ClaudeSessionRepository(database.engine, schema=database.schema).delete(
+        {"project_key": key["project_key"], "session_id": key["session_id"]}
+    )
+    say(f"Session {key['session_id']} is deleted.")
+
+
+def _key(database: Database, session: str, project: str | None) -> "SessionListSubkeysKey":
+    found = database.session(session, project)
+    return {"project_key": found.project_key, "session_id": found.session_id}

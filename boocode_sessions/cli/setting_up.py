@@ -1,0 +1,223 @@
+"""`demo`, `upgrade`, `status`, `adopt`, `backfill` and `host-revision`."""
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boocode_sessions.cli.database import BadInput, Database, SchemaOption, Where
+from boocode_sessions.cli.output import JsonOption, console, count, print_json, progress, say, shown, size
+from boocode_sessions.cli.program import Panel, app, over_database
+
+if TYPE_CHECKING:
+    from boocode_sessions.adoption import Progress
+    from boocode_sessions.status import Holdings, SchemaStatus
+
+
+@app.command("demo", rich_help_panel=Panel.set_up)
+def demo(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Where to keep the demo's database; by default it is removed."),
+    ] = None,
+) -> None:
+    """See it work, on a database of its own: make the tables, keep some sessions, ask about them."""
+    from boocode_sessions.cli.demo import run
+
+    if file is not None and file.exists():
+        raise BadInput(f"{file} is there already: name a file that is not")
+    run(file)
+
+
+@over_database("upgrade", panel=Panel.set_up, makes_it=True)
+def upgrade(
+    database: Database,
+    *,
+    to: Annotated[
+        str, typer.Option("--to", metavar="VERSION", help="The schema version; by default the one needed.")
+    ] = "head",
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it.")] = False,
+    prepare: Annotated[
+        bool,
+        typer.Option(
+            "--prepare", help="Only the long part of adopting a big table, which leaves its writers be."
+        ),
+    ] = False,
+) -> None:
+    """Bring the database's schema to the version that this package needs."""
+    from boocode_sessions import migrations
+    from boocode_sessions.status import schema_status
+
+    if sql:
+        script = migrations.upgrade_script(database.engine.dialect.name, to, schema=database.schema)
+        typer.echo(script.encode())
+        return
+    if prepare:
+        migrations.prepare(database.engine, schema=database.schema)
+        say("Prepared: now run `boocode-sessions upgrade`.")
+        return
+    before = schema_status(database.engine, schema=database.schema)
+    migrations.upgrade(database.engine, to, schema=database.schema)
+    after = schema_status(database.engine, schema=database.schema)
+    if before.found == after.found:
+        say(f"{database.shown_url} is at schema version {after.found} already.")
+    else:
+        say(f"{database.shown_url} is at schema version {after.found} now.")
+
+
+@over_database("status", panel=Panel.set_up)
+def status(database: Database, json: JsonOption = False) -> None:
+    """Show the database, its schema version, counts, sizes, and summaries that are behind.
+
+    The exit status is 2 when the schema is not the one that is needed.
+    """
+    from dataclasses import asdict
+
+    from boocode_sessions.status import holdings, schema_status
+
+    stands = schema_status(database.reading, schema=database.schema)
+    ready = stands.found == stands.needed
+    holds = holdings(database.reading, schema=database.schema) if ready else None
+    if json:
+        url = {"url": database.shown_url, "schema": database.schema}
+        print_json(url | asdict(stands) | {"holds": asdict(holds) if holds else None})
+    else:
+        _print_status(database, stands, holds)
+    if not ready:
+        raise BadInput(_advice(stands, database.schema))
+
+
+@over_database("adopt", panel=Panel.set_up)
+def adopt(
+    database: Database,
+    *,
+    source: Annotated[
+        str, typer.Option("--source", metavar="TABLE", help="The reference adapter's table.")
+    ] = "claude_session_store",
+    source_schema: Annotated[
+        str | None, typer.Option("--source-schema", metavar="NAME", help="Its PostgreSQL schema.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy what the Python SDK's reference adapter has stored in the same database: PostgreSQL only.
+
+    It can be stopped and run again: nothing is copied twice. A transcript that has gone on here since is not
+    completed, but reported; the exit status is then 1.
+    """
+    from boocode_sessions.adoption import adopt as run
+
+    with _counting("Adopting") as shown_progress:
+        done = run(
+            database.engine,
+            source=source,
+            source_schema=source_schema,
+            schema=database.schema,
+            progress=shown_progress,
+        )
+    for transcript in done.left:
+        say(f"not completed, since it has gone on here: {transcript}")
+    if json:
+        print_json(done._asdict() | {"left": [transcript.key for transcript in done.left]})
+    else:
+        typer.echo(f"{count(done.copied, 'entry')} copied, {done.known:,} known before")
+    if done.left:
+        raise typer.Exit(1)
+
+
+@over_database("backfill", panel=Panel.set_up)
+def backfill(database: Database, json: JsonOption = False) -> None:
+    """Claim other writers' rows, and fold the summaries that are missing or behind.
+
+    Listings are quick afterwards. It can be stopped and run again. Summaries need the `sdk` extra.
+    """
+    from boocode_sessions.adoption import backfill as run
+
+    with _counting("Claiming") as shown_progress:
+        done = run(database.engine, schema=database.schema, progress=shown_progress)
+    if json:
+        print_json(done._asdict())
+    else:
+        typer.echo(f"{count(done.claimed, 'entry')} claimed, {count(done.folded, 'session')} folded")
+
+
+@app.command("host-revision", rich_help_panel=Panel.set_up)
+def host_revision(
+    ctx: typer.Context,
+    *,
+    config: Annotated[Path, typer.Option("--config", "-c", help="Your application's alembic.ini.")] = Path(
+        "alembic.ini"
+    ),
+    to: Annotated[
+        str, typer.Option("--to", metavar="VERSION", help="The schema version that it goes to.")
+    ] = "head",
+    message: Annotated[
+        str | None, typer.Option("--message", "-m", metavar="TEXT", help="The revision's message.")
+    ] = None,
+    head: Annotated[str, typer.Option("--head", help="Your revision that it follows.")] = "head",
+    schema: SchemaOption = None,
+) -> None:
+    """Write a revision into your own Alembic chain that makes our tables."""
+    from boocode_sessions.migrations import host
+    from boocode_sessions.models import SCHEMA_VERSION
+
+    if not config.is_file():
+        raise BadInput(f"{config} is no file: run this in your application's folder, or give --config")
+    with redirect_stdout(sys.stderr):  # Alembic tells what it does
+        path = host.write_revision(
+            config,
+            to=SCHEMA_VERSION if to == "head" else to,
+            schema=schema or (ctx.find_object(Where) or Where()).schema,
+            message=message,
+            head=head,
+        )
+    typer.echo(str(path))
+    say("Now run your own `alembic upgrade head`.")
+
+
+def _print_status(database: Database, stands: "SchemaStatus", holds: "Holdings | None") -> None:
+    rows: list[tuple[str, object]] = [
+        ("database", database.shown_url),
+        ("server", stands.database),
+        ("schema version", stands.found or "none"),
+    ]
+    if database.schema:
+        rows.insert(1, ("schema", database.schema))
+    if stands.pending:
+        rows.append(("pending", ", ".join(stands.pending)))
+    if holds is not None:
+        rows += [
+            ("projects", holds.projects),
+            ("sessions", holds.sessions),
+            ("held", holds.held),
+            ("transcripts", holds.transcripts),
+            ("entries", holds.entries),
+            ("unclaimed", holds.unclaimed),
+            ("stale summaries", holds.stale_summaries),
+            ("size", size(holds.bytes)),
+            ("first entry", holds.oldest),
+            ("last entry", holds.newest),
+        ]
+    terminal = console()
+    for name, value in rows:
+        terminal.print(f"{name:<16}", style="dim", end="")
+        terminal.print(shown(value) or "-", soft_wrap=True)
+    if holds is not None and holds.stale_summaries:
+        say("`boocode-sessions backfill` folds the stale summaries, so that listings are quick.")
+
+
+def _advice(stands: "SchemaStatus", schema: str | None) -> str:
+    if not stands.pending:
+        return f"a newer version made schema {stands.found}: upgrade the boocode-sessions package"
+    command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")
+    what = "has no tables of ours" if stands.found is None else f"needs schema version {stands.needed}"
+    return f"the database {what}: run `{command}`"
+
+
+@contextmanager
+def _counting(doing: str) -> "Generator[Callable[[Progress], None]]":
+    with progress("rows") as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda at: bar.update(task, completed=at.done, total=at.total)

@@ -1,0 +1,94 @@
+"""The Python shell on a database."""
+
+import code
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Engine, event, func, select
+from sqlalchemy.orm import Session
+
+import boocode_sessions
+from boocode_sessions import queries
+from boocode_sessions.cli.database import Database
+from boocode_sessions.engine import create_engine
+from boocode_sessions.models import ClaudeSessionEntry, ClaudeSessionSummary
+from boocode_sessions.repository import ClaudeSessionRepository
+
+BANNER = """\
+{url} as db ({mode}) and repo, with the models, select and func:
+  sessions(db)   search(db, "words")   conversation(db, "id")   usage(db)   tools(db)
+  db.scalars(select(ClaudeSessionEntry).where(ClaudeSessionEntry.type == "user").limit(5)).all()"""
+
+
+def run(database: Database, *, write: bool) -> None:
+    """Open the shell, until its user leaves it."""
+    engine = database.engine if write else _reading_engine(database.engine)
+    try:
+        schema = {"schema_translate_map": {None: database.schema}} if database.schema else {}
+        with Session(engine.execution_options(**schema)) as db:
+            # A database without our tables is said now, and not at the first question.
+            queries.sessions(db, limit=1)
+            db.rollback()
+            mode = "writes when you commit" if write else "reads only"
+            _interact(BANNER.format(url=database.shown_url, mode=mode), _names(db, database))
+    finally:
+        engine.dispose()
+
+
+def _names(db: Session, database: Database) -> dict[str, Any]:
+    """What is at hand in the shell."""
+    return {
+        "db": db,
+        "repo": ClaudeSessionRepository(database.engine, schema=database.schema),
+        "boocode_sessions": boocode_sessions,
+        "ClaudeSessionEntry": ClaudeSessionEntry,
+        "ClaudeSessionSummary": ClaudeSessionSummary,
+        "select": select,
+        "func": func,
+        **{name: getattr(queries, name) for name in queries.__all__},
+    }
+
+
+def _reading_engine(engine: Engine) -> Engine:
+    """An engine on which each statement sees the newest data, no lock outlives it, and none can write.
+
+    A prompt is left open for hours: a transaction of its own would keep migrations waiting, and on SQLite
+    show the data of its first statement.
+    """
+    on_sqlite = engine.dialect.name == "sqlite"
+    # On SQLite not an engine with our defaults: those begin a transaction before each first statement.
+    make = sqlalchemy.create_engine if on_sqlite else create_engine
+    made = make(engine.url, isolation_level="AUTOCOMMIT", hide_parameters=True)
+    forbid = "PRAGMA query_only = ON" if on_sqlite else "SET default_transaction_read_only = on"
+
+    @event.listens_for(made, "connect")
+    def _forbid_writing(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
+        cursor = connection.cursor()
+        cursor.execute(forbid)
+        cursor.close()
+        connection.commit()
+
+    return made
+
+
+def _interact(banner: str, names: Mapping[str, Any]) -> None:
+    if find_spec("IPython") is None:
+        with suppress(ImportError):  # a Python without it still has a prompt
+            import_module("readline")  # gives the prompt its history and editing
+        code.interact(banner=banner, local=dict(names), exitmsg="")
+        return
+    from IPython import start_ipython
+    from traitlets.config import Config
+
+    config = Config()
+    config.TerminalInteractiveShell.banner1 = banner + "\n"
+    config.TerminalInteractiveShell.banner2 = ""
+    config.TerminalInteractiveShell.enable_tip = False
+    config.TerminalInteractiveShell.confirm_exit = False
+    sys.stdout.flush()
+    start_ipython(argv=[], user_ns=dict(names), config=config)

@@ -1,0 +1,30 @@
+"""How values are written on the command line."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import typer
+
+_AGE = re.compile(r"(\d+)\s*(w|d|h|m|s)")
+_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+def moment(text: str) -> datetime:
+    """A point in time: a date or a time on the local clock, one with an offset, or an age such as 7d."""
+    if _AGE.fullmatch(text.strip()):
+        return datetime.now(UTC) - age(text)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is no time: write 2026-11-22, 2026-11-22T18:00, or 7d") from None
+
+
+def age(text: str) -> timedelta:
+    """A span of time: 4w, 30d, 12h, 90m, 45s."""
+    found = _AGE.fullmatch(text.strip())
+    try:
+        if found:
+            return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        pass  # said below
+    raise typer.BadParameter(f"{text!r} is no span of time: write 30d, 4w, 12h, 90m or 45s")

@@ -1,0 +1,194 @@
+"""What a database holds: its schema's version, counts, sizes, and summaries that are behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    Integer,
+    Select,
+    Subquery,
+    and_,
+    case,
+    column,
+    distinct,
+    func,
+    inspect,
+    select,
+    true,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import aliased
+
+from boocode_sessions import migrations
+from boocode_sessions.contract import MAIN
+from boocode_sessions.dialects import UTCDateTime
+from boocode_sessions.errors import translate
+from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
+from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.models import ClaudeSessionSummary as Summary
+from boocode_sessions.operations import Tables
+from boocode_sessions.statements import select_versions
+from boocode_sessions.transactions import Bind, Transactions
+
+
+@dataclass(frozen=True)
+class SchemaStatus:
+    """Where a database's schema stands."""
+
+    database: str
+    """The server's name and version."""
+    needed: str
+    """The schema version that this version of the package needs."""
+    found: str | None
+    """The version that is there; None where we have no tables."""
+    pending: list[str]
+    """What `upgrade` would apply."""
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What our tables hold."""
+
+    projects: int
+    sessions: int
+    """That have a main transcript."""
+    transcripts: int
+    """Main ones and subagents'."""
+    entries: int
+    unclaimed: int
+    """Entries of other writers that no append of ours has met yet."""
+    held: int
+    """Sessions exempt from pruning."""
+    stale_summaries: int
+    """Sessions whose summary is missing or not the fold of all their entries: listings read those whole."""
+    bytes: int
+    """On disk: the tables and indexes on PostgreSQL, the whole database file on SQLite."""
+    newest: datetime | None
+    """When the last entry was stored."""
+    oldest: datetime | None
+    """When the first of them was."""
+
+
+def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
+    """Where the schema stands. Works over a database without our tables too. Raises SessionStoreError."""
+    failure = None
+    try:
+        with bind.connect() as connection:
+            return _schema_status(connection, schema)
+    except SQLAlchemyError as error:
+        failure = translate(error, "ask for the schema's version")
+        if failure is None:
+            raise
+    raise failure
+
+
+def holdings(bind: Bind, *, schema: str | None = None) -> Holdings:
+    """What our tables hold, counted exactly: it reads an index over all entries. Raises SessionStoreError."""
+    return Transactions(bind, schema).read("count what the database holds", _holdings)
+
+
+def _schema_status(connection: Connection, schema: str | None) -> SchemaStatus:
+    version = ".".join(map(str, connection.dialect.server_version_info or ()))
+    name = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}.get(connection.dialect.name, "")
+    found: str | None = None
+    if inspect(connection).has_table(VERSION_TABLE, schema=schema):
+        rows = Tables(connection, schema).select(select_versions())
+        found = max((number for (number,) in rows), default=None)
+    newer = found is not None and found > SCHEMA_VERSION
+    pending = [] if newer else migrations.pending(connection, schema=schema)
+    return SchemaStatus(f"{name} {version}", SCHEMA_VERSION, found, pending)
+
+
+def _holdings(tables: Tables) -> Holdings:
+    entries, unclaimed, oldest, newest = tables.select(_select_entry_counts()).one()
+    transcripts = tables.select(select(func.count()).select_from(_transcripts())).scalar_one()
+    projects, sessions = tables.select(_select_session_counts()).one()
+    fresh, held = tables.select(_select_summary_counts()).one()
+    return Holdings(
+        projects=projects,
+        sessions=sessions,
+        transcripts=transcripts,
+        entries=entries,
+        unclaimed=unclaimed,
+        held=held,
+        stale_summaries=sessions - fresh,
+        bytes=_bytes(tables),
+        newest=newest,
+        oldest=oldest,
+    )
+
+
+def _select_entry_counts() -> Select[int, int, datetime | None, datetime | None]:
+    """Shape: one row (entries, unclaimed, oldest, newest)."""
+    unclaimed = select(func.count()).where(Entry.dedup_key.is_(None)).scalar_subquery()
+    return select(
+        func.count(Entry.id),
+        unclaimed,
+        func.min(Entry.created_at, type_=UTCDateTime()),
+        func.max(Entry.created_at, type_=UTCDateTime()),
+    )
+
+
+def _transcripts() -> Subquery:
+    return (
+        select(Entry.project_key, Entry.session_id, Entry.subpath)
+        .group_by(Entry.project_key, Entry.session_id, Entry.subpath)
+        .subquery("transcripts")
+    )
+
+
+def _select_session_counts() -> Select[int, int]:
+    """Shape: one row (projects, sessions), of those with a main transcript."""
+    transcripts = _transcripts()
+    return select(func.count(distinct(transcripts.c.project_key)), func.count()).where(
+        transcripts.c.subpath == MAIN
+    )
+
+
+def _select_summary_counts() -> Select[int, int]:
+    """Shape: one row (summaries that hold their whole transcript, held sessions)."""
+    unclaimed = aliased(Entry)
+    newest = (
+        select(func.max(Entry.id))
+        .where(
+            Entry.project_key == Summary.project_key,
+            Entry.session_id == Summary.session_id,
+            Entry.subpath == MAIN,
+        )
+        .correlate(Summary)
+        .scalar_subquery()
+    )
+    behind = (
+        select(unclaimed.id)
+        .where(
+            unclaimed.project_key == Summary.project_key,
+            unclaimed.subpath == MAIN,
+            unclaimed.session_id == Summary.session_id,
+            unclaimed.dedup_key.is_(None),
+        )
+        .correlate(Summary)
+        .exists()
+    )
+    fresh = and_(Summary.data.is_not(None), Summary.folded_id == newest, ~behind)
+    return select(
+        func.coalesce(func.sum(case((fresh, 1), else_=0)), 0),
+        func.coalesce(func.sum(case((Summary.held, 1), else_=0)), 0),
+    )
+
+
+def _bytes(tables: Tables) -> int:
+    if tables.dialect == "sqlite":
+        pages = func.pragma_page_count().table_valued(column("page_count", Integer))
+        page = func.pragma_page_size().table_valued(column("page_size", Integer))
+        (size,) = tables.select(
+            select(pages.c.page_count * page.c.page_size).join_from(pages, page, true())
+        ).one()
+        return int(size)
+    names = [f"{tables.schema}.{table}" if tables.schema else table for table in Base.metadata.tables]
+    sizes = [func.pg_total_relation_size(func.to_regclass(name), type_=BigInteger()) for name in names]
+    return sum(tables.select(select(*sizes)).one())

@@ -1,0 +1,136 @@
+"""list, search, usage and tools: what they print, for people and for programs."""
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+
+from boocode_sessions.cli.output import count, size, table
+from boocode_sessions.cli.values import age, moment
+from tests.cli.conftest import NOW, Terminal
+from tests.cli.test_documented import json_keys
+
+
+def test_list_names_sessions_newest_first(demo_anywhere: Terminal) -> None:
+    rows = demo_anywhere.run("list", "--json").json
+    assert len(rows) == 3
+    assert [row["updated"] for row in rows] == sorted((row["updated"] for row in rows), reverse=True)
+    assert set(rows[0]) == json_keys("list")
+    lines = demo_anywhere.run("list").out.splitlines()
+    assert len(lines) == 4
+    assert "Forecast test without wind" in lines[2]
+
+
+def test_list_takes_a_limit_and_a_project(demo: Terminal) -> None:
+    assert len(demo.run("list", "--json", "--limit", "1").json) == 1
+    assert len(demo.run("list", "--json", "--limit", "0").json) == 3
+    nothing = demo.run("list", "--project", "nosuch")
+    assert (nothing.status, nothing.out, nothing.err) == (0, "", "No sessions.\n")
+    assert demo.run("list", "--project", "nosuch", "--json").json == []
+
+
+def test_search_finds_what_was_said(demo_anywhere: Terminal) -> None:
+    rows = demo_anywhere.run("search", "umbrella", "--json").json
+    assert len(rows) >= 2
+    assert set(rows[0]) == json_keys("search")
+    assert "umbrella" in demo_anywhere.run("search", "umbrella").out
+    assert demo_anywhere.run("search", "nosuchword").err == "Nothing was found.\n"
+
+
+def test_search_within_a_session_takes_the_beginning_of_its_id(demo: Terminal, ids: list[str]) -> None:
+    found = demo.run("search", "umbrella", "--session", ids[2][:6], "--json").json
+    assert {row["session_id"] for row in found} == {ids[2]}
+
+
+def test_usage_sums_tokens_over_what_was_asked(demo_anywhere: Terminal) -> None:
+    rows = demo_anywhere.run("usage", "--by", "model", "--json").json
+    assert [row["model"] for row in rows] == ["claude-opus-5-5"]
+    assert set(rows[0]) == json_keys("usage")
+    sessions = demo_anywhere.run("usage", "--by", "session", "--by", "model", "--json").json
+    assert sum(row["output_tokens"] for row in sessions) == rows[0]["output_tokens"]
+    assert "cost" not in demo_anywhere.run("usage").out
+
+
+def test_usage_with_prices_says_the_cost(demo: Terminal, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.json"
+    prices.write_text(
+        json.dumps({"claude-opus": {"input": 5, "output": 25, "cache_read": 0.5, "cache_write": 6}})
+    )
+    assert demo.run("usage", "--by", "model", "--prices", str(prices), "--json").json[0]["cost"] > 0
+    assert "cost" in demo.run("usage", "--prices", str(prices)).out
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"m": 5}', '{"m": {"inptu": 5}}', '{"m": {"input": "five"}}', None]
+)
+def test_a_price_table_that_is_none_is_one_line(demo: Terminal, tmp_path: Path, content: str | None) -> None:
+    prices = tmp_path / "prices.json"
+    if content is not None:
+        prices.write_text(content)
+    done = demo.run("usage", "--prices", str(prices))
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert str(prices) in done.err
+
+
+def test_tools_counts_calls_and_failures(demo_anywhere: Terminal) -> None:
+    rows = {row["tool"]: row for row in demo_anywhere.run("tools", "--json").json}
+    assert (rows["Bash"]["calls"], rows["Bash"]["failures"]) == (2, 1)
+    assert set(rows["Bash"]) == json_keys("tools")
+    assert "Bash" in demo_anywhere.run("tools").out
+
+
+def test_since_and_until_bound_the_time(demo: Terminal) -> None:
+    within = demo.run(
+        "tools", "--since", "2026-11-20T00:00+00:00", "--until", "2026-11-21T00:00+00:00", "--json"
+    ).json
+    assert {row["tool"] for row in within} == {"Bash", "Read", "Edit"}
+
+
+def test_a_moment_is_a_date_a_time_or_an_age() -> None:
+    assert moment("2026-11-22T18:00+01:00") == datetime(2026, 11, 22, 17, tzinfo=UTC)
+    assert moment("2026-11-22") == datetime(2026, 11, 22).astimezone()
+    assert abs(moment("7d") - (datetime.now(UTC) - timedelta(days=7))) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "99999999999999d"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    for read in (moment, age):
+        with pytest.raises(typer.BadParameter):
+            read(text)
+
+
+def test_numbers_read_well() -> None:
+    assert [size(number) for number in (0, 1023, 1536, 5 << 30, 3 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KB",
+        "5.0 GB",
+        "3.0 TB",
+    ]
+    assert [count(1, "entry"), count(2000, "entry"), count(0, "session")] == [
+        "1 entry",
+        "2,000 entries",
+        "0 sessions",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_table_fits_the_terminal_and_cuts_only_text(width: int) -> None:
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    rows = [
+        {"session_id": "0123456789abcdef", "updated": NOW, "entries": 1_234_567, "name": "word " * 40},
+        {"session_id": "01234567ffffffff", "updated": NOW, "entries": 1, "name": "short"},
+    ]
+    columns = {"session_id": "session", "updated": "updated", "entries": ">entries", "name": "~title"}
+    terminal.print(table(rows, columns, terminal))
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for whole in ("0123456789ab ", "01234567ffff ", "1,234,567", "2026-11-22 "):
+        assert whole in screen.getvalue()
+    assert "word word" in lines[-3]
+    assert "…" in lines[-3]

@@ -1,0 +1,189 @@
+"""The program as a whole: its start, exit statuses, pipes, completion, and itself without its extra."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Terminal, program_environment
+from tests.fixtures.databases import Database
+
+
+def test_python_m_is_the_same_program(demo: Terminal) -> None:
+    assert demo.program("list", "--json").json == demo.run("list", "--json").json
+
+
+def test_help_starts_without_sqlalchemy_and_the_sdk() -> None:
+    code = (
+        "import sys; sys.argv = ['boocode-sessions', '--help']\n"
+        "from boocode_sessions.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print({name.split('.')[0] for name in sys.modules} & {'sqlalchemy', 'alembic', 'claude_agent_sdk'})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=program_environment({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "Keep Claude Agent SDK sessions" in done.stdout
+    assert done.stdout.endswith("set()\n")
+
+
+def test_no_command_needs_the_sdk(demo: Terminal) -> None:
+    code = (
+        "import sys; sys.modules['claude_agent_sdk'] = None\n"
+        "sys.argv = ['boocode-sessions', 'list', '--json']\n"
+        "from boocode_sessions.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=program_environment(demo.env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("lisst",), "Did you mean 'list'?"),
+        (("list", "--nope"), "see `boocode-sessions list --help`"),
+        (("list", "--limit", "many"), "see `boocode-sessions list --help`"),
+        (("prune",), "Missing option '--inactive-for'"),
+        (("prune", "--inactive-for", "long"), "write 30d, 4w, 12h, 90m or 45s"),
+        (("list", "--since", "yesterday"), "write 2026-11-22, 2026-11-22T18:00, or 7d"),
+        (("usage", "--by", "moon"), "see `boocode-sessions usage --help`"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_status_2(
+    demo: Terminal, arguments: tuple[str, ...], hint: str
+) -> None:
+    done = demo.run(*arguments)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("error: ")
+    assert hint in done.err
+
+
+def test_the_exit_status_reaches_the_shell(demo: Terminal) -> None:
+    assert demo.program("list").status == 0
+    assert demo.program("show", "nosuch").status == 2
+
+
+def test_a_database_without_our_tables_is_one_line(
+    empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    terminal = Terminal(empty_database)
+    engine = empty_database.engine()
+    engine.connect().close()  # a SQLite file without tables, and not no file
+    engine.dispose()
+    for arguments in (
+        ("list",),
+        ("show", "nosuch"),
+        ("search", "x"),
+        ("usage",),
+        ("tools",),
+        ("tail",),
+        ("delete", "x", "--yes"),
+        ("hold", "x"),
+        ("prune", "--inactive-for", "1d"),
+        ("export", "dest"),
+        ("backfill",),
+        ("shell",),
+    ):
+        done = terminal.run(*arguments)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1), arguments
+        assert "run `boocode-sessions upgrade`" in done.err
+
+
+def test_into_a_pipe_there_are_no_colours_and_no_cut_lines(demo: Terminal) -> None:
+    out = demo.program("list").out
+    assert "\x1b" not in out
+    assert "Which stations missed the storm last night? An umbrella is no help any more." in out
+    assert "…" not in out
+
+
+def test_a_reader_that_goes_away_early_is_no_error(demo: Terminal) -> None:
+    program = demo.start("show", "--format", "jsonl")
+    assert program.stdout is not None
+    program.stdout.close()
+    assert program.stderr is not None
+    assert program.stderr.read() == ""
+    program.stderr.close()
+    assert program.wait(timeout=30) in {0, 141}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_can_be_had(demo: Terminal, shell: str) -> None:
+    script = demo.program("--show-completion", shell)
+    assert script.status == 0
+    assert "_BOOCODE_SESSIONS_COMPLETE" in script.out
+
+
+def test_completion_completes_commands(demo: Terminal) -> None:
+    demo.env |= {
+        "_BOOCODE_SESSIONS_COMPLETE": "complete_bash",
+        "COMP_WORDS": "boocode-sessions exp",
+        "COMP_CWORD": "1",
+    }
+    assert demo.program().out.split() == ["export"]
+
+
+def test_without_the_extra_one_line_names_it() -> None:
+    code = "import sys; sys.modules['typer'] = None\nfrom boocode_sessions.cli import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=program_environment({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "error: the command line needs its libraries: run `pip install 'boocode-sessions[cli]'`\n"
+    )
+
+
+def test_help_is_there_at_once() -> None:
+    """The figure that matters at a prompt: about 0.3 s. Processor time, since the machine may be busy."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "boocode_sessions", "--help"],
+        env=program_environment({}),
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 1.0
+
+
+def test_psycopg_without_libpq_is_one_line(demo: Terminal) -> None:
+    code = (
+        "import sys, os; os.environ['PSYCOPG_IMPL'] = 'nosuch'\n"
+        "sys.argv = ['boocode-sessions', '--url', 'postgresql://localhost/x', 'list']\n"
+        "from boocode_sessions.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=program_environment(demo.env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "boocode-sessions[binary]" in done.stderr

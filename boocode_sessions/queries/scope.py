@@ -37,8 +37,12 @@ def lines(
     Served by: claude_session_entries_messages_idx for a stretch of time,
     claude_session_entries_transcript_idx for a project or a session.
     """
-    # A literal: with a parameter a prepared statement could not use a partial index.
-    yield json_member(Entry.entry.expression, "type") == literal_column(f"'{kind}'")
+    if session_id is None and (since is not None or until is not None):
+        # A literal: with a parameter a prepared statement could not use a partial index.
+        yield json_member(Entry.entry.expression, "type") == literal_column(f"'{kind}'")
+    else:
+        # In other words, or PostgreSQL would look all messages up in that index.
+        yield Entry.type == kind
     if project_key is not None:
         yield Entry.project_key == project_key
     if session_id is not None:

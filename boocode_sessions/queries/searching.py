@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Float, Select, Text, cast, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, Float, Select, Text, cast, func, literal, literal_column, select, union
 
 from boocode_sessions.columns import json_member, message_text, search_vector
 from boocode_sessions.models import ClaudeSessionEntry as Entry
@@ -17,11 +17,13 @@ from boocode_sessions.transactions import Bind, Transactions
 
 RANKED = 500
 """How many matches, the newest, are compared for the best."""
+FREQUENT = 2000
+"""How many matches the index is asked for."""
 RECENT = 20_000
-"""How many of the newest entries are searched first: a frequent word has its matches there."""
+"""How many of the newest entries are read for a word that has as many matches as that."""
 SNIPPET_CHARS = 160
 
-_HEADLINE = 'StartSel="«", StopSel="»", MaxFragments=2, MinWords=8, MaxWords=20, FragmentDelimiter=" … "'
+_HEADLINE = 'StartSel="«", StopSel="»", MaxFragments=2, MinWords=8, MaxWords=20, ShortWord=0'
 _READ_CHARS = 200_000
 
 
@@ -80,39 +82,43 @@ def search(
     return Transactions(bind, schema).read("search the messages", operation)
 
 
-def _messages() -> ColumnElement[bool]:
+def _is_message(entry: ColumnElement[Any]) -> ColumnElement[bool]:
     # Literals: with parameters a prepared statement could not use a partial index.
-    return json_member(Entry.entry.expression, "type").in_(
-        [literal_column("'user'"), literal_column("'assistant'")]
-    )
+    return json_member(entry, "type").in_([literal_column("'user'"), literal_column("'assistant'")])
 
 
 def _by_index(tables: Tables, words: str, conditions: list[ColumnElement[bool]], limit: int) -> list[Match]:
-    """The newest entries first, and all of them only when there are too few matches among those.
-
-    Over all, a word that every fourth message holds gives more matches than the server keeps track of one
-    by one in its `work_mem`: it then makes the search vectors of a great many messages again.
-    """
-    newest = tables.select(select(func.coalesce(func.max(Entry.id), 0))).scalar_one()
-    if not newest:
-        return []
-    recent = Entry.id > literal_column(str(newest - RECENT))
-    found = tables.select(_ranked(words, [*conditions, recent], limit)).all()
-    if not found or found[0][-1] < RANKED:
-        found = tables.select(_ranked(words, conditions, limit)).all()
-    return [Match._make([*place, _one_line(headline)]) for *place, headline, _ in map(_values, found)]
+    rows = tables.select(_ranked(words, conditions, limit))
+    return [Match._make([*place, _one_line(headline)]) for *place, headline in map(_values, rows)]
 
 
 def _ranked(words: str, conditions: list[ColumnElement[bool]], limit: int) -> Select[*tuple[Any, ...]]:
-    """Served by: claude_session_entries_search_idx."""
+    """Served by: claude_session_entries_search_idx.
+
+    Of a frequent word the index can't tell the newest matches without visiting all: it gives some, and the
+    newest entries are read for the others.
+    """
     vector = search_vector(Entry.entry.expression)
     query = func.websearch_to_tsquery(literal_column("'english'"), words)
-    matched = (
+    indexed = (
         select(Entry.id)
-        .where(_messages(), vector.op("@@")(query), *conditions)
-        .cte("matched")
+        .where(_is_message(Entry.entry.expression), vector.op("@@")(query), *conditions)
+        .limit(FREQUENT)
+        .cte("indexed")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
+    # With a limit of its own PostgreSQL can't mix it with the conditions outside: no index is searched again.
+    last = (
+        select(Entry.id, Entry.entry)
+        .where(*conditions)
+        .order_by(Entry.id.desc())
+        .limit(RECENT)
+        .subquery("last")
+    )
+    many = select(func.count()).select_from(indexed).scalar_subquery() == FREQUENT
+    says_it = search_vector(last.c.entry).op("@@")(query)
+    recent = select(last.c.id).where(many, _is_message(last.c.entry), says_it)
+    matched = union(select(indexed.c.id), recent).subquery("matched")
     newest = select(matched.c.id).order_by(matched.c.id.desc()).limit(RANKED).subquery("newest")
     rank = cast(func.ts_rank_cd(vector, query, 1), Float)
     best = (
@@ -124,7 +130,6 @@ def _ranked(words: str, conditions: list[ColumnElement[bool]], limit: int) -> Se
     )
     text = func.left(message_text(Entry.entry.expression), _READ_CHARS)
     headline = func.ts_headline(literal_column("'english'"), text, query, _HEADLINE, type_=Text())
-    count = select(func.count()).select_from(newest).scalar_subquery()
     return (
         select(
             Entry.project_key,
@@ -136,7 +141,6 @@ def _ranked(words: str, conditions: list[ColumnElement[bool]], limit: int) -> Se
             Entry.timestamp,
             best.c.rank,
             headline,
-            count,
         )
         .join_from(best, Entry, Entry.id == best.c.id)
         .order_by(best.c.rank.desc(), best.c.id.desc())
@@ -159,7 +163,11 @@ def _by_reading(tables: Tables, words: str, conditions: list[ColumnElement[bool]
             literal(0.0),
             Entry.text,
         )
-        .where(_messages(), *conditions, *(Entry.text.icontains(term, autoescape=True) for term in terms))
+        .where(
+            _is_message(Entry.entry.expression),
+            *conditions,
+            *(Entry.text.icontains(term, autoescape=True) for term in terms),
+        )
         .order_by(Entry.id.desc())
         .limit(limit)
     )

@@ -7,9 +7,16 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, Select, Text, case, cast, func, literal_column, select, true
 
-from boocode_sessions.columns import json_is_true, json_string, message_blocks, seconds_between
+from boocode_sessions.columns import (
+    json_is_true,
+    json_member,
+    json_string,
+    message_blocks,
+    seconds_between,
+    text_time,
+)
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.scope import lines, moment, not_copied, said_at, within
+from boocode_sessions.queries.scope import lines, moment, not_copied, within
 from boocode_sessions.transactions import Bind, Transactions
 
 
@@ -66,10 +73,16 @@ def _statement(
     def blocks(kind: str, line_type: str, *columns: tuple[str, ColumnElement[Any]]) -> Any:  # noqa: ANN401
         where = lines(line_type, project_key, session_id, since, until)
         return (
-            select(said_at().label("at"), *(column.label(name) for name, column in columns))
+            select(
+                json_member(Entry.entry.expression, "timestamp").label("at"),
+                Entry.created_at.label("stored"),
+                *(column.label(name) for name, column in columns),
+            )
             .join_from(Entry, block, true())
             .where(*where, not_copied(), json_string(value, "type") == literal_column(f"'{kind}'"))
-            .subquery()
+            .cte(kind)
+            # Apart, for PostgreSQL, which would carry whole entries through the sorts.
+            .prefix_with("MATERIALIZED", dialect="postgresql")
         )
 
     block = message_blocks(Entry.entry.expression).table_valued("value", name="block", joins_implicitly=True)
@@ -88,20 +101,25 @@ def _statement(
         ("failed", cast(json_is_true(value, "is_error"), Integer)),
     )
 
-    def first(of: Any) -> ColumnElement[datetime]:  # noqa: ANN401 - a subquery's columns have no useful type
-        return func.min(of.c.at, type_=Entry.created_at.type)
+    def once(of: Any, name: str) -> Any:  # noqa: ANN401 - a subquery's columns have no useful type
+        """Each call, at its first line."""
+        first = (
+            select(
+                of.c.call,
+                func.max(of.c[name]).label(name),
+                func.min(of.c.at).label("at"),
+                func.min(of.c.stored, type_=Entry.created_at.type).label("stored"),
+            )
+            .group_by(of.c.call)
+            .subquery()
+        )
+        at = func.coalesce(text_time(first.c.at), first.c.stored, type_=Entry.created_at.type)
+        return select(first.c.call, first.c[name], at.label("at")).where(
+            *(within(at, since, until) if of is called else ())
+        )
 
-    calls = (
-        select(called.c.call, func.max(called.c.tool).label("tool"), first(called).label("at"))
-        .group_by(called.c.call)
-        .having(*within(first(called), since, until))
-        .subquery("calls")
-    )
-    results = (
-        select(answered.c.call, func.max(answered.c.failed).label("failed"), first(answered).label("at"))
-        .group_by(answered.c.call)
-        .subquery("results")
-    )
+    calls = once(called, "tool").cte("calls").prefix_with("MATERIALIZED", dialect="postgresql")
+    results = once(answered, "failed").cte("results").prefix_with("MATERIALIZED", dialect="postgresql")
     seconds = seconds_between(calls.c.at, results.c.at)
     count = func.count()
     return (

@@ -62,6 +62,12 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+def runs_elsewhere(text: str) -> bool:
+    """Whether a page says that a test of its own runs all its blocks, and that test is there."""
+    whole = re.search(r"<!-- this page is run by (tests/[\w./]+\.py) -->", text)
+    return whole is not None and (ROOT / whole[1]).is_file()
+
+
 def blocks(page: Path, text: str) -> Iterator[Block]:
     """The fenced blocks of a page, in order."""
     lines = text.splitlines()

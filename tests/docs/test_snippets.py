@@ -4,7 +4,8 @@ A page's blocks run in order, in one namespace and one empty folder. BOOCODE_SES
 SQLite database of the page's own, `~/.claude/projects` holds the demo's three sessions, and `boocode-sessions`
 is on the PATH. `await` works at the top level.
 A Python block is left out only by the comment `<!-- not run: the reason -->` right before it, or
-`<!-- run by tests/....py -->` where a test of its own runs it. A shell block runs after `<!-- run -->`.
+`<!-- run by tests/....py -->` where a test of its own runs it; a whole page by
+`<!-- this page is run by tests/....py -->`. A shell block runs after `<!-- run -->`.
 """
 
 import ast
@@ -23,7 +24,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from boocode_sessions.cli.demo import fill
 from boocode_sessions.jsonl import export_tree
-from tests.docs.pages import ROOT, Block, MarkerError, blocks, closing_connections, pages
+from tests.docs.pages import (
+    ROOT,
+    Block,
+    MarkerError,
+    blocks,
+    closing_connections,
+    pages,
+    runs_elsewhere,
+)
 from tests.fixtures.databases import Database, Databases
 
 
@@ -32,7 +41,7 @@ def test_a_pages_snippets_run(
     page: Path, databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = [block for block in blocks(page, page.read_text()) if block.runs]
-    if not running:
+    if not running or runs_elsewhere(page.read_text()):
         return
     monkeypatch.setenv("HOME", str(_home(databases.migrated("sqlite"), tmp_path)))
     monkeypatch.delenv("CLAUDE_CONFIG_DIR", raising=False)

@@ -29,7 +29,7 @@ def stored(engine: Engine) -> None:
             answer("a1", tool_use("t1"), parent="u1", call="m1", usage=first, seconds=1, gitBranch="main"),
             result("r1", "t1", parent="a1", seconds=3.5, error=True),
             answer("a2", parent="r1", call="m2", usage=half, seconds=4, isSidechain=True),
-            answer("a3", "It is a state machine now.", parent="r1", call="m2", usage=whole, seconds=5),
+            answer("a3", "It is a state machine now", parent="r1", call="m2", usage=whole, seconds=5),
             {"type": "ai-title", "aiTitle": "Tidy the parser"},
         ),
     )
@@ -54,9 +54,8 @@ def run_blocks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for code, printed in blocks:
-        here = code.replace("sqlite:///sessions.db", database.url).replace(
-            "sqlite+aiosqlite:///sessions.db", database.async_url
-        )
+        here = code.replace("sqlite+aiosqlite:///sessions.db", database.async_url)
+        here = here.replace("sqlite:///sessions.db", database.url)
         run = eval(compile(here, str(PAGE), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)  # noqa: S307 - our own page
         if inspect.iscoroutine(run):
             asyncio.run(run)

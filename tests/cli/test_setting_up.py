@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, inspect
 
 from boocode_sessions import ClaudeSessionEntry
 from boocode_sessions.cli.database import default_url
@@ -216,3 +216,21 @@ def test_adopt_copies_the_reference_adapters_table(databases: Databases) -> None
     assert done.json == {"copied": 1, "known": 0, "left": []}
     assert set(done.json) == json_keys("adopt")
     assert terminal.run("adopt").out == "0 entries copied, 1 known before\n"
+
+
+def test_the_search_index_is_built_and_dropped_on_demand(demo_anywhere: Terminal) -> None:
+    built = demo_anywhere.run("search-index")
+    if demo_anywhere.database.dialect == "sqlite":
+        assert (built.status, built.err.count("\n")) == (2, 1)
+        return
+    assert _has_search_index(demo_anywhere.database)
+    assert demo_anywhere.run("search", "umbrella", "--json").json
+    assert demo_anywhere.run("search-index", "--drop").status == 0
+    assert not _has_search_index(demo_anywhere.database)
+
+
+def _has_search_index(database: Database) -> bool:
+    engine = database.engine()
+    names = {index["name"] for index in inspect(engine).get_indexes("claude_session_entries")}
+    engine.dispose()
+    return "claude_session_entries_search_idx" in names

@@ -1,8 +1,8 @@
 """Every Python snippet of README.md and docs/ runs, and every shell snippet that is marked to.
 
 A page's blocks run in order, in one namespace and one empty folder. BOOCODE_SESSIONS_URL names a migrated
-SQLite database of the page's own, `~/.claude/projects` holds the demo's three sessions, and `boocode-sessions`
-is on the PATH. `await` works at the top level.
+SQLite database of its own, `~/.claude/projects` holds the demo's three sessions, `boocode-sessions` is on the
+PATH. `await` works at the top level.
 A Python block is left out only by the comment `<!-- not run: the reason -->` right before it, or
 `<!-- run by tests/....py -->` where a test of its own runs it; a whole page by
 `<!-- this page is run by tests/....py -->`. A shell block runs after `<!-- run -->`.

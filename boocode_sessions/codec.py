@@ -69,9 +69,10 @@ def encode_batch(
 
 def encode_rows(number: int, encoded: Iterable[EncodedEntry]) -> str:
     """Encoded entries as members of a JSON array: [number, dedup_key, verbatim or null, entry]."""
+    # A key needs no escapes: see uuid_key, row_key and encode_batch.
     return ",".join(
-        f"[{number},{_encode_ascii(item.dedup_key)},{_encode_ascii(item.verbatim)},{item.text}]"
-        for item in encoded
+        f'[{number},"{key}",{"null" if verbatim is None else _encode_ascii(verbatim)},{text}]'
+        for key, text, verbatim in encoded
     )
 
 
@@ -271,6 +272,9 @@ _encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=
 
 _encode_sorted = json.JSONEncoder(sort_keys=True).encode
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+_ARRAYS = (list, tuple)
+
 MAX_DEPTH = 900
 """Most levels that an entry may nest. Python's json reads 1,000 less the stack, SQLite's functions 1,000."""
 
@@ -294,8 +298,6 @@ def _with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
 
 def _encode(entry: dict[Any, Any]) -> tuple[str, str | None]:
     text = _encode_utf8(entry)
-    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(entry) > MAX_DEPTH:
-        raise ValueError
     changed = _numbers_change(entry)
     if text.isascii():
         storable = True
@@ -317,26 +319,25 @@ def _encode(entry: dict[Any, Any]) -> tuple[str, str | None]:
 def _numbers_change(entry: dict[Any, Any]) -> bool:
     """Whether JSONB would give a float back as another value or type.
 
-    A walk without recursion, since it runs over every entry. Raises TypeError for a key that is not text,
-    which `json.dumps` would turn into text silently.
+    A walk without recursion, over what is not plain only, since it is run over every entry: 2 microseconds
+    of the 17 that an average entry takes. Raises TypeError for a key that is not text, which `json.dumps`
+    would turn into text silently, and ValueError for what is nested too deeply.
     """
     changed = False
-    pending: list[Any] = [entry]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            mapping = cast("dict[Any, Any]", node)
-            for key in mapping:
-                if not isinstance(key, str):
+    found: list[Any] = [entry]
+    for node in found:  # it grows on the way
+        if isinstance(node, float):
+            changed = changed or _float_changes(node)
+        elif isinstance(node, dict):
+            for key, child in cast("dict[Any, Any]", node).items():
+                if type(key) is not str and not isinstance(key, str):
                     raise TypeError
-            children: Iterable[Any] = mapping.values()
-        else:
-            children = node
-        for child in children:
-            if isinstance(child, dict | list | tuple):
-                pending.append(child)
-            elif isinstance(child, float) and not changed:
-                changed = _float_changes(child)
+                if type(child) not in _PLAIN:
+                    found.append(child)
+        elif isinstance(node, _ARRAYS):
+            found += [child for child in cast("Sequence[Any]", node) if type(child) not in _PLAIN]
+    if len(found) > MAX_DEPTH and _depth(entry) > MAX_DEPTH:
+        raise ValueError
     return changed
 
 

@@ -41,10 +41,10 @@ test: $(STAMP)  ## every test, on PostgreSQL and SQLite
 RELIABILITY := tests/concurrency tests/faults tests/pgbouncer
 
 reliability: $(STAMP)  ## the tests of concurrency and faults, with their counts
-	$(BIN)/pytest -n 0 -q $(RELIABILITY)
+	$(BIN)/python -m pytest -n 0 -q $(RELIABILITY)
 
 soak: $(STAMP)  ## the same, five times as long: SOAK=5, up to 15 minutes
-	SOAK=$${SOAK:-5} $(BIN)/pytest -n 0 -q --timeout 600 tests/concurrency tests/faults
+	SOAK=$${SOAK:-5} $(BIN)/python -m pytest -n 0 -q --timeout 600 tests/concurrency tests/faults
 
 services:  ## PgBouncer from the system's packages, for tests/pgbouncer; root only
 	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || \

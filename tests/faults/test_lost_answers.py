@@ -45,18 +45,23 @@ async def assert_true_summary(subject: Subject, key: SessionKey) -> None:
 
 
 @pytest.mark.parametrize("cut", Cut)
-@pytest.mark.parametrize("in_turn", [False, True], ids=["in a transaction", "in one statement"])
+@pytest.mark.parametrize(
+    ("in_turn", "size"),
+    [(False, 3), (True, 3), (True, 1)],
+    ids=["in a transaction", "in one statement", "one entry in one statement"],
+)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_call_that_is_sent_again_lands_once(
     postgres_database: Database,
     proxy: Proxy,
     kind: str,
     in_turn: bool,
+    size: int,
     cut: Cut,
     publish: Callable[[Verdict], None],
 ) -> None:
     key = new_session()
-    sent = [marked("writer", number) for number in range(3)]
+    sent = [marked("writer", number, size) for number in range(3)]
     async with opened(kind, proxy.url, **ROOM) as subject, opened(kind, postgres_database.url) as observer:
         if in_turn:
             await subject.append(key, sent[0])
@@ -76,7 +81,7 @@ async def test_a_call_that_is_sent_again_lands_once(
         stored = await observer.load(key)
         assert stored == sent[0] + sent[1] + sent[2]
         await assert_true_summary(observer, key)
-    verdict = examine(stored, [("writer", number, 3) for number in range(3)])
+    verdict = examine(stored, [("writer", number, size) for number in range(3)])
     verdict.faults = len(proxy.faults)
     publish(verdict)
 

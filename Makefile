@@ -51,7 +51,22 @@ services:  ## PgBouncer from the system's packages, for tests/pgbouncer; root on
 		{ apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; } || \
 		echo "PgBouncer can't be installed here: tests/pgbouncer will be skipped"
 
-clean:  ## remove the environment and what tools left behind
-	rm -rf $(VENV) .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+test-lowest:  ## every test, with the lowest versions that pyproject.toml declares
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python .ci/lowest.py > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable . --group test
+	.venv-lowest/bin/pytest -n 2 --dist loadgroup $(TESTS)
 
-.PHONY: help env demo check bench test reliability soak services clean
+test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
+	for version in 2.0 2.1; do \
+		$(PYTHON) -m venv .venv-$$version && \
+		.venv-$$version/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
+		.venv-$$version/bin/python -m pip install --quiet --editable . --group test "sqlalchemy==$$version.*" && \
+		.venv-$$version/bin/pytest -n 2 --dist loadgroup $(TESTS) || exit 1; \
+	done
+
+clean:  ## remove the environment and what tools left behind
+	rm -rf $(VENV) .venv-* .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help env demo check bench test reliability soak services test-lowest test-matrix clean

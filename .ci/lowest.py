@@ -2,10 +2,11 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-declared = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-for requirement in sorted(set(declared)):
+declared = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
+for requirement in sorted(declared):
     name, version = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", requirement).groups()
-    print(f"{name}=={version}")
+    print(f"{name}=={version}")  # noqa: T201 - a program that prints

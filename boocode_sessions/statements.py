@@ -359,7 +359,8 @@ def append_in_turn() -> ReturningUpdate[int]:
     jobs = _append_jobs()
     mine = and_(Summary.project_key == jobs.c.project_key, Summary.session_id == jobs.c.session_id)
     unclaimed = aliased(Entry)
-    # A row lock inside a lateral subquery: the planner then looks each job's row up by its key.
+    # A row lock inside a lateral subquery: the planner then looks each job's row up by its key. Without OF,
+    # which SQLAlchemy 2.0.36 can't compile there: this FROM has no other table.
     row = (
         select(Summary.session_id)
         .where(
@@ -377,7 +378,7 @@ def append_in_turn() -> ReturningUpdate[int]:
             .exists(),
         )
         .correlate(jobs)
-        .with_for_update(of=Summary, skip_locked=True)
+        .with_for_update(skip_locked=True)
         .lateral("row")
     )
     held = select(jobs).join_from(jobs, row, true()).cte("held")

@@ -89,9 +89,9 @@ def prepare(bind: Engine | str | URL, *, schema: str | None = None) -> None:
     """Do the long part of adopting a big `claude_session_entries` beforehand, while its writers go on.
 
     Adds the columns, fills NULL subpaths in batches and builds the indexes with CREATE INDEX CONCURRENTLY,
-    so that the upgrade itself takes milliseconds. Never needed, and nothing where there is nothing to
-    adopt. Can be interrupted and called again. Waits for transactions that are older than it is. PostgreSQL
-    only; other databases are left alone. Raises SessionStoreError.
+    so that the upgrade has no more than a scan of the table to do. Never needed, and does nothing where there
+    is nothing to adopt. Can be interrupted and called again. Waits for transactions that are older than it
+    is. PostgreSQL only; other databases are left alone. Raises SessionStoreError.
     """
     from boocode_sessions.migrations import adopting  # noqa: PLC0415 - imports Alembic
 

@@ -1,5 +1,6 @@
 """The application's own tests, over its own migrations."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from boocode_sessions import ClaudeSessionRepository, migrations
 from examples.host_app import database
 from examples.host_app.chats import busiest_chats, drop_chat, key_of, start_chat
 from examples.host_app.models import Chat
+from tests.fixtures.databases import Database
 
 ENTRIES: list[dict[str, Any]] = [
     {"type": "user", "uuid": "1", "message": {"content": "Why is the sky blue?"}},
@@ -23,7 +25,7 @@ unit_of_work = contextmanager(database.session)
 
 
 @pytest.fixture(autouse=True)
-def alembic(empty_database: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def alembic(empty_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
     monkeypatch.setenv("DATABASE_URL", empty_database.url)
     config = Config(Path(__file__).parent / "alembic.ini")
     command.upgrade(config, "head")
@@ -45,9 +47,13 @@ def test_a_chat_and_its_session_are_committed_together() -> None:
 
 
 def test_a_failure_takes_both_back() -> None:
-    with pytest.raises(RuntimeError), unit_of_work() as db:
-        start_chat(db, "sky", "s", ENTRIES)
-        raise RuntimeError
+    def fail() -> None:
+        with unit_of_work() as db:
+            start_chat(db, "sky", "s", ENTRIES)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     with unit_of_work() as db:
         assert db.scalars(select(Chat)).all() == []
         assert ClaudeSessionRepository(db).list_sessions("host-app") == []

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker
 from sqlalchemy.orm import Session as OrmSession
@@ -85,7 +85,7 @@ Over = Callable[[Engine], Any]
 @joined
 def test_a_rollback_leaves_no_entry_and_no_summary(engine: Engine, bind: Over) -> None:
     with bind(engine) as (repository, host):
-        host.execute(Note.__table__.insert().values(text="ours too"))
+        host.execute(insert(Note).values(text="ours too"))
         repository.append(KEY, ENTRIES)
         assert repository.load(KEY) == ENTRIES
         assert len(repository.list_session_summaries("p")) == 1
@@ -187,7 +187,7 @@ def _prepares(engine: Engine) -> bool:
     if engine.dialect.name == "sqlite":
         return False
     with engine.connect() as connection:
-        return connection.exec_driver_sql("SHOW max_prepared_transactions").scalar_one() != "0"
+        return bool(connection.exec_driver_sql("SHOW max_prepared_transactions").scalar_one() != "0")
 
 
 def test_the_hosts_pending_objects_stay_pending_and_loaded_ones_loaded(engine: Engine) -> None:

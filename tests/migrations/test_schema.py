@@ -69,7 +69,7 @@ def test_new_entries_are_compressed_with_lz4_where_the_server_has_it(databases: 
 
 def _columns(inspector: Inspector, table: str) -> list[tuple[object, ...]]:
     columns = inspector.get_columns(table)
-    return [(c["name"], str(c["type"]), c["nullable"], str(c["default"])) for c in columns]
+    return [(c["name"], str(c["type"]), c["nullable"], str(c["default"]).strip("()")) for c in columns]
 
 
 def _indexes(inspector: Inspector, table: str) -> list[tuple[object, ...]]:

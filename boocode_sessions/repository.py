@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.util import greenlet_spawn
 
 from boocode_sessions import operations
-from boocode_sessions.appends import Appender
+from boocode_sessions.appends import Appender, appending
 from boocode_sessions.codec import encode_batch, new_nonce
 from boocode_sessions.contract import (
     SessionKey,
@@ -62,7 +62,7 @@ class ClaudeSessionRepository:
         encoded = encode_batch(transcript, entries, new_nonce())
         if encoded:
             self._transactions.write(
-                f"append {len(encoded)} entries to {transcript}",
+                appending(len(encoded), transcript),
                 lambda tables: operations.append(tables, transcript, entries, encoded),
             )
 

@@ -60,7 +60,16 @@ class Transactions:
         return self.bind.dialect.name if isinstance(self.bind, Engine | Connection) else None
 
     def read(self, doing: str, operation: Callable[[Tables], T]) -> T:
-        """Run an operation of one SELECT. On PostgreSQL over an Engine that is one round trip."""
+        """Run an operation of one SELECT. On PostgreSQL over an Engine that is one round trip.
+
+        Over an Engine again where a connection of the pool turns out to be dead, as after a restart of the
+        server: nobody but us would read again, and a resume would fail.
+        """
+        try:
+            return self._run(doing, operation, self._reading)
+        except errors.UnavailableError as error:
+            if not (error.connection_lost and isinstance(self.bind, Engine)):
+                raise
         return self._run(doing, operation, self._reading)
 
     def write(

@@ -32,7 +32,10 @@ STORED: list[tuple[SessionKey, list[dict[str, Any]]]] = [
     ),
     (SUBAGENT, [{"type": "user", "uuid": "c", "isSidechain": True}]),
 ]
-UNCLAIMED: list[dict[str, Any]] = [{"type": "user", "uuid": "d", "message": {"content": "theirs"}}, {"type": "user", "uuid": "d"}]
+UNCLAIMED: list[dict[str, Any]] = [
+    {"type": "user", "uuid": "d", "message": {"content": "theirs"}},
+    {"type": "user", "uuid": "d"},
+]
 TABLES = ("claude_session_entries", "claude_session_summaries")
 
 

@@ -24,7 +24,7 @@ check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(BENCH)/.installed  ## measure against the peers, and write docs/performance.md (some 20 minutes)
 	$(BENCH)/bin/python -m benchmarks --write

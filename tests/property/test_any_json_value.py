@@ -158,8 +158,8 @@ def test_the_ways_above_do_take_the_one_statement_path(host_engine: Engine) -> N
 
     @event.listens_for(host_engine, "before_cursor_execute")
     def _note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "jsonb_to_recordset" in statement:
-            in_one_statement.append(parameters["jobs"].count('"n":'))
+        if "SKIP LOCKED" in statement:
+            in_one_statement.append(parameters.get("jobs", '"n":').count('"n":'))
 
     append_in_steady_state(host_engine, [{"type": "x"}])
     assert in_one_statement == [1]

@@ -1,0 +1,54 @@
+"""An entry and what is stored of it: the only `json.dumps` and `json.loads` of entries.
+
+What comes back equals `json.loads(json.dumps(entry))`, types included. JSONB alone does not give that: it
+refuses NUL characters and lone surrogates, and turns `1e23` into an integer and `-0.0` into `0.0`. Such
+an entry, and only such a one, is stored a second time as text (`verbatim`).
+"""
+
+from boocode_sessions.codec.entries import (
+    EncodedEntry,
+    decode,
+    decode_summary,
+    encode_batch,
+    encode_rows,
+    encode_summary,
+    same_entry,
+    stored_uuid_key,
+)
+from boocode_sessions.codec.json_text import MAX_DEPTH
+from boocode_sessions.codec.keys import (
+    LINE_KEYS,
+    OTHER_KEYS,
+    fingerprint,
+    fingerprint_in,
+    line_key,
+    new_nonce,
+    row_key,
+    uuid_key,
+)
+from boocode_sessions.codec.lines import AGENT_METADATA, Line, LineReader, write_line, write_metadata
+
+__all__ = [
+    "AGENT_METADATA",
+    "LINE_KEYS",
+    "MAX_DEPTH",
+    "OTHER_KEYS",
+    "EncodedEntry",
+    "Line",
+    "LineReader",
+    "decode",
+    "decode_summary",
+    "encode_batch",
+    "encode_rows",
+    "encode_summary",
+    "fingerprint",
+    "fingerprint_in",
+    "line_key",
+    "new_nonce",
+    "row_key",
+    "same_entry",
+    "stored_uuid_key",
+    "uuid_key",
+    "write_line",
+    "write_metadata",
+]

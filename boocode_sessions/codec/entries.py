@@ -1,0 +1,111 @@
+"""One append's entries, and what is stored of them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from boocode_sessions.codec.json_text import encode, encode_ascii, encode_sorted, with_a_whole_stack
+from boocode_sessions.codec.keys import call_key, uuid_key
+from boocode_sessions.codec.problems import problem_in
+from boocode_sessions.contract import SessionStoreEntry, Transcript
+from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
+
+
+class EncodedEntry(NamedTuple):
+    """One entry as it is stored."""
+
+    dedup_key: str
+    """Unique within its transcript: made of the uuid, or of the append call's nonce and the position."""
+    text: str
+    """JSON that JSONB accepts."""
+    verbatim: str | None
+    """ASCII JSON that reads back exactly, where `text` would not."""
+
+    @property
+    def exact(self) -> str:
+        return self.text if self.verbatim is None else self.verbatim
+
+
+def encode_batch(
+    transcript: Transcript, entries: Sequence[Mapping[str, Any]], nonce: str
+) -> list[EncodedEntry]:
+    """Every entry of one append call, as it is stored.
+
+    Raises InvalidEntryError, which names the transcript, the position and the path inside the entry.
+    """
+    if not isinstance(entries, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        raise InvalidEntryError(f"{transcript}: entries are a list, not {type(entries).__name__}")
+    encoded: list[EncodedEntry] = []
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise InvalidEntryError(
+                f"{transcript}: entries[{position}] is not a dict but {type(entry).__name__}"
+            )
+        try:
+            text, verbatim = with_a_whole_stack(encode, cast("dict[Any, Any]", entry))
+        except (TypeError, ValueError, RecursionError):
+            problem = f"{transcript}: entries[{position}]{problem_in(entry)}"
+        else:
+            encoded.append(EncodedEntry(uuid_key(entry) or call_key(nonce, position), text, verbatim))
+            continue
+        raise InvalidEntryError(problem)
+    return encoded
+
+
+def encode_rows(number: int, encoded: Iterable[EncodedEntry]) -> str:
+    """Encoded entries as members of a JSON array: [number, dedup_key, verbatim or null, entry]."""
+    # A key needs no escapes: see uuid_key, row_key and encode_batch.
+    return ",".join(
+        f'[{number},"{key}",{"null" if verbatim is None else encode_ascii(verbatim)},{text}]'
+        for key, text, verbatim in encoded
+    )
+
+
+def decode(text: str) -> SessionStoreEntry:
+    """The entry that was stored as this exact text. Raises DamagedEntryError."""
+    try:
+        entry: object = with_a_whole_stack(json.loads, text)
+    except (TypeError, ValueError, RecursionError):  # TypeError: SQLite stores the text `7` as a number
+        problem = "is not JSON that Python can read"
+    else:
+        if isinstance(entry, dict):
+            return cast("SessionStoreEntry", entry)
+        problem = f"is of type {type(entry).__name__}, not a JSON object"
+    # Outside the handler: a JSONDecodeError holds the whole document, and must not stay chained.
+    raise DamagedEntryError(f"a stored entry {problem}")
+
+
+def same_entry(stored: str, encoded: EncodedEntry) -> bool:
+    """Whether a stored text is the same entry, types included: 1, 1.0 and true differ; key order does not.
+
+    A stored one that can't be read is not, so that the next delivery heals it.
+    """
+    try:
+        return stored == encoded.exact or _canonical(stored) == _canonical(encoded.exact)
+    except DamagedEntryError:
+        return False
+
+
+def _canonical(text: str) -> str:
+    return with_a_whole_stack(encode_sorted, decode(text))
+
+
+def stored_uuid_key(text: str) -> str | None:
+    """`uuid_key` of what another program stored; None too where it can't be read."""
+    try:
+        return uuid_key(decode(text))
+    except DamagedEntryError:
+        return None
+
+
+def encode_summary(data: Mapping[str, Any]) -> str:
+    """A folded summary as ASCII text: a title can hold a NUL, which JSONB refuses."""
+    return json.dumps(data, separators=(",", ":"))
+
+
+def decode_summary(text: str | None) -> dict[str, Any] | None:
+    """The folded summary that was stored; None where there is none to read: it can be folded again."""
+    try:
+        return None if text is None else cast("dict[str, Any]", decode(text))
+    except DamagedEntryError:
+        return None

@@ -14,7 +14,8 @@ from tests.migrations.other_stores import SeedStore
 _FILL = """
 INSERT INTO claude_session_entries (project_key, session_id, subpath, entry)
 SELECT 'p', 'session-' || (n % 1000), '', jsonb_build_object(
-    'type', 'user', 'uuid', gen_random_uuid(), 'text', repeat(md5(n::text), 30)
+    'type', 'user', 'uuid', gen_random_uuid(), 'message', jsonb_build_object('content', (
+        SELECT string_agg(substr(md5((n * word)::text), 1, 5), ' ') FROM generate_series(1, 150) word))
 ) FROM generate_series(1, :rows) n
 """
 
@@ -40,4 +41,4 @@ def main(url: str, rows: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 400_000)
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 100_000)

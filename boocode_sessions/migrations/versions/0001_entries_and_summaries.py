@@ -51,13 +51,13 @@ def upgrade() -> None:
         adopting.drop_invalid_indexes()
         adopting.fill_subpaths()
     _create_index(adopting.INDEXES[0], if_not_exists=adopts)
-    if adopts:
-        adopting.complete_columns()
-    for index in adopting.INDEXES[1:]:
-        _create_index(index, if_not_exists=adopts)
     if dialect == "postgresql":
         for index in adopting.MESSAGES_INDEXES:
             _create_index(index, if_not_exists=adopts)
+    if adopts:
+        adopting.complete_columns()  # as late as can be: readers wait from here on
+    for index in adopting.INDEXES[1:]:
+        _create_index(index, if_not_exists=adopts)
     op.create_table(
         "claude_session_summaries",
         sa.Column("project_key", sa.Text(), nullable=False),

@@ -212,7 +212,7 @@ def invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
         "JOIN pg_catalog.pg_class AS index ON index.oid = indexrelid "
         "WHERE indrelid = to_regclass(:table) AND NOT indisvalid AND index.relname = ANY (:names)"
     )
-    names = [index.name for index in INDEXES]
+    names = [index.name for index in (*INDEXES, *MESSAGES_INDEXES)]
     return list(connection.execute(statement, {"table": table, "names": names}).scalars())
 
 

@@ -138,6 +138,7 @@ def main() -> None:
     if not options.filled:
         migrations.upgrade(engine)
         fill(engine, options.entries)
+        migrations.create_search_index(engine)
     with engine.connect() as db:
         sizes = "SELECT pg_size_pretty(pg_table_size(t)), pg_size_pretty(pg_indexes_size(t))"
         sizes += " FROM to_regclass(:t) t"

@@ -151,19 +151,20 @@ def test_preparing_replaces_the_index_that_an_interrupted_one_left(other: Engine
     assert _indexes(other)["claude_session_entries_transcript_idx"] != left
 
 
-def test_the_upgrade_replaces_the_index_that_an_interrupted_preparation_left(other: Engine) -> None:
+@pytest.mark.parametrize("index", ["claude_session_entries_dedup_idx", "claude_session_entries_messages_idx"])
+def test_the_upgrade_replaces_the_index_that_an_interrupted_preparation_left(
+    other: Engine, index: str
+) -> None:
     SeedStore(other).create()
     migrations.prepare(other)
     with other.begin() as connection:
         connection.execute(
-            text(
-                "UPDATE pg_index SET indisvalid = false "
-                "WHERE indexrelid = 'claude_session_entries_dedup_idx'::regclass"
-            )
+            text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = CAST(:index AS regclass)"),
+            {"index": index},
         )
-    left = _indexes(other)["claude_session_entries_dedup_idx"]
+    left = _indexes(other)[index]
     migrations.upgrade(other)
-    assert _indexes(other)["claude_session_entries_dedup_idx"] != left
+    assert _indexes(other)[index] != left
 
 
 def test_preparing_finds_nothing_to_do_without_a_table(other: Engine) -> None:

@@ -25,9 +25,7 @@ UPDATE claude_session_entries SET subpath = coalesce(subpath, ''), created_at = 
 
 CREATE UNIQUE INDEX IF NOT EXISTS claude_session_entries_transcript_idx ON claude_session_entries (project_key, session_id, subpath, id);
 
-CREATE INDEX IF NOT EXISTS claude_session_entries_messages_idx ON claude_session_entries ((entry ->> 'type'), (entry ->> 'timestamp')) WHERE entry ->> 'type' IN ('user', 'assistant');
-
-CREATE INDEX IF NOT EXISTS claude_session_entries_search_idx ON claude_session_entries USING gin (to_tsvector('english', regexp_replace(left((jsonb_path_query_array(entry, '$.message.content ? (@.type() == "string")') || jsonb_path_query_array(entry, '$.message.content[*] ? (@.type == "text").text'))::text, 50000), '\\(u....|.)|([^ \\]{200})', '\2 ', 'g'))) WHERE entry ->> 'type' IN ('user', 'assistant');
+CREATE INDEX IF NOT EXISTS claude_session_entries_messages_idx ON claude_session_entries ((entry ->> 'type'), substr(entry ->> 'timestamp', 1, 64)) WHERE entry ->> 'type' IN ('user', 'assistant');
 
 ALTER TABLE claude_session_entries ADD COLUMN IF NOT EXISTS dedup_key TEXT, ADD COLUMN IF NOT EXISTS verbatim TEXT, ALTER COLUMN project_key SET NOT NULL, ALTER COLUMN session_id SET NOT NULL, ALTER COLUMN subpath SET DEFAULT '', ALTER COLUMN subpath SET NOT NULL, ALTER COLUMN entry SET NOT NULL, ALTER COLUMN created_at SET DEFAULT clock_timestamp(), ALTER COLUMN created_at SET NOT NULL;
 
@@ -52,11 +50,11 @@ INSERT INTO boocode_sessions_alembic_version (version_num) VALUES ('0001') RETUR
 
 COMMIT;
 
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('1', 'p', 's', '', 'a',  E'{"it''s": "a \\\\ quote", "type": "user", "uuid": "a", "message": {"content": "the first prompt"}}', NULL, '2026-11-22 14:17:45.226859+00');
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('2', 'p', 's', '', '~hagHwV7B0kqbJWSe.1', '{"n": [100000000000000000000000, 0.0, 1180591620717411303424, 1.5], "text": "� � 😀", "type": "mode"}',  E'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\\u0000 \\ud800 \\ud83d\\ude00"}', '2026-11-22 14:17:45.22807+00');
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('3', 'p', 's', '', 'b', '{"type": "assistant", "uuid": "b", "message": {"content": [{"text": "%s ünï", "type": "text"}]}}', NULL, '2026-11-22 14:17:45.228083+00');
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('4', 'p', 's', 'subagents/workflows/w/agent-x', 'c', '{"type": "user", "uuid": "c", "isSidechain": true}', NULL, '2026-11-22 14:17:45.235428+00');
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('5', 'p', 'of another writer', '', NULL, '{"type": "user", "uuid": "d", "message": {"content": "theirs"}}', NULL, '2026-11-22 14:17:45.236235+00');
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('6', 'p', 'of another writer', '', NULL, '{"type": "user", "uuid": "d"}', NULL, '2026-11-22 14:17:45.236637+00');
-INSERT INTO claude_session_summaries (project_key, session_id, turn, folded_id, data, updated_at, held) VALUES ('p', 's', '394618944760324940', '3', '{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}', '2026-11-22 14:17:45.229343+00', 'false');
+INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('1', 'p', 's', '', 'a',  E'{"it''s": "a \\\\ quote", "type": "user", "uuid": "a", "message": {"content": "the first prompt"}}', NULL, '2026-11-22 14:25:29.589573+00');
+INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('2', 'p', 's', '', '~dKKYkK965MNfqwb0.1', '{"n": [100000000000000000000000, 0.0, 1180591620717411303424, 1.5], "text": "� � 😀", "type": "mode"}',  E'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\\u0000 \\ud800 \\ud83d\\ude00"}', '2026-11-22 14:25:29.58989+00');
+INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('3', 'p', 's', '', 'b', '{"type": "assistant", "uuid": "b", "message": {"content": [{"text": "%s ünï", "type": "text"}]}}', NULL, '2026-11-22 14:25:29.589917+00');
+INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('4', 'p', 's', 'subagents/workflows/w/agent-x', 'c', '{"type": "user", "uuid": "c", "isSidechain": true}', NULL, '2026-11-22 14:25:29.651864+00');
+INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('5', 'p', 'of another writer', '', NULL, '{"type": "user", "uuid": "d", "message": {"content": "theirs"}}', NULL, '2026-11-22 14:25:29.667548+00');
+INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) VALUES ('6', 'p', 'of another writer', '', NULL, '{"type": "user", "uuid": "d"}', NULL, '2026-11-22 14:25:29.671103+00');
+INSERT INTO claude_session_summaries (project_key, session_id, turn, folded_id, data, updated_at, held) VALUES ('p', 's', '1136595715506867003', '3', '{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}', '2026-11-22 14:25:29.599611+00', 'false');
 SELECT setval('claude_session_entries_id_seq', 10);

@@ -1,15 +1,17 @@
 """One statement on psycopg's own connection, past SQLAlchemy's Connection and Core.
 
-They take more of an append of one entry than psycopg does (benchmarks: `append`). The engine's pool stays in
-charge: of checkout and reset, its events, and which connections are still good. Where a host listens to its
-engine's statements, or logs them, nothing goes past it: see `possible`.
+They take more of an append of one entry than psycopg does, and hold all rows of a load before the first is
+decoded (benchmarks: `append`, `load`). The engine's pool stays in charge: of checkout and reset, its events,
+and which connections are good. Where a host listens to its engine's statements, or logs them, nothing goes
+past it: see `possible`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
@@ -17,7 +19,12 @@ from sqlalchemy.util import await_only
 
 if TYPE_CHECKING:  # psycopg needs libpq, which a host on SQLite may not have
     import psycopg
-    from sqlalchemy.sql.dml import UpdateBase
+    from sqlalchemy.sql import ClauseElement
+
+T = TypeVar("T")
+
+CHUNK_ROWS = 32
+"""Rows that psycopg takes at a time of a result that is not held: with 1 or 200 a load takes longer."""
 
 _EVENTS = (
     "engine_connect",
@@ -46,33 +53,72 @@ def possible(engine: Engine) -> bool:
     )
 
 
-def compiled(engine: Engine, statement: UpdateBase, schema: str | None) -> Compiled:
-    """A statement for `run`. It and its parameters must need no conversion by SQLAlchemy's types."""
+def compiled(engine: Engine, statement: ClauseElement, schema: str | None) -> Compiled:
+    """A statement for `fetch` and `each`: one whose parameters and rows need none of SQLAlchemy's types."""
     translate: dict[str | None, str] = dict(engine.get_execution_options().get("schema_translate_map", {}))
     if schema:
         translate[None] = schema
     made = statement.compile(
         dialect=engine.dialect, schema_translate_map=translate, render_schema_translate=bool(translate)
     )
-    fixed = {name: value for name, value in made.params.items() if value is not None}
+    fixed = {name: value for name, value in (made.params or {}).items() if value is not None}
     return Compiled(str(made).encode(), fixed)
 
 
-def run(engine: Engine, statement: Compiled, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a statement that is atomic by itself, without BEGIN and COMMIT: one round trip.
+def fetch(engine: Engine, statement: Compiled, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a statement that is atomic by itself, without BEGIN and COMMIT: one round trip. Returns its rows.
 
     An AsyncEngine's `sync_engine` needs a greenlet around it. Raises what SQLAlchemy's Connection would.
     """
+    everything = {**statement.fixed, **parameters}
+
+    def work(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+        return connection.execute(statement.sql, everything).fetchall()
+
+    async def work_async(connection: psycopg.AsyncConnection[Any]) -> list[tuple[Any, ...]]:
+        return await (await connection.execute(statement.sql, everything)).fetchall()
+
+    return _on_connection(engine, work, work_async)
+
+
+def each(
+    engine: Engine, statement: Compiled, parameters: Mapping[str, Any], take: Callable[[Any], None]
+) -> None:
+    """As `fetch`, but hand over each row's first column while the server still sends the rest."""
+    import psycopg  # noqa: PLC0415 - see above
+
+    everything = {**statement.fixed, **parameters}
+    size = CHUNK_ROWS if psycopg.capabilities.has_stream_chunked() else 1
+
+    def work(connection: psycopg.Connection[Any]) -> None:
+        rows: Any = connection.cursor().stream(statement.sql, everything, size=size)
+        with closing(rows):
+            for row in rows:
+                take(row[0])
+
+    async def work_async(connection: psycopg.AsyncConnection[Any]) -> None:
+        rows: Any = connection.cursor().stream(statement.sql, everything, size=size)
+        async with aclosing(rows):
+            async for row in rows:
+                take(row[0])
+
+    _on_connection(engine, work, work_async)
+
+
+def _on_connection(
+    engine: Engine,
+    work: Callable[[psycopg.Connection[Any]], T],
+    work_async: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]],
+) -> T:
     import psycopg  # noqa: PLC0415 - see above
 
     pooled: PoolProxiedConnection | None = None
     try:
         pooled = engine.raw_connection()
         connection: Any = pooled.driver_connection
-        everything = {**statement.fixed, **parameters}
         if engine.dialect.is_async:
-            return await_only(_run_async(connection, statement.sql, everything))
-        return _run(connection, statement.sql, everything)
+            return await_only(_autocommitting_async(connection, work_async))
+        return _autocommitting(connection, work)
     except psycopg.Error as error:
         raise _wrapped(engine, pooled, error, psycopg.Error) from error
     except BaseException as error:
@@ -84,25 +130,23 @@ def run(engine: Engine, statement: Compiled, parameters: Mapping[str, Any]) -> l
             pooled.close()
 
 
-def _run(
-    connection: psycopg.Connection[Any], sql: bytes, parameters: Mapping[str, Any]
-) -> list[tuple[Any, ...]]:
+def _autocommitting(connection: psycopg.Connection[Any], work: Callable[[psycopg.Connection[Any]], T]) -> T:
     before = connection.autocommit
     connection.autocommit = True  # no round trip: psycopg leaves out its BEGIN
     try:
-        return connection.execute(sql, parameters).fetchall()
+        return work(connection)
     finally:
         if not connection.closed:
             connection.autocommit = before
 
 
-async def _run_async(
-    connection: psycopg.AsyncConnection[Any], sql: bytes, parameters: Mapping[str, Any]
-) -> list[tuple[Any, ...]]:
+async def _autocommitting_async(
+    connection: psycopg.AsyncConnection[Any], work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]
+) -> T:
     before = connection.autocommit
     await connection.set_autocommit(True)
     try:
-        return await (await connection.execute(sql, parameters)).fetchall()
+        return await work(connection)
     finally:
         if not connection.closed:
             await connection.set_autocommit(before)
@@ -112,12 +156,12 @@ def _wrapped(
     engine: Engine, pooled: PoolProxiedConnection | None, error: psycopg.Error, base: type[psycopg.Error]
 ) -> Exception:
     """The error as SQLAlchemy gives it; a lost connection takes the pool's other old ones with it."""
-    lost = pooled is None
+    lost = False
     if pooled is not None:
         dialect: Any = engine.dialect  # its own Error and psycopg's are one, which types do not know
-        if dialect.is_disconnect(error, pooled.dbapi_connection, None):
-            lost = True
-            engine.pool._invalidate(pooled, error)  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - as Connection does
+        lost = dialect.is_disconnect(error, pooled.dbapi_connection, None)
+    if lost and pooled is not None:
+        engine.pool._invalidate(pooled, error)  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001 - as Connection does
     return DBAPIError.instance(
         None, None, error, base, hide_parameters=True, connection_invalidated=lost, dialect=engine.dialect
     )

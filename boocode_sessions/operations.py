@@ -139,15 +139,34 @@ def check_columns(tables: Tables) -> None:
 
 def load(tables: Tables, transcript: Transcript) -> list[SessionStoreEntry] | None:
     """A transcript's entries, oldest first; None when it has none."""
-    rows = tables.select(statements.select_entries(), in_transcript(transcript))
-    entries: list[SessionStoreEntry] = []
-    try:
-        entries.extend(decode(text) for (text,) in rows)
-    except DamagedEntryError as error:
-        problem = f"load {transcript}, entry {len(entries)}: {error}"
-    else:
-        return entries or None
-    raise DamagedEntryError(problem)
+    loading = Loading(transcript)
+    take = loading.begin()
+    for (text,) in tables.select(statements.select_entries(), in_transcript(transcript)):
+        take(text)
+    return loading.entries or None
+
+
+class Loading:
+    """A transcript's entries, decoded as their rows come, oldest first."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self.entries: list[SessionStoreEntry] = []
+        self.doing = f"load {transcript}"
+
+    def begin(self) -> Callable[[str], None]:
+        """Begin anew. Returns what takes each row's exact text, and raises DamagedEntryError."""
+        self.entries = []
+        return self._take
+
+    def _take(self, text: str) -> None:
+        try:
+            entry = decode(text)
+        except DamagedEntryError as error:
+            problem = f"{self.doing}, entry {len(self.entries)}: {error}"
+        else:
+            self.entries.append(entry)
+            return
+        raise DamagedEntryError(problem)
 
 
 def list_sessions(tables: Tables, project_key: str) -> list[SessionStoreListEntry]:

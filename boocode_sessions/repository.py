@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
-from boocode_sessions import operations
+from boocode_sessions import operations, statements
 from boocode_sessions.appends import Appender, appending
 from boocode_sessions.codec import encode_batch, new_nonce
 from boocode_sessions.contract import (
@@ -69,9 +69,11 @@ class ClaudeSessionRepository:
     def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """A transcript's entries in the order of their appends; None when it was never written."""
         transcript = transcript_of(key)
-        return self._transactions.read(
-            f"load {transcript}", lambda tables: operations.load(tables, transcript)
+        loading = operations.Loading(transcript)
+        self._transactions.read_each(
+            loading.doing, statements.select_entries(), statements.in_transcript(transcript), loading.begin
         )
+        return loading.entries or None
 
     def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """The sessions of a project that have a main transcript, with the time of its last append."""

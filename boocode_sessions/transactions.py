@@ -6,15 +6,15 @@ joins the caller's and never commits.
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from typing import Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Pool
+from sqlalchemy import Connection, Engine, Pool, Select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
-from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from boocode_sessions import direct, errors
 from boocode_sessions.engine import READING
@@ -44,7 +44,7 @@ class Transactions:
             )
         self.bind = bind
         self.schema = schema
-        self._statements: dict[UpdateBase, direct.Compiled] = {}
+        self._statements: dict[ClauseElement, direct.Compiled] = {}
         self._autocommit = (
             bind.execution_options(isolation_level="AUTOCOMMIT") if isinstance(bind, Engine) else None
         )
@@ -65,12 +65,33 @@ class Transactions:
         Over an Engine again where a connection of the pool turns out to be dead, as after a restart of the
         server: nobody but us would read again, and a resume would fail.
         """
-        try:
-            return self._run(doing, operation, self._reading)
-        except errors.UnavailableError as error:
-            if not (error.connection_lost and isinstance(self.bind, Engine)):
-                raise
-        return self._run(doing, operation, self._reading)
+        return self._again_if_dead(lambda: self._run(doing, operation, self._reading))
+
+    def read_each(
+        self,
+        doing: str,
+        statement: Select[T],
+        parameters: Mapping[str, Any],
+        begin: Callable[[], Callable[[T], None]],
+    ) -> None:
+        """Run one SELECT and hand over its rows' only column, one by one, to what `begin` returns.
+
+        On PostgreSQL over an Engine that is one round trip, while the server still sends the rest. It is read
+        again as by `read`, to what `begin` returns then.
+        """
+
+        def operation(tables: Tables) -> None:
+            take = begin()
+            for (value,) in tables.select(statement, parameters):
+                take(value)
+
+        def work() -> None:
+            if (engine := self._past_core()) is None:
+                return self._run(doing, operation, self._reading)
+            compiled = self._compiled(engine, statement)
+            return self._explaining(doing, lambda: direct.each(engine, compiled, parameters, begin()))
+
+        self._again_if_dead(work)
 
     def write(
         self, doing: str, operation: Callable[[Tables], T], in_doubt: Callable[[], None] = lambda: None
@@ -89,23 +110,20 @@ class Transactions:
         parameters: Mapping[str, Any],
         in_doubt: Callable[[], None],
     ) -> list[T]:
-        """Run one statement that is atomic by itself: no BEGIN, no COMMIT. Returns its rows' first columns.
-
-        The schema must have been checked, as any transaction of this bind does.
-        """
+        """Run one statement that is atomic by itself: no BEGIN, no COMMIT. Returns its first column."""
 
         def core(tables: Tables) -> list[T]:
             return [row[0] for row in tables.select(statement, parameters)]
 
         def past_core(engine: Engine) -> list[T]:
             try:
-                return [row[0] for row in direct.run(engine, self._compiled(engine, statement), parameters)]
+                return [row[0] for row in direct.fetch(engine, self._compiled(engine, statement), parameters)]
             except BaseException as error:
                 _note_doubt(error, in_doubt)
                 raise
 
-        if isinstance(self.bind, Engine) and direct.possible(self.bind):
-            return self._explaining(doing, partial(past_core, self.bind))
+        if (engine := self._past_core()) is not None:
+            return self._explaining(doing, lambda: past_core(engine))
         return self._run(doing, core, lambda: self._autocommitting(in_doubt))
 
     def scan(self, doing: str, operation: Callable[[Tables], T]) -> T:
@@ -125,6 +143,14 @@ class Transactions:
             and "isolation_level" not in bind.get_execution_options()
             and getattr(bind.dialect, "default_isolation_level", None) == "READ COMMITTED"
         )
+
+    def _again_if_dead(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except errors.UnavailableError as error:
+            if not (error.connection_lost and isinstance(self.bind, Engine)):
+                raise
+        return work()
 
     def _run(
         self,
@@ -149,7 +175,19 @@ class Transactions:
         failure = self._explained(caught, doing)
         raise failure or caught
 
-    def _compiled(self, engine: Engine, statement: UpdateBase) -> direct.Compiled:
+    def _past_core(self) -> Engine | None:
+        """The engine, where a lone statement may go past SQLAlchemy's Connection: see direct."""
+        engine = self.bind
+        if (
+            isinstance(engine, Engine)
+            and self.single_statements
+            and direct.possible(engine)
+            and self._schemas(engine) in _schema_checked.get(engine.pool, ())
+        ):
+            return engine
+        return None
+
+    def _compiled(self, engine: Engine, statement: ClauseElement) -> direct.Compiled:
         if (made := self._statements.get(statement)) is None:
             made = self._statements[statement] = direct.compiled(engine, statement, self.schema)
         return made
@@ -205,10 +243,12 @@ class Transactions:
         """Once per pool and schema, and again after a failure that a wrong schema would explain."""
         connection = tables.connection
         checked = _schema_checked.setdefault(connection.engine.pool, set())
-        translated = connection.get_execution_options().get("schema_translate_map", {}).get(None)
-        if (self.schema, translated) not in checked:
+        if (schemas := self._schemas(connection)) not in checked:
             check_schema(tables)
-            checked.add((self.schema, translated))
+            checked.add(schemas)
+
+    def _schemas(self, bind: Engine | Connection) -> tuple[str | None, str | None]:
+        return self.schema, bind.get_execution_options().get("schema_translate_map", {}).get(None)
 
     def _explained(self, error: Exception, doing: str) -> errors.SessionStoreError | None:
         failure = errors.translate(error, doing)

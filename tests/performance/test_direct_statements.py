@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, event, select, text
+from sqlalchemy import Engine, delete, event, select, text, update
 
 from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionStoreError
 from boocode_sessions.engine import create_engine
+from boocode_sessions.errors import DamagedEntryError
 from tests.fixtures.databases import Database
 
 KEY: Any = {"project_key": "p", "session_id": "s"}
@@ -82,3 +83,20 @@ def test_a_lost_connection_takes_the_pools_other_old_ones_with_it(
         repository.append(KEY, entry)
     loaded: Any = repository.load(KEY)
     assert [stored["n"] for stored in loaded] == [0, 1, 1, 1, 1]
+
+
+def test_a_load_that_meets_damage_gives_its_connection_back_fit_for_use(
+    engine: Engine, repository: ClaudeSessionRepository
+) -> None:
+    repository.append(KEY, [{"type": "user", "n": n, "text": "x" * 2000} for n in range(1, 400)])
+    with engine.begin() as connection:
+        connection.execute(
+            update(ClaudeSessionEntry)
+            .where(ClaudeSessionEntry.session_id == "s", ClaudeSessionEntry.dedup_key.like("%.5"))
+            .values(verbatim="{")
+        )
+    for _ in range(3):
+        with pytest.raises(DamagedEntryError, match="entry 6"):
+            repository.load(KEY)
+    repository.append(KEY, [{"type": "user", "n": 400}])
+    assert repository.list_sessions("p")

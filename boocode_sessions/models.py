@@ -116,6 +116,7 @@ class ClaudeSessionSummary(Base):
     data: Mapped[str | None] = mapped_column(Text)
     """The output of the SDK's fold as JSON text, verbatim: a title can hold a NUL, which JSONB refuses."""
     updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """`created_at` of the last append to the main transcript; NULL while only subagents have written."""
+    """When the main transcript was last written to, by the clock of `created_at`, never before its newest
+    entry; NULL while only subagents have written."""
     held: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     """Exempts the session from pruning."""

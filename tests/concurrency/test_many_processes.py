@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import uuid4
 
 import anyio
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, select
 from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, RetryableError, SessionKey
 from boocode_sessions.contract import transcript_of
 from boocode_sessions.engine import create_engine
+from boocode_sessions.retention import prune
 from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
 from tests.reliability.subjects import opened
@@ -143,12 +145,28 @@ def test_first_writes_to_a_new_session_do_not_race(
     publish(total)
 
 
-def test_appends_and_deletes_in_any_mix_neither_deadlock_nor_leave_a_part(
+def check_whole(repository: ClaudeSessionRepository, keys: list[SessionKey], total: Verdict) -> None:
+    """Count what is wrong with what is left of the sessions, and hold their listings against it."""
+    listed = {s["session_id"] for s in repository.list_sessions("processes")}
+    summaries = {s["session_id"]: s for s in repository.list_session_summaries("processes")}
+    for key in keys:
+        stored = repository.load(key)
+        verdict = examine(stored or [], [])
+        total.doubled += verdict.doubled
+        total.out_of_order += verdict.out_of_order
+        total.half_written += verdict.half_written
+        if "subpath" not in key:
+            assert (key["session_id"] in listed) == (stored is not None)
+            if stored is not None:
+                assert summaries[key["session_id"]]["data"] == fold(None, transcript_of(key), stored)
+
+
+def test_appends_deletes_and_prunes_in_any_mix_neither_deadlock_nor_leave_a_part(
     database: Database, publish: Callable[[Verdict], None]
 ) -> None:
     sessions = [new_session() for _ in range(3)]
     keys = [one for session in sessions for one in with_subagents(session, 1)]
-    engines = [create_engine(database.url) for _ in range(6)]
+    engines = [create_engine(database.url) for _ in range(7)]
     repositories = [ClaudeSessionRepository(made) for made in engines]
     stop = time.monotonic() + (3 if SOAK == 1 else 20)
     deleted = [0]
@@ -170,26 +188,24 @@ def test_appends_and_deletes_in_any_mix_neither_deadlock_nor_leave_a_part(
             time.sleep(0.005)
         return done
 
-    with ThreadPoolExecutor(6) as threads:
-        running = [threads.submit(write if n < 4 else delete, n) for n in range(6)]
+    def prune_idle(number: int) -> int:
+        done = 0
+        while time.monotonic() < stop:
+            prune(engines[number], inactive_for=timedelta(milliseconds=2), pause=0)
+            done += 1
+            time.sleep(0.02)
+        return done
+
+    with ThreadPoolExecutor(7) as threads:
+        work = [write] * 4 + [delete] * 2 + [prune_idle]
+        running = [threads.submit(run, number) for number, run in enumerate(work)]
         try:
             appends = sum(future.result(60) for future in running[:4])
             assert all(future.result(60) for future in running[4:])
         except RetryableError:
             pytest.fail("a deadlock")
     total = Verdict(runs=1, writers=4, appends=appends, entries=appends * 3, faults=0)
-    listed = {s["session_id"] for s in repositories[0].list_sessions("processes")}
-    summaries = {s["session_id"]: s for s in repositories[0].list_session_summaries("processes")}
-    for key in keys:
-        stored = repositories[0].load(key)
-        verdict = examine(stored or [], [])
-        total.doubled += verdict.doubled
-        total.out_of_order += verdict.out_of_order
-        total.half_written += verdict.half_written
-        if "subpath" not in key:
-            assert (key["session_id"] in listed) == (stored is not None)
-            if stored is not None:
-                assert summaries[key["session_id"]]["data"] == fold(None, transcript_of(key), stored)
+    check_whole(repositories[0], keys, total)
     for made in engines:
         made.dispose()
     publish(total)

@@ -38,7 +38,7 @@ $(BENCH)/.installed: pyproject.toml
 test: $(STAMP)  ## every test, on PostgreSQL and SQLite
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-RELIABILITY := tests/concurrency tests/faults tests/pgbouncer
+RELIABILITY := tests/concurrency tests/faults tests/pgbouncer tests/privacy tests/property/test_any_json_value.py
 
 reliability: $(STAMP)  ## the tests of concurrency and faults, with their counts
 	$(BIN)/python -m pytest -n 0 -q $(RELIABILITY)

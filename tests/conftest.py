@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.fixtures.stores",
     "tests.fixtures.faults",
     "tests.fixtures.pooler",
+    "tests.reliability.counts",
 ]

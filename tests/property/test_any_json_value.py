@@ -27,6 +27,7 @@ from tests.fixtures.json_values import (
     values,
 )
 from tests.fixtures.seed import insert_as_the_seed_does
+from tests.reliability.counts import COUNTS
 
 entries = st.dictionaries(
     st.one_of(st.sampled_from(["uuid", "type", "message", "customTitle"]), st.text()), values
@@ -84,6 +85,7 @@ new_key = Numbers()
 def assert_comes_back(loaded: Any, expected: list[Any]) -> None:
     assert loaded is not None
     assert told_apart(loaded) == [exactly(entry) for entry in expected]
+    COUNTS["entries of any JSON values that came back exactly"] += len(expected)
 
 
 def append_first(engine: Engine, batch: list[Any]) -> Any:

@@ -1,8 +1,10 @@
 """Natural batching: appends that wait while one is at the database go there together, in one statement.
 
-An append that finds nobody there goes at once and alone, so that batching adds no delay. One process with
-50 sessions gains several times the entries per second: see benchmarks/. Calls for one session keep
-their order, and a batch that fails fails nobody else's.
+An append that finds nobody there goes at once and alone, so that batching adds no delay. Those that a
+batch has served tend to come back together, so the first of them lets the others catch up for one turn of the
+event loop; else it would go alone, and each turn of the database's would serve one. One process with 50
+sessions gains several times the entries per second: see benchmarks/. Calls for one session keep their order,
+and a batch that fails fails nobody else's.
 """
 
 from collections import deque
@@ -10,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol, TypeVar, TypeVarTuple
 
 import anyio
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 
 from boocode_sessions.appends import Append, Appender
 from boocode_sessions.contract import Session
@@ -45,12 +47,14 @@ class Combiner:
         line.waiting.append(me)
         try:
             while not me.served:
-                batch = line.next_batch()
-                if batch:
+                if line.expects_more:
+                    await line.let_others_catch_up()
+                if batch := line.next_batch():
+                    line.wake_next()
                     await self._serve(line, batch)
-                else:
-                    await me.woken.wait()
+                elif not me.served:
                     me.woken = anyio.Event()
+                    await me.woken.wait()
             if me.alone:
                 await self._run(self._appender.run_alone, append)
         except Exception:
@@ -74,6 +78,7 @@ class Combiner:
             finished = True
         finally:
             line.at_once -= 1
+            line.in_company = len(batch) > 1
             for waiting in batch:
                 if not finished:
                     self._abandon(waiting.append)
@@ -81,7 +86,7 @@ class Combiner:
                 waiting.alone = waiting.append in left and not waiting.gone
                 if not waiting.alone:
                     line.busy.discard(waiting.append.transcript.session)
-                waiting.woken.set()
+                waiting.wake()
             line.wake_next()
 
     def _abandon(self, append: Append) -> None:
@@ -101,12 +106,17 @@ class Combiner:
 class _Waiting:
     def __init__(self, append: Append) -> None:
         self.append = append
-        self.woken = anyio.Event()
+        self.woken: anyio.Event | None = None
+        """While its task sleeps."""
         self.served = False
         self.alone = False
         """Left over by its batch: to be run in a transaction of its own, which keeps its session busy."""
         self.gone = False
         """Its task was cancelled, and will not run what is left over."""
+
+    def wake(self) -> None:
+        if self.woken is not None:
+            self.woken.set()
 
 
 class _Line:
@@ -116,12 +126,31 @@ class _Line:
         self.waiting: deque[_Waiting] = deque()
         self.busy: set[Session] = set()
         self.at_once = 0
+        self.in_company = False
+        """Whether the last batch was of several."""
+        self._catching_up = False
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether whoever could go now had better look who else comes."""
+        return self.in_company and not self._catching_up and self.at_once < _MOST_AT_ONCE
+
+    async def let_others_catch_up(self) -> None:
+        """One turn of the event loop, in which nobody else leads a batch."""
+        self._catching_up = True
+        try:
+            await cancel_shielded_checkpoint()
+        finally:
+            self._catching_up = False
 
     def next_batch(self) -> list[_Waiting]:
         """Take the next ones, each session's first only, while its earlier call is not under way."""
-        if self.at_once >= _MOST_AT_ONCE:
+        if self._catching_up or self.at_once >= _MOST_AT_ONCE:
             return []
         batch = list(self._eligible())
+        if self.at_once == 0:
+            # Half of them, so that from now on one half is prepared here while the other is at the database.
+            batch = batch[: (len(batch) + 1) // 2]
         for waiting in batch:
             self.busy.add(waiting.append.transcript.session)
         if len(batch) == len(self.waiting):
@@ -143,7 +172,7 @@ class _Line:
         if self.waiting and self.at_once < _MOST_AT_ONCE:
             for waiting in self.waiting:
                 if waiting.append.transcript.session not in self.busy:
-                    waiting.woken.set()
+                    waiting.wake()
                     return
 
     def _eligible(self) -> Iterator[_Waiting]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any
 
+import anyio
 import pytest
 from claude_agent_sdk import list_sessions_from_store
 from sqlalchemy import make_url
@@ -96,3 +97,25 @@ async def test_the_sdks_own_listing_takes_two(store: Store, wire: TurnCounter) -
     any_store: Any = store
     listed = await turns_of(wire, lambda: list_sessions_from_store(any_store, "/home/dev/project", limit=5))
     assert listed == [2, 2, 2]
+
+
+async def test_fifty_sessions_of_one_store_share_their_round_trips(
+    store: Store, wire: TurnCounter, request: pytest.FixtureRequest
+) -> None:
+    if request.node.callspec.params["store"] == "repository":
+        pytest.skip("it blocks: nobody else can call meanwhile")
+
+    async def write(session: str, how_many: int) -> None:
+        for _ in range(how_many):
+            await store.append({"project_key": PROJECT, "session_id": session}, entries(1))
+
+    async def everybody(how_many: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            for number in range(50):
+                tasks.start_soon(write, f"shared-{number}", how_many)
+
+    await everybody(STEADY)
+    wire.take()
+    await everybody(10)
+    turns = wire.take()
+    assert turns <= 60, "500 appends in two alternating halves: 20 round trips, and some to begin with"

@@ -148,9 +148,6 @@ class _Line:
         if self._catching_up or self.at_once >= _MOST_AT_ONCE:
             return []
         batch = list(self._eligible())
-        if self.at_once == 0:
-            # Half of them, so that from now on one half is prepared here while the other is at the database.
-            batch = batch[: (len(batch) + 1) // 2]
         for waiting in batch:
             self.busy.add(waiting.append.transcript.session)
         if len(batch) == len(self.waiting):

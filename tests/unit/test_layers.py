@@ -19,7 +19,7 @@ LAYERS = [
     {"transactions"},
     {"appends"},
     {"repository", "combining"},
-    {"adoption", "jsonl", "migrations", "queries", "retention", "sdk", "testing"},
+    {"adoption", "jsonl", "migrations", "queries", "retention", "sdk", "streaming", "testing"},
     {"following", "status"},
     {"cli"},
 ]

@@ -15,7 +15,7 @@ from benchmarks.bench import Bench
 from benchmarks.measure import Line
 from benchmarks.peers.all import ADAPTERS, OTHERS, OURS
 from benchmarks.server import Server
-from benchmarks.work import append, listing, load, subagents
+from benchmarks.work import append, listing, load, scale, sqlite, streaming, subagents
 
 WORK: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "append": append.one_writer,
@@ -24,6 +24,9 @@ WORK: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "load": load.load,
     "listing": listing.listing,
     "subagents": subagents.subagents,
+    "scale": scale.scale,
+    "sqlite": sqlite.sqlite,
+    "streaming": streaming.streaming,
 }
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -23,14 +23,14 @@ class Bench:
         return quick if self.quick else full
 
     @contextlib.asynccontextmanager
-    async def peers(self, kinds: Iterable[type[Peer]]) -> AsyncIterator[dict[str, Peer]]:
+    async def peers(self, kinds: Iterable[type[Peer]], suffix: str = "") -> AsyncIterator[dict[str, Peer]]:
         """Each kind, open on a fresh database of its own, by label."""
         async with contextlib.AsyncExitStack() as stack:
             ready: dict[str, Peer] = {}
             for kind in kinds:
                 peer = kind()
                 try:
-                    await peer.setup(self.server.fresh(database_of(kind)))
+                    await peer.setup(self.server.fresh(database_of(kind) + suffix))
                 except NotSupported as reason:
                     self.missing[kind.label] = str(reason)
                     continue

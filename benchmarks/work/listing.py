@@ -5,7 +5,7 @@ from collections.abc import Callable
 from benchmarks.bench import Bench
 from benchmarks.measure import Figure, Line, Step, interleave
 from benchmarks.peers import Peer
-from benchmarks.peers.all import BASELINE, HEADLINE, OURS
+from benchmarks.peers.all import BASELINE, HEADLINE
 from benchmarks.peers.floor import Floor
 from benchmarks.peers.reference import Reference
 from benchmarks.peers.seed import Seed
@@ -19,7 +19,7 @@ async def listing(bench: Bench) -> list[Line]:
     people: list[Figure] = []
     sizes = (100, 400, bench.pick(1600, 800))
     for each in sizes:
-        async with bench.peers((*OURS, Reference, Floor, Seed)) as peers:
+        async with bench.peers((HEADLINE, Reference, Floor, Seed)) as peers:
             for peer in peers.values():
                 await peer.fill(_SESSIONS, each)
             bench.server.settle()

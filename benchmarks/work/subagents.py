@@ -6,17 +6,17 @@ from benchmarks.bench import Bench
 from benchmarks.entries import transcript
 from benchmarks.measure import Line, Step, interleave
 from benchmarks.peers import Peer
-from benchmarks.peers.all import BASELINE, HEADLINE, OURS
+from benchmarks.peers.all import BASELINE, HEADLINE
 from benchmarks.peers.reference import Reference
 from benchmarks.peers.seed import Seed
 
-_FILES, _LINES = 1000, 20
+_FILES, _LINES = 1000, 5
 
 
 async def subagents(bench: Bench) -> list[Line]:
     """`list_subkeys` and `delete`."""
     rounds = bench.pick(7, 3)
-    async with bench.peers((*OURS, Reference, Seed)) as peers:
+    async with bench.peers((HEADLINE, Reference, Seed)) as peers:
         for peer in peers.values():
             await _write(peer, "listed")
             for number in range(rounds + 1):

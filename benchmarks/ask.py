@@ -8,15 +8,18 @@ sessions spread over 90 days and 20 projects), then prints the median of five ru
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
+from boocode_sessions import ClaudeSessionEntry as Entry
 from boocode_sessions import migrations, queries
+from boocode_sessions.codec import facts_of
 from boocode_sessions.engine import normalized
 
 PER_SESSION = 1000
@@ -32,7 +35,7 @@ FROM generate_series(0, 4999) AS n
 """
 
 FILL = """
-INSERT INTO claude_session_entries (project_key, session_id, subpath, dedup_key, entry, created_at)
+INSERT INTO claude_session_entries (project_key, session_id, subpath, dedup_key, entry, created_at, facts)
 SELECT '-home-me-project-' || s % 20, md5('session' || s)::uuid::text, '',
        CASE WHEN k = 9 THEN '~bench.' || i ELSE md5(s || '.' || i)::uuid::text END,
        CASE
@@ -69,11 +72,22 @@ SELECT '-home-me-project-' || s % 20, md5('session' || s)::uuid::text, '',
                                                     'content',
                                                     repeat(p.prose || q.prose || r.prose, 1 + i % 5)))
               END
-       END, at
+       END, at,
+       CASE
+         WHEN k IN (1, 2, 5, 6) THEN jsonb_build_array(said, 'msg_' || s || '_' || i / 5,
+              'claude-opus-5-' || s % 3, 10, 20 * (k % 5), 1000 + i, 300, 100)
+           || CASE WHEN k IN (2, 6) THEN jsonb_build_array('toolu_' || s || '_' || i / 5,
+                   (ARRAY['Bash', 'Read', 'Edit', 'Grep'])[1 + i / 5 % 4]) ELSE '[]' END
+         WHEN k IN (3, 7) THEN jsonb_build_array(said, null, null, null, null, null, null, null,
+              'toolu_' || s || '_' || i / 5, null, i % 50 = 3)
+         WHEN k <> 9 THEN jsonb_build_array(said)
+         ELSE '[]'
+       END
 FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS s,
      generate_series(0, 999) AS i,
      LATERAL (SELECT i % 10 AS k, CAST(:start AS timestamptz) + s * CAST(:apart AS interval)
                                   + i * interval '20 seconds' AS at) AS line,
+     LATERAL (SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') AS said) AS spelled,
      bench_prose AS p, bench_prose AS q, bench_prose AS r
 WHERE p.n = abs(hashint8(s * 1000 + i)) % 5000
   AND q.n = abs(hashint8(s * 1000 + i + 7)) % 5000
@@ -115,6 +129,14 @@ def fill(engine: Engine, entries: int) -> None:
     print(f"filled with {sessions * PER_SESSION:,} entries in {time.perf_counter() - began:.0f} s")
 
 
+def check(engine: Engine) -> None:
+    """Whether the facts that were filled in are those that an append stores."""
+    with engine.connect() as db:
+        rows = db.execute(select(Entry.entry, Entry.facts).order_by(Entry.id).limit(PER_SESSION)).all()
+    wrong = [entry["type"] for entry, facts in rows if json.loads(facts_of(entry) or "null") != facts]
+    assert not wrong, set(wrong)
+
+
 def median_ms(question: Callable[[], object]) -> float:
     question()
     times: list[float] = []
@@ -148,11 +170,13 @@ def main() -> None:
         ).one()
     print(f"table {table}, indexes {indexes}; milliseconds, median of 5 warm runs")
     day, week, month = (END - timedelta(days=n) for n in (1, 7, 30))
+    check(engine)
     questions: dict[str, Callable[[], object]] = {
         "sessions, newest 50": lambda: queries.sessions(engine),
         "sessions of one project, all 50": lambda: queries.sessions(
             engine, project_key=project_key, limit=None
         ),
+        "sessions, all": lambda: queries.sessions(engine, limit=None),
         "sessions, newest 10": lambda: queries.sessions(engine, limit=10),
         "conversation, one session": lambda: queries.conversation(engine, session_id),
         "search, a word in 0.05% of messages": lambda: queries.search(engine, "w15000"),

@@ -242,9 +242,7 @@ def _one_parameters(step: _Step) -> dict[str, Any]:
         "turn": step.turn.turn,
         "next_turn": step.next_turn.turn,
         "next_data": operations.encoded_summary(step.next_turn.data),
-        "dedup_key": entry.dedup_key,
-        "text": entry.text,
-        "verbatim": entry.verbatim,
+        **entry._asdict(),
     }
 
 

@@ -75,13 +75,12 @@ def select_without_uuid() -> Select[str | None, str | None]:
 
 
 def copy_entries(dialect: Dialect, schema: str | None) -> str:
-    """PostgreSQL's COPY of entries: the transcript's key, dedup_key, entry, verbatim, created_at."""
+    """PostgreSQL's COPY of entries: the transcript's key, the members of EncodedEntry, created_at."""
     table = dialect.identifier_preparer.quote(Entry.__tablename__)
     if schema:
         table = f"{dialect.identifier_preparer.quote_schema(schema)}.{table}"
-    return (
-        f"COPY {table} (project_key, session_id, subpath, dedup_key, entry, verbatim, created_at) FROM STDIN"
-    )
+    columns = "project_key, session_id, subpath, dedup_key, entry, verbatim, facts, created_at"
+    return f"COPY {table} ({columns}) FROM STDIN"
 
 
 # Export

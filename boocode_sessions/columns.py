@@ -24,8 +24,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from boocode_sessions.dialects import UTCDateTime
 
-JSON_DOCUMENT = JSON().with_variant(JSONB(), "postgresql")
-"""How an entry is stored, to be queried."""
+JSON_DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+"""How an entry and its facts are stored, to be queried."""
 
 
 class _AtPath(FunctionElement[Any]):
@@ -98,23 +98,6 @@ def _json_time_on_postgresql(element: json_time, compiler: SQLCompiler, **kw: An
 @compiles(json_time, "sqlite")
 def _json_time_on_sqlite(element: json_time, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
     return _time_on_sqlite(_string_on_sqlite(*element.spelled(compiler, **kw)))
-
-
-class text_time(FunctionElement[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The time that a text says, as json_time reads it."""
-
-    type = UTCDateTime()
-    inherit_cache = True
-
-
-@compiles(text_time, "postgresql")
-def _text_time_on_postgresql(element: text_time, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return _time_on_postgresql(compiler.process(element.clauses, **kw))
-
-
-@compiles(text_time, "sqlite")
-def _text_time_on_sqlite(element: text_time, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return _time_on_sqlite(compiler.process(element.clauses, **kw))
 
 
 class message_text(FunctionElement[Any]):  # noqa: N801 - named as the SQL function it stands for
@@ -283,7 +266,7 @@ def _seconds_on_sqlite(element: seconds_between, compiler: SQLCompiler, **kw: An
 
 
 class day_of(FunctionElement[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The day of a time, in UTC."""
+    """The day of a time that is text in the form of the fact `at`."""
 
     type = Date()
     inherit_cache = True
@@ -291,7 +274,7 @@ class day_of(FunctionElement[Any]):  # noqa: N801 - named as the SQL function it
 
 @compiles(day_of, "postgresql")
 def _day_on_postgresql(element: day_of, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return f"CAST({compiler.process(element.clauses, **kw)} AT TIME ZONE 'UTC' AS DATE)"
+    return f"CAST(left({compiler.process(element.clauses, **kw)}, 10) AS DATE)"
 
 
 @compiles(day_of, "sqlite")

@@ -6,12 +6,13 @@ The migrations make the schema; these describe it. A test holds the two equal on
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, MetaData, Text, text
+from sqlalchemy import BigInteger, Boolean, ColumnClause, Index, Integer, MetaData, Text, column, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from boocode_sessions.attributes import EntryAttributes
-from boocode_sessions.columns import JSON_DOCUMENT, spell_is_message
+from boocode_sessions.columns import JSON_DOCUMENT
 from boocode_sessions.dialects import UTCDateTime, storage_clock
+from boocode_sessions.facts import fact, has_facts
 
 SCHEMA_VERSION = "0001"
 """The migration that this version of the package needs."""
@@ -32,6 +33,8 @@ class Base(DeclarativeBase):
 _ID = BigInteger().with_variant(Integer(), "sqlite")
 _UNCLAIMED = text("dedup_key IS NULL")
 _CLAIMED = text("dedup_key IS NOT NULL")
+_FACTS: ColumnClause[Any] = column("facts")
+_UNREAD = text("facts IS NULL")
 
 
 class ClaudeSessionEntry(EntryAttributes, Base):
@@ -51,12 +54,15 @@ class ClaudeSessionEntry(EntryAttributes, Base):
     """`''` for the main transcript."""
     dedup_key: Mapped[str | None] = mapped_column(Text)
     """What makes delivery exactly once; NULL on rows of other writers that nobody has claimed yet."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=storage_clock())
+    """Storage time."""
+    facts: Mapped[list[Any] | None] = mapped_column(JSON_DOCUMENT)
+    """What `queries` ask of many lines (`codec.FACTS`); NULL where they are to read it from `entry`. Who
+    changes an `entry` by hand sets it to NULL."""
     entry: Mapped[dict[str, Any]] = mapped_column(JSON_DOCUMENT)
     """The line, queryable. Where JSONB would have changed it, the nearest value that it accepts."""
     verbatim: Mapped[str | None] = mapped_column(Text)
     """The line's exact JSON text, only where `entry` is not exact."""
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=storage_clock())
-    """Storage time."""
 
     __table_args__ = (
         # Unique, so that an engine which distributes by project can take it as its primary key.
@@ -89,13 +95,22 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             postgresql_where=_UNCLAIMED,
             sqlite_where=_UNCLAIMED,
         ),
-        # For the questions of `queries` to a stretch of time. Only on PostgreSQL.
+        # `queries` answer from it alone, without the table. Only on PostgreSQL: SQLAlchemy warns of every
+        # index of an expression that it meets on SQLite.
         Index(
-            "claude_session_entries_messages_idx",
-            text("(entry ->> 'type')"),
-            text("substr(entry ->> 'timestamp', 1, 64)"),
-            postgresql_where=text(spell_is_message("entry")),
+            "claude_session_entries_facts_idx",
+            fact(_FACTS, "at"),
+            "facts",
+            "id",
+            postgresql_where=has_facts(_FACTS),
         ).ddl_if(dialect="postgresql"),
+        # Nearly empty: what they have to read in the table.
+        Index(
+            "claude_session_entries_unread_idx",
+            "id",
+            postgresql_where=_UNREAD,
+            sqlite_where=_UNREAD,
+        ),
         # Without it SQLite gives deleted rows' ids out again, and a reader that follows ids misses rows.
         {"sqlite_autoincrement": True},
     )

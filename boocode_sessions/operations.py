@@ -20,9 +20,9 @@ from boocode_sessions.codec import (
     decode_summary,
     encode_rows,
     encode_summary,
+    key_and_facts,
     row_key,
     same_entry,
-    stored_uuid_key,
 )
 from boocode_sessions.contract import (
     Session,
@@ -276,12 +276,13 @@ def claim(tables: Tables, transcript: Transcript, most: int | None = None) -> Cl
             break
         after = rows[-1][0]
         claimed = Claimed(claimed.rows + len(rows), later(claimed.newest, max(at for _, _, at in rows)))
-        uuids = {row_id: stored_uuid_key(text) for row_id, text, _ in rows}
-        taken = set(_known(tables, transcript, [key for key in uuids.values() if key], after))
+        found = [(row_id, *key_and_facts(text)) for row_id, text, _ in rows]
+        taken = set(_known(tables, transcript, [uuid for _, uuid, _ in found if uuid], after))
         claims: list[dict[str, Any]] = []
-        for row_id, key in uuids.items():
-            claims.append({"row_id": row_id, "key": row_key(row_id) if key is None or key in taken else key})
-            taken.add(claims[-1]["key"])
+        for row_id, uuid, facts in found:
+            key = row_key(row_id) if uuid is None or uuid in taken else uuid
+            claims.append({"row_id": row_id, "key": key, "found": facts})
+            taken.add(key)
         tables.write(statements.claim_entry(), claims)
     return claimed
 
@@ -338,7 +339,12 @@ def _known(
 
 def _replace(tables: Tables, known: Mapping[str, tuple[int, str]], batch: Mapping[str, EncodedEntry]) -> int:
     changed = [
-        {"row_id": row_id, "text": batch[key].text, "exact": batch[key].verbatim}
+        {
+            "row_id": row_id,
+            "text": batch[key].text,
+            "exact": batch[key].verbatim,
+            "new_facts": batch[key].facts,
+        }
         for key, (row_id, text) in known.items()
         if not same_entry(text, batch[key])
     ]

@@ -238,6 +238,7 @@ def insert_entries(dialect: str) -> Insert:
             dedup_key=bindparam("dedup_key", type_=Text),
             entry=text_json(bindparam("text", type_=Text)),
             verbatim=bindparam("verbatim", type_=Text),
+            facts=text_json(bindparam("facts", type_=Text)),
         )
     else:
         items = _given_entries()
@@ -264,13 +265,14 @@ def select_known() -> Select[int, str | None, str]:
 
 @cache
 def replace_entry() -> Update:
-    """Give entries a new body in their place. One parameter set per entry: row_id, text, exact."""
+    """Give entries a new body in their place. One parameter set per entry: row_id, text, exact, new_facts."""
     return (
         update(_entries)
         .where(_entries.c.id == bindparam("row_id", type_=BigInteger))
         .values(
             entry=text_json(bindparam("text", type_=Text)),
             verbatim=bindparam("exact", type_=Text),
+            facts=text_json(bindparam("new_facts", type_=Text)),
         )
     )
 
@@ -291,11 +293,11 @@ def select_unclaimed() -> Select[int, str, datetime]:
 
 @cache
 def claim_entry() -> Update:
-    """Give rows their idempotency key. One parameter set per row: row_id, key."""
+    """Give rows their idempotency key and their facts. One parameter set per row: row_id, key, found."""
     return (
         update(_entries)
         .where(_entries.c.id == bindparam("row_id", type_=BigInteger))
-        .values(dedup_key=bindparam("key", type_=Text))
+        .values(dedup_key=bindparam("key", type_=Text), facts=text_json(bindparam("found", type_=Text)))
     )
 
 
@@ -347,7 +349,7 @@ def append_in_turn() -> ReturningUpdate[int]:
     """Append to many sessions at once, in one round trip, where nobody wrote since the turn we know.
 
     Parameters: `jobs`, a JSON array of {n, project_key, session_id, subpath, turn, next_turn, data}, one a
-    session; `entries`, a JSON array of [n, dedup_key, verbatim or null, entry] in order.
+    session; `entries`, a JSON array of [n, dedup_key, verbatim or null, facts or null, entry] in order.
     Shape: (n,) per job that was done; the others wrote nothing.
 
     A session's row is locked before its entries draw their ids, and is never waited for, so that two
@@ -427,7 +429,7 @@ def append_in_turn() -> ReturningUpdate[int]:
 def append_one_in_turn() -> ReturningUpdate[int]:
     """Append one entry to one session, in one round trip, where nobody wrote since the turn we know.
 
-    Parameters: those of `in_transcript`; `turn`, `next_turn`, `next_data`; `dedup_key`, `text`, `verbatim`.
+    Parameters: those of `in_transcript`; `turn`, `next_turn`, `next_data`; those of `EncodedEntry`.
     Shape: (0,) when it was done, as the number of the only job; no row when not.
 
     In all else `append_in_turn`, whose plan has twice as many nodes, and nodes take longer to start than to
@@ -442,6 +444,7 @@ def append_one_in_turn() -> ReturningUpdate[int]:
             bindparam("dedup_key", type_=Text),
             text_json(bindparam("text", type_=Text)),
             bindparam("verbatim", type_=Text),
+            text_json(bindparam("facts", type_=Text)),
         )
         .where(
             Summary.project_key == PROJECT,
@@ -498,7 +501,7 @@ def _append_jobs() -> Any:  # noqa: ANN401 - a table-valued CTE has no useful ty
     return select(given).cte("jobs")
 
 
-_INSERTED = ["project_key", "session_id", "subpath", "dedup_key", "entry", "verbatim"]
+_INSERTED = ["project_key", "session_id", "subpath", "dedup_key", "entry", "verbatim", "facts"]
 
 
 def _given_entries() -> Any:  # noqa: ANN401 - a table-valued function has no useful type
@@ -516,9 +519,9 @@ def _member(items: Any, index: int) -> ColumnElement[str]:  # noqa: ANN401 - as 
 
 
 def _columns_of(items: Any) -> tuple[ColumnElement[Any], ...]:  # noqa: ANN401 - as above
-    """dedup_key, entry, verbatim."""
-    entry = items.c.value.op("->", return_type=JSONB())(literal_column("3"))
-    return _member(items, 1), entry, _member(items, 2)
+    """dedup_key, entry, verbatim, facts."""
+    facts, entry = (items.c.value.op("->", return_type=JSONB())(literal_column(index)) for index in "34")
+    return _member(items, 1), entry, _member(items, 2), func.nullif(facts, literal_column("'null'"))
 
 
 def _of_transcript(subpath: BindParameter[str] | str = SUBPATH) -> Sequence[ColumnElement[bool]]:

@@ -12,9 +12,10 @@ from boocode_sessions.codec.entries import (
     encode_batch,
     encode_rows,
     encode_summary,
+    key_and_facts,
     same_entry,
-    stored_uuid_key,
 )
+from boocode_sessions.codec.facts import FACTS, TOKENS, facts_of
 from boocode_sessions.codec.json_text import MAX_DEPTH
 from boocode_sessions.codec.keys import (
     LINE_KEYS,
@@ -30,9 +31,11 @@ from boocode_sessions.codec.lines import AGENT_METADATA, Line, LineReader, write
 
 __all__ = [
     "AGENT_METADATA",
+    "FACTS",
     "LINE_KEYS",
     "MAX_DEPTH",
     "OTHER_KEYS",
+    "TOKENS",
     "EncodedEntry",
     "Line",
     "LineReader",
@@ -41,13 +44,14 @@ __all__ = [
     "encode_batch",
     "encode_rows",
     "encode_summary",
+    "facts_of",
     "fingerprint",
     "fingerprint_in",
+    "key_and_facts",
     "line_key",
     "new_nonce",
     "row_key",
     "same_entry",
-    "stored_uuid_key",
     "uuid_key",
     "write_line",
     "write_metadata",

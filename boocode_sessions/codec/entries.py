@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from boocode_sessions.codec.facts import facts_of
 from boocode_sessions.codec.json_text import encode, encode_ascii, encode_sorted, with_a_whole_stack
 from boocode_sessions.codec.keys import call_key, uuid_key
 from boocode_sessions.codec.problems import problem_in
@@ -20,6 +21,8 @@ class EncodedEntry(NamedTuple):
     """JSON that JSONB accepts."""
     verbatim: str | None
     """ASCII JSON that reads back exactly, where `text` would not."""
+    facts: str | None
+    """What `queries` ask of many lines, as JSON; None where it is to be read from the entry."""
 
     @property
     def exact(self) -> str:
@@ -46,18 +49,19 @@ def encode_batch(
         except (TypeError, ValueError, RecursionError):
             problem = f"{transcript}: entries[{position}]{problem_in(entry)}"
         else:
-            encoded.append(EncodedEntry(uuid_key(entry) or call_key(nonce, position), text, verbatim))
+            key = uuid_key(entry) or call_key(nonce, position)
+            encoded.append(EncodedEntry(key, text, verbatim, facts_of(entry)))
             continue
         raise InvalidEntryError(problem)
     return encoded
 
 
 def encode_rows(number: int, encoded: Iterable[EncodedEntry]) -> str:
-    """Encoded entries as members of a JSON array: [number, dedup_key, verbatim or null, entry]."""
+    """Encoded entries as members of a JSON array: [number, dedup_key, verbatim, facts, entry], or nulls."""
     # A key needs no escapes: see uuid_key, row_key and encode_batch.
     return ",".join(
-        f'[{number},"{key}",{"null" if verbatim is None else encode_ascii(verbatim)},{text}]'
-        for key, text, verbatim in encoded
+        f'[{number},"{key}",{"null" if exact is None else encode_ascii(exact)},{facts or "null"},{text}]'
+        for key, text, exact, facts in encoded
     )
 
 
@@ -90,12 +94,13 @@ def _canonical(text: str) -> str:
     return with_a_whole_stack(encode_sorted, decode(text))
 
 
-def stored_uuid_key(text: str) -> str | None:
-    """`uuid_key` of what another program stored; None too where it can't be read."""
+def key_and_facts(text: str) -> tuple[str | None, str | None]:
+    """`uuid_key` and `facts_of` of what another program stored; None too where it can't be read."""
     try:
-        return uuid_key(decode(text))
+        entry = decode(text)
     except DamagedEntryError:
-        return None
+        return None, None
+    return uuid_key(entry), facts_of(entry)
 
 
 def encode_summary(data: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from boocode_sessions.codec import (
     EncodedEntry,
     Line,
     decode,
+    facts_of,
     fingerprint,
     fingerprint_in,
     line_key,
@@ -51,7 +52,7 @@ class NumberedLine(NamedTuple):
 
     @property
     def encoded(self) -> EncodedEntry:
-        return EncodedEntry(self.key, self.line.text, self.line.verbatim)
+        return EncodedEntry(self.key, self.line.text, self.line.verbatim, facts_of(self.line.entry))
 
     @property
     def repeats_uuid(self) -> bool:
@@ -180,7 +181,7 @@ def copy(tables: Tables, transcript: Transcript, batch: Sequence[EncodedEntry]) 
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as rows:
             for item in batch:
-                rows.write_row((*transcript, item.dedup_key, item.text, item.verbatim, now))
+                rows.write_row((*transcript, *item, now))
     except errors as error:
         raise DBAPIError.instance(
             statement, None, error, errors, hide_parameters=True, dialect=dialect

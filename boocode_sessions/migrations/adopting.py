@@ -35,7 +35,6 @@ class EntriesIndex(NamedTuple):
         return {"unique": self.unique, "postgresql_where": where, "sqlite_where": where}
 
 
-_IS_MESSAGE = "entry ->> 'type' IN ('user', 'assistant')"
 INDEXES = (
     EntriesIndex(
         "claude_session_entries_transcript_idx",
@@ -55,17 +54,15 @@ INDEXES = (
         unique=False,
         where="dedup_key IS NULL",
     ),
+    EntriesIndex("claude_session_entries_unread_idx", ["id"], unique=False, where="facts IS NULL"),
 )
-MESSAGES_INDEXES = (
-    EntriesIndex(
-        "claude_session_entries_messages_idx",
-        # Cut, or an entry with a long timestamp would be too long for the index, and could never be appended.
-        ["(entry ->> 'type')", "substr(entry ->> 'timestamp', 1, 64)"],
-        unique=False,
-        where=_IS_MESSAGE,
-    ),
+FACTS_INDEX = EntriesIndex(
+    "claude_session_entries_facts_idx",
+    ["(facts ->> 0)", "facts", "id"],
+    unique=False,
+    where="(facts ->> 1) IS NOT NULL OR (facts ->> 8) IS NOT NULL",
 )
-"""Of expressions, for the queries; on PostgreSQL only."""
+"""On PostgreSQL only."""
 
 _TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "id": sa.BigInteger,
@@ -129,7 +126,7 @@ def prepare(engine: sa.Engine, given_schema: str | None) -> None:
         _fill_in_pages(connection, quoted(target))
         for name in invalid_indexes(connection, quoted(target)):
             connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(target, name)}"))
-        for index in (*INDEXES, *MESSAGES_INDEXES):
+        for index in (*INDEXES, FACTS_INDEX):
             unique = "UNIQUE " if index.unique else ""
             where = f" WHERE {index.where}" if index.where else ""
             connection.execute(
@@ -159,7 +156,10 @@ def drop_invalid_indexes() -> None:
 
 
 _PREPARER = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
-_ADD_COLUMNS = "ADD COLUMN IF NOT EXISTS dedup_key TEXT, ADD COLUMN IF NOT EXISTS verbatim TEXT"
+_ADD_COLUMNS = (
+    "ADD COLUMN IF NOT EXISTS dedup_key TEXT, ADD COLUMN IF NOT EXISTS verbatim TEXT, "
+    "ADD COLUMN IF NOT EXISTS facts JSONB"
+)
 _TO_FILL = "(subpath IS NULL OR created_at IS NULL)"
 _FILL = (
     f"subpath = coalesce(subpath, ''), created_at = coalesce(created_at, clock_timestamp()) WHERE {_TO_FILL}"
@@ -185,7 +185,7 @@ def _found(connection: sa.Connection, where: str | None) -> bool:
                 name == "created_at" and not getattr(columns[name]["type"], "timezone", False)
             ):
                 problem = f"its column {name} is {columns[name]['type']}"
-        for name in columns.keys() - _TYPES.keys() - {"dedup_key", "verbatim"}:
+        for name in columns.keys() - _TYPES.keys() - {"dedup_key", "verbatim", "facts"}:
             if not columns[name]["nullable"] and columns[name].get("default") is None:
                 problem = f"its column {name} has to be given and is unknown here"
     if problem:
@@ -212,7 +212,7 @@ def invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
         "JOIN pg_catalog.pg_class AS index ON index.oid = indexrelid "
         "WHERE indrelid = to_regclass(:table) AND NOT indisvalid AND index.relname = ANY (:names)"
     )
-    names = [index.name for index in (*INDEXES, *MESSAGES_INDEXES)]
+    names = [index.name for index in (*INDEXES, FACTS_INDEX)]
     return list(connection.execute(statement, {"table": table, "names": names}).scalars())
 
 

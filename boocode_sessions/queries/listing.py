@@ -13,6 +13,7 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    null,
     or_,
     select,
     tuple_,
@@ -21,13 +22,14 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from boocode_sessions.codec import decode, decode_summary
-from boocode_sessions.columns import json_member, stored_bytes, text_time
+from boocode_sessions.columns import json_member, stored_bytes
 from boocode_sessions.contract import MAIN, SessionStoreEntry, Transcript
+from boocode_sessions.facts import fact, text_time, time_text
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.models import ClaudeSessionSummary as Summary
 from boocode_sessions.operations import Tables
 from boocode_sessions.queries.scope import moment
-from boocode_sessions.queries.usage import calls_of_lines, largest
+from boocode_sessions.queries.usage import calls_of_entries, calls_of_facts, largest
 from boocode_sessions.statements import exact_text
 from boocode_sessions.summaries import fold
 from boocode_sessions.transactions import Bind, Transactions
@@ -91,7 +93,7 @@ def _row(row: Mapping[str, Any], folded: Mapping[tuple[str, str], Mapping[str, A
         row["session_id"],
         next((title for title in [*titles, prompt] if title), None),
         prompt or None,
-        row["entries"],
+        int(row["entries"]),
         row["subagents"],
         int(row["bytes"]),
         int(row["tokens"]),
@@ -127,25 +129,60 @@ def _listed(project_key: str | None, since: datetime | None, limit: int | None) 
     def in_page(other: Any) -> Any:  # noqa: ANN401 - a subquery's columns have no useful type
         return and_(other.project_key == page.c.project_key, other.session_id == page.c.session_id)
 
-    is_answer = json_member(Entry.entry.expression, "type") == literal_column("'assistant'")
+    in_facts, is_answer = Entry.facts.is_not(None), Entry.type == literal_column("'assistant'")
+    at = case((in_facts, fact(Entry.facts.expression, "at")), else_=time_text(Entry.timestamp))
+    of_call = zip(calls_of_facts(), calls_of_entries(), strict=True)
     # Apart, for PostgreSQL, which would carry whole entries through the sorts.
     lines = (
         select(
             page.c.project_key,
             page.c.session_id,
             Entry.subpath.label("subpath"),
-            case((Entry.subpath == MAIN, json_member(Entry.entry.expression, "timestamp"))).label("at"),
+            case((Entry.subpath == MAIN, at)).label("at"),
             (stored_bytes(Entry.entry.expression) + stored_bytes(Entry.verbatim)).label("bytes"),
-            *(case((is_answer, column)).label(column.name) for column in calls_of_lines()),
+            *(
+                case(
+                    (fact(Entry.facts.expression, "call").is_not(None), fact_),
+                    (in_facts, null()),
+                    (is_answer, member),
+                ).label(fact_.name)
+                for fact_, member in of_call
+            ),
         )
         .join_from(page, Entry, in_page(Entry))
         .cte("lines")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
+    # By transcript first: to count distinct subpaths PostgreSQL would sort all lines.
+    key = (lines.c.project_key, lines.c.session_id)
+    transcripts = (
+        select(
+            *key,
+            lines.c.subpath,
+            func.count().label("entries"),
+            func.sum(lines.c.bytes).label("bytes"),
+            func.min(lines.c.at).label("started"),
+        )
+        .group_by(*key, lines.c.subpath)
+        .subquery("transcripts")
+    )
+    counted = (
+        select(
+            transcripts.c.project_key,
+            transcripts.c.session_id,
+            func.sum(transcripts.c.entries).label("entries"),
+            func.count(func.nullif(transcripts.c.subpath, MAIN)).label("subagents"),
+            func.sum(transcripts.c.bytes).label("bytes"),
+            func.min(transcripts.c.started).label("started"),
+        )
+        .group_by(transcripts.c.project_key, transcripts.c.session_id)
+        .cte("counted")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
     calls = (
-        select(lines.c.project_key, lines.c.session_id, *largest(lines.c))
+        select(*key, *largest(lines.c))
         .where(lines.c.call.is_not(None))
-        .group_by(lines.c.project_key, lines.c.session_id, lines.c.call)
+        .group_by(*key, lines.c.call)
         .subquery("calls")
     )
     # Those kept for an hour are among those that the cache took.
@@ -156,19 +193,6 @@ def _listed(project_key: str | None, since: datetime | None, limit: int | None) 
         select(calls.c.project_key, calls.c.session_id, func.sum(total).label("tokens"))
         .group_by(calls.c.project_key, calls.c.session_id)
         .cte("spent")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    counted = (
-        select(
-            lines.c.project_key,
-            lines.c.session_id,
-            func.count().label("entries"),
-            func.count(func.distinct(func.nullif(lines.c.subpath, MAIN))).label("subagents"),
-            func.sum(lines.c.bytes).label("bytes"),
-            func.min(lines.c.at).label("started"),
-        )
-        .group_by(lines.c.project_key, lines.c.session_id)
-        .cte("counted")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     fresh = func.coalesce(and_(Summary.data.is_not(None), _is_whole()), false())

@@ -1,4 +1,4 @@
-"""Which lines a question is about."""
+"""Which lines a question is about: most by their stored facts, a few by their entries."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
 from sqlalchemy.orm import aliased
 
-from boocode_sessions.columns import json_member, json_string
+from boocode_sessions.columns import json_string
+from boocode_sessions.facts import fact, has_facts, time_text
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 MARGIN = timedelta(days=1)
-"""How far beyond a stretch of time lines are read: for the rest of an answer that began in it, the results
-of its tools, and timestamps in another zone than UTC, which are compared as text."""
+"""How far beyond a stretch of time lines are read: for the rest of an answer that began in it, and for the
+results of its tools."""
 
 
 def moment(name: str, at: datetime | None) -> None:
@@ -25,41 +26,74 @@ def said_at() -> ColumnElement[datetime]:
     return func.coalesce(Entry.timestamp, Entry.created_at, type_=Entry.created_at.type)
 
 
-def lines(
-    kind: str,
-    project_key: str | None,
-    session_id: str | None,
-    since: datetime | None,
-    until: datetime | None,
-) -> Iterator[ColumnElement[bool]]:
-    """The lines of a type that a question may need: a day more than asked for, at both ends.
+class Scope:
+    """The lines that a question may need: of a project or a session, and a day more than the stretch of time.
 
-    Served by: claude_session_entries_messages_idx for a stretch of time,
-    claude_session_entries_transcript_idx for a project or a session.
+    Served by: claude_session_entries_facts_idx, or for a project or a session
+    claude_session_entries_transcript_idx; and claude_session_entries_unread_idx.
     """
-    if session_id is None and (since is not None or until is not None):
-        # A literal: with a parameter a prepared statement could not use a partial index.
-        yield json_member(Entry.entry.expression, "type") == literal_column(f"'{kind}'")
-    else:
-        # In other words, or PostgreSQL would look all messages up in that index.
-        yield Entry.type == kind
-    if project_key is not None:
-        yield Entry.project_key == project_key
-    if session_id is not None:
-        yield Entry.session_id == session_id
-    at = func.substr(
-        json_member(Entry.entry.expression, "timestamp"), literal_column("1"), literal_column("64")
-    )
-    span: list[ColumnElement[bool]] = []
+
+    def __init__(
+        self,
+        project_key: str | None,
+        session_id: str | None,
+        since: datetime | None,
+        until: datetime | None,
+    ) -> None:
+        self._key: list[ColumnElement[bool]] = []
+        if project_key is not None:
+            self._key.append(Entry.project_key == project_key)
+        if session_id is not None:
+            self._key.append(Entry.session_id == session_id)
+        self._since = None if since is None else since - MARGIN
+        self._until = None if until is None else until + MARGIN
+
+    def by_facts(self, name: str) -> Iterator[ColumnElement[bool]]:
+        """Lines that have a fact of this name."""
+        yield from self._key
+        yield has_facts(Entry.facts.expression)
+        yield fact(Entry.facts.expression, name).is_not(None)
+        yield from said_within(fact(Entry.facts.expression, "at"), self._since, self._until)
+
+    def by_entry(self, line_type: str) -> Iterator[ColumnElement[bool]]:
+        """Lines of a type that have no facts, but for a fork's copies."""
+        yield from self._key
+        yield Entry.facts.is_(None)
+        yield Entry.type == literal_column(f"'{line_type}'")
+        yield from said_within(at_of_entry(), self._since, self._until)
+        yield _not_copied()
+
+
+def at_of_entry() -> ColumnElement[str]:
+    """As the fact `at`, of a line that has no facts."""
+    return func.coalesce(time_text(Entry.timestamp), time_text(Entry.created_at))
+
+
+def within(
+    at: ColumnElement[datetime], since: datetime | None, until: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    """Whether a time is in the stretch of time that was asked for."""
     if since is not None:
-        span.append(at >= _text(since - MARGIN))
+        yield at >= since
     if until is not None:
-        span.append(at < _text(until + MARGIN))
-    if span:
-        yield or_(and_(*span), at.is_(None))
+        yield at < until
 
 
-def not_copied() -> ColumnElement[bool]:
+def said_within(
+    at: ColumnElement[str], since: datetime | None, until: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    """`within`, for a time in the form of the fact `at`."""
+    if since is not None:
+        yield at >= _text(since)
+    if until is not None:
+        yield at < _text(until)
+
+
+def _text(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+
+
+def _not_copied() -> ColumnElement[bool]:
     """Whether a line is not a fork's copy of one that is here too. A copy's timestamp may be the fork's."""
     original = aliased(Entry)
     session_id = json_string(Entry.entry.expression, "forkedFrom", "sessionId")
@@ -78,17 +112,3 @@ def not_copied() -> ColumnElement[bool]:
         session_id.is_(None),
         and_(*(one.correlate(Entry).scalar_subquery().is_(None) for one in (claimed, unclaimed))),
     )
-
-
-def within(
-    at: ColumnElement[datetime], since: datetime | None, until: datetime | None
-) -> Iterator[ColumnElement[bool]]:
-    """Exactly the stretch of time that was asked for."""
-    if since is not None:
-        yield at >= since
-    if until is not None:
-        yield at < until
-
-
-def _text(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"

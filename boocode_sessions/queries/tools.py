@@ -5,18 +5,25 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, Text, case, cast, func, literal_column, select, true
-
-from boocode_sessions.columns import (
-    json_is_true,
-    json_member,
-    json_string,
-    message_blocks,
-    seconds_between,
-    text_time,
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+    union_all,
 )
+
+from boocode_sessions.columns import json_is_true, json_string, message_blocks, seconds_between
+from boocode_sessions.facts import fact, text_time
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.scope import lines, moment, not_copied, within
+from boocode_sessions.queries.scope import Scope, at_of_entry, moment, said_within
 from boocode_sessions.transactions import Bind, Transactions
 
 
@@ -46,8 +53,7 @@ def tools(
 ) -> list[ToolRow]:
     """The tools that main agents and subagents called, most calls first; a fork's copies count once.
 
-    One statement. It reads every message of the stretch of time, or of the session: give `since` on a large
-    store (benchmarks/ask.py has the figures).
+    One statement, which reads the lines' stored facts (benchmarks/ask.py has the figures).
     """
     moment("since", since)
     moment("until", until)
@@ -70,69 +76,55 @@ def tools(
 def _statement(
     project_key: str | None, session_id: str | None, since: datetime | None, until: datetime | None
 ) -> Select[*tuple[Any, ...]]:
-    def blocks(kind: str, line_type: str, *columns: tuple[str, ColumnElement[Any]]) -> Any:  # noqa: ANN401
-        where = lines(line_type, project_key, session_id, since, until)
-        return (
-            select(
-                json_member(Entry.entry.expression, "timestamp").label("at"),
-                Entry.created_at.label("stored"),
-                *(column.label(name) for name, column in columns),
-            )
-            .join_from(Entry, block, true())
-            .where(*where, not_copied(), json_string(value, "type") == literal_column(f"'{kind}'"))
-            .cte(kind)
-            # Apart, for PostgreSQL, which would carry whole entries through the sorts.
-            .prefix_with("MATERIALIZED", dialect="postgresql")
-        )
-
+    scope = Scope(project_key, session_id, since, until)
+    names = ("at", "use", "tool", "failed")
+    of_facts = select(*(fact(Entry.facts.expression, name).label(name) for name in names)).where(
+        *scope.by_facts("use")
+    )
     block = message_blocks(Entry.entry.expression).table_valued("value", name="block", joins_implicitly=True)
     value = block.c.value
+
+    def of_entries(kind: str, line_type: str, *said: ColumnElement[Any]) -> Any:  # noqa: ANN401
+        is_kind = json_string(value, "type") == literal_column(f"'{kind}'")
+        return (
+            select(at_of_entry(), *said)
+            .join_from(Entry, block, true())
+            .where(*scope.by_entry(line_type), is_kind)
+        )
+
     unnamed = "~" + cast(Entry.id, Text)
-    called = blocks(
-        "tool_use",
-        "assistant",
-        ("call", func.coalesce(json_string(value, "id"), unnamed)),
-        ("tool", func.coalesce(json_string(value, "name"), "")),
+    use = func.coalesce(json_string(value, "id"), unnamed)
+    asked = of_entries(
+        "tool_use", "assistant", use, func.coalesce(json_string(value, "name"), ""), cast(null(), Integer)
     )
-    answered = blocks(
-        "tool_result",
-        "user",
-        ("call", json_string(value, "tool_use_id")),
-        ("failed", cast(json_is_true(value, "is_error"), Integer)),
+    failed = cast(json_is_true(value, "is_error"), Integer)
+    answered = of_entries(
+        "tool_result", "user", json_string(value, "tool_use_id"), cast(null(), Text), failed
     )
-
-    def once(of: Any, name: str) -> Any:  # noqa: ANN401 - a subquery's columns have no useful type
-        """Each call, at its first line."""
-        first = (
-            select(
-                of.c.call,
-                func.max(of.c[name]).label(name),
-                func.min(of.c.at).label("at"),
-                func.min(of.c.stored, type_=Entry.created_at.type).label("stored"),
-            )
-            .group_by(of.c.call)
-            .subquery()
+    said = union_all(of_facts, asked, answered).subquery("said")
+    calls = (
+        select(
+            func.max(said.c.tool).label("tool"),
+            func.max(said.c.failed).label("failed"),
+            func.min(said.c.at).filter(said.c.tool.is_not(None)).label("asked"),
+            func.min(said.c.at).filter(said.c.failed.is_not(None)).label("answered"),
         )
-        at = func.coalesce(text_time(first.c.at), first.c.stored, type_=Entry.created_at.type)
-        return select(first.c.call, first.c[name], at.label("at")).where(
-            *(within(at, since, until) if of is called else ())
-        )
-
-    calls = once(called, "tool").cte("calls").prefix_with("MATERIALIZED", dialect="postgresql")
-    results = once(answered, "failed").cte("results").prefix_with("MATERIALIZED", dialect="postgresql")
-    seconds = seconds_between(calls.c.at, results.c.at)
+        .group_by(said.c.use)
+        .subquery("calls")
+    )
+    seconds = seconds_between(text_time(calls.c.asked), text_time(calls.c.answered))
     count = func.count()
     return (
         select(
             calls.c.tool,
             count,
-            func.sum(func.coalesce(results.c.failed, 0)),
-            func.sum(case((results.c.call.is_(None), 1), else_=0)),
+            func.sum(func.coalesce(calls.c.failed, 0)),
+            func.sum(case((calls.c.failed.is_(None), 1), else_=0)),
             func.avg(seconds),
             func.max(seconds),
             func.sum(seconds),
         )
-        .join_from(calls, results, results.c.call == calls.c.call, isouter=True)
+        .where(calls.c.tool.is_not(None), *said_within(calls.c.asked, since, until))
         .group_by(calls.c.tool)
         .order_by(count.desc(), calls.c.tool)
     )

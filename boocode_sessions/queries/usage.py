@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, select
+from sqlalchemy import ColumnElement, Select, Text, cast, func, select, union_all
 
-from boocode_sessions.columns import day_of, json_count, json_member, json_string, text_time
+from boocode_sessions.codec import TOKENS
+from boocode_sessions.columns import day_of, json_count, json_string
+from boocode_sessions.facts import fact
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.operations import Tables
-from boocode_sessions.queries.scope import lines, moment, not_copied, within
+from boocode_sessions.queries.scope import Scope, at_of_entry, moment, said_within
 from boocode_sessions.transactions import Bind, Transactions
 
 Dimension: TypeAlias = Literal["day", "model", "project", "session"]
@@ -52,15 +54,6 @@ class UsageRow(NamedTuple):
     """In the prices' currency; None without prices, or where a model that used tokens has none."""
 
 
-TOKENS = {
-    "input_tokens": ("input_tokens",),
-    "output_tokens": ("output_tokens",),
-    "cache_read_tokens": ("cache_read_input_tokens",),
-    "cache_write_tokens": ("cache_creation_input_tokens",),
-    "cache_write_1h_tokens": ("cache_creation", "ephemeral_1h_input_tokens"),
-}
-"""Where an answer's line says how many tokens its call has used so far."""
-
 _NAMES: dict[str, str] = {"day": "day", "model": "model", "project": "project_key", "session": "session_id"}
 
 
@@ -81,8 +74,7 @@ def usage(
     once, at its largest, in the session that was stored first. `prices` are by a model's name or the
     beginning of it; the longest that fits is taken.
 
-    One statement. It reads every answer of the stretch of time, or of the session: give `since` on a large
-    store (benchmarks/ask.py has the figures).
+    One statement, which reads the lines' stored facts (benchmarks/ask.py has the figures).
     """
     moment("since", since)
     moment("until", until)
@@ -101,14 +93,19 @@ def usage(
     return _priced(rows, columns, prices)
 
 
-def calls_of_lines() -> list[ColumnElement[Any]]:
-    """What a line says of its API call, in columns named as in UsageRow."""
+def calls_of_entries() -> list[ColumnElement[Any]]:
+    """What a line without facts says of its API call, in columns named as in UsageRow."""
     # A line without a message id is a call of its own.
     key = func.coalesce(json_string(Entry.entry.expression, "message", "id"), "~" + cast(Entry.id, Text))
     tokens = [
         json_count(Entry.entry.expression, "message", "usage", *path).label(n) for n, path in TOKENS.items()
     ]
-    return [key.label("call"), *tokens]
+    return [key.label("call"), Entry.model.label("model"), *tokens]
+
+
+def calls_of_facts() -> list[ColumnElement[Any]]:
+    """The same columns, of a line that has facts."""
+    return [fact(Entry.facts.expression, name).label(name) for name in ("call", "model", *TOKENS)]
 
 
 def largest(of: Any) -> list[ColumnElement[int]]:  # noqa: ANN401 - the columns of any subquery
@@ -119,37 +116,23 @@ def largest(of: Any) -> list[ColumnElement[int]]:  # noqa: ANN401 - the columns 
 def _calls(
     project_key: str | None, session_id: str | None, since: datetime | None, until: datetime | None
 ) -> Any:  # noqa: ANN401 - a subquery's columns have no useful type
-    said = (
-        select(
-            Entry.id.label("id"),
-            Entry.model.label("model"),
-            json_member(Entry.entry.expression, "timestamp").label("at"),
-            Entry.created_at.label("stored"),
-            *calls_of_lines(),
-        )
-        .where(*lines("assistant", project_key, session_id, since, until), not_copied())
-        .cte("said")
-        # PostgreSQL would sort whole entries; apart, it reads the few members in parallel.
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
+    scope = Scope(project_key, session_id, since, until)
+    at = fact(Entry.facts.expression, "at")
+    said = union_all(
+        select(Entry.id, at.label("at"), *calls_of_facts()).where(*scope.by_facts("call")),
+        select(Entry.id, at_of_entry().label("at"), *calls_of_entries()).where(*scope.by_entry("assistant")),
+    ).subquery("said")
     once = (
         select(
             func.min(said.c.id).label("first_id"),
             func.max(said.c.model).label("model"),
             func.min(said.c.at).label("at"),
-            func.min(said.c.stored, type_=Entry.created_at.type).label("stored"),
             *largest(said.c),
         )
         .group_by(said.c.call)
         .subquery("once")
     )
-    at = func.coalesce(text_time(once.c.at), once.c.stored, type_=Entry.created_at.type)
-    tokens = [once.c[name] for name in TOKENS]
-    return (
-        select(once.c.first_id, once.c.model, at.label("at"), *tokens)
-        .where(*within(at, since, until))
-        .subquery("calls")
-    )
+    return select(once).where(*said_within(once.c.at, since, until)).subquery("calls")
 
 
 def _grouped(calls: Any, groups: Sequence[str]) -> Select[*tuple[Any, ...]]:  # noqa: ANN401

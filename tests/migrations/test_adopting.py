@@ -151,7 +151,7 @@ def test_preparing_replaces_the_index_that_an_interrupted_one_left(other: Engine
     assert _indexes(other)["claude_session_entries_transcript_idx"] != left
 
 
-@pytest.mark.parametrize("index", ["claude_session_entries_dedup_idx", "claude_session_entries_messages_idx"])
+@pytest.mark.parametrize("index", ["claude_session_entries_dedup_idx", "claude_session_entries_facts_idx"])
 def test_the_upgrade_replaces_the_index_that_an_interrupted_preparation_left(
     other: Engine, index: str
 ) -> None:

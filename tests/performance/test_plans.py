@@ -5,16 +5,17 @@ Both as it plans for given values and as it plans once for all, which is what it
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import make_url
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from boocode_sessions import statements
+from boocode_sessions import queries, statements
 from boocode_sessions.contract import Session, Transcript
 from tests.fixtures.databases import Database, Databases
 
@@ -26,14 +27,19 @@ SESSION = Session(PROJECT, "session-42")
 MAIN = Transcript(*SESSION, "")
 CROWDED = Session(PROJECT, "session-1")
 
-ENTRY = "jsonb_build_object('type', 'user', 'uuid', 'u' || i, 'message', repeat('what was said ', 20))"
+ENTRY = "jsonb_build_object('type', 'user', 'uuid', 'u' || i, 'message', said.text)"
+FACTS = """CASE WHEN i % 2 = 0 THEN jsonb_build_array('2026-11-' || 10 + i || ' 10:00:00.000000',
+    p || '.' || s || '.' || i / 4, 'model', 1, 2, 3, 4, 5, p || '.' || s || '.' || i, 'Bash') ELSE '[]' END"""
 FILL = f"""
-    INSERT INTO claude_session_entries (project_key, session_id, dedup_key, entry)
-    SELECT 'project-' || p, 'session-' || s, 'u' || i, {ENTRY} FROM generate_series(1, {ENTRIES}) AS i,
-        generate_series(1, {SESSIONS}) AS s, generate_series(1, {PROJECTS}) AS p;
-    INSERT INTO claude_session_entries (project_key, session_id, subpath, dedup_key, entry)
-    SELECT '{PROJECT}', 'session-1', 'subagents/agent-' || a, 'u' || i, {ENTRY}
-        FROM generate_series(1, {LINES}) AS i, generate_series(1, {SUBAGENTS}) AS a;
+    CREATE TABLE said AS SELECT i, string_agg(md5(i || '.' || part), ' ') AS text
+        FROM generate_series(1, {ENTRIES}) AS i, generate_series(1, 30) AS part GROUP BY i;
+    INSERT INTO claude_session_entries (project_key, session_id, dedup_key, entry, facts)
+    SELECT 'project-' || p, 'session-' || s, 'u' || i, {ENTRY}, {FACTS}
+        FROM said, generate_series(1, {SESSIONS}) AS s, generate_series(1, {PROJECTS}) AS p;
+    INSERT INTO claude_session_entries (project_key, session_id, subpath, dedup_key, entry, facts)
+    SELECT '{PROJECT}', 'session-1', 'subagents/agent-' || a, 'u' || i, {ENTRY}, '[]'
+        FROM said, generate_series(1, {SUBAGENTS}) AS a WHERE i <= {LINES};
+    DROP TABLE said;
     INSERT INTO claude_session_summaries (project_key, session_id, turn, folded_id, data, updated_at)
     SELECT project_key, session_id, 1, max(id), repeat('{{}} ', 200), max(created_at)
         FROM claude_session_entries WHERE subpath = '' GROUP BY project_key, session_id;
@@ -115,7 +121,7 @@ def test_an_append_in_turn_reads_of_its_transcript_only_the_newest_id(plans: "Pl
     if size == "one entry":
         statement: Any = statements.append_one_in_turn()
         after = {"turn": 1, "next_turn": 2, "next_data": "{}"}
-        entry = {"dedup_key": "new", "text": '{"type": "user"}', "verbatim": None}
+        entry = {"dedup_key": "new", "text": '{"type": "user"}', "verbatim": None, "facts": "[]"}
         parameters: Mapping[str, Any] = {**statements.in_transcript(MAIN), **after, **entry}
         sessions = 1
     else:
@@ -131,7 +137,7 @@ def test_an_append_in_turn_reads_of_its_transcript_only_the_newest_id(plans: "Pl
             }
             for n in range(sessions)
         ]
-        entries = [[n, "new", None, {"type": "user"}] for n in range(sessions)]
+        entries = [[n, "new", None, None, {"type": "user"}] for n in range(sessions)]
         parameters = {"jobs": json.dumps(jobs), "entries": json.dumps(entries)}
     plan = plans.of(statement, parameters)
     assert plan.rows == sessions
@@ -142,6 +148,28 @@ def test_an_append_in_turn_reads_of_its_transcript_only_the_newest_id(plans: "Pl
     }
     assert plan.whole_scans == set()
     assert plan.pages <= 80 * sessions  # most of them to insert into five indexes, and to update one row
+
+
+@pytest.mark.parametrize("since", [None, datetime(2026, 11, 24, tzinfo=UTC)])
+@pytest.mark.parametrize("question", [queries.usage, queries.tools])
+def test_a_question_to_all_lines_reads_their_facts_in_the_index_alone(
+    filled: Database, question: Callable[..., Sequence[Any]], since: datetime | None
+) -> None:
+    engine = filled.engine()
+    found: list[Plan] = []
+
+    def explain(connection: Connection, _: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        if statement.startswith("SELECT") and "claude_session_entries" in statement:
+            asked = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+            found.append(Plan(connection.exec_driver_sql(asked, parameters).scalar_one()[0]))
+
+    event.listen(engine, "before_cursor_execute", explain)
+    assert question(engine, since=since)
+    engine.dispose()
+    (plan,) = found
+    assert plan.whole_scans == set()
+    assert plan.indexes >= {"claude_session_entries_facts_idx", "claude_session_entries_unread_idx"}
+    assert plan.heap_fetches_of_entries < 100  # of pages that a test above wrote to, and took back
 
 
 class Plan:

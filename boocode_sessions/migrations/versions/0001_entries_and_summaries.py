@@ -37,11 +37,12 @@ def upgrade() -> None:
         sa.Column("session_id", sa.Text(), nullable=False),
         sa.Column("subpath", sa.Text(), nullable=False, server_default=sa.text("''")),
         sa.Column("dedup_key", sa.Text()),
-        sa.Column("entry", _ENTRY, nullable=False),
-        sa.Column("verbatim", sa.Text()),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text(_CLOCK[dialect])
         ),
+        sa.Column("facts", _ENTRY),  # before what is long: SQLite reads a row up to what it is asked for
+        sa.Column("entry", _ENTRY, nullable=False),
+        sa.Column("verbatim", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="claude_session_entries_pkey"),
         schema=schema(),
         sqlite_autoincrement=True,
@@ -51,13 +52,12 @@ def upgrade() -> None:
         adopting.drop_invalid_indexes()
         adopting.fill_subpaths()
     _create_index(adopting.INDEXES[0], if_not_exists=adopts)
-    if dialect == "postgresql":
-        for index in adopting.MESSAGES_INDEXES:
-            _create_index(index, if_not_exists=adopts)
     if adopts:
         adopting.complete_columns()  # as late as can be: readers wait from here on
     for index in adopting.INDEXES[1:]:
         _create_index(index, if_not_exists=adopts)
+    if dialect == "postgresql":
+        _create_index(adopting.FACTS_INDEX, if_not_exists=adopts)
     op.create_table(
         "claude_session_summaries",
         sa.Column("project_key", sa.Text(), nullable=False),

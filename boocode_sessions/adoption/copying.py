@@ -1,13 +1,7 @@
-"""What other stores left behind: copied from the Python SDK's reference table, claimed and summed up.
-
-`adopt` copies a table; `backfill` finishes the rows that were adopted in place, or that another program
-inserted. Both work in small transactions, each under the turn of one session, so that the sessions' own
-writers go on; both can be interrupted and called again.
-"""
+"""Copying the table of the Python SDK's reference adapter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -33,34 +27,31 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql.dml import ReturningInsert
 
-from boocode_sessions import statements
+from boocode_sessions.adoption.backfilling import note_facts
+from boocode_sessions.adoption.transcripts import (
+    OnProgress,
+    Progress,
+    after,
+    each_transcript,
+    finish_turn,
+    fold_main,
+    take_turn,
+)
 from boocode_sessions.codec import uuid_key
-from boocode_sessions.contract import MAIN, Transcript
+from boocode_sessions.contract import Transcript
 from boocode_sessions.dialects import UTCDateTime
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.models import ClaudeSessionSummary as Summary
-from boocode_sessions.operations import PAGE_ROWS, Tables, claim, encoded_summary, fold_all, later, new_turn
-from boocode_sessions.statements import PROJECT, SESSION, SUBPATH, in_session, in_transcript
+from boocode_sessions.operations import PAGE_ROWS, Tables, later
+from boocode_sessions.statements import PROJECT, SESSION, SUBPATH, in_transcript
 from boocode_sessions.transactions import Bind, Transactions
 
 REFERENCE_TABLE = "claude_session_store"
 """What the Python SDK's reference adapter calls its table."""
-
-
-class Progress(NamedTuple):
-    """How far it has come, in rows."""
-
-    done: int
-    total: int
-
-
-OnProgress = Callable[[Progress], object]
 
 
 class Adopted(NamedTuple):
@@ -72,15 +63,6 @@ class Adopted(NamedTuple):
     """Entries that an earlier run had copied."""
     left: list[Transcript]
     """Transcripts that have gone on here since: what the source has more than they can't be put in order."""
-
-
-class Backfilled(NamedTuple):
-    """What `backfill` did."""
-
-    claimed: int
-    """Entries that have got their idempotency key."""
-    folded: int
-    """Sessions that have got their summary."""
 
 
 def adopt(
@@ -105,7 +87,7 @@ def adopt(
     total = transactions.read(f"count {source}", lambda tables: tables.select(count).scalar_one())
     copied = known = 0
     left: list[Transcript] = []
-    for transcript in _each_transcript(transactions, _next_in_source(rows)):
+    for transcript in each_transcript(transactions, _next_in_source(rows)):
         copy = _Copy(rows, transcript, batch_rows)
         copied_before = copied
         while not copy.ended:
@@ -114,128 +96,11 @@ def adopt(
             known += batch.known
             progress(Progress(copied + known, total))
         if copied > copied_before and transcript.is_main:
-            transactions.write(f"fold {transcript}", partial(_fold, transcript))
+            transactions.write(f"fold {transcript}", partial(fold_main, transcript))
         if copy.went_on:
             left.append(transcript)
+    note_facts(transactions)
     return Adopted(copied, known, left)
-
-
-def backfill(
-    bind: Bind,
-    *,
-    schema: str | None = None,
-    batch_rows: int = PAGE_ROWS,
-    progress: OnProgress = lambda _: None,
-) -> Backfilled:
-    """Give the rows of other writers their idempotency keys, and their sessions a summary.
-
-    Without it the next append to each session does the same; with it that append is quick, and listings need
-    not read the transcripts. `progress` is called after each batch. Summaries need the SDK to be installed.
-    """
-    transactions = Transactions(bind, schema)
-    claimed = folded = 0
-    count = select(func.count()).select_from(Entry).where(Entry.dedup_key.is_(None))
-    total = transactions.read("count the rows to claim", lambda tables: tables.select(count).scalar_one())
-    for transcript in _each_transcript(transactions, _next_unclaimed()):
-        rows = batch_rows
-        while rows == batch_rows:
-            rows = transactions.write(f"claim rows of {transcript}", partial(_claim, transcript, batch_rows))
-            claimed += rows
-            progress(Progress(claimed, max(total, claimed)))
-    for main in _each_transcript(transactions, _next_unfolded()):
-        folded += transactions.write(f"fold {main}", partial(_fold, main))
-    return Backfilled(claimed, folded)
-
-
-def _each_transcript(transactions: Transactions, following: Select[str, str, str]) -> Iterator[Transcript]:
-    """One after the other by what `following` selects after the last one; none twice."""
-    last = Transcript("", "", "")
-
-    def find(tables: Tables) -> Transcript | None:
-        row = tables.select(following, in_transcript(last)).first()
-        return None if row is None else Transcript(*row)
-
-    while found := transactions.read("find the next transcript", find):
-        last = found
-        yield found
-
-
-def _after(*order: Any) -> ColumnElement[bool]:  # noqa: ANN401 - columns of tables and models
-    """Whether a row comes after the transcript of the parameters, in the order of these columns."""
-    given = {"project_key": PROJECT, "session_id": SESSION, "subpath": SUBPATH}
-    return tuple_(*order) > tuple_(*(given[column.key or ""] for column in order))
-
-
-# Backfilling
-
-
-def _claim(transcript: Transcript, most: int, tables: Tables) -> int:
-    updated_at = _take_turn(tables, transcript)
-    claimed = claim(tables, transcript, most)
-    if claimed.rows:
-        _finish(tables, transcript, later(updated_at, claimed.newest))
-    return claimed.rows
-
-
-def _fold(main: Transcript, tables: Tables) -> bool:
-    updated_at = _take_turn(tables, main)
-    data = fold_all(tables, main)
-    if data is not None:
-        _finish(tables, main, updated_at, data)
-    return data is not None
-
-
-def _take_turn(tables: Tables, transcript: Transcript) -> datetime | None:
-    return tables.select(statements.take_turn(tables.dialect), in_session(transcript.session)).one()[3]
-
-
-def _finish(
-    tables: Tables, transcript: Transcript, at: datetime | None, data: Mapping[str, Any] | None = None
-) -> None:
-    """Leave the turn. Without `data` the session has no summary: `backfill` folds it once it is complete."""
-    finish = {**in_session(transcript.session), "next_turn": new_turn()}
-    if transcript.is_main:
-        finish |= {"at": at, "folded_data": encoded_summary(data)}
-        tables.write(statements.finish_main_turn(folded=data is not None, written=False), finish)
-    else:
-        tables.write(statements.finish_turn(), finish)
-
-
-@cache
-def _next_unclaimed() -> Select[str, str, str]:
-    """Served by: claude_session_entries_unclaimed_idx."""
-    order = (Entry.project_key, Entry.subpath, Entry.session_id)
-    return (
-        select(Entry.project_key, Entry.session_id, Entry.subpath)
-        .where(Entry.dedup_key.is_(None), _after(*order))
-        .order_by(*order)
-        .limit(1)
-    )
-
-
-@cache
-def _next_unfolded() -> Select[str, str, str]:
-    """Sessions with main entries of which the summary is not the true fold."""
-    newest = (
-        select(func.max(Entry.id))
-        .where(
-            Entry.project_key == Summary.project_key,
-            Entry.session_id == Summary.session_id,
-            Entry.subpath == MAIN,
-        )
-        .correlate(Summary)
-        .scalar_subquery()
-    )
-    order = (Summary.project_key, Summary.session_id)
-    return (
-        select(Summary.project_key, Summary.session_id, literal_column("''", Text))
-        .where(_after(*order), newest.is_not(None), Summary.folded_id.is_distinct_from(newest))
-        .order_by(*order)
-        .limit(1)
-    )
-
-
-# Copying
 
 
 class _Batch(NamedTuple):
@@ -262,7 +127,7 @@ class _Copy:
 
     def next_batch(self, tables: Tables) -> _Batch:
         where = in_transcript(self.transcript)
-        updated_at = _take_turn(tables, self.transcript)
+        updated_at = take_turn(tables, self.transcript)
         page = {**where, "after": self._after, "most": self._batch_rows}
         found = tables.select(_select_source(self._rows), page).all()
         self.ended = len(found) < self._batch_rows
@@ -281,7 +146,7 @@ class _Copy:
             return _Batch(0, new)
         copied = {**where, "seqs": [seq for seq, _ in found[new:]], "keys": keys[new:]}
         times = tables.select(_copy_rows(self._rows), copied).scalars().all()
-        _finish(tables, self.transcript, later(updated_at, max(times)))
+        finish_turn(tables, self.transcript, later(updated_at, max(times)))
         return _Batch(len(times), new)
 
     def _key(self, seq: int, uuid: str | None) -> str:
@@ -335,7 +200,7 @@ def _quoted(name: str) -> str:
 
 def _next_in_source(rows: Table) -> Select[str, str, str]:
     order = (rows.c.project_key, rows.c.session_id, rows.c.subpath)
-    return select(*order).where(_after(*order)).order_by(*order).limit(1)
+    return select(*order).where(after(*order)).order_by(*order).limit(1)
 
 
 def _of_source(rows: Table) -> tuple[ColumnElement[bool], ...]:

@@ -21,6 +21,12 @@ _ARRAYS = (list, tuple)
 MAX_DEPTH = 900
 """Most levels that an entry may nest. Python's json reads 1,000 less the stack, SQLite's functions 1,000."""
 
+_PIECE = (400, 1400)
+"""Of an entry's text: behind what an entry begins with, which is ASCII."""
+_MANY_ESCAPES = 40
+"""Of six characters each, in the piece."""
+
+_PERHAPS_NOT_UNICODE = re.compile(r"\\u(?:0000|d)")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -38,23 +44,27 @@ def with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
 
 
 def encode(entry: dict[Any, Any]) -> tuple[str, str | None]:
-    text = encode_utf8(entry)
+    """An entry as JSON that JSONB accepts, and as JSON that reads back exactly, where that is another."""
+    exact = encode_ascii(entry)
     changed = _numbers_change(entry)
-    if text.isascii():
-        storable = True
-    else:
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            storable = False
-        else:
-            storable = True
-    if "\\u0000" in text and _ESCAPED_NUL.search(text):
-        storable = False
+    # ASCII is written and sent in three quarters of the time of UTF-8, and is about as long, but for text in
+    # another script: which it is, a piece of it tells.
+    text, storable = exact, True
+    if "\\u" in exact and (_PERHAPS_NOT_UNICODE.search(exact) or exact.count("\\u", *_PIECE) > _MANY_ESCAPES):
+        text = encode_utf8(entry)
+        storable = _is_unicode(text)
     if storable and not changed:
         return text, None
-    verbatim = encode_ascii(entry)
-    return (text if storable else _storable(text)), verbatim
+    return (text if storable else _storable(text)), exact
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a JSON text has neither a NUL nor a lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return not _ESCAPED_NUL.search(text)
 
 
 def _numbers_change(entry: dict[Any, Any]) -> bool:

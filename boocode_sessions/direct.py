@@ -84,7 +84,7 @@ def fetch(engine: Engine, statement: Compiled, parameters: Mapping[str, Any]) ->
 def each(
     engine: Engine, statement: Compiled, parameters: Mapping[str, Any], take: Callable[[Any], None]
 ) -> None:
-    """As `fetch`, but hand over each row's first column while the server still sends the rest."""
+    """As `fetch`, but hand over each row while the server still sends the rest."""
     import psycopg  # noqa: PLC0415 - see above
 
     everything = {**statement.fixed, **parameters}
@@ -94,13 +94,13 @@ def each(
         rows: Any = connection.cursor().stream(statement.sql, everything, size=size)
         with closing(rows):
             for row in rows:
-                take(row[0])
+                take(row)
 
     async def work_async(connection: psycopg.AsyncConnection[Any]) -> None:
         rows: Any = connection.cursor().stream(statement.sql, everything, size=size)
         async with aclosing(rows):
             async for row in rows:
-                take(row[0])
+                take(row)
 
     _on_connection(engine, work, work_async)
 

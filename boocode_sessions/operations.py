@@ -17,6 +17,7 @@ from boocode_sessions import statements
 from boocode_sessions.codec import (
     EncodedEntry,
     decode,
+    decode_all,
     decode_summary,
     encode_rows,
     encode_summary,
@@ -139,34 +140,66 @@ def check_columns(tables: Tables) -> None:
 
 def load(tables: Tables, transcript: Transcript) -> list[SessionStoreEntry] | None:
     """A transcript's entries, oldest first; None when it has none."""
-    loading = Loading(transcript)
+    loading = Loading(transcript, tables.dialect)
     take = loading.begin()
-    for (text,) in tables.select(statements.select_entries(), in_transcript(transcript)):
-        take(text)
-    return loading.entries or None
+    for row in tables.select(statements.select_entries(), in_transcript(transcript)):
+        take(row)
+    return loading.end()
 
 
 class Loading:
-    """A transcript's entries, decoded as their rows come, oldest first."""
+    """A transcript's entries, decoded as the rows of `select_entries` come.
 
-    def __init__(self, transcript: Transcript) -> None:
-        self.entries: list[SessionStoreEntry] = []
+    What PostgreSQL has as JSONB is sound JSON, and is decoded 32 rows at a time: a load takes an eighth less
+    time, since most names of members are the same (benchmarks: `load`).
+    """
+
+    def __init__(self, transcript: Transcript, dialect: str | None) -> None:
         self.doing = f"load {transcript}"
+        self._sound = dialect == "postgresql"
+        self._entries: list[SessionStoreEntry] = []
+        self._waiting: list[str] = []
 
-    def begin(self) -> Callable[[str], None]:
-        """Begin anew. Returns what takes each row's exact text, and raises DamagedEntryError."""
-        self.entries = []
+    def begin(self) -> Callable[[tuple[str | None, str | None]], None]:
+        """Begin anew. Returns what takes each row, and raises DamagedEntryError."""
+        self._entries, self._waiting = [], []
         return self._take
 
-    def _take(self, text: str) -> None:
+    def end(self) -> list[SessionStoreEntry] | None:
+        """All entries; None when there is none. Raises DamagedEntryError."""
+        self._decode_waiting()
+        return self._entries or None
+
+    def _take(self, row: tuple[str | None, str | None]) -> None:
+        in_entry, verbatim = row
+        if in_entry is not None and self._sound:
+            self._waiting.append(in_entry)
+            if len(self._waiting) == _DECODED_TOGETHER:
+                self._decode_waiting()
+        else:
+            self._decode_waiting()
+            self._decode(verbatim or in_entry or "")
+
+    def _decode_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._entries += decode_all(waiting)
+        except DamagedEntryError:
+            for text in waiting:
+                self._decode(text)
+
+    def _decode(self, text: str) -> None:
         try:
             entry = decode(text)
         except DamagedEntryError as error:
-            problem = f"{self.doing}, entry {len(self.entries)}: {error}"
+            problem = f"{self.doing}, entry {len(self._entries)}: {error}"
         else:
-            self.entries.append(entry)
+            self._entries.append(entry)
             return
         raise DamagedEntryError(problem)
+
+
+_DECODED_TOGETHER = 32
 
 
 def list_sessions(tables: Tables, project_key: str) -> list[SessionStoreListEntry]:

@@ -69,11 +69,11 @@ class ClaudeSessionRepository:
     def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """A transcript's entries in the order of their appends; None when it was never written."""
         transcript = transcript_of(key)
-        loading = operations.Loading(transcript)
+        loading = operations.Loading(transcript, self._transactions.dialect)
         self._transactions.read_each(
             loading.doing, statements.select_entries(), statements.in_transcript(transcript), loading.begin
         )
-        return loading.entries or None
+        return loading.end()
 
     def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """The sessions of a project that have a main transcript, with the time of its last append."""

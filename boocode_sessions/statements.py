@@ -96,12 +96,14 @@ def exact_text() -> ColumnElement[str]:
 
 
 @cache
-def select_entries() -> Select[str]:
-    """One transcript, oldest first. Shape: (exact JSON text,) per entry; no row if it was never written.
+def select_entries() -> Select[str | None, str | None]:
+    """One transcript, oldest first. Shape: the exact JSON text of each entry, first as the column `entry` has
+    it, or else as `verbatim`; no row if it was never written.
 
     Served by: claude_session_entries_transcript_idx.
     """
-    return select(exact_text()).where(*_of_transcript()).order_by(Entry.id)
+    in_entry = case((Entry.verbatim.is_(None), json_text(Entry.entry)))
+    return select(in_entry, Entry.verbatim).where(*_of_transcript()).order_by(Entry.id)
 
 
 @cache

@@ -4,6 +4,8 @@ Over an Engine or a sessionmaker each call is a transaction of its own. Over a C
 joins the caller's and never commits.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias, TypeVar, cast
@@ -70,11 +72,11 @@ class Transactions:
     def read_each(
         self,
         doing: str,
-        statement: Select[T],
+        statement: Select[*tuple[Any, ...]],
         parameters: Mapping[str, Any],
-        begin: Callable[[], Callable[[T], None]],
+        begin: Callable[[], Callable[[Any], None]],
     ) -> None:
-        """Run one SELECT and hand over its rows' only column, one by one, to what `begin` returns.
+        """Run one SELECT and hand over its rows, one by one, to what `begin` returns.
 
         On PostgreSQL over an Engine that is one round trip, while the server still sends the rest. It is read
         again as by `read`, to what `begin` returns then.
@@ -82,8 +84,8 @@ class Transactions:
 
         def operation(tables: Tables) -> None:
             take = begin()
-            for (value,) in tables.select(statement, parameters):
-                take(value)
+            for row in tables.select(statement, parameters):
+                take(row)
 
         def work() -> None:
             if (engine := self._past_core()) is None:

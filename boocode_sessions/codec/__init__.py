@@ -8,6 +8,7 @@ an entry, and only such a one, is stored a second time as text (`verbatim`).
 from boocode_sessions.codec.entries import (
     EncodedEntry,
     decode,
+    decode_all,
     decode_summary,
     encode_batch,
     encode_rows,
@@ -40,6 +41,7 @@ __all__ = [
     "Line",
     "LineReader",
     "decode",
+    "decode_all",
     "decode_summary",
     "encode_batch",
     "encode_rows",

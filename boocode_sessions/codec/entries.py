@@ -79,6 +79,20 @@ def decode(text: str) -> SessionStoreEntry:
     raise DamagedEntryError(f"a stored entry {problem}")
 
 
+def decode_all(texts: Sequence[str]) -> list[SessionStoreEntry]:
+    """The entries that were stored as these texts, each of which is known to be one JSON value.
+
+    Raises DamagedEntryError where some is not an object, or Python can't read it.
+    """
+    try:
+        values: list[object] = with_a_whole_stack(json.loads, f"[{','.join(texts)}]")
+    except (ValueError, RecursionError):
+        values = [None]
+    if all(isinstance(value, dict) for value in values):
+        return cast("list[SessionStoreEntry]", values)
+    raise DamagedEntryError("a stored entry can't be read")
+
+
 def same_entry(stored: str, encoded: EncodedEntry) -> bool:
     """Whether a stored text is the same entry, types included: 1, 1.0 and true differ; key order does not.
 

@@ -189,8 +189,8 @@ def write_transcript(
         closing(tables.select(statement, in_transcript(transcript))) as rows,
         _whole_file(path, written) as file,
     ):
-        for (text,) in rows:
-            entry = decode(text)
+        for in_entry, verbatim in rows:
+            entry = decode(verbatim or in_entry or "")
             entries += 1
             if not transcript.is_main and entry.get("type") == AGENT_METADATA:
                 metadata = entry

@@ -209,7 +209,7 @@ async def test_a_lost_answer_to_many_sessions_at_once_doubles_none_of_them(
 
         for number, key in enumerate(sessions):
             await store.append(key, marked(f"w{number}", 0, 2))
-        proxy.cut(Cut.AFTER, Cut.AFTER, Cut.AFTER)
+        proxy.cut(*[Cut.AFTER] * 8)
         async with anyio.create_task_group() as tasks:
             for number in range(len(sessions)):
                 tasks.start_soon(deliver, number)

@@ -186,6 +186,11 @@ def main() -> None:
         "search, a word in a third, one project": lambda: queries.search(
             engine, "w0", project_key=project_key
         ),
+        "search, a word in a third, last 7 days": lambda: queries.search(engine, "w0", since=week),
+        "search, a word in a third, until then": lambda: queries.search(engine, "w0", until=week),
+        "search, a phrase, one project": lambda: queries.search(
+            engine, '"w700 w900"', project_key=project_key
+        ),
         "search, one session": lambda: queries.search(engine, "w0", session_id=session_id),
         "search, found nowhere": lambda: queries.search(engine, "nowhere"),
         "usage by day and model, last day": lambda: queries.usage(engine, since=day),

@@ -7,24 +7,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Float, Select, Text, cast, func, literal, literal_column, select, union
+from sqlalchemy import ColumnElement, literal, select
 
-from boocode_sessions.columns import json_member, message_text, search_vector
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.operations import Tables
-from boocode_sessions.queries.scope import moment, said_at, within
+from boocode_sessions.queries.full_text import Scope, index_is_there, is_message, ranked
+from boocode_sessions.queries.scope import moment
 from boocode_sessions.transactions import Bind, Transactions
 
-RANKED = 500
-"""How many matches, the newest, are compared for the best."""
-FREQUENT = 2000
-"""How many matches the index is asked for."""
-RECENT = 20_000
-"""How many of the newest entries are read for a word that has as many matches as that."""
 SNIPPET_CHARS = 160
-
-_HEADLINE = 'StartSel="«", StopSel="»", MaxFragments=2, MinWords=8, MaxWords=20, ShortWord=0'
-_READ_CHARS = 200_000
 
 
 class Match(NamedTuple):
@@ -68,83 +59,33 @@ def search(
     moment("until", until)
     if limit < 1 or not words.strip():
         return []
-    conditions: list[ColumnElement[bool]] = [*within(said_at(), since, until)]
-    if project_key is not None:
-        conditions.append(Entry.project_key == project_key)
-    if session_id is not None:
-        conditions.append(Entry.session_id == session_id)
+    scope = Scope(project_key, session_id, since, until)
 
     def operation(tables: Tables) -> list[Match]:
         if tables.dialect == "sqlite":
-            return _by_reading(tables, words, conditions, limit)
-        return _by_index(tables, words, conditions, limit)
+            return _by_reading(tables, words, scope.conditions(), limit)
+        return _by_index(tables, words, scope, limit)
 
     return Transactions(bind, schema).read("search the messages", operation)
 
 
-def _is_message(entry: ColumnElement[Any]) -> ColumnElement[bool]:
-    # Literals: with parameters a prepared statement could not use a partial index.
-    return json_member(entry, "type").in_([literal_column("'user'"), literal_column("'assistant'")])
+def has_index(bind: Bind, *, schema: str | None = None) -> bool:
+    """Whether searches need not read every message: there is the index of `create_search_index`.
 
-
-def _by_index(tables: Tables, words: str, conditions: list[ColumnElement[bool]], limit: int) -> list[Match]:
-    rows = tables.select(_ranked(words, conditions, limit))
-    return [Match._make([*place, _one_line(headline)]) for *place, headline in map(_values, rows)]
-
-
-def _ranked(words: str, conditions: list[ColumnElement[bool]], limit: int) -> Select[*tuple[Any, ...]]:
-    """Served by: claude_session_entries_search_idx.
-
-    Of a frequent word the index can't tell the newest matches without visiting all: it gives some, and the
-    newest entries are read for the others.
+    Always false on SQLite, and on PostgreSQL while the table is empty.
     """
-    vector = search_vector(Entry.entry.expression)
-    query = func.websearch_to_tsquery(literal_column("'english'"), words)
-    indexed = (
-        select(Entry.id)
-        .where(_is_message(Entry.entry.expression), vector.op("@@")(query), *conditions)
-        .limit(FREQUENT)
-        .cte("indexed")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    # With a limit of its own PostgreSQL can't mix it with the conditions outside: no index is searched again.
-    last = (
-        select(Entry.id, Entry.entry)
-        .where(*conditions)
-        .order_by(Entry.id.desc())
-        .limit(RECENT)
-        .subquery("last")
-    )
-    many = select(func.count()).select_from(indexed).scalar_subquery() == FREQUENT
-    says_it = search_vector(last.c.entry).op("@@")(query)
-    recent = select(last.c.id).where(many, _is_message(last.c.entry), says_it)
-    matched = union(select(indexed.c.id), recent).subquery("matched")
-    newest = select(matched.c.id).order_by(matched.c.id.desc()).limit(RANKED).subquery("newest")
-    rank = cast(func.ts_rank_cd(vector, query, 1), Float)
-    best = (
-        select(Entry.id, rank.label("rank"))
-        .join_from(newest, Entry, Entry.id == newest.c.id)
-        .order_by(rank.desc(), Entry.id.desc())
-        .limit(limit)
-        .subquery("best")
-    )
-    text = func.left(message_text(Entry.entry.expression), _READ_CHARS)
-    headline = func.ts_headline(literal_column("'english'"), text, query, _HEADLINE, type_=Text())
-    return (
-        select(
-            Entry.project_key,
-            Entry.session_id,
-            Entry.subpath,
-            Entry.id,
-            Entry.uuid,
-            Entry.type,
-            Entry.timestamp,
-            best.c.rank,
-            headline,
+
+    def operation(tables: Tables) -> bool:
+        return tables.dialect != "sqlite" and any(
+            there for (there,) in tables.select(select(index_is_there()))
         )
-        .join_from(best, Entry, Entry.id == best.c.id)
-        .order_by(best.c.rank.desc(), best.c.id.desc())
-    )
+
+    return Transactions(bind, schema).read("look for the index for search", operation)
+
+
+def _by_index(tables: Tables, words: str, scope: Scope, limit: int) -> list[Match]:
+    rows = tables.select(ranked(words, scope, limit))
+    return [Match._make([*place, _one_line(headline)]) for *place, headline in map(_values, rows)]
 
 
 def _by_reading(tables: Tables, words: str, conditions: list[ColumnElement[bool]], limit: int) -> list[Match]:
@@ -164,7 +105,7 @@ def _by_reading(tables: Tables, words: str, conditions: list[ColumnElement[bool]
             Entry.text,
         )
         .where(
-            _is_message(Entry.entry.expression),
+            is_message(Entry.entry.expression),
             *conditions,
             *(Entry.text.icontains(term, autoescape=True) for term in terms),
         )

@@ -8,7 +8,14 @@ import pytest
 from claude_agent_sdk import list_sessions_from_store, project_key_for_directory
 from sqlalchemy import Engine, insert, update
 
-from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, ClaudeSessionSummary, queries
+from boocode_sessions import (
+    ClaudeSessionEntry,
+    ClaudeSessionRepository,
+    ClaudeSessionSummary,
+    migrations,
+    queries,
+)
+from boocode_sessions.queries.searching import has_index
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.queries.lines import DAY, Line, answer, entries, key, prompt, result, tool_use
 
@@ -220,14 +227,59 @@ def test_rows_of_other_writers_are_found(engine: Engine) -> None:
     assert found(engine, "needle") == ["u"]
 
 
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if ten entries were very many."""
+    limits = {"RANKED": 3, "FREQUENT": 5, "VISITED": 7, "RECENT": 5, "RECENT_FOR_PHRASES": 50}
+    for name, limit in limits.items():
+        monkeypatch.setattr(f"boocode_sessions.queries.full_text.{name}", limit)
+
+
 @pytest.mark.parametrize("dialect", ["postgresql"])
-def test_frequent_words_are_ranked_among_the_newest(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boocode_sessions.queries.searching.RANKED", 3)
-    monkeypatch.setattr("boocode_sessions.queries.searching.FREQUENT", 5)
-    monkeypatch.setattr("boocode_sessions.queries.searching.RECENT", 5)
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.usefixtures("small_limits")
+def test_frequent_words_are_ranked_among_the_newest(engine: Engine, indexed: bool) -> None:
+    if indexed:
+        migrations.create_search_index(engine)
     write(engine, *(prompt(f"u{n}", "needle" if n < 2 else "hay needle") for n in range(10)))
-    assert [match.uuid for match in queries.search(engine, "hay")] == ["u9", "u8", "u7"]
-    # Too few among the newest five entries: what the index gives is taken too.
+    for words in ("hay", '"hay needle"'):
+        assert [match.uuid for match in queries.search(engine, words)] == ["u9", "u8", "u7"]
+    # Too few among the newest five entries: others are taken too, with an index the newest of them.
     write(engine, *(prompt(f"v{n}", "grass") for n in range(4)))
-    assert len(found(engine, "hay")) == 3
-    assert queries.search(engine, "hay")[0].uuid == "u9"
+    for words in ("hay", '"hay needle"'):
+        assert len(found(engine, words)) == 3
+        assert queries.search(engine, words)[0].uuid == "u9"
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.usefixtures("small_limits")
+def test_frequent_words_are_found_in_what_was_asked_for(engine: Engine, indexed: bool) -> None:
+    if indexed:
+        migrations.create_search_index(engine)
+    write(engine, *(prompt(f"a{n}", "hay", seconds=n) for n in range(4)), session_id="a")
+    write(engine, prompt("untold", "hay", timestamp=None), session_id="a")
+    write(engine, prompt("b", "hay"), *(prompt(f"g{n}", "grass") for n in range(8)), session_id="b")
+    others = (prompt(f"c{n}", "hay", seconds=10 + n) for n in range(20))
+    write(engine, *others, session_id="c", project_key="other")
+    for words in ("hay", '"hay"'):
+        some = found(engine, words, project_key="p")
+        assert len(some) == 3
+        assert set(some) <= {"a0", "a1", "a2", "a3", "untold", "b"}
+        if indexed and words == "hay":
+            assert some == ["a3", "b", "untold"]
+        assert found(engine, words, project_key="nosuch") == []
+        assert found(engine, words, session_id="b") == ["b"]
+        assert found(engine, words, project_key="p", since=DAY + timedelta(seconds=3)) == ["a3", "untold"]
+        assert found(engine, words, until=DAY) == []
+        assert found(engine, words, until=DAY + timedelta(seconds=1)) == ["a0", "b"]
+        # What does not say when it was said counts from when it was stored, which is later.
+        assert found(engine, words, since=DAY + timedelta(seconds=28)) == ["c18", "c19", "untold"]
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_whether_there_is_the_index_is_known(engine: Engine, indexed: bool) -> None:
+    write(engine, prompt("u", "hay"))
+    if indexed and engine.dialect.name == "postgresql":
+        migrations.create_search_index(engine)
+    assert has_index(engine) is (indexed and engine.dialect.name == "postgresql")

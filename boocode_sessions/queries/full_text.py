@@ -1,0 +1,229 @@
+"""The statement of a search on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Float,
+    FromClause,
+    Integer,
+    ScalarSelect,
+    Select,
+    Text,
+    and_,
+    cast,
+    column,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    table,
+    true,
+    union,
+    union_all,
+)
+
+from boocode_sessions.columns import json_member, message_text, search_vector
+from boocode_sessions.facts import fact, has_facts
+from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.queries.scope import at_of_entry, said_within
+
+RANKED = 500
+"""How many matches, the newest, are compared for the best."""
+FREQUENT = 2000
+"""How many matches, anywhere, make a word a frequent one."""
+VISITED = 25_000
+"""How many matches of a frequent word the index is asked for."""
+RECENT = 20_000
+"""How many of the newest entries are read for a word that has more matches than that."""
+RECENT_FOR_PHRASES = 50_000
+"""And for a frequent phrase in a project or a stretch of time."""
+
+NEAR = 1000
+"""How many ids before and after the answers of a stretch of time the prompts of that time may have."""
+
+
+_HEADLINE = 'StartSel="«", StopSel="»", MaxFragments=2, MinWords=8, MaxWords=20, ShortWord=0'
+_READ_CHARS = 200_000
+
+
+class Scope(NamedTuple):
+    """Where and when to look."""
+
+    project_key: str | None
+    session_id: str | None
+    since: datetime | None
+    until: datetime | None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What it says of an entry, exactly."""
+        at = func.coalesce(fact(Entry.facts.expression, "at"), at_of_entry())
+        conditions = [*said_within(at, self.since, self.until)]
+        if self.project_key is not None:
+            conditions.append(Entry.project_key == self.project_key)
+        if self.session_id is not None:
+            conditions.append(Entry.session_id == self.session_id)
+        return conditions
+
+
+def ranked(words: str, scope: Scope, limit: int) -> Select[*tuple[Any, ...]]:
+    """Served by: claude_session_entries_search_idx, and by the indexes of `_newest`.
+
+    The index knows no order and no project: it visits each match. That is quick up to VISITED of them, and
+    takes seconds for a word that a third of all messages says. Of such a word the newest messages of the
+    scope are read instead, and the index is asked only when these were not enough. For a phrase it visits
+    each message that has the words, and is not asked again: more messages are read. Where there is no
+    index, each message of the scope is read.
+    """
+    vector = search_vector(Entry.entry.expression)
+    query = func.websearch_to_tsquery(literal_column("'english'"), words)
+    says_it = [is_message(Entry.entry.expression), vector.op("@@")(query)]
+    conditions = scope.conditions()
+    only_words = all(part.lstrip("-").isalnum() for part in words.split())
+    read = RECENT_FOR_PHRASES if conditions and not only_words else RECENT
+    indexed = index_is_there()
+    narrow = select(Entry.id).where(*says_it, *conditions).limit(FREQUENT)
+    found: Select[int] = narrow
+    if scope.session_id is None and conditions:  # in one session PostgreSQL finds the quicker way
+        wide = select(Entry.id).where(indexed, *says_it).limit(FREQUENT)
+        either = union_all(select(wide.subquery()), select(narrow.where(not_(indexed)).subquery()))
+        found = select(either.subquery("either").c.id)
+    some = found.cte("some").prefix_with("MATERIALIZED", dialect="postgresql")
+    frequent = _count(some) == FREQUENT
+    dense = and_(frequent, or_(not_(indexed), _close(some))) if only_words else frequent
+    newest = _newest(scope, read).subquery("newest")
+    # A subquery of its own: read one by one, until there are enough.
+    one = select(Entry.id, Entry.entry).where(Entry.id == newest.c.id).limit(1).lateral("one")
+    recent = (
+        select(one.c.id)
+        .select_from(newest.join(one, true()))
+        .where(dense, is_message(one.c.entry), search_vector(one.c.entry).op("@@")(query))
+        .order_by(newest.c.place.desc())
+        .limit(RANKED)
+        .cte("recent")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    first = select(Entry.id).where(Entry.id.in_(select(some.c.id)), *conditions)
+    if only_words:
+        all_read = _count(_newest(scope, read).subquery("read")) < read
+        enough = and_(dense, or_(_count(recent) == RANKED, all_read))
+        rest = select(Entry.id).where(indexed, frequent, not_(enough), *says_it, *conditions).limit(VISITED)
+        parts = [
+            first.where(or_(not_(frequent), not_(indexed))),
+            select(recent.c.id),
+            select(rest.subquery("rest")),
+        ]
+    else:
+        parts = [first, select(recent.c.id)]
+    matched = union(*parts).subquery("matched")
+    compared = select(matched.c.id).order_by(matched.c.id.desc()).limit(RANKED).subquery("compared")
+    rank = cast(func.ts_rank_cd(vector, query, 1), Float)
+    best = (
+        select(Entry.id, rank.label("rank"))
+        .join_from(compared, Entry, Entry.id == compared.c.id)
+        .order_by(rank.desc(), Entry.id.desc())
+        .limit(limit)
+        .subquery("best")
+    )
+    text = func.left(message_text(Entry.entry.expression), _READ_CHARS)
+    headline = func.ts_headline(literal_column("'english'"), text, query, _HEADLINE, type_=Text())
+    return (
+        select(
+            Entry.project_key,
+            Entry.session_id,
+            Entry.subpath,
+            Entry.id,
+            Entry.uuid,
+            Entry.type,
+            Entry.timestamp,
+            best.c.rank,
+            headline,
+        )
+        .join_from(best, Entry, Entry.id == best.c.id)
+        .order_by(best.c.rank.desc(), best.c.id.desc())
+    )
+
+
+def index_is_there() -> ColumnElement[bool]:
+    """Known to the server when the statement runs, so that a search stays one statement."""
+    ours = select(literal_column("tableoid", Integer())).select_from(Entry).limit(1).scalar_subquery()
+    indexes, names = (table(name, *map(column, columns), schema="pg_catalog") for name, columns in _CATALOG)
+    return (
+        select(literal_column("1", Integer()))
+        .select_from(indexes.join(names, names.c.oid == indexes.c.indexrelid))
+        .where(indexes.c.indrelid == ours, indexes.c.indisvalid, names.c.relname == _INDEX)
+        .exists()
+    )
+
+
+_INDEX = "claude_session_entries_search_idx"
+_CATALOG = (("pg_index", ("indexrelid", "indrelid", "indisvalid")), ("pg_class", ("oid", "relname")))
+
+
+def _close(some: CTE) -> ColumnElement[bool]:
+    """Whether the first FREQUENT matches lie so close together that all may be more than VISITED."""
+    newest = select(func.max(Entry.id)).scalar_subquery()
+    quarter, rest = (
+        func.percentile_disc(literal_column(part)).within_group(some.c.id) for part in ("0.25", "0.75")
+    )
+    middle = select(rest - quarter).scalar_subquery()  # half of them: a few lie anywhere
+    return middle < newest * literal_column(str(FREQUENT)) / literal_column(str(2 * VISITED))
+
+
+def _newest(scope: Scope, count: int) -> Select[*tuple[Any, ...]]:
+    """Ids of the newest entries of the scope, at most `count`, and `place`, which orders them.
+
+    Served by: claude_session_entries_pkey, claude_session_entries_transcript_idx, and for a stretch of time
+    claude_session_entries_facts_idx and claude_session_entries_unread_idx.
+    """
+    conditions = scope.conditions()
+    if scope.since is None and scope.until is None:
+        # Of a project all ids are sorted, half a second for a million: PostgreSQL would rather go through
+        # everybody's newest entries, and through the whole table for a project that rests.
+        place = Entry.id + literal_column("0") if conditions else Entry.id
+        return select(Entry.id, place.label("place")).where(*conditions).order_by(place.desc()).limit(count)
+    # Stored about when they were said, or all at once: in both cases the answers of that time tell where to
+    # look for what was said with them.
+    near = list(_near_answers(scope))
+    parts = (
+        select(Entry.id, Entry.id.label("place"))
+        .where(*where, *conditions)
+        .order_by(Entry.id.desc())
+        .limit(count)
+        .subquery()
+        for where in ([*near, Entry.facts.is_not(None)], [Entry.facts.is_(None)])
+    )
+    each = union_all(*map(select, parts)).subquery("newest_of_each")
+    return select(each.c.id, each.c.place).order_by(each.c.place.desc()).limit(count)
+
+
+def _near_answers(scope: Scope) -> Iterator[ColumnElement[bool]]:
+    """Ids from a few before the answers and results of a time to a few after; all, if there are none."""
+    answers = and_(
+        has_facts(Entry.facts.expression),
+        *said_within(fact(Entry.facts.expression, "at"), scope.since, scope.until),
+    )
+    one = Entry.id + literal_column("0")  # not by the ids' own index, past all that is outside
+    few = literal_column(str(NEAR), Integer())
+    if scope.since is not None:
+        first = select(func.min(one) - few).where(answers).scalar_subquery()
+        yield Entry.id >= func.coalesce(first, 0)
+    if scope.until is not None:
+        last = select(func.max(one) + few).where(answers).scalar_subquery()
+        yield Entry.id <= func.coalesce(last, literal_column(str(2**63 - 1)))
+
+
+def _count(rows: FromClause) -> ScalarSelect[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()
+
+
+def is_message(entry: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Which entries are searched."""
+    # Literals: with parameters a prepared statement could not use a partial index.
+    return json_member(entry, "type").in_([literal_column("'user'"), literal_column("'assistant'")])

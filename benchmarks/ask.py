@@ -5,6 +5,7 @@
 Fills an empty, migrated database on the server's side (a session has 1,000 entries, in the shapes and about
 the sizes of the agent's own; four in ten are lines of the assistant's, two or three an API call; the
 sessions spread over 90 days and 20 projects), then prints the median of five runs of each question.
+`--without-search-index` asks only what searches take where that index is not.
 """
 
 import argparse
@@ -137,14 +138,30 @@ def check(engine: Engine) -> None:
     assert not wrong, set(wrong)
 
 
-def median_ms(question: Callable[[], object]) -> float:
+def median_ms(question: Callable[[], object], runs: int = 5) -> float:
     question()
     times: list[float] = []
-    for _ in range(5):
+    for _ in range(runs):
         began = time.perf_counter()
         question()
         times.append(time.perf_counter() - began)
     return statistics.median(times) * 1000
+
+
+def search_without_index(engine: Engine, project_key: str, session_id: str) -> None:
+    """In a transaction that is rolled back: it keeps everybody else from the table meanwhile."""
+    with engine.connect() as db:
+        db.execute(text("DROP INDEX claude_session_entries_search_idx"))
+        questions: dict[str, Callable[[], object]] = {
+            "a word in a third of messages": lambda: queries.search(db, "w0"),
+            "a word in 0.05% of messages": lambda: queries.search(db, "w15000"),
+            "found nowhere": lambda: queries.search(db, "nowhere"),
+            "found nowhere, one project": lambda: queries.search(db, "nowhere", project_key=project_key),
+            "found nowhere, one session": lambda: queries.search(db, "nowhere", session_id=session_id),
+        }
+        for name, question in questions.items():
+            print(f"without the index: {name:33} {median_ms(question, runs=3):8.0f}", flush=True)
+        db.rollback()
 
 
 def main() -> None:
@@ -154,6 +171,7 @@ def main() -> None:
     parser.add_argument("--url", required=True, help="an empty PostgreSQL database")
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--filled", action="store_true", help="the database was filled by an earlier run")
+    parser.add_argument("--without-search-index", action="store_true", help="only searches, without it")
     options = parser.parse_args()
     # Without our time-outs: what takes longer is to be seen, too.
     engine = sqlalchemy.create_engine(normalized(options.url))
@@ -168,6 +186,9 @@ def main() -> None:
         session_id, project_key = db.execute(
             text("SELECT session_id, project_key FROM claude_session_summaries ORDER BY 1 LIMIT 1")
         ).one()
+    if options.without_search_index:
+        search_without_index(engine, project_key, session_id)
+        return
     print(f"table {table}, indexes {indexes}; milliseconds, median of 5 warm runs")
     day, week, month = (END - timedelta(days=n) for n in (1, 7, 30))
     check(engine)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from boocode_sessions.cli.database import BadInput, Database, ProjectOption
-from boocode_sessions.cli.output import JsonOption, print_rows, size
+from boocode_sessions.cli.output import JsonOption, print_rows, say, size
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.values import moment
 
@@ -98,10 +98,13 @@ def search(
     newest first.
     """
     from boocode_sessions import queries
+    from boocode_sessions.queries.searching import lacks_index
 
-    found = queries.search(
-        database.reading, " ".join(words), limit=limit, **_within(database, project, session, since, until)
-    )
+    within = _within(database, project, session, since, until)
+    # Before it is searched: over very many messages the search may run into its time-out.
+    if not json and lacks_index(database.reading, schema=database.schema):
+        say("This reads one message after the other: `boocode-sessions search-index` makes it quick.")
+    found = queries.search(database.reading, " ".join(words), limit=limit, **within)
     columns = {
         "session_id": "session",
         "timestamp": "when",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, literal, select
+from sqlalchemy import ColumnElement, literal, not_, select
 
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.operations import Tables
@@ -69,16 +69,15 @@ def search(
     return Transactions(bind, schema).read("search the messages", operation)
 
 
-def has_index(bind: Bind, *, schema: str | None = None) -> bool:
-    """Whether searches need not read every message: there is the index of `create_search_index`.
+def lacks_index(bind: Bind, *, schema: str | None = None) -> bool:
+    """Whether `migrations.create_search_index` would make searches quick.
 
-    Always false on SQLite, and on PostgreSQL while the table is empty.
+    False on SQLite, which has no such index, and while there is no entry.
     """
 
     def operation(tables: Tables) -> bool:
-        return tables.dialect != "sqlite" and any(
-            there for (there,) in tables.select(select(index_is_there()))
-        )
+        lacking = select(not_(index_is_there())).select_from(Entry).limit(1)
+        return tables.dialect != "sqlite" and any(found for (found,) in tables.select(lacking))
 
     return Transactions(bind, schema).read("look for the index for search", operation)
 

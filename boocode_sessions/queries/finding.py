@@ -10,6 +10,9 @@ from boocode_sessions.models import ClaudeSessionSummary as Summary
 from boocode_sessions.operations import Tables
 from boocode_sessions.transactions import Bind, Transactions
 
+NAMED = 5
+"""How many of several sessions an error names."""
+
 
 class SessionRef(NamedTuple):
     """Names one session."""
@@ -23,7 +26,8 @@ def find_session(
 ) -> SessionRef:
     """The session whose id is, or begins with, `session_id`.
 
-    Raises UnknownSessionError when there is none, AmbiguousSessionError when there are several.
+    Raises UnknownSessionError when there is none, AmbiguousSessionError, which names up to five,
+    when there are several.
     """
     return Transactions(bind, schema).read(
         f"find session {session_id!r}", lambda tables: only_session(tables, session_id, project_key)
@@ -39,15 +43,20 @@ def only_session(tables: Tables, session_id: str, project_key: str | None) -> Se
         return (exact or found)[0]
     if not found:
         raise UnknownSessionError(f"no session{where} has an id that begins with {session_id!r}")
-    same = len({one.session_id for one in exact or found}) == 1
     raise AmbiguousSessionError(
-        f"several sessions{where} have an id that begins with {session_id!r}: "
-        + ("name the project" if same else "give more of it")
+        f"several sessions{where} have an id that begins with {session_id!r}: {_advice(exact or found)}"
     )
 
 
+def _advice(meant: list[SessionRef]) -> str:
+    same = len({one.session_id for one in meant}) == 1
+    named = [f"{one.session_id} in {one.project_key}" for one in meant[:NAMED]]
+    more = ["and more"] if len(meant) > NAMED else []
+    return ("name the project: " if same else "give more of it: ") + ", ".join(named + more)
+
+
 def _matching(tables: Tables, prefix: str, project_key: str | None) -> list[SessionRef]:
-    """At most three. From the summaries, and from the rows of other writers, who keep none."""
+    """One more than are named, at most. From the summaries, and from rows of other writers, who keep none."""
 
     def wanted(model: type[Entry] | type[Summary]) -> list[ColumnElement[bool]]:
         conditions = [model.session_id.startswith(prefix, autoescape=True)]
@@ -55,7 +64,11 @@ def _matching(tables: Tables, prefix: str, project_key: str | None) -> list[Sess
 
     ours = select(Summary.project_key, Summary.session_id).where(*wanted(Summary))
     others = select(Entry.project_key, Entry.session_id).where(Entry.dedup_key.is_(None), *wanted(Entry))
-    # An exact id first: among many that begin alike it must be one of the three.
+    # An exact id first: among many that begin alike it must be one of these.
     both = union(ours, others).subquery("both")
-    statement = select(both).order_by((both.c.session_id != prefix), both.c.session_id).limit(3)
+    statement = (
+        select(both)
+        .order_by((both.c.session_id != prefix), both.c.session_id, both.c.project_key)
+        .limit(NAMED + 1)
+    )
     return [SessionRef(project, session) for project, session in tables.select(statement)]

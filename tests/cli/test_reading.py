@@ -37,6 +37,7 @@ def test_an_unknown_and_an_ambiguous_id_say_what_to_do(demo: Terminal) -> None:
         done = demo.run("show", meant)
         assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
         assert meant in done.err
+    assert "give more of it: abc-1 in p, abc-2 in p\n" in done.err
     assert demo.run("show", "abc-1").status == 0
 
 

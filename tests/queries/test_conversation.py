@@ -248,5 +248,19 @@ def test_a_session_is_found_by_the_beginning_of_its_id(engine: Engine) -> None:
         queries.find_session(engine, "nope")
     with pytest.raises(AmbiguousSessionError, match="give more of it"):
         queries.find_session(engine, "ab")
-    with pytest.raises(AmbiguousSessionError, match="name the project"):
+    with pytest.raises(AmbiguousSessionError, match=r"name the project: x1 in other, x1 in p$"):
         queries.conversation(engine, "x1")
+
+
+def test_of_several_sessions_that_may_be_meant_five_are_named(engine: Engine) -> None:
+    repository = ClaudeSessionRepository(engine)
+    for n in range(5):
+        repository.append(key(f"abc{n}"), entries(prompt("u", "hi")))
+    five = "abc0 in p, abc1 in p, abc2 in p, abc3 in p, abc4 in p"
+    with pytest.raises(AmbiguousSessionError, match=rf"begins with 'abc': give more of it: {five}$"):
+        queries.find_session(engine, "abc")
+    repository.append(key("abc5", "other"), entries(prompt("u", "hi")))
+    with pytest.raises(AmbiguousSessionError, match=rf"{five}, and more$"):
+        queries.find_session(engine, "abc")
+    with pytest.raises(AmbiguousSessionError, match=rf"of project 'p' .*{five}$"):
+        queries.find_session(engine, "abc", project_key="p")

@@ -153,6 +153,29 @@ def test_the_shell_only_reads_unless_asked_otherwise(demo_anywhere: Terminal, tm
     assert "left False" in writing.stdout
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_the_shell_that_writes_loses_a_transaction_left_idle_and_goes_on(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    show = "print('limit', db.scalar(select(func.current_setting('idle_in_transaction_session_timeout'))))"
+    assert "limit 30s" in _shell(terminal, tmp_path, show, without_ipython=True, options=("--write",)).stdout
+    joined = "&" if "?" in terminal.env["BOOCODE_SESSIONS_URL"] else "?"
+    terminal.env["BOOCODE_SESSIONS_URL"] += (
+        f"{joined}options=-c%20idle_in_transaction_session_timeout%3D200ms"
+    )
+    lines = (
+        "import time",
+        "db.add(ClaudeSessionEntry(project_key='p', session_id='s', entry={'type': 'user'})); db.flush()",
+        "time.sleep(1)",
+        "db.commit()",
+        "db.rollback()",
+        "print('entries', db.scalar(select(func.count()).select_from(ClaudeSessionEntry)))",
+    )
+    left = _shell(terminal, tmp_path, *lines, without_ipython=True, options=("--write",))
+    assert "idle-in-transaction timeout" in left.stderr
+    assert "entries 0" in left.stdout
+
+
 def test_the_shell_sees_what_is_written_meanwhile_and_blocks_nobody(demo: Terminal, tmp_path: Path) -> None:
     write = ("repo.append({'project_key': 'p', 'session_id': 's'}, [{'type': 'user', 'uuid': 'u'}])",)
     count = "print('entries', db.scalar(select(func.count()).select_from(ClaudeSessionEntry)))"

@@ -28,7 +28,14 @@ WIDTH = 116
 PICTURES = {
     "tour": [("list",), ("search", "umbrella"), ("usage", "--by", "model"), ("tools",)],
     "show": [("show",)],
+    "search": [("search", "umbrella"), ("usage", "--by", "session", "--by", "model")],
 }
+
+QUESTIONS = (
+    "entry = db.scalars(select(ClaudeSessionEntry).where(ClaudeSessionEntry.calls('Bash'))).first()",
+    "entry",
+    "entry.tool_names, entry.timestamp.isoformat(), entry.git_branch",
+)
 
 SHELL = (
     "[row.title or row.first_prompt for row in sessions(db)]",
@@ -48,6 +55,7 @@ def main() -> None:
         for name, commands in PICTURES.items():
             _draw(name, "".join(_said(command, folder) for command in commands))
         _draw("shell", _said(("shell",), folder, typed=SHELL))
+        _draw("entry", _said(("shell",), folder, typed=QUESTIONS))
 
 
 def _set_the_clock(database: Path) -> None:

@@ -41,6 +41,8 @@ class Line:
     target: float | None = None
     more_is_better: bool = False
     notes: Sequence[str] = ()
+    shortfall: str = ""
+    """Why the target is missed, where it is."""
     scale: float = 1000.0
     """From samples to the unit: seconds to milliseconds, where nothing else is said."""
 

@@ -32,7 +32,8 @@ def details(line: Line) -> str:
             f"| {figure.label} | {figure.median * line.scale:,.{_digits(line, figure.median)}f} | {p95} "
             f"| {'' if ratio is None else f'{ratio:.2f}'} |"
         )
-    return "\n".join([*rows, "", *line.notes]).rstrip()
+    shortfall = ["", f"Why it is missed: {line.shortfall}"] if line.shortfall and line.met is False else []
+    return "\n".join([*rows, "", *line.notes, *shortfall]).rstrip()
 
 
 def growth(lines: Sequence[Line], file: Path) -> None:

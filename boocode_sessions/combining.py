@@ -25,8 +25,8 @@ _Args = TypeVarTuple("_Args")
 _MOST_AT_ONCE = 2
 """Statements at the database at a time: one is prepared here while another runs there."""
 _MOST_SESSIONS = 25
-"""Of one statement. With more, fifty sessions would all be in one, and wait for it, while nothing is prepared:
-they get a third less done."""
+"""Of one statement. With more, fifty sessions would all be in one, and nothing would be prepared while it
+runs: they get a third less done."""
 
 
 class Run(Protocol):

@@ -53,8 +53,8 @@ class _Ours(Peer):
         summary = fold_session_summary(None, _key("any"), [_SMALL_PROMPT])
         with without_indexes(self._address, "claude_session_entries") as connection:
             connection.execute(
-                "INSERT INTO claude_session_entries (project_key, session_id, dedup_key, entry) "
-                f"SELECT '{PROJECT}', 'session-' || s, md5(s || '.' || i), {SMALL_ENTRY} "
+                "INSERT INTO claude_session_entries (project_key, session_id, dedup_key, entry, facts) "
+                f"SELECT '{PROJECT}', 'session-' || s, md5(s || '.' || i), {SMALL_ENTRY}, '[]' "
                 f"FROM {every_entry(sessions, entries, first)}".encode()
             )
         with psycopg.connect(self._address.dsn, autocommit=True) as connection:

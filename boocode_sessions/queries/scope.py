@@ -21,11 +21,6 @@ def moment(name: str, at: datetime | None) -> None:
         raise ValueError(f"{name} has no time zone: give datetime.now(UTC) or the like")
 
 
-def said_at() -> ColumnElement[datetime]:
-    """When the agent wrote a line; where the line does not say, when it was stored."""
-    return func.coalesce(Entry.timestamp, Entry.created_at, type_=Entry.created_at.type)
-
-
 class Scope:
     """The lines that a question may need: of a project or a session, and a day more than the stretch of time.
 

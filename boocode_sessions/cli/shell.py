@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 import boocode_sessions
 from boocode_sessions import queries
-from boocode_sessions.cli.database import Database
+from boocode_sessions.cli.database import BadInput, Database
 from boocode_sessions.engine import create_engine
 from boocode_sessions.models import ClaudeSessionEntry, ClaudeSessionSummary
 from boocode_sessions.repository import ClaudeSessionRepository
@@ -64,16 +64,25 @@ def _reading_engine(engine: Engine) -> Engine:
     # On SQLite not an engine with our defaults: those begin a transaction before each first statement.
     make = sqlalchemy.create_engine if on_sqlite else create_engine
     made = make(engine.url, isolation_level="AUTOCOMMIT", hide_parameters=True)
-    forbid = "PRAGMA query_only = ON" if on_sqlite else "SET default_transaction_read_only = on"
 
     @event.listens_for(made, "connect")
     def _forbid_writing(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
         cursor = connection.cursor()
-        cursor.execute(forbid)
+        if on_sqlite:
+            cursor.execute("PRAGMA query_only = ON")
+        elif not cursor.execute(_FORBID, {"pid": connection.info.backend_pid}).fetchone():
+            raise BadInput(
+                "a pooler is between here and the server, and would hand a connection that only reads to "
+                "other programs: give the server's own address, or --write"
+            )
         cursor.close()
         connection.commit()
 
     return made
+
+
+_FORBID = "SELECT set_config('default_transaction_read_only', 'on', false) WHERE pg_backend_pid() = %(pid)s"
+"""A pooler answers for the server: the process id that it gave is not the server's own."""
 
 
 def _interact(banner: str, names: Mapping[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """The whole contract behind a transaction pooler that knows no prepared statements."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -135,3 +137,17 @@ async def test_a_plain_engine_with_prepare_threshold_none_works(
         await async_engine.dispose()
     else:
         engine.dispose()
+
+
+def test_the_shell_that_only_reads_leaves_no_connection_of_the_pooler_read_only(
+    pooled_database: Database, engine: Engine
+) -> None:
+    command = [sys.executable, "-m", "boocode_sessions", "--url", pooled_database.url, "shell"]
+    for options, status in (([], 2), (["--write"], 0)):
+        done = subprocess.run(
+            [*command, *options], input="", capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == status, done.stderr
+        assert ("a pooler is between" in done.stderr) is (status == 2)
+    with engine.connect() as connection:
+        assert connection.execute(text("SHOW default_transaction_read_only")).scalar_one() == "off"

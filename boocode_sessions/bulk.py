@@ -30,7 +30,7 @@ from sqlalchemy.engine import Dialect
 
 from boocode_sessions.codec import LINE_KEYS, OTHER_KEYS
 from boocode_sessions.dialects import UTCDateTime, storage_clock
-from boocode_sessions.statements import PROJECT, SESSION, SUBPATH, Entry, Summary, exact_text
+from boocode_sessions.statements import PROJECT, SESSION, Entry, Summary, exact_text, of_transcript
 
 _summaries = cast_type("Table", Summary.__table__)
 
@@ -51,7 +51,7 @@ def select_keys() -> Select[str | None]:
     Served by: claude_session_entries_dedup_idx.
     """
     return select(Entry.dedup_key).where(
-        *_of_transcript(), Entry.dedup_key.in_(bindparam("keys", expanding=True, type_=Text))
+        *of_transcript(), Entry.dedup_key.in_(bindparam("keys", expanding=True, type_=Text))
     )
 
 
@@ -66,7 +66,7 @@ def select_without_uuid() -> Select[str | None, str | None]:
     return (
         select(Entry.dedup_key, case((of_content, None), else_=exact_text()))
         .where(
-            *_of_transcript(),
+            *of_transcript(),
             Entry.id > bindparam("after", type_=BigInteger),
             or_(Entry.dedup_key.is_(None), Entry.dedup_key.startswith(OTHER_KEYS, autoescape=True)),
         )
@@ -112,7 +112,7 @@ def select_written_sessions(
 @cache
 def select_last_write() -> Select[datetime]:
     """When a transcript's newest entry was stored. Shape: (created_at,); no row if it was never written."""
-    return select(Entry.created_at).where(*_of_transcript()).order_by(Entry.id.desc()).limit(1)
+    return select(Entry.created_at).where(*of_transcript()).order_by(Entry.id.desc()).limit(1)
 
 
 # Pruning
@@ -177,7 +177,3 @@ def _stored_bytes(dialect: str) -> ColumnElement[int]:
     size = func.length if dialect == "sqlite" else func.pg_column_size
     entry = cast(Entry.entry, LargeBinary) if dialect == "sqlite" else Entry.entry
     return func.coalesce(size(entry), 0) + func.coalesce(size(Entry.verbatim), 0)
-
-
-def _of_transcript() -> tuple[ColumnElement[bool], ...]:
-    return Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath == SUBPATH

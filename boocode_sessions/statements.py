@@ -93,6 +93,35 @@ def exact_text() -> ColumnElement[str]:
     return func.coalesce(Entry.verbatim, json_text(Entry.entry))
 
 
+def of_transcript(subpath: BindParameter[str] | str = SUBPATH) -> Sequence[ColumnElement[bool]]:
+    """Whether an entry is of the transcript of the parameters.
+
+    Served by: claude_session_entries_transcript_idx.
+    """
+    return Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath == subpath
+
+
+def any_main_id() -> ScalarSelect[int]:
+    """The newest main id of the summary that a statement is at."""
+    return _max_main_id().scalar_subquery()
+
+
+def is_true_fold() -> ColumnElement[bool]:
+    """Whether the summary that a statement is at holds all of its main transcript, unclaimed rows too."""
+    unclaimed = aliased(Entry)
+    others = (
+        select(_ONE)
+        .where(
+            unclaimed.project_key == Summary.project_key,
+            unclaimed.subpath == MAIN,
+            unclaimed.session_id == Summary.session_id,
+            unclaimed.dedup_key.is_(None),
+        )
+        .correlate(Summary)
+    )
+    return and_(Summary.data.is_not(None), Summary.folded_id == _newest_main_id(), ~others.exists())
+
+
 # Reading
 
 
@@ -104,7 +133,7 @@ def select_entries() -> Select[str | None, str | None]:
     Served by: claude_session_entries_transcript_idx.
     """
     in_entry = case((Entry.verbatim.is_(None), json_text(Entry.entry)))
-    return select(in_entry, Entry.verbatim).where(*_of_transcript()).order_by(Entry.id)
+    return select(in_entry, Entry.verbatim).where(*of_transcript()).order_by(Entry.id)
 
 
 @cache
@@ -115,7 +144,7 @@ def select_page() -> Select[int, str]:
     """
     return (
         select(Entry.id, exact_text())
-        .where(*_of_transcript(), Entry.id > _AFTER)
+        .where(*of_transcript(), Entry.id > _AFTER)
         .order_by(Entry.id)
         .limit(_MOST)
     )
@@ -133,7 +162,7 @@ def select_sessions() -> Select[str, int]:
     ours = select(Summary.session_id, Summary.updated_at.label("at")).where(
         Summary.project_key == PROJECT,
         Summary.updated_at.is_not(None),
-        or_(_newest_main_id().is_not(None), _any_main_id().is_not(None)),
+        or_(_newest_main_id().is_not(None), any_main_id().is_not(None)),
     )
     others = select(Entry.session_id, Entry.created_at.label("at")).where(
         Entry.project_key == PROJECT, Entry.subpath == MAIN, Entry.dedup_key.is_(None)
@@ -149,20 +178,8 @@ def select_summaries() -> Select[str, int, str | None]:
     Shape: (session_id, mtime, data as JSON text) per session. One that misses an entry is left out, since
     its `mtime` may still look fresh; the SDK then reads the transcript itself.
     """
-    unclaimed = aliased(Entry)
     return select(Summary.session_id, epoch_ms(Summary.updated_at), Summary.data).where(
-        Summary.project_key == PROJECT,
-        Summary.data.is_not(None),
-        Summary.folded_id == _newest_main_id(),
-        ~select(_ONE)
-        .where(
-            unclaimed.project_key == Summary.project_key,
-            unclaimed.subpath == MAIN,
-            unclaimed.session_id == Summary.session_id,
-            unclaimed.dedup_key.is_(None),
-        )
-        .correlate(Summary)
-        .exists(),
+        Summary.project_key == PROJECT, is_true_fold()
     )
 
 
@@ -219,9 +236,9 @@ def select_position() -> Select[int | None, int | None, bool]:
 
     Shape: one row (newest id in it, newest main id of its session, whether it has unclaimed rows).
     """
-    newest = select(func.max(Entry.id)).where(*_of_transcript()).scalar_subquery()
+    newest = select(func.max(Entry.id)).where(*of_transcript()).scalar_subquery()
     # EXISTS and not max(id): a max would be sought backwards through all the claimed rows.
-    unclaimed = select(_ONE).where(*_of_transcript(), Entry.dedup_key.is_(None))
+    unclaimed = select(_ONE).where(*of_transcript(), Entry.dedup_key.is_(None))
     return select(newest, _newest_id_of_main(), unclaimed.exists())
 
 
@@ -260,7 +277,7 @@ def select_known() -> Select[int, str | None, str]:
     Shape: (id, dedup_key, exact JSON text) per entry. Served by: claude_session_entries_dedup_idx.
     """
     return select(Entry.id, Entry.dedup_key, exact_text()).where(
-        *_of_transcript(),
+        *of_transcript(),
         Entry.dedup_key.in_(bindparam("keys", expanding=True, type_=Text)),
         Entry.id <= bindparam("up_to", type_=BigInteger),
     )
@@ -288,7 +305,7 @@ def select_unclaimed() -> Select[int, str, datetime]:
     """
     return (
         select(Entry.id, exact_text(), Entry.created_at)
-        .where(*_of_transcript(), Entry.dedup_key.is_(None), Entry.id > _AFTER)
+        .where(*of_transcript(), Entry.dedup_key.is_(None), Entry.id > _AFTER)
         .order_by(Entry.id)
         .limit(_MOST)
     )
@@ -332,7 +349,7 @@ def finish_main_turn(*, folded: bool, written: bool) -> Update:
 @cache
 def delete_transcript() -> Delete:
     """Every entry of one transcript."""
-    return delete(Entry).where(*_of_transcript())
+    return delete(Entry).where(*of_transcript())
 
 
 @cache
@@ -527,13 +544,8 @@ def _columns_of(items: Any) -> tuple[ColumnElement[Any], ...]:  # noqa: ANN401 -
     return _member(items, 1), entry, _member(items, 2), func.nullif(facts, literal_column("'null'"))
 
 
-def _of_transcript(subpath: BindParameter[str] | str = SUBPATH) -> Sequence[ColumnElement[bool]]:
-    """Served by: claude_session_entries_transcript_idx."""
-    return Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath == subpath
-
-
 def _newest_id_of_main() -> ScalarSelect[int]:
-    return select(func.max(Entry.id)).where(*_of_transcript(MAIN)).scalar_subquery()
+    return select(func.max(Entry.id)).where(*of_transcript(MAIN)).scalar_subquery()
 
 
 def _newest_main_id() -> ScalarSelect[int]:
@@ -543,11 +555,6 @@ def _newest_main_id() -> ScalarSelect[int]:
     the index before it gives the first, which takes three times as long.
     """
     return _max_main_id().where(Entry.id >= func.coalesce(Summary.folded_id, 0)).scalar_subquery()
-
-
-def _any_main_id() -> ScalarSelect[int]:
-    """The newest main id of the summary that a statement is at."""
-    return _max_main_id().scalar_subquery()
 
 
 def _max_main_id() -> Select[int]:

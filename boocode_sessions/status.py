@@ -12,7 +12,6 @@ from sqlalchemy import (
     Integer,
     Select,
     Subquery,
-    and_,
     case,
     column,
     distinct,
@@ -22,7 +21,6 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import aliased
 
 from boocode_sessions import migrations
 from boocode_sessions.contract import MAIN
@@ -32,7 +30,7 @@ from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.models import ClaudeSessionSummary as Summary
 from boocode_sessions.operations import Tables
-from boocode_sessions.statements import select_versions
+from boocode_sessions.statements import is_true_fold, select_versions
 from boocode_sessions.transactions import Bind, Transactions
 
 
@@ -152,31 +150,8 @@ def _select_session_counts() -> Select[int, int]:
 
 def _select_summary_counts() -> Select[int, int]:
     """Shape: one row (summaries that hold their whole transcript, held sessions)."""
-    unclaimed = aliased(Entry)
-    newest = (
-        select(func.max(Entry.id))
-        .where(
-            Entry.project_key == Summary.project_key,
-            Entry.session_id == Summary.session_id,
-            Entry.subpath == MAIN,
-        )
-        .correlate(Summary)
-        .scalar_subquery()
-    )
-    behind = (
-        select(unclaimed.id)
-        .where(
-            unclaimed.project_key == Summary.project_key,
-            unclaimed.subpath == MAIN,
-            unclaimed.session_id == Summary.session_id,
-            unclaimed.dedup_key.is_(None),
-        )
-        .correlate(Summary)
-        .exists()
-    )
-    fresh = and_(Summary.data.is_not(None), Summary.folded_id == newest, ~behind)
     return select(
-        func.coalesce(func.sum(case((fresh, 1), else_=0)), 0),
+        func.coalesce(func.sum(case((is_true_fold(), 1), else_=0)), 0),
         func.coalesce(func.sum(case((Summary.held, 1), else_=0)), 0),
     )
 

@@ -32,7 +32,7 @@ from boocode_sessions.adoption.transcripts import (
     take_turn,
 )
 from boocode_sessions.codec import key_and_facts
-from boocode_sessions.contract import MAIN, Session, Transcript
+from boocode_sessions.contract import Session, Transcript
 from boocode_sessions.dialects import text_json
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.models import ClaudeSessionSummary as Summary
@@ -159,16 +159,7 @@ def _next_unclaimed() -> Select[str, str, str]:
 @cache
 def _next_unfolded() -> Select[str, str, str]:
     """Sessions with main entries of which the summary is not the true fold."""
-    newest = (
-        select(func.max(Entry.id))
-        .where(
-            Entry.project_key == Summary.project_key,
-            Entry.session_id == Summary.session_id,
-            Entry.subpath == MAIN,
-        )
-        .correlate(Summary)
-        .scalar_subquery()
-    )
+    newest = statements.any_main_id()
     order = (Summary.project_key, Summary.session_id)
     return (
         select(Summary.project_key, Summary.session_id, literal_column("''", Text))

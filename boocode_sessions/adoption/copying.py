@@ -47,7 +47,7 @@ from boocode_sessions.dialects import UTCDateTime
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.operations import PAGE_ROWS, Tables, later
-from boocode_sessions.statements import PROJECT, SESSION, SUBPATH, in_transcript
+from boocode_sessions.statements import PROJECT, SESSION, SUBPATH, in_transcript, of_transcript
 from boocode_sessions.transactions import Bind, Transactions
 
 REFERENCE_TABLE = "claude_session_store"
@@ -221,16 +221,12 @@ def _select_source(rows: Table) -> Select[int, str | None]:
 @cache
 def _select_keys() -> Select[str | None]:
     keys = bindparam("keys", expanding=True, type_=Text)
-    return select(Entry.dedup_key).where(*_of_entries(), Entry.dedup_key.in_(keys))
+    return select(Entry.dedup_key).where(*of_transcript(), Entry.dedup_key.in_(keys))
 
 
 @cache
 def _select_newest_key() -> Select[str | None]:
-    return select(Entry.dedup_key).where(*_of_entries()).order_by(Entry.id.desc()).limit(1)
-
-
-def _of_entries() -> tuple[ColumnElement[bool], ...]:
-    return Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath == SUBPATH
+    return select(Entry.dedup_key).where(*of_transcript()).order_by(Entry.id.desc()).limit(1)
 
 
 def _copy_rows(rows: Table) -> ReturningInsert[datetime]:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from boocode_sessions.columns import json_member, message_text, search_vector
 from boocode_sessions.facts import fact, has_facts
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.scope import at_of_entry, said_within
+from boocode_sessions.queries.scope import at_of_entry, of_key, said_within
 
 RANKED = 500
 """How many matches, the newest, are compared for the best."""
@@ -64,12 +64,7 @@ class Within(NamedTuple):
     def conditions(self) -> list[ColumnElement[bool]]:
         """What it says of an entry, exactly."""
         at = func.coalesce(fact(Entry.facts.expression, "at"), at_of_entry())
-        conditions = [*said_within(at, self.since, self.until)]
-        if self.project_key is not None:
-            conditions.append(Entry.project_key == self.project_key)
-        if self.session_id is not None:
-            conditions.append(Entry.session_id == self.session_id)
-        return conditions
+        return [*said_within(at, self.since, self.until), *of_key(self.project_key, self.session_id)]
 
 
 def ranked(words: str, within: Within, limit: int) -> Select[*tuple[Any, ...]]:
@@ -134,19 +129,22 @@ def ranked(words: str, within: Within, limit: int) -> Select[*tuple[Any, ...]]:
     text = func.left(message_text(Entry.entry.expression), _READ_CHARS)
     headline = func.ts_headline(literal_column("'english'"), text, query, _HEADLINE, type_=Text())
     return (
-        select(
-            Entry.project_key,
-            Entry.session_id,
-            Entry.subpath,
-            Entry.id,
-            Entry.uuid,
-            Entry.type,
-            Entry.timestamp,
-            best.c.rank,
-            headline,
-        )
+        select(*columns_of_match(), best.c.rank, headline)
         .join_from(best, Entry, Entry.id == best.c.id)
         .order_by(best.c.rank.desc(), best.c.id.desc())
+    )
+
+
+def columns_of_match() -> tuple[Any, ...]:
+    """What names a match: the first columns of a `Match`."""
+    return (
+        Entry.project_key,
+        Entry.session_id,
+        Entry.subpath,
+        Entry.id,
+        Entry.uuid,
+        Entry.type,
+        Entry.timestamp,
     )
 
 

@@ -19,7 +19,6 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.orm import aliased
 
 from boocode_sessions.codec import decode, decode_summary
 from boocode_sessions.columns import json_member, stored_bytes
@@ -30,7 +29,7 @@ from boocode_sessions.models import ClaudeSessionSummary as Summary
 from boocode_sessions.operations import Tables
 from boocode_sessions.queries.scope import moment
 from boocode_sessions.queries.usage import calls_of_entries, calls_of_facts, largest
-from boocode_sessions.statements import exact_text
+from boocode_sessions.statements import exact_text, is_true_fold
 from boocode_sessions.summaries import fold
 from boocode_sessions.transactions import Bind, Transactions
 
@@ -195,7 +194,7 @@ def _listed(project_key: str | None, since: datetime | None, limit: int | None) 
         .cte("spent")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    fresh = func.coalesce(and_(Summary.data.is_not(None), _is_whole()), false())
+    fresh = func.coalesce(is_true_fold(), false())
     return (
         select(
             page,
@@ -213,24 +212,6 @@ def _listed(project_key: str | None, since: datetime | None, limit: int | None) 
         .outerjoin(Summary, in_page(Summary))
         .order_by(page.c.updated.desc(), page.c.project_key, page.c.session_id)
     )
-
-
-def _is_whole() -> Any:  # noqa: ANN401 - a condition
-    """Whether a summary holds all of its transcript."""
-    newest, unclaimed = aliased(Entry), aliased(Entry)
-
-    def of_summary(entry: type[Entry]) -> Any:  # noqa: ANN401 - a condition
-        return and_(
-            entry.project_key == Summary.project_key,
-            entry.session_id == Summary.session_id,
-            entry.subpath == MAIN,
-        )
-
-    newest_id = select(func.max(newest.id)).where(of_summary(newest)).correlate(Summary).scalar_subquery()
-    others = (
-        select(unclaimed.id).where(of_summary(unclaimed), unclaimed.dedup_key.is_(None)).correlate(Summary)
-    )
-    return and_(Summary.folded_id == newest_id, others.limit(1).scalar_subquery().is_(None))
 
 
 def _fold(tables: Tables, stale: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:

@@ -35,11 +35,7 @@ class Scope:
         since: datetime | None,
         until: datetime | None,
     ) -> None:
-        self._key: list[ColumnElement[bool]] = []
-        if project_key is not None:
-            self._key.append(Entry.project_key == project_key)
-        if session_id is not None:
-            self._key.append(Entry.session_id == session_id)
+        self._key = list(of_key(project_key, session_id))
         self._since = None if since is None else since - MARGIN
         self._until = None if until is None else until + MARGIN
 
@@ -59,25 +55,23 @@ class Scope:
         yield _not_copied()
 
 
+def of_key(project_key: str | None, session_id: str | None) -> Iterator[ColumnElement[bool]]:
+    """Whether an entry is of a project, and of a session, where one was asked for."""
+    if project_key is not None:
+        yield Entry.project_key == project_key
+    if session_id is not None:
+        yield Entry.session_id == session_id
+
+
 def at_of_entry() -> ColumnElement[str]:
     """As the fact `at`, of a line that has no facts."""
     return func.coalesce(time_text(Entry.timestamp), time_text(Entry.created_at))
 
 
-def within(
-    at: ColumnElement[datetime], since: datetime | None, until: datetime | None
-) -> Iterator[ColumnElement[bool]]:
-    """Whether a time is in the stretch of time that was asked for."""
-    if since is not None:
-        yield at >= since
-    if until is not None:
-        yield at < until
-
-
 def said_within(
     at: ColumnElement[str], since: datetime | None, until: datetime | None
 ) -> Iterator[ColumnElement[bool]]:
-    """`within`, for a time in the form of the fact `at`."""
+    """Whether a time in the form of the fact `at` is in a stretch of time."""
     if since is not None:
         yield at >= _text(since)
     if until is not None:

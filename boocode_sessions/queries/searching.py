@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, literal, not_, select
 
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.operations import Tables
-from boocode_sessions.queries.full_text import Within, index_is_there, is_message, ranked
+from boocode_sessions.queries.full_text import Within, columns_of_match, index_is_there, is_message, ranked
 from boocode_sessions.queries.scope import moment
 from boocode_sessions.transactions import Bind, Transactions
 
@@ -92,17 +92,7 @@ def _by_reading(tables: Tables, words: str, conditions: list[ColumnElement[bool]
     if not terms:
         return []
     statement = (
-        select(
-            Entry.project_key,
-            Entry.session_id,
-            Entry.subpath,
-            Entry.id,
-            Entry.uuid,
-            Entry.type,
-            Entry.timestamp,
-            literal(0.0),
-            Entry.text,
-        )
+        select(*columns_of_match(), literal(0.0), Entry.text)
         .where(
             is_message(Entry.entry.expression),
             *conditions,

@@ -181,7 +181,7 @@ class _Line:
         for waiting in self.waiting:
             append = waiting.append
             session = append.transcript.session
-            rows += len(append.encoded)
+            rows += len(append.entries)
             chars += append.size
             if sessions and (rows > PAGE_ROWS or chars > PAGE_CHARS or len(sessions) == _MOST_SESSIONS):
                 return

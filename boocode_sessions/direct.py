@@ -1,4 +1,4 @@
-"""One statement on psycopg's own connection, past SQLAlchemy's Connection and Core.
+"""Statements on psycopg's own connection, one or several in a pipeline, past SQLAlchemy's Core.
 
 They take a fifth of the time of a one-entry append (0.66 ms instead of 0.85 over an AsyncEngine), and hold
 all rows of a load before the first is decoded, which takes a third longer (benchmarks: `append`, `load`). The
@@ -9,7 +9,7 @@ host listens to its engine's statements, or logs them, nothing goes past it: see
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -51,6 +51,13 @@ def possible(engine: Engine) -> bool:
         and not engine.logger.isEnabledFor(logging.INFO)
         and not any(getattr(engine.dispatch, event) for event in _EVENTS)
     )
+
+
+def pipelines() -> bool:
+    """Whether psycopg's libpq knows pipelines."""
+    import psycopg  # noqa: PLC0415 - see above
+
+    return psycopg.capabilities.has_pipeline()
 
 
 def compiled(engine: Engine, statement: ClauseElement, schema: str | None) -> Compiled:
@@ -105,6 +112,62 @@ def each(
     _on_connection(engine, work, work_async)
 
 
+def pipelined(engine: Engine, steps: Iterable[tuple[Compiled, Mapping[str, Any]]]) -> list[Any]:
+    """Run statements as one transaction and in one round trip, each sent when `steps` comes to it.
+
+    Returns the rows of the first. Raises what SQLAlchemy's Connection would, and what `steps` raises;
+    nothing is written then.
+    """
+    first = _FirstError()
+
+    def work(connection: psycopg.Connection[Any]) -> list[Any]:
+        sent: list[psycopg.Cursor[Any]] = []
+        with first, connection.pipeline(), first:
+            sent += (connection.execute(sql, given) for sql, given in _transaction(steps))
+        first.reraise()
+        return sent[1].fetchall()
+
+    async def work_async(connection: psycopg.AsyncConnection[Any]) -> list[Any]:
+        sent: list[psycopg.AsyncCursor[Any]] = []
+        with first:
+            async with connection.pipeline():
+                with first:
+                    sent += [await connection.execute(sql, given) for sql, given in _transaction(steps)]
+        first.reraise()
+        return await sent[1].fetchall()
+
+    return _on_connection(engine, work, work_async)
+
+
+def _transaction(
+    steps: Iterable[tuple[Compiled, Mapping[str, Any]]],
+) -> Iterator[tuple[bytes, Mapping[str, Any] | None]]:
+    # Not the driver's own BEGIN, for whose answer it waits.
+    yield b"BEGIN", None
+    for statement, parameters in steps:
+        yield statement.sql, {**statement.fixed, **parameters}
+    yield b"COMMIT", None
+
+
+class _FirstError:
+    """Holds an error back until the pipeline has ended, since psycopg logs the second one that it meets."""
+
+    def __init__(self) -> None:
+        self._error: Exception | None = None
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._error = self._error or error
+        return True
+
+    def reraise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
 def _on_connection(
     engine: Engine,
     work: Callable[[psycopg.Connection[Any]], T],
@@ -135,6 +198,13 @@ def _autocommitting(connection: psycopg.Connection[Any], work: Callable[[psycopg
     connection.autocommit = True  # no round trip: psycopg leaves out its BEGIN
     try:
         return work(connection)
+    except Exception:
+        if not connection.closed:
+            connection.rollback()
+        raise
+    except BaseException:
+        connection.close()
+        raise
     finally:
         if not connection.closed:
             connection.autocommit = before
@@ -147,6 +217,13 @@ async def _autocommitting_async(
     await connection.set_autocommit(True)
     try:
         return await work(connection)
+    except Exception:
+        if not connection.closed:
+            await connection.rollback()
+        raise
+    except BaseException:
+        await connection.close()
+        raise
     finally:
         if not connection.closed:
             await connection.set_autocommit(before)

@@ -327,7 +327,7 @@ def finish_turn() -> Update:
     return (
         update(_summaries)
         .where(_summaries.c.project_key == PROJECT, _summaries.c.session_id == SESSION)
-        .values(turn=bindparam("next_turn", type_=BigInteger))
+        .values(turn=_NEXT_TURN)
     )
 
 
@@ -455,7 +455,6 @@ def append_one_in_turn() -> ReturningUpdate[int]:
     In all else `append_in_turn`, whose plan has twice as many nodes, and nodes take longer to start than to
     run: this takes a quarter less of the server's time (benchmarks: `append`). PostgreSQL only.
     """
-    unclaimed = aliased(Entry)
     row = (
         select(
             Summary.project_key,
@@ -466,20 +465,7 @@ def append_one_in_turn() -> ReturningUpdate[int]:
             bindparam("verbatim", type_=Text),
             text_json(bindparam("facts", type_=Text)),
         )
-        .where(
-            Summary.project_key == PROJECT,
-            Summary.session_id == SESSION,
-            Summary.turn == bindparam("turn", type_=BigInteger),
-            Summary.folded_id.is_not_distinct_from(_newest_main_id()),
-            ~select(_ONE)
-            .where(
-                unclaimed.project_key == PROJECT,
-                unclaimed.subpath == SUBPATH,
-                unclaimed.session_id == SESSION,
-                unclaimed.dedup_key.is_(None),
-            )
-            .exists(),
-        )
+        .where(*_nobody_wrote())
         .with_for_update(of=Summary, skip_locked=True)
     )
     wrote = (
@@ -493,7 +479,7 @@ def append_one_in_turn() -> ReturningUpdate[int]:
         update(Summary)
         .where(Summary.project_key == wrote.c.project_key, Summary.session_id == wrote.c.session_id)
         .values(
-            turn=bindparam("next_turn", type_=BigInteger),
+            turn=_NEXT_TURN,
             folded_id=case((is_main, wrote.c.id), else_=Summary.folded_id),
             data=case((is_main, bindparam("next_data", type_=Text)), else_=Summary.data),
             updated_at=case((is_main, wrote.c.created_at), else_=Summary.updated_at),
@@ -501,6 +487,44 @@ def append_one_in_turn() -> ReturningUpdate[int]:
         .returning(literal_column("0", Integer))
         .execution_options(synchronize_session=False)
     )
+
+
+@cache
+def retake_turn() -> ReturningUpdate[int]:
+    """Take the turn of a session that nobody has written to since the turn we know.
+
+    Parameters: those of `in_transcript`; `turn`, `next_turn`. Shape: (0,) when it was taken; no row when not.
+    With `insert_in_turn` and `finish_retaken_turn` it appends in parts. PostgreSQL only.
+    """
+    return (
+        update(Summary)
+        .where(*_nobody_wrote())
+        .values(turn=_NEXT_TURN)
+        .returning(literal_column("0", Integer))
+        .execution_options(synchronize_session=False)
+    )
+
+
+@cache
+def insert_in_turn() -> Insert:
+    """Insert a part of what is appended, where `retake_turn` has taken the turn `next_turn`.
+
+    Parameters: those of `in_transcript`; `next_turn`; `entries` as `append_in_turn` takes them. A known
+    idempotency key fails the statement. PostgreSQL only.
+    """
+    items = _given_entries()
+    ours = select(_ONE).where(Summary.project_key == PROJECT, Summary.session_id == SESSION, _IS_OURS)
+    rows = select(PROJECT, SESSION, SUBPATH, *_columns_of(items)).where(ours.exists())
+    return insert(_entries).from_select(_INSERTED, rows.order_by(items.c.position), include_defaults=False)
+
+
+@cache
+def finish_retaken_turn() -> Update:
+    """Fold what was appended to the main transcript in the turn `next_turn` into its summary.
+
+    Parameters: those of `finish_main_turn`.
+    """
+    return finish_main_turn(folded=True, written=True).where(_IS_OURS)
 
 
 def _append_jobs() -> Any:  # noqa: ANN401 - a table-valued CTE has no useful type
@@ -520,6 +544,28 @@ def _append_jobs() -> Any:  # noqa: ANN401 - a table-valued CTE has no useful ty
     )
     return select(given).cte("jobs")
 
+
+def _nobody_wrote() -> Sequence[ColumnElement[bool]]:
+    """Whether a summary is the session's of the parameters, and nobody has written since its `turn`."""
+    unclaimed = aliased(Entry)
+    others = select(_ONE).where(
+        unclaimed.project_key == PROJECT,
+        unclaimed.subpath == SUBPATH,
+        unclaimed.session_id == SESSION,
+        unclaimed.dedup_key.is_(None),
+    )
+    return (
+        Summary.project_key == PROJECT,
+        Summary.session_id == SESSION,
+        Summary.turn == bindparam("turn", type_=BigInteger),
+        Summary.folded_id.is_not_distinct_from(_newest_main_id()),
+        ~others.exists(),
+    )
+
+
+_NEXT_TURN = bindparam("next_turn", type_=BigInteger)
+_IS_OURS = _summaries.c.turn == _NEXT_TURN
+"""Whether a summary's turn is the one that this transaction has taken."""
 
 _INSERTED = ["project_key", "session_id", "subpath", "dedup_key", "entry", "verbatim", "facts"]
 

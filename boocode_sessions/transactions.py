@@ -6,7 +6,7 @@ joins the caller's and never commits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeAlias, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -127,6 +127,34 @@ class Transactions:
         if (engine := self._past_core()) is not None:
             return self._explaining(doing, lambda: past_core(engine))
         return self._run(doing, core, lambda: self._autocommitting(in_doubt))
+
+    @property
+    def pipelines(self) -> bool:
+        """Whether `write_pipelined` can be called now."""
+        return self._past_core() is not None and direct.pipelines()
+
+    def write_pipelined(
+        self,
+        doing: str,
+        steps: Iterable[tuple[ClauseElement, Mapping[str, Any]]],
+        in_doubt: Callable[[], None],
+    ) -> list[Any]:
+        """Run statements in a transaction and in one round trip, each sent when `steps` comes to it.
+
+        Returns the rows of the first. Raises what `steps` raises too, and writes nothing then. For an Engine
+        that `pipelines`.
+        """
+        engine = cast("Engine", self.bind)
+
+        def work() -> list[Any]:
+            compiled = ((self._compiled(engine, statement), given) for statement, given in steps)
+            try:
+                return direct.pipelined(engine, compiled)
+            except BaseException as error:
+                _note_doubt(error, in_doubt)
+                raise
+
+        return self._explaining(doing, work)
 
     def scan(self, doing: str, operation: Callable[[Tables], T]) -> T:
         """Run an operation that reads rows as they come: the server keeps a cursor only in a transaction."""

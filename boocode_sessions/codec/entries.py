@@ -1,7 +1,7 @@
 """One append's entries, and what is stored of them."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from boocode_sessions.codec.facts import facts_of
@@ -36,9 +36,20 @@ def encode_batch(
 
     Raises InvalidEntryError, which names the transcript, the position and the path inside the entry.
     """
+    check_batch(transcript, entries)
+    return list(encode_each(transcript, entries, nonce))
+
+
+def check_batch(transcript: Transcript, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Raise InvalidEntryError for what is no list."""
     if not isinstance(entries, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise InvalidEntryError(f"{transcript}: entries are a list, not {type(entries).__name__}")
-    encoded: list[EncodedEntry] = []
+
+
+def encode_each(
+    transcript: Transcript, entries: Iterable[Mapping[str, Any]], nonce: str
+) -> Iterator[EncodedEntry]:
+    """As `encode_batch`, one by one."""
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise InvalidEntryError(
@@ -50,10 +61,9 @@ def encode_batch(
             problem = f"{transcript}: entries[{position}]{problem_in(entry)}"
         else:
             key = uuid_key(entry) or call_key(nonce, position)
-            encoded.append(EncodedEntry(key, text, verbatim, facts_of(entry)))
+            yield EncodedEntry(key, text, verbatim, facts_of(entry))
             continue
         raise InvalidEntryError(problem)
-    return encoded
 
 
 def encode_rows(number: int, encoded: Iterable[EncodedEntry]) -> str:

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from boocode_sessions import SessionKey
+from boocode_sessions.appends import PART_ROWS
 from boocode_sessions.contract import transcript_of
 from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
@@ -16,6 +17,11 @@ from tests.reliability.proxy import Proxy
 from tests.reliability.subjects import opened
 from tests.reliability.verdicts import SOAK, Verdict, examine, marked
 from tests.reliability.writers import deliver
+
+
+def size_of(batch: int) -> int:
+    """Every third is sent in parts."""
+    return 3 if batch % 3 else 2 * PART_ROWS
 
 
 @pytest.mark.anyio
@@ -37,11 +43,12 @@ async def test_what_is_sent_until_it_is_acknowledged_is_there_once(
     total = Verdict(runs=0)
     async with opened(kind, proxy.url) as subject, opened(kind, postgres_database.url) as other:
         for number, key in enumerate(keys):  # turns are known: what follows can go in one statement
-            await subject.append(key, marked(f"w{number}", 0))
+            await subject.append(key, marked(f"w{number}", 0, size_of(0)))
 
         async def write(number: int, key: SessionKey) -> None:
             for round_ in range(1, rounds + 1):
-                await deliver(subject, key, marked(f"w{number}", round_), attempts=100, pause=0.01)
+                batch = marked(f"w{number}", round_, size_of(round_))
+                await deliver(subject, key, batch, attempts=100, pause=0.01)
 
         async def write_beside(number: int, key: SessionKey) -> None:
             for round_ in range(rounds):
@@ -58,7 +65,7 @@ async def test_what_is_sent_until_it_is_acknowledged_is_there_once(
         proxy.chance = 0
         summaries = {s["session_id"]: s for s in await other.list_session_summaries(kind)}
         for number, key in enumerate(keys):
-            sent = [(f"w{number}", round_, 3) for round_ in range(rounds + 1)]
+            sent = [(f"w{number}", round_, size_of(round_)) for round_ in range(rounds + 1)]
             if number % 5 == 0:
                 sent += [(f"o{number}", round_, 3) for round_ in range(rounds)]
             stored = await other.load(key) or []
@@ -90,7 +97,8 @@ async def test_all_connections_are_cut_again_and_again(
 
         async def write(number: int, key: SessionKey) -> None:
             while cuts[0] < most or not written[number]:
-                await deliver(subject, key, marked(f"w{number}", written[number]), 500, pause=0.05)
+                batch = marked(f"w{number}", written[number], size_of(written[number]))
+                await deliver(subject, key, batch, 500, pause=0.05)
                 written[number] += 1
                 await anyio.sleep(0.02)
 
@@ -102,7 +110,7 @@ async def test_all_connections_are_cut_again_and_again(
             done.set()
         for number, key in enumerate(keys):
             total += examine(
-                await other.load(key) or [], [(f"w{number}", n, 3) for n in range(written[number])]
+                await other.load(key) or [], [(f"w{number}", n, size_of(n)) for n in range(written[number])]
             )
     total.runs, total.faults = 1, cuts[0]
     publish(total)

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import Engine
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey
+from boocode_sessions.appends import PART_ROWS
 from boocode_sessions.contract import transcript_of
+from boocode_sessions.engine import create_engine
 from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
 from tests.reliability.verdicts import SOAK, Verdict, examine, wait_until
@@ -54,3 +56,30 @@ def test_a_writer_that_is_killed_fifty_times_loses_and_doubles_nothing(
     assert summary["data"] == fold(None, transcript_of(keys[0]), repository.load(keys[0]) or [])
     total.runs, total.writers, total.faults = 1, len(fleet.writers), len(fleet.writers)
     publish(total)
+
+
+def test_a_writer_that_is_killed_amid_the_parts_of_an_append_leaves_all_or_none_of_it(
+    postgres_database: Database, fleet: Fleet, publish: Callable[[Verdict], None]
+) -> None:
+    kills = 20 * SOAK
+    chooser = random.Random(12)
+    keys: list[SessionKey] = [{"project_key": "amid", "session_id": str(uuid4())} for _ in range(kills)]
+    for number, one in enumerate(keys):
+        order = Order(f"w{number}", KINDS[number % 4], postgres_database.url, [one], size=10 * PART_ROWS)
+        victim = fleet.start(order)
+        assert wait_until(lambda victim=victim: victim.count > 1, 30), "it wrote nothing"  # type: ignore[misc]
+        time.sleep(chooser.uniform(0, 0.03))
+        victim.kill()
+    engine = create_engine(postgres_database.url)
+    repository = ClaudeSessionRepository(engine)
+    total = Verdict(runs=0)
+    for one in keys:
+        beside: SessionKey = {**one, "subpath": "subagents/agent-1"}
+        repository.append(beside, [{"type": "user"}])  # after whatever was under way
+        total += examine(repository.load(one) or [], fleet.acknowledged(one))
+    for summary in repository.list_session_summaries("amid"):
+        key: SessionKey = {"project_key": "amid", "session_id": summary["session_id"]}
+        assert summary["data"] == fold(None, transcript_of(key), repository.load(key) or [])
+    total.runs, total.writers, total.faults = 1, kills, kills
+    publish(total)
+    engine.dispose()

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
+from boocode_sessions.appends import PART_ROWS
 from boocode_sessions.contract import transcript_of
 from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
@@ -47,8 +48,8 @@ async def assert_true_summary(subject: Subject, key: SessionKey) -> None:
 @pytest.mark.parametrize("cut", Cut)
 @pytest.mark.parametrize(
     ("in_turn", "size"),
-    [(False, 3), (True, 3), (True, 1)],
-    ids=["in a transaction", "in one statement", "one entry in one statement"],
+    [(False, 3), (True, 3), (True, 1), (True, 4 * PART_ROWS)],
+    ids=["in a transaction", "in one statement", "one entry in one statement", "in parts"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_call_that_is_sent_again_lands_once(
@@ -72,7 +73,8 @@ async def test_a_call_that_is_sent_again_lands_once(
         with pytest.raises(UnavailableError):
             await subject.append(key, sent[1])
         assert [kind for kind, _ in proxy.faults] == [cut]
-        assert proxy.faults[0][1].startswith(b"WITH" if in_turn else b"COMMIT")
+        in_one_statement = in_turn and size <= PART_ROWS
+        assert proxy.faults[0][1].startswith(b"WITH" if in_one_statement else b"COMMIT")
         there = await observer.load(key)
         if cut.landed is not None:
             assert there == sent[0] + (sent[1] if cut.landed else [])

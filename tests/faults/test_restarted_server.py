@@ -41,10 +41,14 @@ def test_a_restart_under_load_loses_and_doubles_nothing(
 ) -> None:
     keys: list[SessionKey] = [{"project_key": mode, "session_id": str(uuid4())}]
     keys.append({**keys[0], "subpath": "subagents/agent-1"})
+    keys += [{"project_key": mode, "session_id": str(uuid4())} for _ in range(2)]
     restarts = 3 * SOAK
     with a_fleet() as fleet:
         for number, kind in enumerate(KINDS):
-            fleet.start(Order(f"w{number}", kind, address(server.url), keys, attempts=200))
+            fleet.start(Order(f"w{number}", kind, address(server.url), keys[:2], attempts=200))
+        for number, kind in enumerate(KINDS[2:]):  # each the only one at its session, and so in parts
+            own = Order(f"o{number}", kind, address(server.url), [keys[2 + number]], size=40, attempts=200)
+            fleet.start(own)
         for _ in range(restarts):
             before = [writer.count for writer in fleet.writers]
             assert wait_until(
@@ -69,8 +73,11 @@ def verdict_of(server: EmbeddedPostgres, fleet: Fleet, keys: list[SessionKey]) -
     for key in keys:
         total += examine(repository.load(key) or [], fleet.acknowledged(key))
     project_key = keys[0]["project_key"]
-    (summary,) = repository.list_session_summaries(project_key)
-    assert summary["data"] == fold(None, transcript_of(keys[0]), repository.load(keys[0]) or [])
+    summaries = {s["session_id"]: s["data"] for s in repository.list_session_summaries(project_key)}
+    for key in keys:
+        if "subpath" not in key:
+            folded = fold(None, transcript_of(key), repository.load(key) or [])
+            assert summaries[key["session_id"]] == folded
     engine.dispose()
     total.runs = 1
     return total

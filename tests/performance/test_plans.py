@@ -116,6 +116,25 @@ def test_a_deletion_finds_its_rows_by_the_index(plans: "Plans", subpath: str) ->
     assert plan.whole_scans == set()
 
 
+def test_an_append_in_parts_looks_for_other_writers_once(plans: "Plans") -> None:
+    where = {**statements.in_transcript(MAIN), "next_turn": 2}
+    entries = json.dumps([[0, f"new-{n}", None, None, {"type": "user"}] for n in range(10)])
+    retake = plans.of(statements.retake_turn(), {**where, "turn": 1})
+    assert retake.rows == 1
+    assert retake.indexes == {
+        "claude_session_summaries_pkey",
+        "claude_session_entries_transcript_idx",
+        "claude_session_entries_unclaimed_idx",
+    }
+    insert = plans.of(statements.insert_in_turn(), {**where, "next_turn": 1, "entries": entries})
+    assert insert.indexes == {"claude_session_summaries_pkey"}
+    finish = plans.of(statements.finish_retaken_turn(), {**where, "next_turn": 1, "folded_data": "{}"})
+    assert finish.indexes == {"claude_session_summaries_pkey", "claude_session_entries_transcript_idx"}
+    assert {*retake.whole_scans, *insert.whole_scans, *finish.whole_scans} == set()
+    assert retake.pages + finish.pages <= 60
+    assert insert.pages <= 20 * 10  # five indexes for each
+
+
 @pytest.mark.parametrize("size", ["one entry", "several sessions"])
 def test_an_append_in_turn_reads_of_its_transcript_only_the_newest_id(plans: "Plans", size: str) -> None:
     if size == "one entry":

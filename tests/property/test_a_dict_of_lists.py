@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from boocode_sessions import ClaudeSessionRepository, DamagedEntryError
+from boocode_sessions import ClaudeSessionRepository, DamagedEntryError, appends
 from tests.fixtures.seed import delete_as_the_seed_does, insert_as_the_seed_does
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 SESSIONS = ("s", "s2")
 SUBPATHS = (None, "subagents/agent-1")
@@ -120,6 +122,14 @@ def canonical(value: Any) -> str:
 def key_of(project: str, session: str, subpath: str | None) -> Any:
     key = {"project_key": project, "session_id": session}
     return key if subpath is None else {**key, "subpath": subpath}
+
+
+@pytest.fixture(scope="module")
+def small_parts() -> Iterator[None]:
+    """Batches of more than two go to PostgreSQL in parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(appends, "PART_ROWS", 2)
+        yield
 
 
 @given(steps=steps)

@@ -1,7 +1,7 @@
 """Any JSON value comes back exactly, on every path that an append can take."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, event
 
-from boocode_sessions import ClaudeSessionRepository, InvalidEntryError
+from boocode_sessions import ClaudeSessionRepository, InvalidEntryError, appends, direct
 from boocode_sessions.codec import encode_batch
 from boocode_sessions.contract import Transcript
 from boocode_sessions.sdk import SQLAlchemySessionStore
@@ -104,6 +104,14 @@ def append_in_steady_state(engine: Engine, batch: list[Any]) -> Any:
     return key
 
 
+def append_in_parts(engine: Engine, batch: list[Any]) -> Any:
+    """As a large append, each entry by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(appends, "PART_ROWS", 0)
+        patch.setattr(appends, "PART_CHARS", 0)
+        return append_in_steady_state(engine, batch)
+
+
 def append_in_the_callers_transaction(engine: Engine, batch: list[Any]) -> Any:
     key = new_key()
     with engine.begin() as connection:
@@ -130,7 +138,13 @@ def append_combined(engine: Engine, batch: list[Any]) -> Any:
     return keys[0]
 
 
-WAYS = (append_first, append_in_steady_state, append_in_the_callers_transaction, append_combined)
+WAYS = (
+    append_first,
+    append_in_steady_state,
+    append_in_parts,
+    append_in_the_callers_transaction,
+    append_combined,
+)
 
 
 @pytest.mark.parametrize("append", WAYS)
@@ -167,6 +181,21 @@ def test_the_ways_above_do_take_the_one_statement_path(host_engine: Engine) -> N
     assert in_one_statement == [1]
     append_combined(host_engine, [{"type": "x"}])
     assert max(in_one_statement) > 1
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
+def test_the_large_ones_above_do_go_in_parts(host_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    pipelined = direct.pipelined
+
+    def note(engine: Engine, steps: Iterable[Any]) -> list[Any]:
+        given = list(steps)
+        sent.append(len(given))
+        return pipelined(engine, given)
+
+    monkeypatch.setattr(direct, "pipelined", note)
+    append_in_parts(host_engine, [{"type": "x"}] * 5)
+    assert sent == [1 + 5 + 1]
 
 
 @given(old=entries, new=entries)

@@ -59,6 +59,7 @@ class Append:
 
     def __init__(self, transcript: Transcript, entries: Sequence[Mapping[str, Any]], nonce: str) -> None:
         self.transcript = transcript
+        self.session = transcript.session
         self.given = entries
         """The caller's own list."""
         self.entries = tuple(entries)
@@ -167,7 +168,7 @@ class Appender:
 
     def run_alone(self, append: Append) -> None:
         """Append in a transaction that waits for the session's turn. Raises SessionStoreError."""
-        session = append.transcript.session
+        session = append.session
         self._turns.forget(session)
         encoded = append.encode()
 
@@ -208,13 +209,13 @@ class Appender:
         append.abandoned = True
 
     def _landed(self, append: Append, turn: Turn) -> None:
-        self._turns.remember(append.transcript.session, turn)
+        self._turns.remember(append.session, turn)
         if not append.abandoned:
             self._doubts.forget((id(append.given), append.transcript))
 
     def _run_steps(self, steps: Sequence["_Step"]) -> set[Append]:
         for step in steps:
-            self._turns.forget(step.append.transcript.session)
+            self._turns.forget(step.append.session)
 
         def in_doubt() -> None:
             for step in steps:
@@ -242,7 +243,7 @@ class Appender:
             return None
         if len(append.entries) > operations.PAGE_ROWS or append.size > operations.PAGE_CHARS:
             return None
-        turn = self._turns.get(append.transcript.session)
+        turn = self._turns.get(append.session)
         if turn is None or not append.transcript.is_main:
             return turn and _Step(append, turn, Turn(operations.new_turn(), turn.data))
         data = fold(turn.data, append.transcript, append.entries)

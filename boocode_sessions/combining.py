@@ -88,7 +88,7 @@ class Combiner:
                 waiting.served = True
                 waiting.alone = waiting.append in left and not waiting.gone
                 if not waiting.alone:
-                    line.busy.discard(waiting.append.transcript.session)
+                    line.busy.discard(waiting.append.session)
                 waiting.wake()
             line.wake_next()
 
@@ -152,7 +152,7 @@ class _Line:
             return []
         batch = list(self._eligible())
         for waiting in batch:
-            self.busy.add(waiting.append.transcript.session)
+            self.busy.add(waiting.append.session)
         if len(batch) == len(self.waiting):
             self.waiting.clear()
         else:
@@ -163,7 +163,7 @@ class _Line:
     def leave(self, me: _Waiting) -> None:
         me.gone = True
         if me.alone:
-            self.busy.discard(me.append.transcript.session)
+            self.busy.discard(me.append.session)
         elif not me.served and me in self.waiting:
             self.waiting.remove(me)
         self.wake_next()
@@ -171,7 +171,7 @@ class _Line:
     def wake_next(self) -> None:
         if self.waiting and self.at_once < _MOST_AT_ONCE:
             for waiting in self.waiting:
-                if waiting.append.transcript.session not in self.busy:
+                if waiting.append.session not in self.busy:
                     waiting.wake()
                     return
 
@@ -180,7 +180,7 @@ class _Line:
         sessions: set[Session] = set()
         for waiting in self.waiting:
             append = waiting.append
-            session = append.transcript.session
+            session = append.session
             rows += len(append.entries)
             chars += append.size
             if sessions and (rows > PAGE_ROWS or chars > PAGE_CHARS or len(sessions) == _MOST_SESSIONS):

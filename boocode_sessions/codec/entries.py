@@ -129,7 +129,7 @@ def key_and_facts(text: str) -> tuple[str | None, str | None]:
 
 def encode_summary(data: Mapping[str, Any]) -> str:
     """A folded summary as ASCII text: a title can hold a NUL, which JSONB refuses."""
-    return json.dumps(data, separators=(",", ":"))
+    return encode_ascii(data)
 
 
 def decode_summary(text: str | None) -> dict[str, Any] | None:

@@ -16,8 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
 from boocode_sessions import operations, statements
 from boocode_sessions.codec import EncodedEntry, check_batch, encode_each, encode_rows, new_nonce
@@ -307,7 +306,7 @@ class _Remembered(Generic[_Key, _Value]):
             self._weight -= self._weigh(value)
 
 
-def _in_parts(step: _Step) -> Iterator[tuple[ClauseElement, Mapping[str, Any]]]:
+def _in_parts(step: _Step) -> Iterator[tuple[UpdateBase, Mapping[str, Any]]]:
     """The statements that append a large batch, the first of which says whether they did."""
     transcript = step.append.transcript
     where = {**statements.in_transcript(transcript), "next_turn": step.next_turn.turn}

@@ -1,4 +1,4 @@
-"""Statements on psycopg's own connection, one or several in a pipeline, past SQLAlchemy's Core.
+"""One statement on psycopg's own connection, past SQLAlchemy's Connection and Core.
 
 They take a fifth of the time of a one-entry append (0.66 ms instead of 0.85 over an AsyncEngine), and hold
 all rows of a load before the first is decoded, which takes a third longer (benchmarks: `append`, `load`). The
@@ -8,9 +8,10 @@ host listens to its engine's statements, or logs them, nothing goes past it: see
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing, closing
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, closing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from sqlalchemy import Engine, PoolProxiedConnection
@@ -53,13 +54,6 @@ def possible(engine: Engine) -> bool:
     )
 
 
-def pipelines() -> bool:
-    """Whether psycopg's libpq knows pipelines."""
-    import psycopg  # noqa: PLC0415 - see above
-
-    return psycopg.capabilities.has_pipeline()
-
-
 def compiled(engine: Engine, statement: ClauseElement, schema: str | None) -> Compiled:
     """A statement for `fetch` and `each`: one whose parameters and rows need none of SQLAlchemy's types."""
     translate: dict[str | None, str] = dict(engine.get_execution_options().get("schema_translate_map", {}))
@@ -75,7 +69,7 @@ def compiled(engine: Engine, statement: ClauseElement, schema: str | None) -> Co
 def fetch(engine: Engine, statement: Compiled, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Run a statement that is atomic by itself, without BEGIN and COMMIT: one round trip. Returns its rows.
 
-    An AsyncEngine's `sync_engine` needs a greenlet around it. Raises what SQLAlchemy's Connection would.
+    Raises what SQLAlchemy's Connection would.
     """
     everything = {**statement.fixed, **parameters}
 
@@ -85,7 +79,7 @@ def fetch(engine: Engine, statement: Compiled, parameters: Mapping[str, Any]) ->
     async def work_async(connection: psycopg.AsyncConnection[Any]) -> list[tuple[Any, ...]]:
         return await (await connection.execute(statement.sql, everything)).fetchall()
 
-    return _on_connection(engine, work, work_async)
+    return on_connection(engine, work, work_async)
 
 
 def each(
@@ -109,70 +103,27 @@ def each(
             async for row in rows:
                 take(row)
 
-    _on_connection(engine, work, work_async)
+    on_connection(engine, work, work_async)
 
 
-def pipelined(engine: Engine, steps: Iterable[tuple[Compiled, Mapping[str, Any]]]) -> list[Any]:
-    """Run statements as one transaction and in one round trip, each sent when `steps` comes to it.
-
-    Returns the rows of the first. Raises what SQLAlchemy's Connection would, and what `steps` raises;
-    nothing is written then.
-    """
-    first = _FirstError()
-
-    def work(connection: psycopg.Connection[Any]) -> list[Any]:
-        sent: list[psycopg.Cursor[Any]] = []
-        with first, connection.pipeline(), first:
-            sent += (connection.execute(sql, given) for sql, given in _transaction(steps))
-        first.reraise()
-        return sent[1].fetchall()
-
-    async def work_async(connection: psycopg.AsyncConnection[Any]) -> list[Any]:
-        sent: list[psycopg.AsyncCursor[Any]] = []
-        with first:
-            async with connection.pipeline():
-                with first:
-                    sent += [await connection.execute(sql, given) for sql, given in _transaction(steps)]
-        first.reraise()
-        return await sent[1].fetchall()
-
-    return _on_connection(engine, work, work_async)
+async def until_done(task: asyncio.Future[Any]) -> None:
+    """Wait for a task's end, however often the waiting one is cancelled, and whatever comes of it."""
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # or asyncio would log that nobody asked for it
 
 
-def _transaction(
-    steps: Iterable[tuple[Compiled, Mapping[str, Any]]],
-) -> Iterator[tuple[bytes, Mapping[str, Any] | None]]:
-    # Not the driver's own BEGIN, for whose answer it waits.
-    yield b"BEGIN", None
-    for statement, parameters in steps:
-        yield statement.sql, {**statement.fixed, **parameters}
-    yield b"COMMIT", None
-
-
-class _FirstError:
-    """Holds an error back until the pipeline has ended, since psycopg logs the second one that it meets."""
-
-    def __init__(self) -> None:
-        self._error: Exception | None = None
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._error = self._error or error
-        return True
-
-    def reraise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-
-def _on_connection(
+def on_connection(
     engine: Engine,
     work: Callable[[psycopg.Connection[Any]], T],
     work_async: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]],
 ) -> T:
+    """Run work on a connection of the pool, in autocommit mode. Raises what SQLAlchemy's Connection would.
+
+    An AsyncEngine's `sync_engine` needs a greenlet around it.
+    """
     import psycopg  # noqa: PLC0415 - see above
 
     pooled: PoolProxiedConnection | None = None

@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
-from boocode_sessions import direct, errors
+from boocode_sessions import direct, errors, pipelines
 from boocode_sessions.engine import READING
 from boocode_sessions.models import ClaudeSessionEntry
 from boocode_sessions.operations import Tables, check_columns, check_schema
@@ -131,25 +131,25 @@ class Transactions:
     @property
     def pipelines(self) -> bool:
         """Whether `write_pipelined` can be called now."""
-        return self._past_core() is not None and direct.pipelines()
+        return self._past_core() is not None and pipelines.supported()
 
     def write_pipelined(
         self,
         doing: str,
-        steps: Iterable[tuple[ClauseElement, Mapping[str, Any]]],
-        in_doubt: Callable[[], None],
+        steps: Iterable[tuple[UpdateBase, Mapping[str, Any]]],
+        in_doubt: Callable[[], None] = lambda: None,
     ) -> list[Any]:
         """Run statements in a transaction and in one round trip, each sent when `steps` comes to it.
 
-        Returns the rows of the first. Raises what `steps` raises too, and writes nothing then. For an Engine
-        that `pipelines`.
+        Returns the rows of the first, if it has any. Raises what `steps` raises too, and writes nothing then.
+        For an Engine that `pipelines`.
         """
         engine = cast("Engine", self.bind)
 
         def work() -> list[Any]:
             compiled = ((self._compiled(engine, statement), given) for statement, given in steps)
             try:
-                return direct.pipelined(engine, compiled)
+                return pipelines.run(engine, compiled)
             except BaseException as error:
                 _note_doubt(error, in_doubt)
                 raise

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, event
 
-from boocode_sessions import ClaudeSessionRepository, InvalidEntryError, appends, direct
+from boocode_sessions import ClaudeSessionRepository, InvalidEntryError, appends, pipelines
 from boocode_sessions.codec import encode_batch
 from boocode_sessions.contract import Transcript
 from boocode_sessions.sdk import SQLAlchemySessionStore
@@ -186,14 +186,14 @@ def test_the_ways_above_do_take_the_one_statement_path(host_engine: Engine) -> N
 @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
 def test_the_large_ones_above_do_go_in_parts(host_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
-    pipelined = direct.pipelined
+    run = pipelines.run
 
     def note(engine: Engine, steps: Iterable[Any]) -> list[Any]:
         given = list(steps)
         sent.append(len(given))
-        return pipelined(engine, given)
+        return run(engine, given)
 
-    monkeypatch.setattr(direct, "pipelined", note)
+    monkeypatch.setattr(pipelines, "run", note)
     append_in_parts(host_engine, [{"type": "x"}] * 5)
     assert sent == [1 + 5 + 1]
 

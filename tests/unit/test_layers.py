@@ -13,7 +13,7 @@ LAYERS = [
     {"dialects"},
     {"columns"},
     {"attributes"},
-    {"codec", "direct", "engine", "facts", "models", "summaries"},
+    {"codec", "direct", "engine", "facts", "models", "pipelines", "summaries"},
     {"statements"},
     {"bulk", "operations"},
     {"transactions"},

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias, TypeVarTuple
 
 from sqlalchemy import Connection, Executable, Result, inspect
+from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from boocode_sessions import statements
@@ -223,20 +224,29 @@ def list_subkeys(tables: Tables, session: Session) -> list[str]:
 
 
 def delete(tables: Tables, transcript: Transcript) -> None:
-    """Remove a transcript; with the main one its whole session.
+    """Remove a transcript; with the main one its whole session."""
+    for statement, parameters in deletion(tables.dialect, transcript):
+        tables.write(statement, parameters)
+
+
+def deletion(dialect: str, transcript: Transcript) -> list[tuple[UpdateBase, dict[str, Any]]]:
+    """The statements of `delete`, each with its parameters.
 
     The turn comes first, in a statement of its own, so that the deletion sees what the writer before us
     has committed. A session's is taken even where it has no row yet: a first append would come between
     its entries' deletion and its summary's, and be in no listing.
     """
-    session = in_session(transcript.session)
+    session: dict[str, Any] = {**in_session(transcript.session)}
     if transcript.is_main:
-        tables.select(statements.take_turn(tables.dialect), session).one()
-        tables.write(statements.delete_session(), session)
-        tables.write(statements.delete_summary(), session)
-    else:
-        tables.write(statements.finish_turn(), {**session, "next_turn": new_turn()})
-        tables.write(statements.delete_transcript(), in_transcript(transcript))
+        return [
+            (statements.wait_for_turn(dialect), session),
+            (statements.delete_session(), session),
+            (statements.delete_summary(), session),
+        ]
+    return [
+        (statements.finish_turn(), {**session, "next_turn": new_turn()}),
+        (statements.delete_transcript(), in_transcript(transcript)),
+    ]
 
 
 def append(

@@ -6,13 +6,12 @@ synchronous core, which is how SQLAlchemy's own asyncio classes work.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
-from boocode_sessions import operations, statements
+from boocode_sessions import direct, operations, statements
 from boocode_sessions.appends import Appender, appending
 from boocode_sessions.codec import encode_batch, new_nonce
 from boocode_sessions.contract import (
@@ -98,7 +97,11 @@ class ClaudeSessionRepository:
     def delete(self, key: SessionKey) -> None:
         """Remove a transcript; without `subpath` the whole session. A key never written is no error."""
         transcript = transcript_of(key)
-        self._transactions.write(f"delete {transcript}", lambda tables: operations.delete(tables, transcript))
+        doing = f"delete {transcript}"
+        if self._transactions.pipelines:
+            self._transactions.write_pipelined(doing, operations.deletion("postgresql", transcript))
+        else:
+            self._transactions.write(doing, lambda tables: operations.delete(tables, transcript))
 
     def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """The subpaths of a session's subagent transcripts."""
@@ -170,11 +173,7 @@ async def in_greenlet(dialect: str | None, work: Callable[[*_Args], _T], *args: 
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # or asyncio would log that nobody asked for it
+        await direct.until_done(task)
         raise
 
 

@@ -213,21 +213,28 @@ def select_versions() -> Select[str]:
 
 
 @cache
-def take_turn(dialect: str) -> ReturningInsert[int, int | None, str | None, datetime | None]:
+def wait_for_turn(dialect: str) -> Insert:
     """Wait until no other writer is at the session, and keep the next ones waiting until the commit.
 
-    Shape: one row (turn, folded_id, data, updated_at). A write, and so as the
-    first statement of a transaction makes SQLite take its lock before it reads anything.
+    A write, and so as the first statement of a transaction makes SQLite take its lock before it reads
+    anything.
     """
     upsert: postgresql.Insert | sqlite.Insert
     upsert = sqlite.insert(Summary) if dialect == "sqlite" else postgresql.insert(Summary)
-    return (
-        upsert.values(project_key=PROJECT, session_id=SESSION, turn=literal_column("0"))
-        .on_conflict_do_update(
-            index_elements=[Summary.project_key, Summary.session_id], set_={"turn": Summary.turn}
-        )
-        .returning(Summary.turn, Summary.folded_id, Summary.data, Summary.updated_at)
+    return upsert.values(
+        project_key=PROJECT, session_id=SESSION, turn=literal_column("0")
+    ).on_conflict_do_update(
+        index_elements=[Summary.project_key, Summary.session_id], set_={"turn": Summary.turn}
     )
+
+
+@cache
+def take_turn(dialect: str) -> ReturningInsert[int, int | None, str | None, datetime | None]:
+    """`wait_for_turn`, and what the session was left at.
+
+    Shape: one row (turn, folded_id, data, updated_at).
+    """
+    return wait_for_turn(dialect).returning(Summary.turn, Summary.folded_id, Summary.data, Summary.updated_at)
 
 
 @cache

@@ -79,6 +79,14 @@ async def test_a_subagent_of_that_session_appends_in_one_round_trip(store: Store
     assert await turns_of(wire, lambda: store.append(key, entries(1))) == [1, 1, 1]
 
 
+@pytest.mark.parametrize("subpath", [{}, {"subpath": "subagents/agent-1"}], ids=["session", "subagent"])
+async def test_a_deletion_takes_one_round_trip(
+    store: Store, wire: TurnCounter, subpath: dict[str, str]
+) -> None:
+    await store.append({**KEY, **subpath}, entries(3))
+    assert await turns_of(wire, lambda: store.delete({**KEY, **subpath})) == [1, 1, 1]
+
+
 async def test_every_reading_takes_one_round_trip(store: Store, wire: TurnCounter) -> None:
     await store.append(KEY, entries(500))
     await store.append({**KEY, "subpath": "subagents/agent-2"}, entries(1))

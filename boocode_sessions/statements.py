@@ -389,7 +389,7 @@ def append_in_turn() -> ReturningUpdate[int]:
     mine = and_(Summary.project_key == jobs.c.project_key, Summary.session_id == jobs.c.session_id)
     unclaimed = aliased(Entry)
     # A row lock inside a lateral subquery: the planner then looks each job's row up by its key. Without OF,
-    # which SQLAlchemy 2.0.36 can't compile there: this FROM has no other table.
+    # which SQLAlchemy 2.0.38 can't compile there: this FROM has no other table.
     row = (
         select(Summary.session_id)
         .where(

@@ -220,7 +220,10 @@ def list_session_summaries(tables: Tables, project_key: str) -> list[SessionSumm
 
 def list_subkeys(tables: Tables, session: Session) -> list[str]:
     """The subpaths of a session."""
-    return [subpath for (subpath,) in tables.select(statements.select_subkeys(), in_session(session))]
+    return [
+        subpath
+        for (subpath,) in tables.select(statements.select_subkeys(tables.dialect), in_session(session))
+    ]
 
 
 def delete(tables: Tables, transcript: Transcript) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from typing import cast as cast_type
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     BindParameter,
     Column,
@@ -184,23 +185,14 @@ def select_summaries() -> Select[str, int, str | None]:
 
 
 @cache
-def select_subkeys() -> Select[str]:
+def select_subkeys(dialect: str) -> Select[str]:
     """The distinct subpaths of a session, but for the main transcript's. Shape: (subpath,) per transcript.
 
-    Hops from one subpath to the next on the index, instead of reading each transcript's entries.
-    Served by: claude_session_entries_transcript_idx.
+    Served by: claude_session_entries_transcript_idx, on which it hops from one subpath to the next, instead
+    of reading each transcript's entries. On PostgreSQL, where a hop takes 5 microseconds, as long as 30
+    entries take, it reads a page of entries at a time while that has several subpaths.
     """
-
-    def next_after(subpath: ColumnElement[str]) -> ScalarSelect[str]:
-        return (
-            select(func.min(Entry.subpath))
-            .where(Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath > subpath)
-            .scalar_subquery()
-        )
-
-    hops = select(next_after(literal(MAIN)).label("subpath")).cte("hops", recursive=True)
-    hops = hops.union_all(select(next_after(hops.c.subpath)).where(hops.c.subpath.is_not(None)))
-    return select(hops.c.subpath).where(hops.c.subpath.is_not(None))
+    return _hopping() if dialect == "sqlite" else _paging()
 
 
 @cache
@@ -620,3 +612,42 @@ def _max_main_id() -> Select[int]:
         )
         .correlate(Summary)
     )
+
+
+def _paging() -> Select[str]:
+    first = cast(postgresql.array([MAIN] * (_SHORT + 1)), ARRAY(Text))
+    pages = select(first.label("subpaths")).cte("pages", recursive=True)
+    found = func.cardinality(pages.c.subpaths)
+    page = (
+        select(Entry.subpath)
+        .where(Entry.project_key == PROJECT, Entry.session_id == SESSION)
+        .where(Entry.subpath > pages.c.subpaths[found])
+        .order_by(Entry.subpath)
+        .limit(case((found > _SHORT, _PAGE), else_=_SHORT + 1))
+        .correlate(pages)
+        .subquery("page")
+    )
+    distinct = select(page.c.subpath).group_by(page.c.subpath).order_by(page.c.subpath)
+    following = select(func.array(distinct.correlate(pages).scalar_subquery())).where(found > 0)
+    pages = pages.union_all(following)
+    every = select(func.unnest(pages.c.subpaths).label("subpath")).subquery("every")
+    return select(every.c.subpath).where(every.c.subpath != MAIN)
+
+
+_PAGE = 100
+"""Entries of several subpaths."""
+_SHORT = 3
+"""Subpaths on a page, of which there are more where they are short."""
+
+
+def _hopping() -> Select[str]:
+    def next_after(subpath: ColumnElement[str]) -> ScalarSelect[str]:
+        return (
+            select(func.min(Entry.subpath))
+            .where(Entry.project_key == PROJECT, Entry.session_id == SESSION, Entry.subpath > subpath)
+            .scalar_subquery()
+        )
+
+    hops = select(next_after(literal(MAIN)).label("subpath")).cte("hops", recursive=True)
+    hops = hops.union_all(select(next_after(hops.c.subpath)).where(hops.c.subpath.is_not(None)))
+    return select(hops.c.subpath).where(hops.c.subpath.is_not(None))

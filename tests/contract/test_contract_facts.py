@@ -283,6 +283,15 @@ class TestListSubkeys:
         await store.append({**SUB, "session_id": "s2"}, [entry(1)])
         assert await store.list_subkeys(MAIN) == []
 
+    async def test_subkeys_of_transcripts_of_any_length(self, store: Store) -> None:
+        """Runs of short ones and of long ones, since their index is read in pages of many or few entries."""
+        lengths = [1] * 120 + [150, 3, 260, 2] + [7] * 20 + [40] * 5 + [1, 110, 1]
+        subpaths = [f"subagents/agent-{number:04}" for number in range(len(lengths))]
+        for subpath, length in zip(subpaths, lengths, strict=True):
+            await store.append({**MAIN, "subpath": subpath}, [entry(number) for number in range(length)])
+        await store.append({**MAIN, "session_id": "t", "subpath": "another"}, [entry(1)])
+        assert sorted(await store.list_subkeys(MAIN)) == subpaths
+
 
 BAD_KEYS: list[tuple[Any, str]] = [
     ({**MAIN, "subpath": ""}, "subpath is empty: leave it out to name the main transcript"),

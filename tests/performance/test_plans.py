@@ -26,6 +26,8 @@ PROJECT = "project-7"
 SESSION = Session(PROJECT, "session-42")
 MAIN = Transcript(*SESSION, "")
 CROWDED = Session(PROJECT, "session-1")
+LENGTHY = Session(PROJECT, "session-2")
+LONG_SUBAGENTS, LONG_LINES = 10, 3000
 
 ENTRY = "jsonb_build_object('type', 'user', 'uuid', 'u' || i, 'message', said.text)"
 FACTS = """CASE WHEN i % 2 = 0 THEN jsonb_build_array('2026-11-' || 10 + i || ' 10:00:00.000000',
@@ -39,6 +41,9 @@ FILL = f"""
     INSERT INTO claude_session_entries (project_key, session_id, subpath, dedup_key, entry, facts)
     SELECT '{PROJECT}', 'session-1', 'subagents/agent-' || a, 'u' || i, {ENTRY}, '[]'
         FROM said, generate_series(1, {SUBAGENTS}) AS a WHERE i <= {LINES};
+    INSERT INTO claude_session_entries (project_key, session_id, subpath, dedup_key, entry, facts)
+    SELECT '{PROJECT}', 'session-2', 'subagents/agent-' || a, 'u' || i, '{{}}', '[]'
+        FROM generate_series(1, {LONG_LINES}) AS i, generate_series(1, {LONG_SUBAGENTS}) AS a;
     DROP TABLE said;
     INSERT INTO claude_session_summaries (project_key, session_id, turn, folded_id, data, updated_at)
     SELECT project_key, session_id, 1, max(id), repeat('{{}} ', 200), max(created_at)
@@ -97,12 +102,19 @@ def test_a_page_of_a_transcript_begins_where_it_is_asked_to(plans: "Plans") -> N
     assert plan.pages <= 3 + 5
 
 
-def test_subkeys_hop_from_one_to_the_next(plans: "Plans") -> None:
-    plan = plans.of(statements.select_subkeys(), statements.in_session(CROWDED))
+@pytest.mark.parametrize(
+    ("session", "transcripts", "pages"),
+    [(CROWDED, SUBAGENTS, SUBAGENTS), (LENGTHY, LONG_SUBAGENTS, 15 * LONG_SUBAGENTS)],
+    ids=["short transcripts", "long transcripts"],
+)
+def test_subkeys_are_found_without_reading_long_transcripts(
+    plans: "Plans", session: Session, transcripts: int, pages: int
+) -> None:
+    plan = plans.of(statements.select_subkeys("postgresql"), statements.in_session(session))
     assert plan.indexes == {"claude_session_entries_transcript_idx"}
     assert plan.heap_fetches_of_entries == 0
-    assert plan.rows == SUBAGENTS
-    assert plan.pages <= 4 * SUBAGENTS
+    assert plan.rows == transcripts
+    assert plan.pages <= pages
 
 
 @pytest.mark.parametrize("subpath", ["", "subagents/agent-7"])

@@ -7,7 +7,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
+from boocode_sessions import SessionKey, SessionStoreEntry, SessionSummaryEntry, UnavailableError
 from boocode_sessions.appends import PART_ROWS
 from boocode_sessions.contract import transcript_of
 from boocode_sessions.summaries import fold
@@ -31,13 +31,15 @@ def text(value: str) -> SessionStoreEntry:
     return cast("SessionStoreEntry", {"type": "note", "text": value})
 
 
+async def summary_of(subject: Subject, key: SessionKey) -> SessionSummaryEntry:
+    summaries = await subject.list_session_summaries(key["project_key"])
+    (summary,) = [summary for summary in summaries if summary["session_id"] == key["session_id"]]
+    return summary
+
+
 async def assert_true_summary(subject: Subject, key: SessionKey) -> None:
     """The summary is the fold of what is loaded, and as fresh as the listing says."""
-    (summary,) = [
-        s
-        for s in await subject.list_session_summaries(key["project_key"])
-        if s["session_id"] == key["session_id"]
-    ]
+    summary = await summary_of(subject, key)
     (listed,) = [
         s for s in await subject.list_sessions(key["project_key"]) if s["session_id"] == key["session_id"]
     ]
@@ -169,10 +171,9 @@ async def test_a_retry_changes_neither_mtime_nor_title(postgres_database: Databa
         with pytest.raises(UnavailableError):
             await ours.append(key, batch)
         await theirs.append(key, marked("theirs", 0))
-        before = await theirs.list_session_summaries(key["project_key"])
+        summary = await summary_of(theirs, key)
         await ours.append(key, batch)
-        assert await theirs.list_session_summaries(key["project_key"]) == before
-        ((summary,)) = [s for s in before if s["session_id"] == key["session_id"]]
+        assert await summary_of(theirs, key) == summary
         assert summary["data"]["custom_title"].startswith("theirs")
 
 

@@ -70,8 +70,14 @@ class Server:
         """The way to a database by unix socket."""
         return Address(self._address.host, self._address.port, name)
 
-    def settle(self) -> None:
-        """A checkpoint, so that what one measurement wrote is not flushed during the next."""
+    def settle(self, *databases: str) -> None:
+        """A checkpoint, so that what one measurement wrote is not flushed during the next.
+
+        First vacuum these databases, as autovacuum would at some time or other.
+        """
+        for name in databases:
+            with psycopg.connect(self.at(name).dsn, autocommit=True) as connection:
+                connection.execute("VACUUM (ANALYZE)")
         with psycopg.connect(self._address.dsn, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 

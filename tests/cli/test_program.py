@@ -125,6 +125,7 @@ def test_a_reader_that_goes_away_early_is_no_error(demo: Terminal) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_can_be_had(demo: Terminal, shell: str) -> None:
+    demo.env["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"  # else it is that of a parent process
     script = demo.program("--show-completion", shell)
     assert script.status == 0
     assert "_BOOCODE_SESSIONS_COMPLETE" in script.out

@@ -156,7 +156,7 @@ class Appender:
         if self._transactions.dialect != "sqlite":
             small = [append for append in appends if not append.is_large]
             large = [append for append in appends if append.is_large]
-            left = self.run_in_turn(small) if small else []
+            left = self.run_in_turn(small)
             return left + [append for one in large for append in self.run_in_turn([one])]
         for append in appends:
             try:
@@ -224,9 +224,7 @@ class Appender:
         done: set[int] = set()
         try:
             if len(steps) == 1 and steps[0].append.is_large and self._transactions.pipelines:
-                done = {
-                    n for (n,) in self._transactions.write_pipelined(doing, _in_parts(steps[0]), in_doubt)
-                }
+                done = set(self._transactions.write_pipelined(doing, _in_parts(steps[0]), in_doubt))
             else:
                 done = set(self._transactions.write_statement(doing, *_in_one(steps), in_doubt))
         except SessionStoreError as error:

@@ -55,7 +55,7 @@ def possible(engine: Engine) -> bool:
 
 
 def compiled(engine: Engine, statement: ClauseElement, schema: str | None) -> Compiled:
-    """A statement for `fetch` and `each`: one whose parameters and rows need none of SQLAlchemy's types."""
+    """A statement to run here or in a pipeline, whose parameters and rows need none of SQLAlchemy's types."""
     translate: dict[str | None, str] = dict(engine.get_execution_options().get("schema_translate_map", {}))
     if schema:
         translate[None] = schema

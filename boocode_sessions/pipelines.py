@@ -49,9 +49,7 @@ def run(engine: Engine, steps: Iterable[tuple[Compiled, Mapping[str, Any]]]) -> 
         with first:
             async with connection.pipeline():
                 with first:
-                    sent += [
-                        await connection.execute(sql, given) for sql, given in _transaction(steps, first)
-                    ]
+                    sent += [await connection.execute(*step) for step in _transaction(steps, first)]
         first.reraise()
         return await sent[1].fetchall() if sent[1].description else []
 

@@ -1,7 +1,7 @@
 """Every statement of the contract, each built once: what it is about comes as parameters.
 
 Nothing here executes, decodes or knows a clock. All of it runs on PostgreSQL and on SQLite but for
-`append_in_turn`, which needs row locks. The schema is set by the caller's `schema_translate_map`.
+what says otherwise. The schema is set by the caller's `schema_translate_map`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from boocode_sessions.contract import MAIN, Session, Transcript
@@ -109,17 +109,7 @@ def any_main_id() -> ScalarSelect[int]:
 
 def is_true_fold() -> ColumnElement[bool]:
     """Whether the summary that a statement is at holds all of its main transcript, unclaimed rows too."""
-    unclaimed = aliased(Entry)
-    others = (
-        select(_ONE)
-        .where(
-            unclaimed.project_key == Summary.project_key,
-            unclaimed.subpath == MAIN,
-            unclaimed.session_id == Summary.session_id,
-            unclaimed.dedup_key.is_(None),
-        )
-        .correlate(Summary)
-    )
+    others = _unclaimed(Summary.project_key, Summary.session_id, MAIN).correlate(Summary)
     return and_(Summary.data.is_not(None), Summary.folded_id == _newest_main_id(), ~others.exists())
 
 
@@ -379,7 +369,7 @@ def append_in_turn() -> ReturningUpdate[int]:
     """
     jobs = _append_jobs()
     mine = and_(Summary.project_key == jobs.c.project_key, Summary.session_id == jobs.c.session_id)
-    unclaimed = aliased(Entry)
+    others = _unclaimed(jobs.c.project_key, jobs.c.session_id, jobs.c.subpath).correlate(jobs)
     # A row lock inside a lateral subquery: the planner then looks each job's row up by its key. Without OF,
     # which SQLAlchemy 2.0.38 can't compile there: this FROM has no other table.
     row = (
@@ -388,15 +378,7 @@ def append_in_turn() -> ReturningUpdate[int]:
             mine,
             Summary.turn == jobs.c.turn,
             Summary.folded_id.is_not_distinct_from(_newest_main_id()),
-            ~select(_ONE)
-            .where(
-                unclaimed.project_key == jobs.c.project_key,
-                unclaimed.subpath == jobs.c.subpath,
-                unclaimed.session_id == jobs.c.session_id,
-                unclaimed.dedup_key.is_(None),
-            )
-            .correlate(jobs)
-            .exists(),
+            ~others.exists(),
         )
         .correlate(jobs)
         .with_for_update(skip_locked=True)
@@ -546,19 +528,27 @@ def _append_jobs() -> Any:  # noqa: ANN401 - a table-valued CTE has no useful ty
 
 def _nobody_wrote() -> Sequence[ColumnElement[bool]]:
     """Whether a summary is the session's of the parameters, and nobody has written since its `turn`."""
-    unclaimed = aliased(Entry)
-    others = select(_ONE).where(
-        unclaimed.project_key == PROJECT,
-        unclaimed.subpath == SUBPATH,
-        unclaimed.session_id == SESSION,
-        unclaimed.dedup_key.is_(None),
-    )
     return (
         Summary.project_key == PROJECT,
         Summary.session_id == SESSION,
         Summary.turn == bindparam("turn", type_=BigInteger),
         Summary.folded_id.is_not_distinct_from(_newest_main_id()),
-        ~others.exists(),
+        ~_unclaimed(PROJECT, SESSION, SUBPATH).exists(),
+    )
+
+
+def _unclaimed(
+    project_key: ColumnElement[str] | InstrumentedAttribute[str],
+    session_id: ColumnElement[str] | InstrumentedAttribute[str],
+    subpath: ColumnElement[str] | str,
+) -> Select[int]:
+    """A transcript's rows that other writers inserted, and nobody has claimed."""
+    unclaimed = aliased(Entry)
+    return select(_ONE).where(
+        unclaimed.project_key == project_key,
+        unclaimed.subpath == subpath,
+        unclaimed.session_id == session_id,
+        unclaimed.dedup_key.is_(None),
     )
 
 

@@ -118,11 +118,8 @@ class Transactions:
             return [row[0] for row in tables.select(statement, parameters)]
 
         def past_core(engine: Engine) -> list[T]:
-            try:
+            with _noting_doubt(in_doubt):
                 return [row[0] for row in direct.fetch(engine, self._compiled(engine, statement), parameters)]
-            except BaseException as error:
-                _note_doubt(error, in_doubt)
-                raise
 
         if (engine := self._past_core()) is not None:
             return self._explaining(doing, lambda: past_core(engine))
@@ -141,18 +138,15 @@ class Transactions:
     ) -> list[Any]:
         """Run statements in a transaction and in one round trip, each sent when `steps` comes to it.
 
-        Returns the rows of the first, if it has any. Raises what `steps` raises too, and writes nothing then.
-        For an Engine that `pipelines`.
+        Returns the first column of the first, if it has rows. Raises what `steps` raises too, and writes
+        nothing then. For an Engine that `pipelines`.
         """
         engine = cast("Engine", self.bind)
 
         def work() -> list[Any]:
             compiled = ((self._compiled(engine, statement), given) for statement, given in steps)
-            try:
-                return pipelines.run(engine, compiled)
-            except BaseException as error:
-                _note_doubt(error, in_doubt)
-                raise
+            with _noting_doubt(in_doubt):
+                return [row[0] for row in pipelines.run(engine, compiled)]
 
         return self._explaining(doing, work)
 
@@ -244,12 +238,8 @@ class Transactions:
     @contextmanager
     def _autocommitting(self, in_doubt: Callable[[], None]) -> Generator[Connection]:
         assert self._autocommit is not None  # noqa: S101 - callers ask `single_statements` first
-        with self._autocommit.connect() as connection:
-            try:
-                yield connection
-            except BaseException as error:
-                _note_doubt(error, in_doubt)
-                raise
+        with self._autocommit.connect() as connection, _noting_doubt(in_doubt):
+            yield connection
 
     @contextmanager
     def _writing(self, in_doubt: Callable[[], None]) -> Generator[Connection]:
@@ -261,13 +251,15 @@ class Transactions:
         elif isinstance(bind, Engine):
             with bind.connect() as connection, connection.begin() as transaction:
                 yield connection
-                _commit(transaction.commit, in_doubt)
+                with _noting_doubt(in_doubt):
+                    transaction.commit()
         else:
             with bind() as db:
                 if not db.in_transaction():
                     db.begin()
                 yield db.connection(bind_arguments=_BIND_ARGUMENTS)
-                _commit(db.commit, in_doubt)
+                with _noting_doubt(in_doubt):
+                    db.commit()
 
     def _check(self, tables: Tables) -> None:
         """Once per pool and schema, and again after a failure that a wrong schema would explain."""
@@ -297,14 +289,12 @@ class Transactions:
         return failure
 
 
-def _commit(commit: Callable[[], None], in_doubt: Callable[[], None]) -> None:
+@contextmanager
+def _noting_doubt(in_doubt: Callable[[], None]) -> Generator[None]:
+    """Call `in_doubt` where what is run here may have landed, though it raises."""
     try:
-        commit()
+        yield
     except BaseException as error:
-        _note_doubt(error, in_doubt)
+        if not isinstance(error, Exception) or errors.leaves_doubt(error):
+            in_doubt()
         raise
-
-
-def _note_doubt(error: BaseException, in_doubt: Callable[[], None]) -> None:
-    if not isinstance(error, Exception) or errors.leaves_doubt(error):
-        in_doubt()

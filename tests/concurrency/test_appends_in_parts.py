@@ -13,14 +13,13 @@ from sqlalchemy.pool import QueuePool
 
 from boocode_sessions import ClaudeSessionRepository, InvalidEntryError, SessionKey, UnavailableError
 from boocode_sessions.appends import PART_ROWS
-from boocode_sessions.contract import transcript_of
 from boocode_sessions.engine import create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
-from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
 from tests.fixtures.seed import insert_as_the_seed_does
+from tests.reliability.consistency import assert_true_summary
 from tests.reliability.proxy import Proxy
-from tests.reliability.subjects import KINDS, Subject, opened
+from tests.reliability.subjects import KINDS, opened
 from tests.reliability.verdicts import examine, marked
 
 pytestmark = pytest.mark.anyio
@@ -52,11 +51,6 @@ def large(writer: str, number: int, happens: Callable[[], object] = lambda: None
     batch: list[Any] = marked(writer, number, LARGE)
     batch[LARGE // 2] = Between(batch[LARGE // 2], happens)
     return batch
-
-
-async def assert_true_summary(subject: Subject, key: SessionKey) -> None:
-    summaries = {s["session_id"]: s["data"] for s in await subject.list_session_summaries(key["project_key"])}
-    assert summaries[key["session_id"]] == fold(None, transcript_of(key), await subject.load(key) or [])
 
 
 @pytest.mark.parametrize("kind", KINDS)

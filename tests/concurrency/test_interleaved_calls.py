@@ -10,10 +10,9 @@ import pytest
 from sqlalchemy import Engine, event
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey
-from boocode_sessions.contract import transcript_of
 from boocode_sessions.engine import create_engine
-from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
+from tests.reliability.consistency import assert_consistent
 from tests.reliability.verdicts import examine, marked
 
 
@@ -70,21 +69,6 @@ def other(postgres_database: Database) -> Iterator[ClaudeSessionRepository]:
 
 def new_session() -> SessionKey:
     return {"project_key": "interleaved", "session_id": str(uuid4())}
-
-
-def assert_consistent(repository: ClaudeSessionRepository, key: SessionKey) -> None:
-    """What is loaded is listed, and its summary is its fold."""
-    session_id = key["session_id"]
-    stored = repository.load(key)
-    listed = {s["session_id"]: s["mtime"] for s in repository.list_sessions(key["project_key"])}
-    summaries = {s["session_id"]: s for s in repository.list_session_summaries(key["project_key"])}
-    if stored is None:
-        assert session_id not in listed
-        assert session_id not in summaries
-        return
-    assert session_id in listed, "entries that no listing shows"
-    assert summaries[session_id]["data"] == fold(None, transcript_of(key), stored)
-    assert summaries[session_id]["mtime"] == listed[session_id]
 
 
 @pytest.mark.parametrize("statement", range(1, 5))

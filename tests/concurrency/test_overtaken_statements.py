@@ -11,11 +11,10 @@ from sqlalchemy import Engine
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionStoreEntry
 from boocode_sessions.appends import Append, Appender
-from boocode_sessions.contract import transcript_of
 from boocode_sessions.engine import create_engine
-from boocode_sessions.summaries import fold
 from boocode_sessions.transactions import Transactions
 from tests.fixtures.databases import Database
+from tests.reliability.consistency import assert_consistent
 from tests.reliability.verdicts import SOAK, Verdict, examine, marked
 
 
@@ -74,17 +73,12 @@ def test_a_row_that_changes_after_the_statement_began(
                 appender.run_alone(append)
             writing.result()
             assert [append.error for append in prepared] == [None] * len(prepared)
-            assert_summary_is_the_fold(other, keys[disturbed])
+            assert_consistent(other, keys[disturbed])
     assert together >= 2 * (rounds - 1), "the large session and an undisturbed one go together in every round"
     total = Verdict(runs=0)
     for n, key in enumerate(keys):
         stored = other.load(key) or []
         total += examine(stored, sent[n])
-        assert_summary_is_the_fold(other, key)
+        assert_consistent(other, key)
     total.runs = 1
     publish(total)
-
-
-def assert_summary_is_the_fold(repository: ClaudeSessionRepository, key: SessionKey) -> None:
-    summaries = {s["session_id"]: s["data"] for s in repository.list_session_summaries(key["project_key"])}
-    assert summaries[key["session_id"]] == fold(None, transcript_of(key), repository.load(key) or [])

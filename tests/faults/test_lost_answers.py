@@ -7,13 +7,12 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from boocode_sessions import SessionKey, SessionStoreEntry, SessionSummaryEntry, UnavailableError
+from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
 from boocode_sessions.appends import PART_ROWS
-from boocode_sessions.contract import transcript_of
-from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
+from tests.reliability.consistency import assert_true_summary, summary_of
 from tests.reliability.proxy import Cut, Proxy
-from tests.reliability.subjects import KINDS, Subject, opened
+from tests.reliability.subjects import KINDS, opened
 from tests.reliability.verdicts import Verdict, examine, marked
 
 pytestmark = pytest.mark.anyio
@@ -29,22 +28,6 @@ def new_session() -> SessionKey:
 def text(value: str) -> SessionStoreEntry:
     """An entry without a uuid."""
     return cast("SessionStoreEntry", {"type": "note", "text": value})
-
-
-async def summary_of(subject: Subject, key: SessionKey) -> SessionSummaryEntry:
-    summaries = await subject.list_session_summaries(key["project_key"])
-    (summary,) = [summary for summary in summaries if summary["session_id"] == key["session_id"]]
-    return summary
-
-
-async def assert_true_summary(subject: Subject, key: SessionKey) -> None:
-    """The summary is the fold of what is loaded, and as fresh as the listing says."""
-    summary = await summary_of(subject, key)
-    (listed,) = [
-        s for s in await subject.list_sessions(key["project_key"]) if s["session_id"] == key["session_id"]
-    ]
-    assert summary["data"] == fold(None, transcript_of(key), await subject.load(key) or [])
-    assert summary["mtime"] == listed["mtime"]
 
 
 @pytest.mark.parametrize("cut", Cut)

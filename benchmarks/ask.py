@@ -20,7 +20,7 @@ from sqlalchemy import Engine, select, text
 
 from boocode_sessions import ClaudeSessionEntry as Entry
 from boocode_sessions import migrations, queries
-from boocode_sessions.codec import facts_of
+from boocode_sessions._core.codec import facts_of
 from boocode_sessions.engine import normalized
 
 PER_SESSION = 1000

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from boocode_sessions import migrations
-    from boocode_sessions.contract import (
+    from boocode_sessions._core.keys import (
         SessionKey,
         SessionListSubkeysKey,
         SessionStoreEntry,
@@ -61,7 +61,7 @@ __all__ = [
     "migrations",
 ]
 
-_ROOMS = ("repository", "models", "errors", "contract")
+_MODULES = ("repository", "models", "errors", "_core.keys")
 
 
 def __getattr__(name: str) -> object:
@@ -72,8 +72,8 @@ def __getattr__(name: str) -> object:
     if name == "migrations":
         return import_module("boocode_sessions.migrations")
     if name in __all__:
-        for room in _ROOMS:
-            module = import_module(f"boocode_sessions.{room}")
+        for name_of in _MODULES:
+            module = import_module(f"boocode_sessions.{name_of}")
             if hasattr(module, name):
                 value = globals()[name] = getattr(module, name)
                 return value

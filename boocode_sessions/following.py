@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, select
 
-from boocode_sessions.codec import decode
-from boocode_sessions.contract import Session, SessionStoreEntry
+from boocode_sessions._core.codec import decode
+from boocode_sessions._core.keys import Session, SessionStoreEntry
+from boocode_sessions._core.statements.contract import exact_text
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.statements import exact_text
-from boocode_sessions.transactions import Bind, Transactions
 
 PAGE_ROWS = 500
 

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, ColumnClause, Index, Integer, MetaData, Text, column, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from boocode_sessions.attributes import EntryAttributes
-from boocode_sessions.columns import JSON_DOCUMENT
-from boocode_sessions.dialects import UTCDateTime, storage_clock
-from boocode_sessions.facts import fact, has_facts
+from boocode_sessions._core.attributes import EntryAttributes
+from boocode_sessions._core.sql.entry_json import JSON_DOCUMENT
+from boocode_sessions._core.sql.facts import fact, has_facts
+from boocode_sessions._core.sql.functions import UTCDateTime, storage_clock
 
 SCHEMA_VERSION = "0001"
 """The migration that this version of the package needs."""

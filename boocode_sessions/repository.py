@@ -11,10 +11,11 @@ from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 
-from boocode_sessions import direct, operations, statements
-from boocode_sessions.appends import Appender, appending
-from boocode_sessions.codec import encode_batch, new_nonce
-from boocode_sessions.contract import (
+from boocode_sessions._core import operations
+from boocode_sessions._core import psycopg_driver as direct
+from boocode_sessions._core.append.appender import Appender, appending
+from boocode_sessions._core.codec import encode_batch, new_nonce
+from boocode_sessions._core.keys import (
     SessionKey,
     SessionListSubkeysKey,
     SessionStoreEntry,
@@ -24,7 +25,8 @@ from boocode_sessions.contract import (
     session_of,
     transcript_of,
 )
-from boocode_sessions.transactions import Bind, Transactions
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")

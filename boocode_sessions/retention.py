@@ -10,11 +10,20 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from boocode_sessions import bulk, operations, statements
-from boocode_sessions.contract import MAIN, Session, SessionListSubkeysKey, Transcript, project_of, session_of
-from boocode_sessions.operations import Tables
-from boocode_sessions.statements import in_session
-from boocode_sessions.transactions import Bind, Transactions
+from boocode_sessions._core import operations
+from boocode_sessions._core.keys import (
+    MAIN,
+    Session,
+    SessionListSubkeysKey,
+    Transcript,
+    project_of,
+    session_of,
+)
+from boocode_sessions._core.operations import Tables
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.statements import maintenance as bulk
+from boocode_sessions._core.statements.contract import in_session
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 
 
 class PrunedSession(NamedTuple):

@@ -8,17 +8,17 @@ import anyio.to_thread
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from boocode_sessions.appends import Appender
-from boocode_sessions.combining import Combiner, Run
-from boocode_sessions.contract import (
+from boocode_sessions._core.append.appender import Appender
+from boocode_sessions._core.append.batcher import Combiner, Run
+from boocode_sessions._core.keys import (
     SessionKey,
     SessionListSubkeysKey,
     SessionStoreEntry,
     SessionStoreListEntry,
     SessionSummaryEntry,
 )
+from boocode_sessions._core.unit_of_work import Transactions
 from boocode_sessions.repository import ClaudeSessionRepository, in_greenlet
-from boocode_sessions.transactions import Transactions
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")

@@ -23,15 +23,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from boocode_sessions import migrations
-from boocode_sessions.contract import MAIN
-from boocode_sessions.dialects import UTCDateTime
+from boocode_sessions._core.keys import MAIN
+from boocode_sessions._core.operations import Tables
+from boocode_sessions._core.sql.functions import UTCDateTime
+from boocode_sessions._core.statements.contract import is_true_fold, select_versions
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.errors import translate
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.models import ClaudeSessionSummary as Summary
-from boocode_sessions.operations import Tables
-from boocode_sessions.statements import is_true_fold, select_versions
-from boocode_sessions.transactions import Bind, Transactions
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ a transaction pooler. Entries that are appended meanwhile are read too.
 
 from collections.abc import AsyncIterator, Iterator
 
-from boocode_sessions import statements
-from boocode_sessions.codec import decode
-from boocode_sessions.contract import SessionKey, SessionStoreEntry, transcript_of
+from boocode_sessions._core.codec import decode
+from boocode_sessions._core.keys import SessionKey, SessionStoreEntry, transcript_of
+from boocode_sessions._core.operations import Tables
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.errors import DamagedEntryError
-from boocode_sessions.operations import Tables
 from boocode_sessions.repository import AsyncBind, core_of, in_greenlet
-from boocode_sessions.transactions import Bind, Transactions
 
 PAGE_ROWS = 500
 """Most entries of a page. The first has a tenth of them, as nobody knows yet how large they are."""

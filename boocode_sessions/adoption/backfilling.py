@@ -21,7 +21,13 @@ from sqlalchemy import (
     update,
 )
 
-from boocode_sessions import statements
+from boocode_sessions._core.codec import key_and_facts
+from boocode_sessions._core.keys import Session, Transcript
+from boocode_sessions._core.operations import PAGE_ROWS, Tables, claim, later
+from boocode_sessions._core.sql.functions import text_json
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.statements.contract import in_session
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.adoption.transcripts import (
     OnProgress,
     Progress,
@@ -31,14 +37,8 @@ from boocode_sessions.adoption.transcripts import (
     fold_main,
     take_turn,
 )
-from boocode_sessions.codec import key_and_facts
-from boocode_sessions.contract import Session, Transcript
-from boocode_sessions.dialects import text_json
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.models import ClaudeSessionSummary as Summary
-from boocode_sessions.operations import PAGE_ROWS, Tables, claim, later
-from boocode_sessions.statements import in_session
-from boocode_sessions.transactions import Bind, Transactions
 
 
 class Backfilled(NamedTuple):

@@ -31,6 +31,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql.dml import ReturningInsert
 
+from boocode_sessions._core.codec import uuid_key
+from boocode_sessions._core.keys import Transcript
+from boocode_sessions._core.operations import PAGE_ROWS, Tables, later
+from boocode_sessions._core.sql.functions import UTCDateTime
+from boocode_sessions._core.statements.contract import PROJECT, SESSION, SUBPATH, in_transcript, of_transcript
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.adoption.backfilling import note_facts
 from boocode_sessions.adoption.transcripts import (
     OnProgress,
@@ -41,14 +47,8 @@ from boocode_sessions.adoption.transcripts import (
     fold_main,
     take_turn,
 )
-from boocode_sessions.codec import uuid_key
-from boocode_sessions.contract import Transcript
-from boocode_sessions.dialects import UTCDateTime
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.operations import PAGE_ROWS, Tables, later
-from boocode_sessions.statements import PROJECT, SESSION, SUBPATH, in_transcript, of_transcript
-from boocode_sessions.transactions import Bind, Transactions
 
 REFERENCE_TABLE = "claude_session_store"
 """What the Python SDK's reference adapter calls its table."""

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, tuple_
 
-from boocode_sessions import statements
-from boocode_sessions.contract import Transcript
-from boocode_sessions.operations import Tables, encoded_summary, fold_all, new_turn
-from boocode_sessions.statements import PROJECT, SESSION, SUBPATH, in_session, in_transcript
-from boocode_sessions.transactions import Transactions
+from boocode_sessions._core.keys import Transcript
+from boocode_sessions._core.operations import Tables, encoded_summary, fold_all, new_turn
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.statements.contract import PROJECT, SESSION, SUBPATH, in_session, in_transcript
+from boocode_sessions._core.unit_of_work import Transactions
 
 
 class Progress(NamedTuple):

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
-    from boocode_sessions.contract import Session
+    from boocode_sessions._core.keys import Session
 
 URL_VARIABLE = "BOOCODE_SESSIONS_URL"
 SCHEMA_VARIABLE = "BOOCODE_SESSIONS_SCHEMA"
@@ -77,7 +77,7 @@ class Database(NamedTuple):
         Raises SessionNotFoundError when there is none, or several.
         """
         from boocode_sessions import queries
-        from boocode_sessions.contract import Session
+        from boocode_sessions._core.keys import Session
 
         if beginning is not None:
             found = queries.find_session(self.reading, beginning, project_key=project, schema=self.schema)

@@ -10,10 +10,10 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlalchemy import Engine
 
 from boocode_sessions import migrations
+from boocode_sessions._core.keys import SessionKey
 from boocode_sessions.cli import asking, reading
 from boocode_sessions.cli.database import Database
 from boocode_sessions.cli.output import say
-from boocode_sessions.contract import SessionKey
 from boocode_sessions.engine import create_engine
 from boocode_sessions.repository import ClaudeSessionRepository
 

@@ -12,7 +12,7 @@ from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.transcript import markdown, print_readable
 
 if TYPE_CHECKING:
-    from boocode_sessions.contract import Session
+    from boocode_sessions._core.keys import Session
     from boocode_sessions.following import FollowedEntry
 
 

@@ -21,7 +21,7 @@ from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.values import age
 
 if TYPE_CHECKING:
-    from boocode_sessions.contract import SessionListSubkeysKey
+    from boocode_sessions._core.keys import SessionListSubkeysKey
     from boocode_sessions.retention import PruneResult
 
 

@@ -12,15 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from boocode_sessions import bulk, operations, statements
-from boocode_sessions.codec import AGENT_METADATA, decode, write_line, write_metadata
-from boocode_sessions.contract import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
+from boocode_sessions._core import operations
+from boocode_sessions._core.codec import AGENT_METADATA, decode, write_line, write_metadata
+from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
+from boocode_sessions._core.operations import Tables
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.statements import maintenance as bulk
+from boocode_sessions._core.statements.contract import in_transcript
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.errors import InvalidKeyError
 from boocode_sessions.jsonl.trees import metadata_path, path_of
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
-from boocode_sessions.operations import Tables
-from boocode_sessions.statements import in_transcript
-from boocode_sessions.transactions import Bind, Transactions
 
 
 class RefusedFile(NamedTuple):

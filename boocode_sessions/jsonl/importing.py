@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from boocode_sessions.codec import LineReader
+from boocode_sessions._core.codec import LineReader
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
 from boocode_sessions.jsonl.intake import Intake, NumberedLine
 from boocode_sessions.jsonl.trees import TranscriptFile, find_transcripts
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
-from boocode_sessions.transactions import Bind, Transactions
 
 CHUNK_BYTES = 1 << 20
 """Bytes of lines that one transaction adds, at least where a file has them."""

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
-from boocode_sessions import bulk, operations, statements
-from boocode_sessions.codec import (
+from boocode_sessions._core import operations
+from boocode_sessions._core.codec import (
     EncodedEntry,
     Line,
     decode,
@@ -31,11 +31,13 @@ from boocode_sessions.codec import (
     line_key,
     uuid_key,
 )
-from boocode_sessions.contract import Transcript
+from boocode_sessions._core.keys import Transcript
+from boocode_sessions._core.operations import PAGE_ROWS, Tables
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.statements import maintenance as bulk
+from boocode_sessions._core.statements.contract import in_session, in_transcript
+from boocode_sessions._core.unit_of_work import Transactions
 from boocode_sessions.errors import DamagedEntryError
-from boocode_sessions.operations import PAGE_ROWS, Tables
-from boocode_sessions.statements import in_session, in_transcript
-from boocode_sessions.transactions import Transactions
 
 
 class NumberedLine(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from boocode_sessions.contract import MAIN, Transcript, transcript_of
+from boocode_sessions._core.keys import MAIN, Transcript, transcript_of
 from boocode_sessions.errors import InvalidKeyError, NotATranscriptTreeError
 
 LINES = ".jsonl"

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
-from boocode_sessions.transactions import Transactions
+from boocode_sessions._core.unit_of_work import Transactions
 
 _T = TypeVar("_T")
 

@@ -13,10 +13,10 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
+from boocode_sessions._core.statements.contract import select_versions
 from boocode_sessions.errors import SchemaError, SchemaNewerError
 from boocode_sessions.migrations.target import effective_schema
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE
-from boocode_sessions.statements import select_versions
 
 _HERE = Path(__file__).parent
 

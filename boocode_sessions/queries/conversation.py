@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions.attributes import string_at, text_of, time_of, tools_of
-from boocode_sessions.contract import MAIN, Transcript
-from boocode_sessions.operations import Tables, load
+from boocode_sessions._core.attributes import string_at, text_of, time_of, tools_of
+from boocode_sessions._core.keys import MAIN, Transcript
+from boocode_sessions._core.operations import Tables, load
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.queries.chain import main_conversation, subagent_conversation
 from boocode_sessions.queries.finding import only_session
-from boocode_sessions.transactions import Bind, Transactions
 
 
 class Message(NamedTuple):

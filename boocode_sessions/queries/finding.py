@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, select, union
 
+from boocode_sessions._core.operations import Tables
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.errors import AmbiguousSessionError, UnknownSessionError
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.models import ClaudeSessionSummary as Summary
-from boocode_sessions.operations import Tables
-from boocode_sessions.transactions import Bind, Transactions
 
 NAMED = 5
 """How many of several sessions an error names."""

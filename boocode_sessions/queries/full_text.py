@@ -29,8 +29,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from boocode_sessions.columns import json_member, message_text, search_vector
-from boocode_sessions.facts import fact, has_facts
+from boocode_sessions._core.sql.entry_json import json_member, message_text, search_vector
+from boocode_sessions._core.sql.facts import fact, has_facts
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.scope import at_of_entry, of_key, said_within
 

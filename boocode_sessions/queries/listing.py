@@ -20,18 +20,18 @@ from sqlalchemy import (
     union_all,
 )
 
-from boocode_sessions.codec import decode, decode_summary
-from boocode_sessions.columns import json_member, stored_bytes
-from boocode_sessions.contract import MAIN, SessionStoreEntry, Transcript
-from boocode_sessions.facts import fact, text_time, time_text
+from boocode_sessions._core.codec import decode, decode_summary
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import MAIN, SessionStoreEntry, Transcript
+from boocode_sessions._core.operations import Tables
+from boocode_sessions._core.sql.entry_json import json_member, stored_bytes
+from boocode_sessions._core.sql.facts import fact, text_time, time_text
+from boocode_sessions._core.statements.contract import exact_text, is_true_fold
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.models import ClaudeSessionSummary as Summary
-from boocode_sessions.operations import Tables
 from boocode_sessions.queries.scope import moment
 from boocode_sessions.queries.usage import calls_of_entries, calls_of_facts, largest
-from boocode_sessions.statements import exact_text, is_true_fold
-from boocode_sessions.summaries import fold
-from boocode_sessions.transactions import Bind, Transactions
 
 
 class SessionRow(NamedTuple):

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
 from sqlalchemy.orm import aliased
 
-from boocode_sessions.columns import json_string
-from boocode_sessions.facts import fact, has_facts, time_text
+from boocode_sessions._core.sql.entry_json import json_string
+from boocode_sessions._core.sql.facts import fact, has_facts, time_text
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 MARGIN = timedelta(days=1)

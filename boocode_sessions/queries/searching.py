@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, literal, not_, select
 
+from boocode_sessions._core.operations import Tables
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.operations import Tables
 from boocode_sessions.queries.full_text import Within, columns_of_match, index_is_there, is_message, ranked
 from boocode_sessions.queries.scope import moment
-from boocode_sessions.transactions import Bind, Transactions
 
 SNIPPET_CHARS = 160
 

@@ -20,11 +20,11 @@ from sqlalchemy import (
     union_all,
 )
 
-from boocode_sessions.columns import json_is_true, json_string, message_blocks, seconds_between
-from boocode_sessions.facts import fact, text_time
+from boocode_sessions._core.sql.entry_json import json_is_true, json_string, message_blocks, seconds_between
+from boocode_sessions._core.sql.facts import fact, text_time
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.scope import Scope, at_of_entry, moment, said_within
-from boocode_sessions.transactions import Bind, Transactions
 
 
 class ToolRow(NamedTuple):

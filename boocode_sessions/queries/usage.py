@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from sqlalchemy import ColumnElement, Select, Text, cast, func, select, union_all
 
-from boocode_sessions.codec import TOKENS
-from boocode_sessions.columns import day_of, json_count, json_string
-from boocode_sessions.facts import fact
+from boocode_sessions._core.codec import TOKENS
+from boocode_sessions._core.operations import Tables
+from boocode_sessions._core.sql.entry_json import day_of, json_count, json_string
+from boocode_sessions._core.sql.facts import fact
+from boocode_sessions._core.unit_of_work import Bind, Transactions
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.operations import Tables
 from boocode_sessions.queries.scope import Scope, at_of_entry, moment, said_within
-from boocode_sessions.transactions import Bind, Transactions
 
 Dimension: TypeAlias = Literal["day", "model", "project", "session"]
 

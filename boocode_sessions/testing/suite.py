@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from boocode_sessions.contract import SessionKey
+from boocode_sessions._core.keys import SessionKey
 
 Entry: TypeAlias = dict[str, Any]
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from boocode_sessions.contract import Transcript
-from boocode_sessions.summaries import fold
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import Transcript
 from boocode_sessions.testing.suite import Capability, Entry, Skipped, Trial, canonical, entry, expect
 
 SUMMARIES = Capability(

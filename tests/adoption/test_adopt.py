@@ -8,8 +8,8 @@ from claude_agent_sdk import fold_session_summary
 from sqlalchemy import Engine, create_engine, text
 
 from boocode_sessions import ClaudeSessionRepository, SchemaError, SessionKey, migrations
+from boocode_sessions._core.keys import Transcript
 from boocode_sessions.adoption import Adopted, Progress, adopt, backfill
-from boocode_sessions.contract import Transcript
 from tests.fixtures.databases import Databases
 from tests.migrations.other_stores import PythonReference, insert_unclaimed
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.pool import QueuePool
 
 from boocode_sessions import ClaudeSessionRepository, InvalidEntryError, SessionKey, UnavailableError
-from boocode_sessions.appends import PART_ROWS
+from boocode_sessions._core.append.appender import PART_ROWS
 from boocode_sessions.engine import create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.fixtures.databases import Database

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, RetryableError, SessionKey
-from boocode_sessions.contract import transcript_of
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import transcript_of
 from boocode_sessions.engine import create_engine
 from boocode_sessions.retention import prune
-from boocode_sessions.summaries import fold
 from tests.fixtures.databases import Database
 from tests.reliability.subjects import opened
 from tests.reliability.verdicts import SOAK, Verdict, examine, marked

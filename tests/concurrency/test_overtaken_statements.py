@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Engine
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionStoreEntry
-from boocode_sessions.appends import Append, Appender
+from boocode_sessions._core.append.appender import Append, Appender
+from boocode_sessions._core.unit_of_work import Transactions
 from boocode_sessions.engine import create_engine
-from boocode_sessions.transactions import Transactions
 from tests.fixtures.databases import Database
 from tests.reliability.consistency import assert_consistent
 from tests.reliability.verdicts import SOAK, Verdict, examine, marked

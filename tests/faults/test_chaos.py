@@ -9,9 +9,9 @@ import anyio
 import pytest
 
 from boocode_sessions import SessionKey
-from boocode_sessions.appends import PART_ROWS
-from boocode_sessions.contract import transcript_of
-from boocode_sessions.summaries import fold
+from boocode_sessions._core.append.appender import PART_ROWS
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import transcript_of
 from tests.fixtures.databases import Database
 from tests.reliability.proxy import Proxy
 from tests.reliability.subjects import opened

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from boocode_sessions import ClaudeSessionRepository, RefusedError, SessionKey, migrations
-from boocode_sessions.contract import transcript_of
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import transcript_of
 from boocode_sessions.engine import create_engine
-from boocode_sessions.summaries import fold
 from tests.reliability.verdicts import Verdict, examine, marked
 
 MEGABYTE = 1 << 20

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
-from boocode_sessions.appends import PART_ROWS
+from boocode_sessions._core.append.appender import PART_ROWS
 from tests.fixtures.databases import Database
 from tests.reliability.consistency import assert_true_summary, summary_of
 from tests.reliability.proxy import Cut, Proxy

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import URL
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, UnavailableError, migrations
-from boocode_sessions.contract import transcript_of
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import transcript_of
 from boocode_sessions.engine import create_engine
-from boocode_sessions.summaries import fold
 from tests.fixtures.servers import EmbeddedPostgres
 from tests.reliability.verdicts import SOAK, Verdict, examine, wait_until
 from tests.reliability.writers import Fleet, Order, a_fleet

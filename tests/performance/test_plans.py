@@ -15,8 +15,9 @@ from psycopg import sql
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from boocode_sessions import queries, statements
-from boocode_sessions.contract import Session, Transcript
+from boocode_sessions import queries
+from boocode_sessions._core.keys import Session, Transcript
+from boocode_sessions._core.statements import contract as statements
 from tests.fixtures.databases import Database, Databases
 
 PROJECTS, SESSIONS, ENTRIES = 20, 100, 20

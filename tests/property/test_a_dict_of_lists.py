@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from boocode_sessions import ClaudeSessionRepository, DamagedEntryError, appends
+from boocode_sessions import ClaudeSessionRepository, DamagedEntryError
+from boocode_sessions._core.append import appender as appends
 from tests.fixtures.seed import delete_as_the_seed_does, insert_as_the_seed_does
 
 pytestmark = pytest.mark.usefixtures("small_parts")

@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, event
 
-from boocode_sessions import ClaudeSessionRepository, InvalidEntryError, appends, pipelines
-from boocode_sessions.codec import encode_batch
-from boocode_sessions.contract import Transcript
+from boocode_sessions import ClaudeSessionRepository, InvalidEntryError
+from boocode_sessions._core import psycopg_pipeline as pipelines
+from boocode_sessions._core.append import appender as appends
+from boocode_sessions._core.codec import encode_batch
+from boocode_sessions._core.keys import Transcript
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.fixtures.databases import Database, Databases
 from tests.fixtures.json_values import (

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, delete, select, text, update
 
 from boocode_sessions import ClaudeSessionEntry as Entry
 from boocode_sessions import ClaudeSessionRepository, ClaudeSessionSummary, jsonl, queries
+from boocode_sessions._core.codec import FACTS, facts_of
 from boocode_sessions.adoption import backfill
-from boocode_sessions.codec import FACTS, facts_of
 from tests.fixtures.seed import insert_as_the_seed_does
 from tests.queries.lines import Line, answer, entries, key, prompt, result, tool_use
 

@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
 from boocode_sessions import ClaudeSessionRepository, migrations
-from boocode_sessions.columns import spell_is_message, spell_search_vector
+from boocode_sessions._core.sql.entry_json import spell_is_message, spell_search_vector
 from boocode_sessions.models import VERSION_TABLE, Base
 from tests.queries.lines import answer, entries, key, prompt
 

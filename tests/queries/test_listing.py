@@ -112,7 +112,7 @@ def test_sessions_of_other_writers_are_listed_alike(engine: Engine) -> None:
 def test_another_writers_sessions_have_titles_without_the_sdk_too(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boocode_sessions.summaries._sdk_fold", lambda: None)
+    monkeypatch.setattr("boocode_sessions._core.fold._sdk_fold", lambda: None)
     write_as_another(engine, prompt("u", "hi"), {"type": "ai-title", "aiTitle": "A title"}, session_id="s")
     assert [row.title for row in queries.sessions(engine)] == ["A title"]
 

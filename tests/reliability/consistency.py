@@ -1,8 +1,8 @@
 """What must hold between the answers that one session gives: its entries, its listing and its summary."""
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionSummaryEntry
-from boocode_sessions.contract import transcript_of
-from boocode_sessions.summaries import fold
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import transcript_of
 from tests.reliability.subjects import Subject
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from boocode_sessions.codec import MAX_DEPTH, EncodedEntry, decode, encode_batch, same_entry, uuid_key
-from boocode_sessions.contract import Transcript
+from boocode_sessions._core.codec import MAX_DEPTH, EncodedEntry, decode, encode_batch, same_entry, uuid_key
+from boocode_sessions._core.keys import Transcript
 from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
 from tests.fixtures.json_values import HARD_NUMBERS, HARD_TEXTS, exactly, nested, told_apart
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from boocode_sessions.codec.json_text import encode_sorted, with_a_whole_stack
+from boocode_sessions._core.codec.json_text import encode_sorted, with_a_whole_stack
 
 
 def new_nonce() -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
-from boocode_sessions.direct import Compiled, on_connection, until_done
+from boocode_sessions._core.psycopg_driver import Compiled, on_connection, until_done
 
 if TYPE_CHECKING:  # psycopg needs libpq, which a host on SQLite may not have
     import psycopg

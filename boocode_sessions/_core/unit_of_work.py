@@ -18,10 +18,12 @@ from sqlalchemy.orm import scoped_session
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
-from boocode_sessions import direct, errors, pipelines
+from boocode_sessions import errors
+from boocode_sessions._core import psycopg_driver as direct
+from boocode_sessions._core import psycopg_pipeline as pipelines
+from boocode_sessions._core.operations import Tables, check_columns, check_schema
 from boocode_sessions.engine import READING
 from boocode_sessions.models import ClaudeSessionEntry
-from boocode_sessions.operations import Tables, check_columns, check_schema
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ refuses NUL characters and lone surrogates, and turns `1e23` into an integer and
 an entry, and only such a one, is stored a second time as text (`verbatim`).
 """
 
-from boocode_sessions.codec.entries import (
+from boocode_sessions._core.codec.entries import (
     EncodedEntry,
     check_batch,
     decode,
@@ -18,9 +18,9 @@ from boocode_sessions.codec.entries import (
     key_and_facts,
     same_entry,
 )
-from boocode_sessions.codec.facts import FACTS, TOKENS, facts_of
-from boocode_sessions.codec.json_text import MAX_DEPTH
-from boocode_sessions.codec.keys import (
+from boocode_sessions._core.codec.facts import FACTS, TOKENS, facts_of
+from boocode_sessions._core.codec.json_text import MAX_DEPTH
+from boocode_sessions._core.codec.keys import (
     LINE_KEYS,
     OTHER_KEYS,
     fingerprint,
@@ -30,7 +30,7 @@ from boocode_sessions.codec.keys import (
     row_key,
     uuid_key,
 )
-from boocode_sessions.codec.lines import AGENT_METADATA, Line, LineReader, write_line, write_metadata
+from boocode_sessions._core.codec.lines import AGENT_METADATA, Line, LineReader, write_line, write_metadata
 
 __all__ = [
     "AGENT_METADATA",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions.codec.json_text import (
+from boocode_sessions._core.codec.json_text import (
     MAX_DEPTH,
     encode,
     encode_ascii,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from sqlalchemy import ColumnElement, Text, literal
 from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
 
-from boocode_sessions.columns import (
+from boocode_sessions._core.sql.entry_json import (
     json_array_holds,
     json_is_true,
     json_string,

@@ -28,9 +28,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
-from boocode_sessions.codec import LINE_KEYS, OTHER_KEYS
-from boocode_sessions.dialects import UTCDateTime, storage_clock
-from boocode_sessions.statements import PROJECT, SESSION, Entry, Summary, exact_text, of_transcript
+from boocode_sessions._core.codec import LINE_KEYS, OTHER_KEYS
+from boocode_sessions._core.sql.functions import UTCDateTime, storage_clock
+from boocode_sessions._core.statements.contract import (
+    PROJECT,
+    SESSION,
+    Entry,
+    Summary,
+    exact_text,
+    of_transcript,
+)
 
 _summaries = cast_type("Table", Summary.__table__)
 

@@ -22,7 +22,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from boocode_sessions.dialects import UTCDateTime
+from boocode_sessions._core.sql.functions import UTCDateTime
 
 JSON_DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """How an entry and its facts are stored, to be queried."""

@@ -18,9 +18,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
-from boocode_sessions import operations, statements
-from boocode_sessions.codec import EncodedEntry, check_batch, encode_each, encode_rows, new_nonce
-from boocode_sessions.contract import Session, SessionKey, Transcript, transcript_of
+from boocode_sessions._core import operations
+from boocode_sessions._core.codec import EncodedEntry, check_batch, encode_each, encode_rows, new_nonce
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import Session, SessionKey, Transcript, transcript_of
+from boocode_sessions._core.operations import Tables, Turn
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.unit_of_work import Transactions
 from boocode_sessions.errors import (
     DatabaseError,
     InvalidEntryError,
@@ -28,9 +32,6 @@ from boocode_sessions.errors import (
     TimedOutError,
     UnavailableError,
 )
-from boocode_sessions.operations import Tables, Turn
-from boocode_sessions.summaries import fold
-from boocode_sessions.transactions import Transactions
 
 MOST_DOUBT_CHARS = 64 << 20
 """Of calls in doubt that are remembered, the newest of them whatever its size. One lost connection may leave

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from boocode_sessions.codec.json_text import MAX_DEPTH
+from boocode_sessions._core.codec.json_text import MAX_DEPTH
 
 
 def problem_in(entry: object) -> str:

@@ -14,8 +14,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from boocode_sessions.codec import FACTS, TOKENS
-from boocode_sessions.dialects import UTCDateTime
+from boocode_sessions._core.codec import FACTS, TOKENS
+from boocode_sessions._core.sql.functions import UTCDateTime
 
 
 class fact(FunctionElement[Any]):  # noqa: N801 - used as the SQL function it stands for

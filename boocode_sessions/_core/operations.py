@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Executable, Result, inspect
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
-from boocode_sessions import statements
-from boocode_sessions.codec import (
+from boocode_sessions._core.codec import (
     EncodedEntry,
     decode,
     decode_all,
@@ -26,13 +25,16 @@ from boocode_sessions.codec import (
     row_key,
     same_entry,
 )
-from boocode_sessions.contract import (
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import (
     Session,
     SessionStoreEntry,
     SessionStoreListEntry,
     SessionSummaryEntry,
     Transcript,
 )
+from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.statements.contract import in_project, in_session, in_transcript
 from boocode_sessions.errors import (
     DamagedEntryError,
     SchemaMissingError,
@@ -40,8 +42,6 @@ from boocode_sessions.errors import (
     SchemaOutdatedError,
 )
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
-from boocode_sessions.statements import in_project, in_session, in_transcript
-from boocode_sessions.summaries import fold
 
 _Row = TypeVarTuple("_Row")
 

@@ -51,8 +51,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
-from boocode_sessions.contract import MAIN, Session, Transcript
-from boocode_sessions.dialects import UTCDateTime, epoch_ms, json_text, storage_clock, text_json
+from boocode_sessions._core.keys import MAIN, Session, Transcript
+from boocode_sessions._core.sql.functions import UTCDateTime, epoch_ms, json_text, storage_clock, text_json
 from boocode_sessions.models import (
     VERSION_TABLE,
     ClaudeSessionEntry,

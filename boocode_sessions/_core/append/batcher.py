@@ -14,10 +14,10 @@ from typing import Protocol, TypeVar, TypeVarTuple
 import anyio
 from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 
-from boocode_sessions.appends import Append, Appender
-from boocode_sessions.contract import Session
+from boocode_sessions._core.append.appender import Append, Appender
+from boocode_sessions._core.keys import Session
+from boocode_sessions._core.operations import PAGE_CHARS, PAGE_ROWS
 from boocode_sessions.errors import UnavailableError
-from boocode_sessions.operations import PAGE_CHARS, PAGE_ROWS
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias, cast
 
-from boocode_sessions.contract import SessionKey, SessionSummaryEntry, Transcript
+from boocode_sessions._core.keys import SessionKey, SessionSummaryEntry, Transcript
 
 _Fold: TypeAlias = Callable[
     [SessionSummaryEntry | None, SessionKey, Sequence[Mapping[str, Any]]], SessionSummaryEntry

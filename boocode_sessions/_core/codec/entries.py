@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions.codec.facts import facts_of
-from boocode_sessions.codec.json_text import encode, encode_ascii, encode_sorted, with_a_whole_stack
-from boocode_sessions.codec.keys import call_key, uuid_key
-from boocode_sessions.codec.problems import problem_in
-from boocode_sessions.contract import SessionStoreEntry, Transcript
+from boocode_sessions._core.codec.facts import facts_of
+from boocode_sessions._core.codec.json_text import encode, encode_ascii, encode_sorted, with_a_whole_stack
+from boocode_sessions._core.codec.keys import call_key, uuid_key
+from boocode_sessions._core.codec.problems import problem_in
+from boocode_sessions._core.keys import SessionStoreEntry, Transcript
 from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
 
 

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from boocode_sessions.errors import (
         DamagedEntryError,
         DatabaseError,
+        EncodingError,
         InvalidEntryError,
         InvalidKeyError,
         InvalidURLError,
+        PermissionDeniedError,
         PoolExhaustedError,
+        ReadOnlyDatabaseError,
         RefusedError,
         RetryableError,
         SchemaError,
@@ -26,24 +29,29 @@ if TYPE_CHECKING:
         SchemaNewerError,
         SchemaOutdatedError,
         SessionStoreError,
+        StorageFullError,
         TimedOutError,
         UnavailableError,
+        UnsupportedBindError,
     )
-    from boocode_sessions.models import Base, ClaudeSessionEntry, ClaudeSessionSummary
+    from boocode_sessions.models import Base, ClaudeSession, ClaudeSessionEntry
     from boocode_sessions.repository import AsyncClaudeSessionRepository, ClaudeSessionRepository
 
 __all__ = [
     "AsyncClaudeSessionRepository",
     "Base",
+    "ClaudeSession",
     "ClaudeSessionEntry",
     "ClaudeSessionRepository",
-    "ClaudeSessionSummary",
     "DamagedEntryError",
     "DatabaseError",
+    "EncodingError",
     "InvalidEntryError",
     "InvalidKeyError",
     "InvalidURLError",
+    "PermissionDeniedError",
     "PoolExhaustedError",
+    "ReadOnlyDatabaseError",
     "RefusedError",
     "RetryableError",
     "SchemaError",
@@ -56,8 +64,10 @@ __all__ = [
     "SessionStoreError",
     "SessionStoreListEntry",
     "SessionSummaryEntry",
+    "StorageFullError",
     "TimedOutError",
     "UnavailableError",
+    "UnsupportedBindError",
     "migrations",
 ]
 
@@ -65,7 +75,7 @@ _MODULES = ("repository", "models", "errors", "_core.keys")
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name's room when the name is first asked for.
+    """Import a public name's module when the name is first asked for.
 
     `boocode-sessions --help` and its completion import this package too, and must not wait for SQLAlchemy.
     """

@@ -2,12 +2,14 @@
 
 A host's engine is used as it is; docs/engine.md says what to give it. The time-outs here add up to less
 than the 60 s after which the SDK gives up on an append, so that a call it has given up on can't land later:
-POOL_SECONDS + CONNECT_SECONDS + LOCK_SECONDS + STATEMENT_SECONDS.
+POOL_SECONDS + CONNECT_SECONDS + CALL_SECONDS, which has room for LOCK_SECONDS + STATEMENT_SECONDS.
 """
 
 import logging
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, event, make_url
@@ -25,9 +27,12 @@ CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
 STATEMENT_SECONDS = 20
 IDLE_IN_TRANSACTION_SECONDS = 30
-"""A transaction that its program left open keeps the turn of its session from all others."""
+"""A transaction that its program left open keeps its session locked for all others."""
 DEAD_PEER_SECONDS = 20
 """After which a connection to a host that has vanished is given up."""
+
+CALL_SECONDS = 35.0
+"""After which a call gives its connection up, whatever the server does: it may hang. Read at each call."""
 
 SERVER_TIMEOUTS = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
@@ -130,7 +135,14 @@ _SET_TIMEOUTS = (
 
 
 def prepare_sqlite(engine: Engine) -> None:
-    """Write-ahead log, a wait for locks, and a transaction that takes its lock when it begins."""
+    """Write-ahead log, a wait for locks, and a transaction that takes its lock when it begins.
+
+    A file that is made here can be read by its owner alone, as the agent's own transcripts can.
+    """
+
+    @event.listens_for(engine, "do_connect")
+    def _do_connect(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:
+        _make_private(str(arguments[0]) if arguments else str(named.get("database", "")))
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
@@ -145,6 +157,18 @@ def prepare_sqlite(engine: Engine) -> None:
     def _begin(connection: sqlalchemy.Connection) -> None:
         reading = connection.get_execution_options().get(READING)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _make_private(name: str) -> None:
+    """Make a SQLite file that is not there, for its owner alone. Its log and journal get the same mode."""
+    path = name
+    if name.startswith("file:"):
+        parts = urlsplit(name)
+        makes_none = {"mode=ro", "mode=rw", "mode=memory"} & set(parts.query.split("&"))
+        path = "" if makes_none else unquote(parts.path)
+    if path and path != ":memory:":
+        with suppress(OSError):  # there already; or what SQLite itself will complain of
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _with_defaults(url: URL, options: dict[str, Any]) -> dict[str, Any]:

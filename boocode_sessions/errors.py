@@ -35,6 +35,10 @@ class InvalidURLError(SessionStoreError, ValueError):
     """The database's URL can't be read."""
 
 
+class UnsupportedBindError(SessionStoreError, ValueError):
+    """The engine, connection or database can't keep the promises. Nothing was written."""
+
+
 class DamagedEntryError(SessionStoreError):
     """A stored entry can't be read back. It is left as it is."""
 
@@ -89,7 +93,23 @@ class RetryableError(DatabaseError):
 
 
 class RefusedError(DatabaseError):
-    """The database lacks the permission or the room to do it."""
+    """The database lacks the permission, the room or the characters to do it."""
+
+
+class PermissionDeniedError(RefusedError):
+    """The user, or a policy of the database, may not do it."""
+
+
+class StorageFullError(RefusedError):
+    """The disk is full, or another resource of the server is used up."""
+
+
+class ReadOnlyDatabaseError(RefusedError):
+    """The database, its file or the transaction is read-only."""
+
+
+class EncodingError(RefusedError):
+    """The database's or the connection's encoding does not have every character."""
 
 
 _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
@@ -102,15 +122,27 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("53300", UnavailableError, "the server has no connection left; use a smaller pool or a pooler"),
     ("28", UnavailableError, "the server refused the user or the password; check the URL"),
     ("3D", UnavailableError, "the server has no such database; check the URL"),
-    ("53", RefusedError, "the server ran out of disk, memory or another resource; free some, then try again"),
+    (
+        "53",
+        StorageFullError,
+        "the server ran out of disk, memory or another resource; free some, then try again",
+    ),
     ("54", RefusedError, "it is larger than the server takes; no entry may have over 256 MB"),
     (
         "22P05",
-        RefusedError,
+        EncodingError,
         "the database's encoding does not have the text's characters; use one made with ENCODING UTF8",
     ),
-    ("42501", RefusedError, "the user has no permission on our tables; grant SELECT, INSERT, UPDATE, DELETE"),
-    ("25006", RefusedError, "the transaction is read-only; connect to the primary"),
+    (
+        "42501",
+        PermissionDeniedError,
+        (
+            "the user has no permission, or a row security policy forbids it; grant USAGE on the schema, "
+            "SELECT, INSERT, UPDATE and DELETE on claude_session_entries and claude_sessions, SELECT on "
+            "boocode_sessions_alembic_version, and USAGE on the sequence claude_session_entries_id_seq"
+        ),
+    ),
+    ("25006", ReadOnlyDatabaseError, "the transaction is read-only; connect to the primary"),
     (
         "26000",
         DatabaseError,
@@ -126,9 +158,9 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
 _BY_SQLITE_CODE: dict[int, tuple[type[DatabaseError], str]] = {
     sqlite3.SQLITE_BUSY: (TimedOutError, "another connection kept the database locked; try again"),
     sqlite3.SQLITE_LOCKED: (TimedOutError, "another connection kept a table locked; try again"),
-    sqlite3.SQLITE_FULL: (RefusedError, "the disk is full; free some room, then try again"),
-    sqlite3.SQLITE_READONLY: (RefusedError, "the database file is read-only"),
-    sqlite3.SQLITE_PERM: (RefusedError, "the file system forbids it; check the file's permissions"),
+    sqlite3.SQLITE_FULL: (StorageFullError, "the disk is full; free some room, then try again"),
+    sqlite3.SQLITE_READONLY: (ReadOnlyDatabaseError, "the database file is read-only"),
+    sqlite3.SQLITE_PERM: (PermissionDeniedError, "the file system forbids it; check the file's permissions"),
     sqlite3.SQLITE_CANTOPEN: (UnavailableError, "the file can't be opened; check the path and its folder"),
     sqlite3.SQLITE_NOTADB: (UnavailableError, "the file is no SQLite database; check the path"),
     sqlite3.SQLITE_CORRUPT: (DatabaseError, "the database file is damaged; restore it from a backup"),
@@ -142,32 +174,75 @@ LOST_ANSWER = ("08", "57P", "40003")
 """SQLSTATEs (by prefix) after which nobody knows whether a COMMIT that was sent has landed."""
 
 
-def translate(error: Exception, doing: str) -> SessionStoreError | None:
-    """What to raise instead of `error`, which came while `doing`; None when it is not a database's."""
-    if isinstance(error, sa.TimeoutError):
+def _is_of(error: Exception, package: str) -> bool:
+    """Whether code of a package was under way when it was raised."""
+    at = error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_globals.get("__name__", "").startswith(package):
+            return True
+        at = at.tb_next
+    return False
+
+
+STALE_PLAN = "0A000"
+"""A prepared statement whose columns have got another type since: to be run again on a new connection."""
+
+
+def is_of_database(error: Exception, *, connecting: bool) -> bool:
+    """Whether an exception comes from the database or its driver, and not from a mistake in the program.
+
+    `connecting`: while there was no connection yet, when drivers raise bare socket errors.
+    """
+    if isinstance(error, sa.TimeoutError | sa.StatementError | UnicodeError):
+        return True
+    if isinstance(error, SessionStoreError):
+        return False
+    if isinstance(error, TypeError):  # psycopg gives bytes over SQL_ASCII, which SQLAlchemy then can't read
+        return connecting and _is_of(error, "sqlalchemy.dialects")
+    if isinstance(error, AssertionError):  # how sqlalchemy.pool.AssertionPool says that it is exhausted
+        return _is_of(error, "sqlalchemy.pool")
+    return sqlstate_of(error) is not None or (connecting and isinstance(error, OSError))
+
+
+def translate(error: Exception, operation: str) -> SessionStoreError:
+    """What to raise instead of a database's `error`, which came during `operation`."""
+    if isinstance(error, sa.TimeoutError | AssertionError):
         return PoolExhaustedError(
-            f"{doing}: the engine's pool had no free connection in time; "
+            f"{operation}: the engine's pool had no free connection in time; "
             "raise pool_size or max_overflow, or give the store an engine of its own"
         )
+    if isinstance(error, TypeError):
+        return EncodingError(
+            f"{operation}: the database or the connection is encoded in SQL_ASCII, which is no encoding; "
+            "use a database made with ENCODING UTF8, and client_encoding UTF8"
+        )
     if isinstance(error, UnicodeError):  # of a driver, before it sends anything; holds the whole text
-        return RefusedError(
-            f"{doing}: the database's encoding does not have the text's characters; "
+        return EncodingError(
+            f"{operation}: the database's encoding does not have the text's characters; "
             "use one made with ENCODING UTF8"
         )
-    if not isinstance(error, sa.StatementError):  # a programming error, and without parameters in its text
-        return None
     sqlstate = sqlstate_of(error)
     if sqlstate in _MISSING_RELATION:
         return SchemaMissingError(
-            f"{doing}: a table or column of ours is missing (SQLSTATE {sqlstate}); "
+            f"{operation}: a table or column of ours is missing (SQLSTATE {sqlstate}); "
             "run `boocode-sessions upgrade`, and check the schema and the search_path"
         )
     kind, advice = _verdict(error, sqlstate)
     code = f"SQLSTATE {sqlstate}" if sqlstate else _driver_class(error)
-    translated = kind(f"{doing}: {advice} ({code})")
+    translated = kind(f"{operation}: {advice} ({code})")
     translated.sqlstate = sqlstate
     translated.connection_lost = bool(getattr(error, "connection_invalidated", False))
     return translated
+
+
+def timed_out(operation: str, seconds: float) -> TimedOutError:
+    """What to raise for a call that the client's own deadline ended."""
+    failure = TimedOutError(
+        f"{operation}: the database did not answer within {seconds:g} s, and the connection was dropped; "
+        "what was sent may have been written: send the same again"
+    )
+    failure.connection_lost = True
+    return failure
 
 
 def sqlstate_of(error: BaseException) -> str | None:
@@ -193,7 +268,7 @@ def leaves_doubt(error: BaseException) -> bool:
     return _sqlite_code(error) is None
 
 
-def _verdict(error: sa.SQLAlchemyError, sqlstate: str | None) -> tuple[type[DatabaseError], str]:
+def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError], str]:
     if sqlstate is not None:
         for prefix, kind, advice in _BY_SQLSTATE:
             if sqlstate.startswith(prefix):
@@ -201,12 +276,15 @@ def _verdict(error: sa.SQLAlchemyError, sqlstate: str | None) -> tuple[type[Data
         return DatabaseError, "the database refused it; look the code up in its manual"
     if (code := _sqlite_code(error)) is not None:
         return _BY_SQLITE_CODE.get(code & 0xFF, (DatabaseError, "SQLite refused it"))
-    if isinstance(error, sa.OperationalError | sa.InterfaceError) or getattr(
+    if isinstance(error, sa.OperationalError | sa.InterfaceError | OSError) or getattr(
         error, "connection_invalidated", False
     ):
         return (
             UnavailableError,
-            "the database can't be reached; check that it runs, and the URL's host and port",
+            (
+                "the database can't be reached or refuses the connection; check that it runs, "
+                "and the URL's host, port, database, user and password"
+            ),
         )
     return DatabaseError, "the database or its driver failed"
 
@@ -219,7 +297,7 @@ def _sqlite_code(error: BaseException) -> int | None:
     return None
 
 
-def _driver_class(error: sa.SQLAlchemyError) -> str:
+def _driver_class(error: Exception) -> str:
     original = error.orig if isinstance(error, sa.DBAPIError) else error
     return f"{type(original).__module__.partition('.')[0]}.{type(original).__name__}"
 

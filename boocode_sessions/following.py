@@ -1,4 +1,4 @@
-"""A session followed live: every entry once, in the order of its storage."""
+"""A session followed live: every entry once, in order."""
 
 from __future__ import annotations
 
@@ -6,26 +6,43 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, select, tuple_
 
 from boocode_sessions._core.codec import decode
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Session, SessionStoreEntry
-from boocode_sessions._core.statements.contract import exact_text
-from boocode_sessions._core.unit_of_work import Bind, Transactions
-from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions._core.statements.parameters import Entry, exact_text
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.models import UNPLACED
 
 PAGE_ROWS = 500
+
+
+class Cursor(NamedTuple):
+    """A place in a session, to go on from. It stays right when the session is deleted and begun again."""
+
+    position: int = 0
+    id: int = 0
+    """Tells apart the rows of other programs that have no position yet."""
+
+
+START = Cursor()
 
 
 class FollowedEntry(NamedTuple):
     """One entry of a session that is followed."""
 
+    position: int
+    """Its place in the session; UNPLACED for a row of another program that nobody has placed."""
     id: int
-    """Its place in the session: follow on from here."""
     subpath: str
     """Empty for the main transcript."""
     text: str
     """The entry as exact JSON text."""
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.position, self.id)
 
     @property
     def entry(self) -> SessionStoreEntry:
@@ -33,67 +50,110 @@ class FollowedEntry(NamedTuple):
 
 
 def entries_after(
-    bind: Bind, session: Session, after: int = 0, *, subpath: str | None = None, schema: str | None = None
+    bind: Bind,
+    session: Session,
+    after: Cursor = START,
+    *,
+    subpath: str | None = None,
+    schema: str | None = None,
 ) -> list[FollowedEntry]:
-    """The entries of a session that follow an id, oldest first, at most a page of them.
+    """The entries of a session that follow a cursor, oldest first, at most a page of them.
 
-    `subpath`: only that transcript's; `''` is the main one's, None the whole session's.
-
-    Complete: writers of one session take turns, so that no entry appears below one that was seen. Only a
-    program that writes past this package, without turns, could do that.
+    `subpath`: only that transcript's; `''` is the main one's, None the whole session's. Rows of other
+    programs that nobody has placed come last.
     """
     statement = _select_after(session, after, subpath=subpath)
-    return Transactions(bind, schema).read(
+    return UnitOfWork(bind, schema).read(
         f"follow {session}",
-        lambda tables: [FollowedEntry(*row) for row in tables.select(statement)],
+        lambda connection: [FollowedEntry(*row) for row in connection.select(statement)],
     )
 
 
-def id_before(
+def cursor_before(
     bind: Bind, session: Session, lines: int, *, subpath: str | None = None, schema: str | None = None
-) -> int:
-    """The id after which a session's last `lines` entries come."""
-    statement = _select_id_before(session, lines, subpath=subpath)
-    return Transactions(bind, schema).read(
-        f"follow {session}", lambda tables: tables.select(statement).scalar() or 0
-    )
+) -> Cursor:
+    """The cursor after which a session's last `lines` entries come."""
+    statement = _select_cursor_before(session, lines, subpath=subpath)
+
+    def work(connection: StoreConnection) -> Cursor:
+        row = connection.select(statement).first()
+        return START if row is None else Cursor(*row)
+
+    return UnitOfWork(bind, schema).read(f"follow {session}", work)
 
 
 def follow(
     bind: Bind,
     session: Session,
-    after: int = 0,
+    after: Cursor = START,
     *,
     subpath: str | None = None,
     poll_seconds: float = 0.5,
     schema: str | None = None,
 ) -> Iterator[FollowedEntry]:
-    """Every entry of a session that follows an id, and then each new one within `poll_seconds`. Endless."""
+    """Every entry of a session that follows a cursor, each once, and then each new one within `poll_seconds`.
+
+    Endless. Complete: positions are given under the session's lock, so that none appears below one that was
+    seen. A row of another program is shown when it appears, and not again when it gets its position.
+    """
+    shown: set[int] = set()
+    if after.position == UNPLACED:
+        earlier = entries_after(bind, session, Cursor(UNPLACED), subpath=subpath, schema=schema)
+        shown = {followed.id for followed in earlier if followed.id <= after.id}
+        after = _newest_placed(bind, session, subpath, schema)
+    at = after
     while True:
-        page = entries_after(bind, session, after, subpath=subpath, schema=schema)
+        page = entries_after(bind, session, at, subpath=subpath, schema=schema)
         for followed in page:
-            after = followed.id
-            yield followed
-        if len(page) < PAGE_ROWS:
+            if followed.position != UNPLACED:
+                after = followed.cursor
+            if followed.id not in shown:
+                yield followed
+            if followed.position == UNPLACED:
+                shown.add(followed.id)
+            else:
+                shown.discard(followed.id)
+        if len(page) == PAGE_ROWS:
+            at = page[-1].cursor
+        else:
+            at = after
             time.sleep(poll_seconds)
 
 
-def _select_after(session: Session, after: int, *, subpath: str | None) -> Select[int, str, str]:
-    """A page of a session's entries. Shape: (id, subpath, exact JSON text)."""
+def _newest_placed(bind: Bind, session: Session, subpath: str | None, schema: str | None) -> Cursor:
+    statement = (
+        select(Entry.position, Entry.id)
+        .where(*_of(session, subpath=subpath), Entry.position < UNPLACED)
+        .order_by(Entry.position.desc())
+        .limit(1)
+    )
+
+    def work(connection: StoreConnection) -> Cursor:
+        row = connection.select(statement).first()
+        return START if row is None else Cursor(*row)
+
+    return UnitOfWork(bind, schema).read(f"follow {session}", work)
+
+
+def _select_after(session: Session, after: Cursor, *, subpath: str | None) -> Select[int, int, str, str]:
+    """A page of a session's entries. Shape: (position, id, subpath, exact JSON text)."""
     return (
-        select(Entry.id, Entry.subpath, exact_text())
-        .where(*_of(session, subpath=subpath), Entry.id > after)
-        .order_by(Entry.id)
+        select(Entry.position, Entry.id, Entry.subpath, exact_text())
+        .where(
+            *_of(session, subpath=subpath),
+            tuple_(Entry.position, Entry.id) > tuple_(after.position, after.id),
+        )
+        .order_by(Entry.position, Entry.id)
         .limit(PAGE_ROWS)
     )
 
 
-def _select_id_before(session: Session, lines: int, *, subpath: str | None) -> Select[int]:
-    """The id of the entry before a session's last `lines`. Shape: (id,), no row when there are fewer."""
+def _select_cursor_before(session: Session, lines: int, *, subpath: str | None) -> Select[int, int]:
+    """The entry before a session's last `lines`. Shape: (position, id), no row when there are fewer."""
     return (
-        select(Entry.id)
+        select(Entry.position, Entry.id)
         .where(*_of(session, subpath=subpath))
-        .order_by(Entry.id.desc())
+        .order_by(Entry.position.desc(), Entry.id.desc())
         .offset(lines)
         .limit(1)
     )

@@ -3,22 +3,36 @@
 The migrations make the schema; these describe it. A test holds the two equal on both databases.
 """
 
+from __future__ import annotations
+
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnClause, Index, Integer, MetaData, Text, column, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from boocode_sessions._core.attributes import EntryAttributes
-from boocode_sessions._core.sql.entry_json import JSON_DOCUMENT
-from boocode_sessions._core.sql.facts import fact, has_facts
-from boocode_sessions._core.sql.functions import UTCDateTime, storage_clock
+from boocode_sessions._core.sql.functions import storage_clock
+from boocode_sessions._core.sql.types import JSON_DOCUMENT, ROW_ID, UTCDateTime
 
 SCHEMA_VERSION = "0001"
 """The migration that this version of the package needs."""
 
 VERSION_TABLE = "boocode_sessions_alembic_version"
 """Our own: packages that share `alembic_version` overwrite each other's."""
+
+UNPLACED = 2**63 - 1
+"""The `position` of a row that another program inserted, until we place it: behind every placed one."""
 
 
 class Base(DeclarativeBase):
@@ -30,35 +44,90 @@ class Base(DeclarativeBase):
     metadata = MetaData()
 
 
-_ID = BigInteger().with_variant(Integer(), "sqlite")
-_UNCLAIMED = text("dedup_key IS NULL")
-_CLAIMED = text("dedup_key IS NOT NULL")
-_FACTS: ColumnClause[Any] = column("facts")
-_UNREAD = text("facts IS NULL")
+def _only(condition: str) -> dict[str, Any]:
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
+# SQLite reads a row for the condition of a partial index, unless the index has the column, too.
+_OF_USAGE = (
+    "request_id",
+    "message_id",
+    "said_at",
+    "created_at",
+    "model",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "forked_from",
+    "type",
+)
+_OF_TOOLS = (
+    "tool_use_id",
+    "said_at",
+    "created_at",
+    "tool_count",
+    "tool_name",
+    "failed",
+    "forked_from",
+)
 
 
 class ClaudeSessionEntry(EntryAttributes, Base):
     """One line of a transcript.
 
-    Beside its columns it has what the line says: `type`, `timestamp`, `text`, `tool_names` and the other
-    attributes of `EntryAttributes`, on an instance and in SQL.
+    The columns from `type` to `forked_from` are values of the line that questions ask of many lines. They are
+    NULL where the line does not say them, and on unplaced rows. The attributes of `EntryAttributes`, such as
+    `text` and `tool_names`, are read from `entry` itself.
     """
 
     __tablename__ = "claude_session_entries"
 
-    id: Mapped[int] = mapped_column(_ID, primary_key=True, autoincrement=True)
-    """Replay order. Within a transcript ids follow commit order."""
+    # Fixed-length columns first: PostgreSQL then pads nothing, and SQLite reads a row only as far as asked.
+    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True, autoincrement=True)
+    """The row's identity. It orders unplaced rows only."""
+    position: Mapped[int] = mapped_column(BigInteger, server_default=text(str(UNPLACED)))
+    """The entry's place among all entries of its session; UNPLACED on rows of other writers."""
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=storage_clock())
+    """Storage time."""
+    said_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """When the agent wrote the line, by its own clock."""
+    size: Mapped[int | None] = mapped_column(Integer)
+    """Bytes of the line as JSON."""
+    input_tokens: Mapped[int | None] = mapped_column(Integer)
+    """Tokens that the line's API call had used so far. A call spans several lines, whose figures grow."""
+    output_tokens: Mapped[int | None] = mapped_column(Integer)
+    cache_read_tokens: Mapped[int | None] = mapped_column(Integer)
+    cache_write_tokens: Mapped[int | None] = mapped_column(Integer)
+    cache_write_1h_tokens: Mapped[int | None] = mapped_column(Integer)
+    """Of `cache_write_tokens`, those that are kept for an hour."""
+    tool_count: Mapped[int | None] = mapped_column(SmallInteger)
+    """How many tool uses an answer asks for, or how many results a user's line holds."""
+    failed: Mapped[bool | None] = mapped_column(Boolean)
+    """Whether the line's only tool result is an error."""
+    is_first: Mapped[bool | None] = mapped_column(Boolean)
+    """True on the first placed entry of a transcript, NULL on the others."""
     project_key: Mapped[str] = mapped_column(Text)
     session_id: Mapped[str] = mapped_column(Text)
     subpath: Mapped[str] = mapped_column(Text, server_default=text("''"))
     """`''` for the main transcript."""
-    dedup_key: Mapped[str | None] = mapped_column(Text)
-    """What makes delivery exactly once; NULL on rows of other writers that nobody has claimed yet."""
-    created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=storage_clock())
-    """Storage time."""
-    facts: Mapped[list[Any] | None] = mapped_column(JSON_DOCUMENT)
-    """What `queries` ask of many lines (`codec.FACTS`); NULL where they are to read it from `entry`. Who
-    changes an `entry` by hand sets it to NULL."""
+    dedup_key: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """What makes delivery exactly once; NULL on unplaced rows."""
+    type: Mapped[str | None] = mapped_column(Text)
+    """`user`, `assistant`, `system`, `attachment`, ...: a message when it is one of the first two."""
+    message_id: Mapped[str | None] = mapped_column(Text)
+    """The API message that an answer's line is a part of."""
+    request_id: Mapped[str | None] = mapped_column(Text)
+    """The API request that it came with."""
+    model: Mapped[str | None] = mapped_column(Text)
+    """The model that answered."""
+    tool_name: Mapped[str | None] = mapped_column(Text)
+    """The tool that an answer calls, where it calls one."""
+    tool_use_id: Mapped[str | None] = mapped_column(Text)
+    """The tool use that an answer asks for or that a result answers, where it is one."""
+    forked_from: Mapped[str | None] = mapped_column(Text)
+    """The session that a fork copied the line from."""
     entry: Mapped[dict[str, Any]] = mapped_column(JSON_DOCUMENT)
     """The line, queryable. Where JSONB would have changed it, the nearest value that it accepts."""
     verbatim: Mapped[str | None] = mapped_column(Text)
@@ -67,10 +136,11 @@ class ClaudeSessionEntry(EntryAttributes, Base):
     __table_args__ = (
         # Unique, so that an engine which distributes by project can take it as its primary key.
         Index(
-            "claude_session_entries_transcript_idx",
+            "claude_session_entries_position_idx",
             "project_key",
             "session_id",
             "subpath",
+            "position",
             "id",
             unique=True,
         ),
@@ -81,57 +151,63 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "subpath",
             "dedup_key",
             unique=True,
-            postgresql_where=_CLAIMED,
-            sqlite_where=_CLAIMED,
+            **_only("dedup_key IS NOT NULL"),
         ),
-        # Holds only rows of other writers: the listing reads them here, and every other session from its
-        # summary, so that it grows with sessions and not with entries.
+        # One row per transcript: what list_subkeys reads.
         Index(
-            "claude_session_entries_unclaimed_idx",
+            "claude_session_entries_first_idx",
             "project_key",
-            "subpath",
             "session_id",
+            "subpath",
+            **_only("is_first IS NOT NULL"),
+        ),
+        # Only rows of other writers: listings read them here, and every other session from its own row, so
+        # that they grow with sessions and not with entries.
+        Index(
+            "claude_session_entries_unplaced_idx",
+            "project_key",
+            "session_id",
+            "subpath",
             "created_at",
-            postgresql_where=_UNCLAIMED,
-            sqlite_where=_UNCLAIMED,
+            **_only(f"position = {UNPLACED}"),
         ),
-        # `queries` answer from it alone, without the table. Only on PostgreSQL: SQLAlchemy warns of every
-        # index of an expression that it meets on SQLite.
-        Index(
-            "claude_session_entries_facts_idx",
-            fact(_FACTS, "at"),
-            "facts",
-            "id",
-            postgresql_where=has_facts(_FACTS),
-        ).ddl_if(dialect="postgresql"),
-        # Nearly empty: what they have to read in the table.
-        Index(
-            "claude_session_entries_unread_idx",
-            "id",
-            postgresql_where=_UNREAD,
-            sqlite_where=_UNREAD,
-        ),
-        # Without it SQLite gives deleted rows' ids out again, and a reader that follows ids misses rows.
+        # `queries.usage` reads nothing else, in an order in which the lines of a call stand together.
+        Index("claude_session_entries_usage_idx", *_OF_USAGE, **_only("type = 'assistant'")),
+        # `queries.tools` likewise: a use and its result stand together.
+        Index("claude_session_entries_tools_idx", *_OF_TOOLS, **_only("tool_count IS NOT NULL")),
+        # Without it SQLite gives deleted rows' ids out again.
         {"sqlite_autoincrement": True},
     )
 
 
-class ClaudeSessionSummary(Base):
-    """One session: its folded summary, and the row that its writers take turns on."""
+class ClaudeSession(Base):
+    """One session: the counter that orders its entries, its folded summary, and counts over its entries."""
 
-    __tablename__ = "claude_session_summaries"
+    __tablename__ = "claude_sessions"
 
     project_key: Mapped[str] = mapped_column(Text, primary_key=True)
     session_id: Mapped[str] = mapped_column(Text, primary_key=True)
-    turn: Mapped[int] = mapped_column(BigInteger)
-    """Changes with every write to the session and never comes again: a writer that finds the turn it left
-    knows that nobody wrote in between."""
-    folded_id: Mapped[int | None] = mapped_column(BigInteger)
-    """The newest main entry that `data` holds."""
-    data: Mapped[str | None] = mapped_column(Text)
-    """The output of the SDK's fold as JSON text, verbatim: a title can hold a NUL, which JSONB refuses."""
+    next_position: Mapped[int] = mapped_column(BigInteger)
+    """The position that the next entry gets. It begins at the clock's microseconds and only grows, so that a
+    writer that finds it as it left it knows that nobody wrote in between, after a deletion too."""
+    main_position: Mapped[int | None] = mapped_column(BigInteger)
+    """The position of the newest placed main entry; NULL without one."""
     updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When the main transcript was last written to, by the clock of `created_at`, never before its newest
-    entry; NULL while only subagents have written."""
+    """The newest main entry's `created_at`; it never decreases. NULL without a main entry."""
+    entries: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Placed entries of all its transcripts."""
+    subagents: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Transcripts beside the main one that have placed entries."""
+    bytes: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Bytes of those entries as JSON."""
+    tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """Tokens of all kinds that its API calls used, each call once, at its largest."""
+    first_said_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """The earliest `said_at` of its entries."""
+    last_said_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    """The latest."""
     held: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     """Exempts the session from pruning."""
+    data: Mapped[str | None] = mapped_column(Text)
+    """The output of the SDK's fold over the placed main entries as JSON text, verbatim: a title can hold a
+    NUL, which JSONB refuses. NULL where there is no fold."""

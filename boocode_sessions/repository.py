@@ -6,15 +6,11 @@ synchronous core, which is how SQLAlchemy's own asyncio classes work.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar, TypeVarTuple
-
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
-from sqlalchemy.util import greenlet_spawn
+from typing import Any, TypeVar, TypeVarTuple
 
 from boocode_sessions._core import operations
-from boocode_sessions._core import psycopg_driver as direct
-from boocode_sessions._core.append.appender import Appender, appending
-from boocode_sessions._core.codec import encode_batch, new_nonce
+from boocode_sessions._core.append.appender import Appender, append_locked
+from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
 from boocode_sessions._core.keys import (
     SessionKey,
     SessionListSubkeysKey,
@@ -25,13 +21,10 @@ from boocode_sessions._core.keys import (
     session_of,
     transcript_of,
 )
-from boocode_sessions._core.statements import contract as statements
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.unit_of_work import Bind, CurrentSession, UnitOfWork
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
-
-AsyncBind: TypeAlias = AsyncEngine | async_sessionmaker[Any] | AsyncConnection | AsyncSession
 
 
 class ClaudeSessionRepository:
@@ -46,42 +39,39 @@ class ClaudeSessionRepository:
     Every method raises a SessionStoreError, whose text never holds transcript content.
     """
 
-    def __init__(self, bind: Bind, *, schema: str | None = None) -> None:
-        self._transactions = Transactions(bind, schema)
-        self._appender = Appender(self._transactions)
+    def __init__(self, bind: Bind | CurrentSession, *, schema: str | None = None) -> None:
+        self._unit_of_work = UnitOfWork(bind, schema)
+        self._appender = Appender(self._unit_of_work)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self._unit_of_work}>"
 
     def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch to the end of a transcript: all of it or nothing, each entry once.
 
-        An entry whose `uuid` the transcript holds already is not added again. An empty batch writes nothing.
+        An entry that the transcript holds already, with the same `uuid` and the same content, is not added
+        again. An empty batch writes nothing.
         """
-        if self._transactions.own:
-            if (append := self._appender.prepare(key, entries)) is not None:
-                self._appender.run(append)
+        if (request := self._appender.request(key, entries)) is None:
             return
-        transcript = transcript_of(key)
-        encoded = encode_batch(transcript, entries, new_nonce())
-        if encoded:
-            self._transactions.write(
-                appending(len(encoded), transcript),
-                lambda tables: operations.append(tables, transcript, entries, encoded),
-            )
+        if self._unit_of_work.own:
+            self._appender.run(request)
+        else:
+            self._unit_of_work.write(request.label, lambda connection: append_locked(connection, request))
 
     def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """A transcript's entries in the order of their appends; None when it was never written."""
         transcript = transcript_of(key)
-        loading = operations.Loading(transcript, self._transactions.dialect)
-        self._transactions.read_each(
-            loading.doing, statements.select_entries(), statements.in_transcript(transcript), loading.begin
+        return self._unit_of_work.read(
+            f"load {transcript}", lambda connection: operations.load(connection, transcript)
         )
-        return loading.end()
 
     def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """The sessions of a project that have a main transcript, with the time of its last append."""
         project = project_of(project_key)
-        return self._transactions.read(
+        return self._unit_of_work.read(
             f"list the sessions of project {project!r}",
-            lambda tables: operations.list_sessions(tables, project),
+            lambda connection: operations.list_sessions(connection, project),
         )
 
     def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
@@ -91,25 +81,24 @@ class ClaudeSessionRepository:
         the next append here folds it again.
         """
         project = project_of(project_key)
-        return self._transactions.read(
+        return self._unit_of_work.read(
             f"list the summaries of project {project!r}",
-            lambda tables: operations.list_session_summaries(tables, project),
+            lambda connection: operations.list_session_summaries(connection, project),
         )
 
     def delete(self, key: SessionKey) -> None:
         """Remove a transcript; without `subpath` the whole session. A key never written is no error."""
         transcript = transcript_of(key)
-        doing = f"delete {transcript}"
-        if self._transactions.pipelines:
-            self._transactions.write_pipelined(doing, operations.deletion("postgresql", transcript))
-        else:
-            self._transactions.write(doing, lambda tables: operations.delete(tables, transcript))
+        self._unit_of_work.write(
+            f"delete {transcript}", lambda connection: operations.delete(connection, transcript)
+        )
 
     def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """The subpaths of a session's subagent transcripts."""
         session = session_of(key)
-        return self._transactions.read(
-            f"list the subkeys of {session}", lambda tables: operations.list_subkeys(tables, session)
+        return self._unit_of_work.read(
+            f"list the subkeys of {session}",
+            lambda connection: operations.list_subkeys(connection, session),
         )
 
 
@@ -123,20 +112,22 @@ class AsyncClaudeSessionRepository:
     """
 
     def __init__(self, bind: AsyncBind, *, schema: str | None = None) -> None:
-        core = core_of(bind)
-        self._sync = ClaudeSessionRepository(core, schema=schema)
-        self._transactions = Transactions(core, schema)
-        self._appender = Appender(self._transactions)
+        self._unit_of_work = UnitOfWork(core_of(bind), schema)
+        self._sync = ClaudeSessionRepository(self._unit_of_work.bind, schema=schema)
+        self._appender = Appender(self._unit_of_work)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self._unit_of_work}>"
 
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append."""
-        if not self._transactions.own:
+        if not self._unit_of_work.own:
             await self._run(self._sync.append, key, entries)
-        elif (append := self._appender.prepare(key, entries)) is not None:
+        elif (request := self._appender.request(key, entries)) is not None:
             try:
-                await self._run(self._appender.run, append)
+                await self._run(self._appender.run, request)
             except asyncio.CancelledError:
-                self._appender.abandon(append)
+                self._appender.in_doubt.abandon(request)
                 raise
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
@@ -160,38 +151,4 @@ class AsyncClaudeSessionRepository:
         return await self._run(self._sync.list_subkeys, key)
 
     async def _run(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-        return await in_greenlet(self._transactions.dialect, work, *args)
-
-
-async def in_greenlet(dialect: str | None, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    """Run synchronous work over an async engine. Cancelled, it leaves no transaction open.
-
-    psycopg cancels the statement at the server and cleans up. aiosqlite would leave its thread with the
-    write lock; there, and where the driver isn't known, a cancellation is honoured once the work has ended.
-    """
-    if dialect == "postgresql":
-        return await greenlet_spawn(work, *args)
-    task = asyncio.ensure_future(greenlet_spawn(work, *args))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await direct.until_done(task)
-        raise
-
-
-def core_of(bind: AsyncBind) -> Bind:
-    """The synchronous bind inside an asynchronous one; to be used in a greenlet only."""
-    if isinstance(bind, AsyncEngine):
-        return bind.sync_engine
-    if isinstance(bind, AsyncSession):
-        return bind.sync_session
-    if isinstance(bind, async_sessionmaker):
-        return lambda: bind().sync_session
-    if isinstance(bind, AsyncConnection):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        if bind.sync_connection is None:
-            raise TypeError("the AsyncConnection is not open yet: use it inside `async with`")
-        return bind.sync_connection
-    raise TypeError(
-        "bind is an AsyncEngine, async_sessionmaker, AsyncConnection or AsyncSession, "
-        f"not {type(bind).__name__}"
-    )
+        return await in_greenlet(work, *args)

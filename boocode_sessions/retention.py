@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from boocode_sessions._core import operations
+from boocode_sessions._core.append.place import lock_row
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import (
     MAIN,
     Session,
@@ -19,11 +21,9 @@ from boocode_sessions._core.keys import (
     project_of,
     session_of,
 )
-from boocode_sessions._core.operations import Tables
-from boocode_sessions._core.statements import contract as statements
-from boocode_sessions._core.statements import maintenance as bulk
-from boocode_sessions._core.statements.contract import in_session
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.statements import maintenance as statements
+from boocode_sessions._core.statements.parameters import in_session
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
 
 class PrunedSession(NamedTuple):
@@ -75,7 +75,7 @@ def prune(
 
     Safe beside live writers: each session is looked at again and removed in a transaction of its own while
     its writers wait, so that an append either comes before, and keeps the whole session, or after, and begins
-    a new one. A program that takes no turns (the TypeScript adapters) is noticed until the COMMIT is sent.
+    a new one. A program that does not lock it (the TypeScript adapters) is noticed until the COMMIT is sent.
     Over a Connection or a Session everything is in the caller's transaction, and those writers wait for it.
 
     Stopped in between, it is simply run again.
@@ -86,18 +86,18 @@ def prune(
         raise ValueError("batch is 1 or more, keep and pause are not negative")
     if project_key is not None:
         project_key = project_of(project_key)
-    transactions = Transactions(bind, schema)
+    unit_of_work = UnitOfWork(bind, schema)
 
-    def find(tables: Tables) -> tuple[datetime, list[Session]]:
-        before = tables.select(bulk.select_clock()).scalar_one() - inactive_for
-        statement = bulk.select_prunable(of_project=project_key is not None)
-        rows = tables.select(statement, {"in_project": project_key, "before": before, "keep": keep})
+    def find(connection: StoreConnection) -> tuple[datetime, list[Session]]:
+        before = connection.select(statements.select_clock()).scalar_one() - inactive_for
+        statement = statements.select_prunable(of_project=project_key is not None)
+        rows = connection.select(statement, {"in_project": project_key, "before": before, "keep": keep})
         return before, [Session(project, session_id) for project, session_id in rows]
 
-    before, candidates = transactions.scan("look for sessions to prune", find)
+    before, candidates = unit_of_work.scan("look for sessions to prune", find)
     removed: list[PrunedSession] = []
     for session in candidates:
-        found = _look(transactions, session, before) if dry_run else _remove(transactions, session, before)
+        found = _look(unit_of_work, session, before) if dry_run else _remove(unit_of_work, session, before)
         if found is None:
             continue
         removed.append(found)
@@ -105,7 +105,7 @@ def prune(
             continue
         if progress is not None:
             progress(found)
-        if len(removed) % batch == 0 and transactions.own:
+        if len(removed) % batch == 0 and unit_of_work.own:
             time.sleep(pause)
     return PruneResult(removed, dry_run)
 
@@ -114,47 +114,48 @@ def hold(bind: Bind, key: SessionListSubkeysKey, *, schema: str | None = None) -
     """Exempt a session from pruning, also one that is yet to be written. A deletion still removes it."""
     session = session_of(key)
 
-    def operation(tables: Tables) -> None:
-        # Only sessions that we have written to have a row; the turn makes one for the others.
-        tables.select(statements.take_turn(tables.dialect), in_session(session)).one()
-        tables.write(bulk.set_held(), {**in_session(session), "hold": True})
+    def operation(connection: StoreConnection) -> None:
+        lock_row(connection, session)  # makes the row of a session that is yet to be written
+        connection.write(statements.set_held(), {**in_session(session), "hold": True})
 
-    Transactions(bind, schema).write(f"hold {session}", operation)
+    UnitOfWork(bind, schema).write(f"hold {session}", operation)
 
 
 def release(bind: Bind, key: SessionListSubkeysKey, *, schema: str | None = None) -> None:
     """End a session's hold. One that was not on hold is no error."""
     session = session_of(key)
-    Transactions(bind, schema).write(
+    UnitOfWork(bind, schema).write(
         f"release {session}",
-        lambda tables: tables.write(bulk.set_held(), {**in_session(session), "hold": False}),
+        lambda connection: connection.write(statements.set_held(), {**in_session(session), "hold": False}),
     )
 
 
-def _look(transactions: Transactions, session: Session, before: datetime) -> PrunedSession | None:
-    return transactions.scan(f"look at {session}", lambda tables: _inactive(tables, session, before))
+def _look(unit_of_work: UnitOfWork, session: Session, before: datetime) -> PrunedSession | None:
+    return unit_of_work.scan(f"look at {session}", lambda connection: _inactive(connection, session, before))
 
 
-def _remove(transactions: Transactions, session: Session, before: datetime) -> PrunedSession | None:
-    def operation(tables: Tables) -> PrunedSession | None:
-        tables.select(statements.take_turn(tables.dialect), in_session(session)).one()
-        found = _inactive(tables, session, before)
+def _remove(unit_of_work: UnitOfWork, session: Session, before: datetime) -> PrunedSession | None:
+    def operation(connection: StoreConnection) -> PrunedSession | None:
+        lock_row(connection, session)
+        found = _inactive(connection, session, before)
         if found is None:
             return None
-        with tables.connection.begin_nested() as savepoint:
-            operations.delete(tables, Transcript(*session, MAIN))
-            if tables.select(bulk.select_content(tables.dialect), in_session(session)).one()[0]:
-                savepoint.rollback()  # a writer that takes no turns came in between
+        with connection.connection.begin_nested() as savepoint:
+            operations.delete(connection, Transcript(*session, MAIN))
+            if connection.select(statements.select_content(connection.dialect), in_session(session)).one()[0]:
+                savepoint.rollback()  # a writer that does not lock the session came in between
                 return None
         return found
 
-    return transactions.write(f"prune {session}", operation)
+    return unit_of_work.write(f"prune {session}", operation)
 
 
-def _inactive(tables: Tables, session: Session, before: datetime) -> PrunedSession | None:
+def _inactive(connection: StoreConnection, session: Session, before: datetime) -> PrunedSession | None:
     """What there is to remove, when nobody has appended since `before`, and the session is not on hold."""
-    summary = tables.select(bulk.select_retained(), in_session(session)).one_or_none()
-    entries, size, newest = tables.select(bulk.select_content(tables.dialect), in_session(session)).one()
+    summary = connection.select(statements.select_retained(), in_session(session)).one_or_none()
+    entries, size, newest = connection.select(
+        statements.select_content(connection.dialect), in_session(session)
+    ).one()
     held, updated_at = summary or (False, None)
     last = max((at for at in (newest, updated_at) if at is not None), default=None)
     if held or (last is not None and last >= before):

@@ -1,15 +1,16 @@
 """The store that the SDK takes: `ClaudeAgentOptions(session_store=SQLAlchemySessionStore(engine))`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeAlias, TypeVar, cast
 
-import anyio
-import anyio.to_thread
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from boocode_sessions._core import fold
 from boocode_sessions._core.append.appender import Appender
-from boocode_sessions._core.append.batcher import Combiner, Run
+from boocode_sessions._core.append.batcher import Batcher, Run
+from boocode_sessions._core.background import in_abandoned_thread, in_thread
+from boocode_sessions._core.greenlets import in_greenlet
 from boocode_sessions._core.keys import (
     SessionKey,
     SessionListSubkeysKey,
@@ -17,71 +18,98 @@ from boocode_sessions._core.keys import (
     SessionStoreListEntry,
     SessionSummaryEntry,
 )
-from boocode_sessions._core.unit_of_work import Transactions
-from boocode_sessions.repository import ClaudeSessionRepository, in_greenlet
+from boocode_sessions._core.unit_of_work import UnitOfWork
+from boocode_sessions.repository import ClaudeSessionRepository
 
-_T = TypeVar("_T")
-_Args = TypeVarTuple("_Args")
+_Key = TypeVar("_Key", SessionKey, SessionListSubkeysKey)
+
+ProjectKey: TypeAlias = str | Callable[[str], str]
+"""A fixed project key, or a function of the SDK's."""
 
 
 class SQLAlchemySessionStore:
     """The SDK's `SessionStore` over an engine of yours.
 
-    `bind`: an Engine, used in worker threads, under asyncio and under trio; or an AsyncEngine, under asyncio,
-    which SQLAlchemy needs. The engine is used as it is and never disposed of.
+    Make one per process, or per user where `project_key` names the user, and keep it: it remembers where it
+    left each session. Safe to share between tasks, and over an Engine between event loops.
 
-    `schema`: where the tables are, when the connection's search path does not lead there.
+    Args:
+        bind: An Engine, used in worker threads, under asyncio and under trio; or an AsyncEngine, under
+            asyncio, which SQLAlchemy needs. The engine is used as it is and never disposed of.
+        schema: Where the tables are, when the connection's search path does not lead there.
+        project_key: The project key of everything that goes through this store, or a function that makes it
+            of the SDK's, such as `lambda key: f"user-42/{key}"`. The SDK derives its own from the agent's
+            folder: without this, users who share a folder share their sessions.
 
-    Safe to share between tasks, and over an Engine between event loops. Every method raises a
-    SessionStoreError, whose text never holds transcript content.
+    Raises:
+        TypeError: `bind` is something else.
+
+    Every method raises a SessionStoreError, whose text never holds transcript content.
     """
 
-    def __init__(self, bind: Engine | AsyncEngine, *, schema: str | None = None) -> None:
-        self._run: Run
+    def __init__(
+        self,
+        bind: Engine | AsyncEngine,
+        *,
+        schema: str | None = None,
+        project_key: ProjectKey | None = None,
+    ) -> None:
+        self._read: Run
+        self._write: Run
         if isinstance(bind, AsyncEngine):
-            engine, self._run = bind.sync_engine, _in_greenlet(bind.dialect.name)
+            engine = bind.sync_engine
+            self._read = self._write = in_greenlet
         elif isinstance(bind, Engine):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            engine, self._run = bind, _in_thread
+            engine = bind
+            self._read, self._write = in_abandoned_thread, in_thread
         else:
             raise TypeError(f"bind is an Engine or an AsyncEngine, not {type(bind).__name__}")
+        fold.available()  # imports the SDK now: the first append would take a second for it
+        self._project_key = project_key
         self._repository = ClaudeSessionRepository(engine, schema=schema)
-        self._appender = Appender(Transactions(engine, schema))
-        self._combiner = Combiner(self._appender, self._run)
+        self._appender = Appender(UnitOfWork(engine, schema))
+        self._batcher = Batcher(self._appender, self._write, one_writer=engine.dialect.name == "sqlite")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self._repository!r}>"
+
+    def project_key(self, given: str) -> str:
+        """The project key that is stored for one of the SDK's: what `queries` and the command line take."""
+        if self._project_key is None:
+            return given
+        return self._project_key if isinstance(self._project_key, str) else self._project_key(given)
 
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
-        """As ClaudeSessionRepository.append. Not cancelled once under way, so that its outcome is known."""
-        if (append := self._appender.prepare(key, entries)) is not None:
-            await self._combiner.append(append)
+        """As ClaudeSessionRepository.append.
+
+        A call that is cancelled under way goes on in the background, and may land; sent again with the same
+        list, it lands once.
+        """
+        if (request := self._appender.request(self._stored(key), entries)) is not None:
+            await self._batcher.append(request)
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """As ClaudeSessionRepository.load."""
-        return await self._run(self._repository.load, key)
+        return await self._read(self._repository.load, self._stored(key))
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """As ClaudeSessionRepository.list_sessions."""
-        return await self._run(self._repository.list_sessions, project_key)
+        return await self._read(self._repository.list_sessions, self.project_key(project_key))
 
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """As ClaudeSessionRepository.list_session_summaries."""
-        return await self._run(self._repository.list_session_summaries, project_key)
+        return await self._read(self._repository.list_session_summaries, self.project_key(project_key))
 
     async def delete(self, key: SessionKey) -> None:
         """As ClaudeSessionRepository.delete."""
-        await self._run(self._repository.delete, key)
+        await self._write(self._repository.delete, self._stored(key))
 
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """As ClaudeSessionRepository.list_subkeys."""
-        return await self._run(self._repository.list_subkeys, key)
+        return await self._read(self._repository.list_subkeys, self._stored(key))
 
-
-async def _in_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    return await anyio.to_thread.run_sync(work, *args)
-
-
-def _in_greenlet(dialect: str) -> Run:
-    async def run(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-        with anyio.CancelScope(shield=True):
-            return await in_greenlet(dialect, work, *args)
-        raise AssertionError  # for type checkers, which take a CancelScope for one that swallows errors
-
-    return run
+    def _stored(self, key: _Key) -> _Key:
+        """A key of the SDK's as it is stored."""
+        if self._project_key is None:
+            return key
+        return cast("_Key", {**key, "project_key": self.project_key(key["project_key"])})

@@ -16,22 +16,21 @@ from sqlalchemy import (
     column,
     distinct,
     func,
-    inspect,
     select,
     true,
 )
-from sqlalchemy.exc import SQLAlchemyError
 
 from boocode_sessions import migrations
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN
-from boocode_sessions._core.operations import Tables
-from boocode_sessions._core.sql.functions import UTCDateTime
-from boocode_sessions._core.statements.contract import is_true_fold, select_versions
-from boocode_sessions._core.unit_of_work import Bind, Transactions
-from boocode_sessions.errors import translate
-from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
+from boocode_sessions._core.schema_check import found_version
+from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.parameters import unplaced
+from boocode_sessions._core.statements.read import is_true_fold
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.errors import is_of_database, translate
+from boocode_sessions.models import SCHEMA_VERSION, Base, ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.models import ClaudeSessionSummary as Summary
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class Holdings:
     transcripts: int
     """Main ones and subagents'."""
     entries: int
-    unclaimed: int
-    """Entries of other writers that no append of ours has met yet."""
+    unplaced: int
+    """Entries of other writers that nobody has placed yet."""
     held: int
     """Sessions exempt from pruning."""
     stale_summaries: int
@@ -74,59 +73,55 @@ class Holdings:
 
 def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
     """Where the schema stands. Works over a database without our tables too. Raises SessionStoreError."""
-    failure = None
     try:
         with bind.connect() as connection:
             return _schema_status(connection, schema)
-    except SQLAlchemyError as error:
-        failure = translate(error, "ask for the schema's version")
-        if failure is None:
+    except Exception as error:
+        if not is_of_database(error, connecting=True):
             raise
+        failure = translate(error, "ask for the schema's version")
     raise failure
 
 
 def holdings(bind: Bind, *, schema: str | None = None) -> Holdings:
     """What our tables hold, counted exactly: it reads an index over all entries. Raises SessionStoreError."""
-    return Transactions(bind, schema).read("count what the database holds", _holdings)
+    return UnitOfWork(bind, schema).scan("count what the database holds", _holdings)
 
 
 def _schema_status(connection: Connection, schema: str | None) -> SchemaStatus:
     version = ".".join(map(str, connection.dialect.server_version_info or ()))
     name = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}.get(connection.dialect.name, "")
-    found: str | None = None
-    if inspect(connection).has_table(VERSION_TABLE, schema=schema):
-        rows = Tables(connection, schema).select(select_versions())
-        found = max((number for (number,) in rows), default=None)
+    found = found_version(StoreConnection(connection, schema))
     newer = found is not None and found > SCHEMA_VERSION
     pending = [] if newer else migrations.pending(connection, schema=schema)
     return SchemaStatus(f"{name} {version}", SCHEMA_VERSION, found, pending)
 
 
-def _holdings(tables: Tables) -> Holdings:
-    entries, unclaimed, oldest, newest = tables.select(_select_entry_counts()).one()
-    transcripts = tables.select(select(func.count()).select_from(_transcripts())).scalar_one()
-    projects, sessions = tables.select(_select_session_counts()).one()
-    fresh, held = tables.select(_select_summary_counts()).one()
+def _holdings(connection: StoreConnection) -> Holdings:
+    entries, unplaced, oldest, newest = connection.select(_select_entry_counts()).one()
+    transcripts = connection.select(select(func.count()).select_from(_transcripts())).scalar_one()
+    projects, sessions = connection.select(_select_session_counts()).one()
+    fresh, held = connection.select(_select_summary_counts()).one()
     return Holdings(
         projects=projects,
         sessions=sessions,
         transcripts=transcripts,
         entries=entries,
-        unclaimed=unclaimed,
+        unplaced=unplaced,
         held=held,
         stale_summaries=sessions - fresh,
-        bytes=_bytes(tables),
+        bytes=_bytes(connection),
         newest=newest,
         oldest=oldest,
     )
 
 
 def _select_entry_counts() -> Select[int, int, datetime | None, datetime | None]:
-    """Shape: one row (entries, unclaimed, oldest, newest)."""
-    unclaimed = select(func.count()).where(Entry.dedup_key.is_(None)).scalar_subquery()
+    """Shape: one row (entries, unplaced, oldest, newest)."""
+    others = select(func.count()).select_from(Entry).where(unplaced()).scalar_subquery()
     return select(
         func.count(Entry.id),
-        unclaimed,
+        others,
         func.min(Entry.created_at, type_=UTCDateTime()),
         func.max(Entry.created_at, type_=UTCDateTime()),
     )
@@ -152,18 +147,23 @@ def _select_summary_counts() -> Select[int, int]:
     """Shape: one row (summaries that hold their whole transcript, held sessions)."""
     return select(
         func.coalesce(func.sum(case((is_true_fold(), 1), else_=0)), 0),
-        func.coalesce(func.sum(case((Summary.held, 1), else_=0)), 0),
+        func.coalesce(func.sum(case((ClaudeSession.held, 1), else_=0)), 0),
     )
 
 
-def _bytes(tables: Tables) -> int:
-    if tables.dialect == "sqlite":
+def _bytes(connection: StoreConnection) -> int:
+    if connection.dialect == "sqlite":
         pages = func.pragma_page_count().table_valued(column("page_count", Integer))
         page = func.pragma_page_size().table_valued(column("page_size", Integer))
-        (size,) = tables.select(
+        (size,) = connection.select(
             select(pages.c.page_count * page.c.page_size).join_from(pages, page, true())
         ).one()
         return int(size)
-    names = [f"{tables.schema}.{table}" if tables.schema else table for table in Base.metadata.tables]
+    preparer = connection.connection.dialect.identifier_preparer
+    schema = connection.effective_schema
+    names = [
+        ".".join(map(preparer.quote, [schema, table] if schema else [table]))
+        for table in Base.metadata.tables
+    ]
     sizes = [func.pg_total_relation_size(func.to_regclass(name), type_=BigInteger()) for name in names]
-    return sum(tables.select(select(*sizes)).one())
+    return sum(connection.select(select(*sizes)).one())

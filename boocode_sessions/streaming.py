@@ -7,13 +7,13 @@ a transaction pooler. Entries that are appended meanwhile are read too.
 
 from collections.abc import AsyncIterator, Iterator
 
-from boocode_sessions._core.codec import decode
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
 from boocode_sessions._core.keys import SessionKey, SessionStoreEntry, transcript_of
-from boocode_sessions._core.operations import Tables
-from boocode_sessions._core.statements import contract as statements
-from boocode_sessions._core.unit_of_work import Bind, Transactions
-from boocode_sessions.errors import DamagedEntryError
-from boocode_sessions.repository import AsyncBind, core_of, in_greenlet
+from boocode_sessions._core.operations import decode_at
+from boocode_sessions._core.statements.parameters import in_transcript
+from boocode_sessions._core.statements.read import select_page
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
 PAGE_ROWS = 500
 """Most entries of a page. The first has a tenth of them, as nobody knows yet how large they are."""
@@ -27,7 +27,7 @@ def iterate(bind: Bind, key: SessionKey, *, schema: str | None = None) -> Iterat
     Over an Engine or a sessionmaker each page is a transaction of its own; over a Connection or a Session all
     are in the caller's. Raises SessionStoreError where the entries before it were given already.
     """
-    pages = _Pages(Transactions(bind, schema), key)
+    pages = _Pages(UnitOfWork(bind, schema), key)
     while page := pages.next():
         yield from page
 
@@ -36,42 +36,36 @@ async def iterate_async(
     bind: AsyncBind, key: SessionKey, *, schema: str | None = None
 ) -> AsyncIterator[SessionStoreEntry]:
     """As `iterate`, for asyncio."""
-    transactions = Transactions(core_of(bind), schema)
-    pages = _Pages(transactions, key)
-    while page := await in_greenlet(transactions.dialect, pages.next):
+    pages = _Pages(UnitOfWork(core_of(bind), schema), key)
+    while page := await in_greenlet(pages.next):
         for entry in page:
             yield entry
 
 
 class _Pages:
-    def __init__(self, transactions: Transactions, key: SessionKey) -> None:
-        self._transactions = transactions
+    def __init__(self, unit_of_work: UnitOfWork, key: SessionKey) -> None:
+        self._unit_of_work = unit_of_work
         self._transcript = transcript_of(key)
-        self._after = 0
+        self._after = (0, 0)
         self._read = 0
         self._most = PAGE_ROWS // 10
 
     def next(self) -> list[SessionStoreEntry]:
         """The next page; empty at the end."""
-        rows = self._transactions.read(f"read {self._transcript}", self._select)
+        rows = self._unit_of_work.read(f"read {self._transcript}", self._select)
         if not rows:
             return []
-        size = sum(len(text) for _, text in rows)
-        self._after = rows[-1][0]
+        size = sum(len(text) for _, _, text in rows)
+        self._after = rows[-1][:2]
         self._most = max(1, min(PAGE_ROWS, len(rows) * PAGE_CHARS // size))
-        return [self._decoded(text) for _, text in rows]
+        entries = [
+            decode_at(self._transcript, self._read + place, text) for place, (_, _, text) in enumerate(rows)
+        ]
+        self._read += len(entries)
+        return entries
 
-    def _select(self, tables: Tables) -> list[tuple[int, str]]:
-        where = statements.in_transcript(self._transcript)
-        page = {**where, "after": self._after, "most": self._most}
-        return [(row_id, text) for row_id, text in tables.select(statements.select_page(), page)]
-
-    def _decoded(self, text: str) -> SessionStoreEntry:
-        try:
-            entry = decode(text)
-        except DamagedEntryError as error:
-            problem = f"read {self._transcript}, entry {self._read}: {error}"
-        else:
-            self._read += 1
-            return entry
-        raise DamagedEntryError(problem)
+    def _select(self, connection: StoreConnection) -> list[tuple[int, int, str]]:
+        position, row_id = self._after
+        where = in_transcript(self._transcript)
+        page = {**where, "after_position": position, "after_id": row_id, "most": self._most}
+        return [(at, row, text) for at, row, text in connection.select(select_page(), page)]

@@ -59,14 +59,14 @@ class _Ours(Peer):
             )
         with psycopg.connect(self._address.dsn, autocommit=True) as connection:
             connection.execute(
-                "INSERT INTO claude_session_summaries "
+                "INSERT INTO claude_sessions "
                 "(project_key, session_id, turn, folded_id, data, updated_at) "
                 "SELECT project_key, session_id, max(id), max(id), %s, max(created_at) "
                 "FROM claude_session_entries WHERE session_id LIKE 'session-%%' "
                 "GROUP BY project_key, session_id ON CONFLICT DO NOTHING",
                 [json.dumps(summary["data"])],
             )
-            connection.execute("VACUUM (ANALYZE) claude_session_summaries")
+            connection.execute("VACUUM (ANALYZE) claude_sessions")
 
 
 class OursAsync(_Ours):

@@ -15,14 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from sqlalchemy import ColumnElement, Text, literal
 from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
 
-from boocode_sessions._core.sql.entry_json import (
-    json_array_holds,
-    json_is_true,
-    json_string,
-    json_time,
-    message_text,
-    message_tools,
-)
+from boocode_sessions._core.sql.json_values import json_is_true, json_string
+from boocode_sessions._core.sql.messages import json_array_holds, message_text, message_tools
+from boocode_sessions._core.sql.times import json_time
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Mapped
@@ -51,16 +46,12 @@ class EntryAttributes:
         subpath: Mapped[str]
         entry: Mapped[dict[str, Any]]
 
-    type = _string("type", "type")
-    """`user`, `assistant`, `system`, `attachment`, ...: a message when it is one of the first two."""
     uuid = _string("uuid", "uuid")
     """The line's own id. Not every line has one."""
     parent_uuid = _string("parent_uuid", "parentUuid")
     """The line that this one answers or follows."""
     role = _string("role", "message", "role")
     """Who speaks, as the API has it: `user` or `assistant`. A tool's result speaks as `user`."""
-    model = _string("model", "message", "model")
-    """The model that answered."""
     git_branch = _string("git_branch", "gitBranch")
     cwd = _string("cwd", "cwd")
     """The folder that the agent worked in."""

@@ -40,6 +40,11 @@ def fold(
         return None
 
 
+def available() -> bool:
+    """Whether the SDK is installed. Imports it, which takes a second: before a transaction, not inside."""
+    return _sdk_fold() is not None
+
+
 @cache
 def _sdk_fold() -> _Fold | None:
     try:

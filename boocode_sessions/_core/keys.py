@@ -59,7 +59,7 @@ MAIN = ""
 
 
 class Session(NamedTuple):
-    """A valid session's key: what writers take turns on."""
+    """A valid session's key: what writers lock."""
 
     project_key: str
     session_id: str

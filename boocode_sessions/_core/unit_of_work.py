@@ -6,22 +6,29 @@ joins the caller's and never commits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeAlias, TypeVar, cast
+import threading
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Pool, Select
+from sqlalchemy import Connection, Engine, Pool, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
+from sqlalchemy.pool import AssertionPool, StaticPool
 
+from boocode_sessions import engine as settings
 from boocode_sessions import errors
-from boocode_sessions._core import psycopg_driver as direct
-from boocode_sessions._core import psycopg_pipeline as pipelines
-from boocode_sessions._core.operations import Tables, check_columns, check_schema
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.deadline import Deadline, deadline, note_connection
+from boocode_sessions._core.schema_check import (
+    check_columns,
+    check_dialect,
+    check_encoding,
+    check_schema,
+    check_transactional,
+)
 from boocode_sessions.engine import READING
 from boocode_sessions.models import ClaudeSessionEntry
 
@@ -30,134 +37,115 @@ T = TypeVar("T")
 Bind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession
 """An Engine; a sessionmaker, or what else makes a new Session; a Connection; a Session."""
 
+
+class CurrentSession(NamedTuple):
+    """A host's Session that is asked for anew at each call, as scoped sessions are."""
+
+    get: Callable[[], OrmSession]
+
+
+Work: TypeAlias = Callable[[StoreConnection], T]
+
 _BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
 """A Session may have several binds; ours is the one that it has for our models."""
+
+_MOST_TRIES = 5
+"""Of a transaction of our own that loses against concurrent ones, at a stricter isolation level."""
 
 _schema_checked: WeakKeyDictionary[Pool, set[object]] = WeakKeyDictionary()
 
 
-class Transactions:
-    """Runs operations over a bind."""
+class UnitOfWork:
+    """Runs work over a bind.
 
-    def __init__(self, bind: Bind, schema: str | None = None) -> None:
+    `operation`, a parameter of each method, is the label that error messages name: "load session 'x' of ...".
+    Every method raises a SessionStoreError for what a database or driver raises.
+    """
+
+    def __init__(self, bind: Bind | CurrentSession, schema: str | None = None) -> None:
         if isinstance(bind, scoped_session):
-            bind = cast("OrmSession", bind())
-        if not (isinstance(bind, Engine | Connection | OrmSession) or callable(bind)):
+            bind = CurrentSession(bind)
+        if not (isinstance(bind, Engine | Connection | OrmSession | CurrentSession) or callable(bind)):
             raise TypeError(
                 f"bind is an Engine, sessionmaker, Connection or Session, not {type(bind).__name__}"
             )
         self.bind = bind
         self.schema = schema
-        self._statements: dict[ClauseElement, direct.Compiled] = {}
-        self._autocommit = (
-            bind.execution_options(isolation_level="AUTOCOMMIT") if isinstance(bind, Engine) else None
-        )
+
+    def __repr__(self) -> str:
+        bind = f"{self.bind!r}" if isinstance(self.bind, Engine) else type(self.bind).__name__
+        return f"{bind}, schema {self.schema!r}" if self.schema else bind
 
     @property
     def own(self) -> bool:
         """Whether each call is a transaction of its own."""
-        return not isinstance(self.bind, Connection | OrmSession)
+        return not isinstance(self.bind, Connection | OrmSession | CurrentSession)
 
     @property
     def dialect(self) -> str | None:
-        """The database's name in SQLAlchemy, where the bind tells it before a call."""
+        """Dialect name, or None if unknown until connected."""
         return self.bind.dialect.name if isinstance(self.bind, Engine | Connection) else None
 
-    def read(self, doing: str, operation: Callable[[Tables], T]) -> T:
-        """Run an operation of one SELECT. On PostgreSQL over an Engine that is one round trip.
+    def read(self, operation: str, work: Work[T]) -> T:
+        """Run work that is one SELECT. On PostgreSQL over an Engine that is one round trip.
 
-        Over an Engine again where a connection of the pool turns out to be dead, as after a restart of the
-        server: nobody but us would read again, and a resume would fail.
+        It is run again where a pooled connection turns out to be dead, as after a restart of the server, or
+        its plan outdated: nobody but us would read again, and a resume would fail.
         """
-        return self._again_if_dead(lambda: self._run(doing, operation, self._reading))
+        connections = self._autocommitting if self._single_statements else self._scanning
+        try:
+            return self._run(operation, work, connections)
+        except errors.DatabaseError as error:
+            lost = isinstance(error, errors.UnavailableError) and error.connection_lost
+            if not (self.own and (lost or error.sqlstate == errors.STALE_PLAN)):
+                raise
+        return self._run(operation, work, connections)
 
-    def read_each(
-        self,
-        doing: str,
-        statement: Select[*tuple[Any, ...]],
-        parameters: Mapping[str, Any],
-        begin: Callable[[], Callable[[Any], None]],
-    ) -> None:
-        """Run one SELECT and hand over its rows, one by one, to what `begin` returns.
-
-        On PostgreSQL over an Engine that is one round trip, while the server still sends the rest. It is read
-        again as by `read`, to what `begin` returns then.
-        """
-
-        def operation(tables: Tables) -> None:
-            take = begin()
-            for row in tables.select(statement, parameters):
-                take(row)
-
-        def work() -> None:
-            if (engine := self._past_core()) is None:
-                return self._run(doing, operation, self._reading)
-            compiled = self._compiled(engine, statement)
-            return self._explaining(doing, lambda: direct.each(engine, compiled, parameters, begin()))
-
-        self._again_if_dead(work)
+    def scan(self, operation: str, work: Work[T]) -> T:
+        """Run work that reads rows as they come, for as long as it takes: the server keeps a cursor only in a
+        transaction."""
+        return self._run(operation, work, self._scanning, bounded=False)
 
     def write(
-        self, doing: str, operation: Callable[[Tables], T], in_doubt: Callable[[], None] = lambda: None
+        self,
+        operation: str,
+        work: Work[T],
+        in_doubt: Callable[[], None] = lambda: None,
+        *,
+        lock_seconds: float | None = None,
+        bounded: bool = True,
     ) -> T:
-        """Run an operation in a transaction.
+        """Run work in a transaction; one of our own again where it loses against a concurrent one.
 
         `in_doubt` is called when the answer to a COMMIT was lost, before the error is raised: what was
-        written may be there or not.
+        written may be there or not. `lock_seconds`: how long to wait for another's lock, on PostgreSQL; by
+        default as long as the connection does. `bounded`: with the client's deadline.
         """
-        return self._run(doing, operation, lambda: self._writing(in_doubt))
 
-    def write_statement(
-        self,
-        doing: str,
-        statement: ReturningUpdate[T],
-        parameters: Mapping[str, Any],
-        in_doubt: Callable[[], None],
-    ) -> list[T]:
-        """Run one statement that is atomic by itself: no BEGIN, no COMMIT. Returns its first column."""
+        def limited(connection: StoreConnection) -> T:
+            if lock_seconds is not None and connection.dialect == "postgresql":
+                limit = f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"
+                connection.connection.execute(text(limit))
+            return work(connection)
 
-        def core(tables: Tables) -> list[T]:
-            return [row[0] for row in tables.select(statement, parameters)]
+        tries = _MOST_TRIES if self.own else 1
+        while True:
+            tries -= 1
+            try:
+                return self._run(operation, limited, lambda: self._writing(in_doubt), bounded=bounded)
+            except errors.DatabaseError as error:
+                outdated = error.sqlstate == errors.STALE_PLAN
+                if not tries or not (outdated or isinstance(error, errors.RetryableError)):
+                    raise
 
-        def past_core(engine: Engine) -> list[T]:
-            with _noting_doubt(in_doubt):
-                return [row[0] for row in direct.fetch(engine, self._compiled(engine, statement), parameters)]
-
-        if (engine := self._past_core()) is not None:
-            return self._explaining(doing, lambda: past_core(engine))
-        return self._run(doing, core, lambda: self._autocommitting(in_doubt))
+    def write_atomic(self, operation: str, work: Work[T], in_doubt: Callable[[], None]) -> T:
+        """Run work that is one statement, atomic by itself: without BEGIN and COMMIT where that can be."""
+        if not self._single_statements:
+            return self.write(operation, work, in_doubt)
+        return self._run(operation, work, lambda: self._autocommitting(in_doubt))
 
     @property
-    def pipelines(self) -> bool:
-        """Whether `write_pipelined` can be called now."""
-        return self._past_core() is not None and pipelines.supported()
-
-    def write_pipelined(
-        self,
-        doing: str,
-        steps: Iterable[tuple[UpdateBase, Mapping[str, Any]]],
-        in_doubt: Callable[[], None] = lambda: None,
-    ) -> list[Any]:
-        """Run statements in a transaction and in one round trip, each sent when `steps` comes to it.
-
-        Returns the first column of the first, if it has rows. Raises what `steps` raises too, and writes
-        nothing then. For an Engine that `pipelines`.
-        """
-        engine = cast("Engine", self.bind)
-
-        def work() -> list[Any]:
-            compiled = ((self._compiled(engine, statement), given) for statement, given in steps)
-            with _noting_doubt(in_doubt):
-                return [row[0] for row in pipelines.run(engine, compiled)]
-
-        return self._explaining(doing, work)
-
-    def scan(self, doing: str, operation: Callable[[Tables], T]) -> T:
-        """Run an operation that reads rows as they come: the server keeps a cursor only in a transaction."""
-        return self._run(doing, operation, self._scanning)
-
-    @property
-    def single_statements(self) -> bool:
+    def _single_statements(self) -> bool:
         """Whether a lone statement may run without BEGIN and COMMIT.
 
         On PostgreSQL, over an Engine at READ COMMITTED, the default. Any other level is the host's wish.
@@ -170,125 +158,140 @@ class Transactions:
             and getattr(bind.dialect, "default_isolation_level", None) == "READ COMMITTED"
         )
 
-    def _again_if_dead(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except errors.UnavailableError as error:
-            if not (error.connection_lost and isinstance(self.bind, Engine)):
-                raise
-        return work()
-
     def _run(
         self,
-        doing: str,
-        operation: Callable[[Tables], T],
+        operation: str,
+        work: Work[T],
         connections: Callable[[], AbstractContextManager[Connection]],
+        *,
+        bounded: bool = True,
     ) -> T:
-        def work() -> T:
-            with connections() as connection:
-                tables = Tables(connection, self.schema)
-                self._check(tables)
-                return operation(tables)
-
-        return self._explaining(doing, work)
-
-    def _explaining(self, doing: str, work: Callable[[], T]) -> T:
+        if self.dialect is not None:
+            check_dialect(self.dialect)
+        seconds = settings.CALL_SECONDS
+        limit: Deadline | None = None
+        connected = False
         try:
-            return work()
-        except (SQLAlchemyError, UnicodeError) as error:
-            caught: Exception = error
+            with connections() as connection:
+                connected = True
+                note_connection(connection)
+                with self._limited(connection, seconds if bounded else None) as limit:
+                    opened = StoreConnection(connection, self.schema)
+                    self._check(opened)
+                    return work(opened)
+        except Exception as error:
+            if not errors.is_of_database(error, connecting=not connected):
+                raise
+            caught = error
         # Outside the handler: the driver's error repeats parameters, and must not be chained to ours.
-        failure = self._explained(caught, doing)
-        raise failure or caught
-
-    def _past_core(self) -> Engine | None:
-        """The engine, where a lone statement may go past SQLAlchemy's Connection: see direct."""
-        engine = self.bind
-        if (
-            isinstance(engine, Engine)
-            and self.single_statements
-            and direct.possible(engine)
-            and self._schemas(engine) in _schema_checked.get(engine.pool, ())
-        ):
-            return engine
-        return None
-
-    def _compiled(self, engine: Engine, statement: ClauseElement) -> direct.Compiled:
-        if (made := self._statements.get(statement)) is None:
-            made = self._statements[statement] = direct.compiled(engine, statement, self.schema)
-        return made
+        if limit is not None and limit.expired:
+            raise errors.timed_out(operation, seconds)
+        raise self._explained(caught, operation)
 
     @contextmanager
-    def _reading(self) -> Generator[Connection]:
-        if self._autocommit is not None and self.single_statements:
-            with self._autocommit.connect() as connection:
-                yield connection
-        else:
-            with self._scanning() as connection:
-                yield connection
+    def _limited(self, connection: Connection, seconds: float | None) -> Generator[Deadline | None]:
+        """The client's deadline, over a connection of our own; and no plan that the server has outgrown."""
+        with nullcontext() if seconds is None or not self.own else deadline(connection, seconds) as limit:
+            try:
+                yield limit
+            except SQLAlchemyError as error:
+                if self.own and errors.sqlstate_of(error) == errors.STALE_PLAN:
+                    connection.invalidate()
+                raise
 
     @contextmanager
     def _scanning(self) -> Generator[Connection]:
         if isinstance(self.bind, Engine):
-            with self.bind.connect() as connection:
+            with _alone(self.bind.pool), self.bind.connect() as connection:
                 # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
                 yield connection.execution_options(**{READING: True})
         else:
-            with self._writing(lambda: None) as connection:
+            with self._writing(lambda: None, checked=False) as connection:
                 yield connection
 
     @contextmanager
-    def _autocommitting(self, in_doubt: Callable[[], None]) -> Generator[Connection]:
-        assert self._autocommit is not None  # noqa: S101 - callers ask `single_statements` first
-        with self._autocommit.connect() as connection, _noting_doubt(in_doubt):
-            yield connection
+    def _autocommitting(self, in_doubt: Callable[[], None] = lambda: None) -> Generator[Connection]:
+        assert isinstance(self.bind, Engine)  # noqa: S101 - callers ask `_single_statements` first
+        with _alone(self.bind.pool), self.bind.connect() as connection, _noting_doubt(in_doubt):
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
-    def _writing(self, in_doubt: Callable[[], None]) -> Generator[Connection]:
+    def _writing(self, in_doubt: Callable[[], None], *, checked: bool = True) -> Generator[Connection]:
+        """`checked`: that the transaction is a real one, which work that only reads does not need."""
         bind = self.bind
+        check: Callable[[Connection], None] = check_transactional if checked else _unchecked
+        if isinstance(bind, CurrentSession):
+            bind = bind.get()
         if isinstance(bind, Connection):
+            check(bind)
             yield bind
         elif isinstance(bind, OrmSession):
-            yield bind.connection(bind_arguments=_BIND_ARGUMENTS)
+            connection = bind.connection(bind_arguments=_BIND_ARGUMENTS)
+            check(connection)
+            yield connection
         elif isinstance(bind, Engine):
-            with bind.connect() as connection, connection.begin() as transaction:
+            with _alone(bind.pool), bind.connect() as connection, connection.begin() as transaction:
+                check(connection)
                 yield connection
                 with _noting_doubt(in_doubt):
                     transaction.commit()
         else:
-            with bind() as db:
+            with bind() as db, _alone(db.get_bind(ClaudeSessionEntry).engine.pool):
                 if not db.in_transaction():
                     db.begin()
-                yield db.connection(bind_arguments=_BIND_ARGUMENTS)
+                connection = db.connection(bind_arguments=_BIND_ARGUMENTS)
+                check(connection)
+                yield connection
                 with _noting_doubt(in_doubt):
                     db.commit()
 
-    def _check(self, tables: Tables) -> None:
+    def _check(self, connection: StoreConnection) -> None:
         """Once per pool and schema, and again after a failure that a wrong schema would explain."""
-        connection = tables.connection
-        checked = _schema_checked.setdefault(connection.engine.pool, set())
-        if (schemas := self._schemas(connection)) not in checked:
-            check_schema(tables)
-            checked.add(schemas)
+        checked = _schema_checked.setdefault(connection.connection.engine.pool, set())
+        if (schema := connection.effective_schema) not in checked:
+            check_dialect(connection.dialect)
+            check_encoding(connection.connection)
+            check_schema(connection)
+            checked.add(schema)
 
-    def _schemas(self, bind: Engine | Connection) -> tuple[str | None, str | None]:
-        return self.schema, bind.get_execution_options().get("schema_translate_map", {}).get(None)
-
-    def _explained(self, error: Exception, doing: str) -> errors.SessionStoreError | None:
-        failure = errors.translate(error, doing)
-        if failure is None or not errors.may_be_schema(error) or not isinstance(self.bind, Engine):
+    def _explained(self, error: Exception, operation: str) -> errors.SessionStoreError:
+        failure = errors.translate(error, operation)
+        if not errors.may_be_schema(error) or not isinstance(self.bind, Engine):
             return failure
         _schema_checked.pop(self.bind.pool, None)
         try:
             with self.bind.connect() as connection:
-                tables = Tables(connection, self.schema)
-                check_schema(tables)
-                check_columns(tables)
+                opened = StoreConnection(connection, self.schema)
+                check_schema(opened)
+                check_columns(opened)
         except errors.SchemaError as schema_error:
             return schema_error
         except SQLAlchemyError:
             pass  # the first failure tells more
         return failure
+
+
+@contextmanager
+def _alone(pool: Pool) -> Generator[None]:
+    """Wait for other threads where all of them have one connection, as with SQLite in memory.
+
+    AssertionPool is not made for threads: two that ask at once may get the same connection.
+    """
+    if not isinstance(pool, AssertionPool | StaticPool):
+        yield
+        return
+    with _one_at_a_time:
+        lock = _static_pools.setdefault(pool, threading.RLock())
+    with lock:
+        yield
+
+
+_one_at_a_time = threading.Lock()
+_static_pools: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
+
+
+def _unchecked(_: Connection) -> None:
+    """In place of check_transactional."""
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What other stores left behind: copied from the Python SDK's reference table, claimed and summed up.
+"""What other stores left behind: copied from the Python SDK's reference table, placed and summed up.
 
 `adopt` copies a table; `backfill` finishes the rows that were adopted in place, or that another program
-inserted. Both work in small transactions, each under the turn of one session, so that the sessions' own
+inserted. Both work in small transactions, each under the lock of one session, so that the sessions' own
 writers go on; both can be interrupted and called again.
 """
 

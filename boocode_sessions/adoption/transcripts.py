@@ -1,18 +1,24 @@
-"""One transcript after the other, each under its session's turn."""
+"""One transcript after the other, each under its session's lock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, tuple_
 
+from boocode_sessions._core.append.place import Summary, lock_row, recount
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
-from boocode_sessions._core.operations import Tables, encoded_summary, fold_all, new_turn
-from boocode_sessions._core.statements import contract as statements
-from boocode_sessions._core.statements.contract import PROJECT, SESSION, SUBPATH, in_session, in_transcript
-from boocode_sessions._core.unit_of_work import Transactions
+from boocode_sessions._core.statements.append import select_summary
+from boocode_sessions._core.statements.parameters import (
+    PROJECT,
+    SESSION,
+    SUBPATH,
+    in_session,
+    in_transcript,
+)
+from boocode_sessions._core.unit_of_work import UnitOfWork
 
 
 class Progress(NamedTuple):
@@ -25,15 +31,15 @@ class Progress(NamedTuple):
 OnProgress = Callable[[Progress], object]
 
 
-def each_transcript(transactions: Transactions, following: Select[str, str, str]) -> Iterator[Transcript]:
-    """One after the other by what `following` selects after the last one; none twice."""
+def each_transcript(unit_of_work: UnitOfWork, following: Select[str, str, str]) -> Iterator[Transcript]:
+    """Yields transcripts in keyset order: `following` selects the first one after the last."""
     last = Transcript("", "", "")
 
-    def find(tables: Tables) -> Transcript | None:
-        row = tables.select(following, in_transcript(last)).first()
+    def find(connection: StoreConnection) -> Transcript | None:
+        row = connection.select(following, in_transcript(last)).first()
         return None if row is None else Transcript(*row)
 
-    while found := transactions.read("find the next transcript", find):
+    while found := unit_of_work.read("find the next transcript", find):
         last = found
         yield found
 
@@ -44,25 +50,13 @@ def after(*order: Any) -> ColumnElement[bool]:  # noqa: ANN401 - columns of tabl
     return tuple_(*order) > tuple_(*(given[column.key or ""] for column in order))
 
 
-def fold_main(main: Transcript, tables: Tables) -> bool:
-    updated_at = take_turn(tables, main)
-    data = fold_all(tables, main)
-    if data is not None:
-        finish_turn(tables, main, updated_at, data)
-    return data is not None
+def lock_at(connection: StoreConnection, transcript: Transcript) -> int:
+    """Lock a transcript's session. Returns the position that its next entry gets."""
+    return lock_row(connection, transcript.session)[0]
 
 
-def take_turn(tables: Tables, transcript: Transcript) -> datetime | None:
-    return tables.select(statements.take_turn(tables.dialect), in_session(transcript.session)).one()[3]
-
-
-def finish_turn(
-    tables: Tables, transcript: Transcript, at: datetime | None, data: Mapping[str, Any] | None = None
-) -> None:
-    """Leave the turn. Without `data` the session has no summary: `backfill` folds it once it is complete."""
-    finish = {**in_session(transcript.session), "next_turn": new_turn()}
-    if transcript.is_main:
-        finish |= {"at": at, "folded_data": encoded_summary(data)}
-        tables.write(statements.finish_main_turn(folded=data is not None, written=False), finish)
-    else:
-        tables.write(statements.finish_turn(), finish)
+def fold_main(main: Transcript, connection: StoreConnection) -> bool:
+    """Count a session's entries and fold its summary anew. Returns whether it has one now."""
+    next_position = lock_at(connection, main)
+    recount(connection, main.session, next_position, Summary.FOLD)
+    return connection.select(select_summary(), in_session(main.session)).scalar_one() is not None

@@ -1,6 +1,7 @@
 """`list`, `search`, `usage` and `tools`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from boocode_sessions.cli.database import BadInput, Database, ProjectOption
-from boocode_sessions.cli.output import JsonOption, print_rows, say, size
+from boocode_sessions.cli.output import JsonOption, print_rows
 from boocode_sessions.cli.program import Panel, over_database
+from boocode_sessions.cli.screen import say
+from boocode_sessions.cli.tables import size
 from boocode_sessions.cli.values import moment
 
 if TYPE_CHECKING:
@@ -55,29 +58,31 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many; 0 for all.")] = 50,
     json: JsonOption = False,
 ) -> None:
-    """List sessions, the newest first."""
+    """List sessions, the one that was worked in last first; those too of which only subagents' are there."""
     from boocode_sessions import queries
 
     found = queries.sessions(
         database.reading, project_key=project, since=since, limit=limit or None, schema=database.schema
     )
-    rows = [row._asdict() for row in found]
+    rows = [asdict(row) for row in found]
     if not json:
         for row in rows:
             row["size"] = size(row["bytes"])
-            row["name"] = row["title"] or row["first_prompt"]
+            row["name"] = (row["title"] or row["first_prompt"]) if row["has_main"] else "(no main transcript)"
+            row["when"] = row["last_said"] or row["updated"]
     columns = {
         "session_id": "session",
-        "updated": "updated",
+        "when": "last said",
+        "name": "~title or first prompt",
         "entries": ">entries",
         "size": ">size",
         "tokens": ">tokens",
-        "name": "~title or first prompt",
         "project_key": "~project",
     }
     if any(row["held"] for row in rows):
         columns["held"] = "held"
-    print_rows(rows, columns, as_json=json, nothing="No sessions.")
+    first_to_go = ["project_key", "size", "entries", "tokens", "held"]
+    print_rows(rows, columns, as_json=json, nothing="No sessions.", first_to_go=first_to_go)
 
 
 @over_database("search", panel=Panel.ask)
@@ -112,8 +117,9 @@ def search(
         "snippet": "~text",
         "project_key": "~project",
     }
-    rows = [row._asdict() for row in found]
-    print_rows(rows, columns, as_json=json, nothing="Nothing was found.")
+    rows = [asdict(row) for row in found]
+    first_to_go = ["project_key", "type"]
+    print_rows(rows, columns, as_json=json, nothing="Nothing was found.", first_to_go=first_to_go)
 
 
 @over_database("usage", panel=Panel.ask)
@@ -138,7 +144,7 @@ def usage(
     until: UntilOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Sum up tokens and, with [b]--prices[/b], what they cost.
+    """Sum up tokens and, with `--prices`, what they cost.
 
     One call of the API spans several lines: each is counted once, across forks too.
     """
@@ -152,7 +158,8 @@ def usage(
         **_within(database, project, session, since, until),
     )
     names = {By.day: "day", By.model: "model", By.project: "project_key", By.session: "session_id"}
-    columns = {names[one]: f"~{one}" if one is By.project else str(one) for one in by} | {
+    headings = {By.day: "day (UTC)", By.model: "~model", By.project: "~project", By.session: "session"}
+    columns = {names[one]: headings[one] for one in by} | {
         "calls": ">calls",
         "input_tokens": ">input",
         "output_tokens": ">output",
@@ -161,8 +168,9 @@ def usage(
     }
     if table:
         columns["cost"] = ">cost"
-    rows = [row._asdict() for row in found]
-    print_rows(rows, columns, as_json=json, nothing="No tokens were used.")
+    rows = [asdict(row) for row in found]
+    first_to_go = ["cache_write_tokens", "cache_read_tokens", "calls"]
+    print_rows(rows, columns, as_json=json, nothing="No tokens were used.", first_to_go=first_to_go)
 
 
 @over_database("tools", panel=Panel.ask)
@@ -188,8 +196,9 @@ def tools(
         "max_seconds": ">max s",
         "total_seconds": ">total s",
     }
-    rows = [row._asdict() for row in found]
-    print_rows(rows, columns, as_json=json, nothing="No tool was called.")
+    rows = [asdict(row) for row in found]
+    first_to_go = ["unanswered", "max_seconds", "mean_seconds"]
+    print_rows(rows, columns, as_json=json, nothing="No tool was called.", first_to_go=first_to_go)
 
 
 def _within(

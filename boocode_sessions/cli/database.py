@@ -1,6 +1,7 @@
 """Which database a command works on, and errors as one line."""
 
 import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,8 +64,8 @@ class Database(NamedTuple):
 
     @property
     def shown_url(self) -> str:
-        """The URL without its password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        """The URL without its password, names in it as they are written elsewhere."""
+        return readable(self.engine.url.render_as_string(hide_password=True))
 
     @property
     def reading(self) -> "Engine":
@@ -74,7 +75,7 @@ class Database(NamedTuple):
     def session(self, beginning: str | None, project: str | None) -> "Session":
         """The session that was meant: the newest one when nothing was said.
 
-        Raises SessionNotFoundError when there is none, or several.
+        Raises UnknownSessionError or AmbiguousSessionError.
         """
         from boocode_sessions import queries
         from boocode_sessions._core.keys import Session
@@ -115,6 +116,26 @@ def opened(url: str | None, schema: str | None, *, makes_it: bool) -> Generator[
         engine.dispose()
 
 
+def readable(url: str) -> str:
+    """A URL with letters in place of their percent-encoding; what would mean something else stays encoded."""
+    from urllib.parse import unquote_to_bytes
+
+    def decoded(found: re.Match[str]) -> str:
+        try:
+            return unquote_to_bytes(found[0]).decode()
+        except UnicodeDecodeError:
+            return found[0]
+
+    return re.sub(r"(?:%[89A-Fa-f][0-9A-Fa-f])+|%20|%2F", decoded, url)
+
+
+def file_url(path: Path) -> str:
+    """The URL of a SQLite file, whatever it is called."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
 def default_url(*, create: bool = False) -> str:
     """A SQLite file in the user's data folder; `create`: and its folder."""
     import platformdirs
@@ -122,7 +143,7 @@ def default_url(*, create: bool = False) -> str:
     folder = Path(platformdirs.user_data_dir("boocode-sessions", appauthor=False))
     if create:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return f"sqlite:///{folder / 'sessions.db'}"
+    return file_url(folder / "sessions.db")
 
 
 def one_line(error: Exception) -> str | None:
@@ -140,8 +161,7 @@ def one_line(error: Exception) -> str | None:
     from boocode_sessions.errors import SessionStoreError, translate
 
     if isinstance(error, SQLAlchemyError):
-        translated = translate(error, "this command")
-        return None if translated is None else str(translated)
+        return str(translate(error, "this command"))
     if isinstance(error, SessionStoreError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

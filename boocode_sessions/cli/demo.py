@@ -1,5 +1,6 @@
 """A tour on a database of its own, with sessions made up for it."""
 
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,8 @@ from sqlalchemy import Engine
 from boocode_sessions import migrations
 from boocode_sessions._core.keys import SessionKey
 from boocode_sessions.cli import asking, reading
-from boocode_sessions.cli.database import Database
-from boocode_sessions.cli.output import say
+from boocode_sessions.cli.database import Database, file_url, readable
+from boocode_sessions.cli.screen import say, screen_of
 from boocode_sessions.engine import create_engine
 from boocode_sessions.repository import ClaudeSessionRepository
 
@@ -25,15 +26,15 @@ def run(file: Path | None) -> None:
     """Show the tour; keep its database in `file`, if one is given."""
     with tempfile.TemporaryDirectory(prefix="boocode-sessions-") as folder:
         path = file or Path(folder) / "demo.db"
-        engine = create_engine(f"sqlite:///{path}")
+        engine = create_engine(file_url(path))
         try:
             _tour(Database(engine, None))
         finally:
             engine.dispose()
     if file is None:
-        say("\nThe demo's database is gone again. To keep one: boocode-sessions demo demo.db")
+        say("The demo's database is gone again. To keep one: boocode-sessions demo demo.db")
     else:
-        say(f"\nGo on with it: boocode-sessions --url sqlite:///{file} list")
+        say(f"Go on with it: boocode-sessions --url {shlex.quote(readable(file_url(file)))} list")
     say("Your own transcripts: boocode-sessions upgrade, then boocode-sessions import")
 
 
@@ -52,12 +53,12 @@ def fill(engine: Engine, now: datetime) -> None:
 
 def _tour(database: Database) -> None:
     def step(command: str) -> None:
-        say(f"\n$ boocode-sessions {command}")
+        screen_of().write((f"\n$ boocode-sessions {command}", "bold"))
 
     step("upgrade")
     migrations.upgrade(database.engine)
     fill(database.engine, datetime.now(UTC))
-    say("The tables are made, and hold three sessions.")
+    screen_of().write(("The tables are made, and hold three sessions.", ""))
     step("list")
     asking.list_(database)
     step("show")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boocode_sessions.cli.database import Database, ProjectOption
-from boocode_sessions.cli.output import JsonOption, count, print_json, progress, say, size
+from boocode_sessions.cli.output import JsonOption, count, print_json, progress
 from boocode_sessions.cli.program import Panel, over_database
+from boocode_sessions.cli.screen import say
+from boocode_sessions.cli.tables import size
 
 if TYPE_CHECKING:
     from boocode_sessions.jsonl import BrokenLine, Progress
@@ -40,13 +42,17 @@ def import_(
 ) -> None:
     """Take in the transcripts that the agent keeps in files.
 
-    A second import adds only what is new. A broken line is reported with its file and number, and the rest
-    goes on; the exit status is then 1.
+    A second import adds only what is new. A broken line is reported with its file and number, as is a file
+    that lies where no transcript does, and the rest goes on; the exit status is then 1.
     """
     from boocode_sessions.jsonl import import_tree
 
+    told = {"skipped": 0, "repaired": 0, "left out": 0}
+
     def report(broken: "BrokenLine") -> None:
-        say(f"skipped {broken}")
+        done = "left out" if broken.line is None else "repaired" if broken.kept else "skipped"
+        told[done] += 1
+        say(f"{done} {broken}")
 
     with _showing_bytes("Importing") as shown:
         result = import_tree(
@@ -66,7 +72,11 @@ def import_(
         typer.echo(
             f"{count(result.files, 'file')}, {size(result.bytes)}: "
             f"{count(result.added, 'entry')} added, {result.skipped:,} stored before"
-            + (f", {count(result.broken, 'broken line')} skipped" if result.broken else "")
+            + "".join(
+                f", {count(number, 'file' if done == 'left out' else 'broken line')} {done}"
+                for done, number in told.items()
+                if number
+            )
         )
     if result.broken:
         raise typer.Exit(1)

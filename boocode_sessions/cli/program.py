@@ -1,6 +1,7 @@
 """The program: its commands, its global options, and what it does with errors."""
 
 import inspect
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -10,10 +11,10 @@ from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from boocode_sessions.cli.database import SchemaOption, UrlOption, Where, one_line, opened
-from boocode_sessions.cli.output import complain
+from boocode_sessions.cli.screen import complain, is_terminal
 
 
 class Panel(StrEnum):
@@ -26,11 +27,28 @@ class Panel(StrEnum):
     tidy_up = "Tidy up"
 
 
+class Command(TyperCommand):
+    """One command, whose help goes into a pipe without boxes."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's signature
+        if not is_terminal(sys.stdout):
+            self.rich_markup_mode = None
+        super().format_help(ctx, formatter)
+
+
 class Program(TyperGroup):
     """Answers every error that a person can mend with one line, and exit status 2."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's signature
+        if not is_terminal(sys.stdout):
+            self.rich_markup_mode = None
+        super().format_help(ctx, formatter)
+
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
         extra["standalone_mode"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # one that knows few characters shows ? for the others
+                stream.reconfigure(errors="replace")
         try:
             code = super().main(*args, **extra)
         except typer.Abort:
@@ -39,14 +57,18 @@ class Program(TyperGroup):
             line = one_line(error)
             if line is None:
                 raise
-            complain(line)
+            try:
+                complain(line)
+            except BrokenPipeError:
+                _reader_went_away()
             code = 2
         raise SystemExit(code or 0)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's signature
         try:
             done = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed by the caller
+                sys.stdout.flush()
         except BrokenPipeError:
             raise SystemExit(_reader_went_away()) from None
         return done
@@ -59,7 +81,12 @@ _PIPE_CLOSED = 141
 
 def _reader_went_away() -> int:
     """`boocode-sessions list | head -1`: what is still buffered has no reader, and is not an error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
     return _PIPE_CLOSED
 
 
@@ -125,7 +152,7 @@ def over_database(
         command.__doc__ = function.__doc__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name, rich_help_panel=panel)(command)
+        app.command(name, cls=Command, rich_help_panel=panel)(command)
         return function
 
     return make

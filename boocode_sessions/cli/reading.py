@@ -1,14 +1,16 @@
 """`show`, `tail` and `shell`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from boocode_sessions.cli.database import BadInput, Database, ProjectOption, SessionArgument
-from boocode_sessions.cli.output import JsonOption, console, paged, say
+from boocode_sessions.cli.left_out import left_out
+from boocode_sessions.cli.output import JsonOption
 from boocode_sessions.cli.program import Panel, over_database
+from boocode_sessions.cli.screen import one_line, paged, say, screen_of
 from boocode_sessions.cli.transcript import markdown, print_readable
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def show(
 ) -> None:
     """Read a session: what a resume of it would see.
 
-    [b]--format jsonl[/b] prints every line of the transcript, exactly as it was stored.
+    `--format jsonl` prints every line of the transcript, exactly as it was stored.
     """
     from boocode_sessions import queries
 
@@ -61,28 +63,46 @@ def show(
         for followed in _stored(database, found, chosen):
             typer.echo(followed.text.encode())
         return
-    entries: Iterator[Mapping[str, Any]]
-    if everything:
-        entries = (followed.entry for followed in _stored(database, found, chosen))
-    else:
-        messages = queries.conversation(
+    conversation = (
+        []
+        if everything
+        else queries.conversation(
             database.reading,
             found.session_id,
             project_key=found.project_key,
             subpath=chosen or None,
             schema=database.schema,
         )
-        entries = (message.entry for message in messages)
+    )
+    entries: Iterable[Mapping[str, Any]] = (
+        (followed.entry for followed in _stored(database, found, chosen))
+        if everything
+        else (message.entry for message in conversation)
+    )
+
+    def rest(shown: int) -> str | None:
+        """What to say of the entries that were not shown."""
+        if everything:
+            return None if shown else "It holds no entries."
+        stored = (followed.entry for followed in _stored(database, found, chosen))
+        uuids = {message.uuid for message in conversation}
+        return left_out(stored, uuids, of_subagent=bool(chosen), is_empty=not shown)
+
+    title = f"Session {one_line(found.session_id)}"
     if format is Format.markdown:
-        typer.echo(f"# Session {found.session_id}\n\n".encode(), nl=False)
-        for piece in markdown(entries, everything=everything):
+        typer.echo(f"# {title}\n\n".encode(), nl=False)
+        shown = 0
+        for shown, piece in enumerate(markdown(entries, everything=everything), 1):  # noqa: B007 - told below
             typer.echo(piece.encode(), nl=False)
+        if note := rest(shown):
+            typer.echo(f"*{note}*\n".encode(), nl=False)
         return
-    with paged() as terminal:
-        terminal.print(f"Session {found.session_id} of {found.project_key}", style="bold")
-        print_readable(terminal, entries, everything=everything)
+    with paged() as screen:
+        screen.write((f"{title} of {one_line(found.project_key)}", "bold"))
+        if note := rest(print_readable(screen, entries, everything=everything)):
+            screen.write(("\n" + note, "dim"))
     if not chosen and (subkeys := _subkeys(database, found)):
-        say(f"\nSubagents, to be shown with --subpath: {', '.join(subkeys)}")
+        say(f"Subagents, to be shown with --subpath: {', '.join(subkeys)}")
 
 
 @over_database("tail", panel=Panel.read)
@@ -102,14 +122,14 @@ def tail(
 ) -> None:
     """Follow a session live, subagents included, until Ctrl-C.
 
-    Each entry is shown once, and none is missed. With [b]--json[/b] each is a line: id, subpath, entry.
+    Each entry is shown once, and none is missed. With `--json` each is a line: id, subpath, entry.
     """
     from boocode_sessions import following
 
     found = database.session(session, project)
     subpath = "" if main_only else None
     reading, schema = database.reading, database.schema
-    after = following.id_before(reading, found, lines, subpath=subpath, schema=schema)
+    after = following.cursor_before(reading, found, lines, subpath=subpath, schema=schema)
     say(f"Following {found.session_id} of {found.project_key}; Ctrl-C ends.")
     try:
         for followed in following.follow(
@@ -130,7 +150,7 @@ def shell(
 ) -> None:
     """Open a Python shell on the database: IPython where it is installed.
 
-    [b]db[/b] is a SQLAlchemy Session, [b]repo[/b] the repository; the models, [b]select[/b] and the queries
+    `db` is a SQLAlchemy Session, `repo` the repository; the models, `select` and the queries
     are imported.
     """
     from boocode_sessions.cli.shell import run
@@ -139,12 +159,12 @@ def shell(
 
 
 def _stored(database: Database, session: "Session", subpath: str) -> "Iterator[FollowedEntry]":
-    from boocode_sessions.following import entries_after
+    from boocode_sessions.following import START, entries_after
 
-    after = 0
+    after = START
     while page := entries_after(database.reading, session, after, subpath=subpath, schema=database.schema):
         yield from page
-        after = page[-1].id
+        after = page[-1].cursor
 
 
 def _subkeys(database: Database, session: "Session") -> list[str]:
@@ -177,8 +197,8 @@ def _print_followed(followed: "FollowedEntry", *, as_json: bool) -> None:
         head = f'{{"id": {followed.id}, "subpath": {json.dumps(followed.subpath)}, "entry": '
         typer.echo(head.encode() + followed.text.encode() + b"}")
     else:
-        terminal = console()
+        shown = screen_of()
         if followed.subpath:
-            terminal.print(f"[{followed.subpath}]", style="magenta")
-        print_readable(terminal, [followed.entry])
+            shown.write((f"[{one_line(followed.subpath)}]", "magenta"))
+        print_readable(shown, [followed.entry])
     sys.stdout.flush()

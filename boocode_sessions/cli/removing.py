@@ -14,10 +14,10 @@ from boocode_sessions.cli.output import (
     print_json,
     print_rows,
     progress,
-    say,
-    size,
 )
 from boocode_sessions.cli.program import Panel, over_database
+from boocode_sessions.cli.screen import say
+from boocode_sessions.cli.tables import size
 from boocode_sessions.cli.values import age
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def prune(
         }
         for row in rows:
             row["size"] = size(row["bytes"])
-        print_rows(rows, columns, as_json=False, nothing="No session is that old.")
+        first_to_go = ["project_key", "size", "entries"]
+        print_rows(rows, columns, as_json=False, nothing="No session is that old.", first_to_go=first_to_go)
     verb = "would be deleted" if dry_run else "deleted"
     say(f"{count(len(rows), 'session')}, {count(result.entries, 'entry')}, {size(result.bytes)} {verb}.")
 

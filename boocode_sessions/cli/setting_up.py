@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boocode_sessions.cli.database import BadInput, Database, SchemaOption, Where
-from boocode_sessions.cli.output import JsonOption, console, count, print_json, progress, say, shown, size
-from boocode_sessions.cli.program import Panel, app, over_database
+from boocode_sessions.cli.output import JsonOption, count, print_json, progress
+from boocode_sessions.cli.program import Command, Panel, app, over_database
+from boocode_sessions.cli.screen import one_line, say, screen_of
+from boocode_sessions.cli.tables import shown, size
 
 if TYPE_CHECKING:
     from boocode_sessions.adoption import Progress
     from boocode_sessions.status import Holdings, SchemaStatus
 
 
-@app.command("demo", rich_help_panel=Panel.set_up)
+@app.command("demo", cls=Command, rich_help_panel=Panel.set_up)
 def demo(
     file: Annotated[
         Path | None,
@@ -53,7 +55,7 @@ def upgrade(
 
     if sql:
         script = migrations.upgrade_script(database.engine.dialect.name, to, schema=database.schema)
-        typer.echo(script.encode())
+        screen_of().write((script.rstrip("\n"), ""))
         return
     if prepare:
         migrations.prepare(database.engine, schema=database.schema)
@@ -160,15 +162,15 @@ def backfill(database: Database, json: JsonOption = False) -> None:
     """
     from boocode_sessions.adoption import backfill as run
 
-    with _counting("Claiming") as shown_progress:
+    with _counting("Placing") as shown_progress:
         done = run(database.engine, schema=database.schema, progress=shown_progress)
     if json:
         print_json(done._asdict())
     else:
-        typer.echo(f"{count(done.claimed, 'entry')} claimed, {count(done.folded, 'session')} folded")
+        typer.echo(f"{count(done.placed, 'entry')} placed, {count(done.folded, 'session')} folded")
 
 
-@app.command("host-revision", rich_help_panel=Panel.set_up)
+@app.command("host-revision", cls=Command, rich_help_panel=Panel.set_up)
 def host_revision(
     ctx: typer.Context,
     *,
@@ -219,16 +221,15 @@ def _print_status(database: Database, stands: "SchemaStatus", holds: "Holdings |
             ("held", holds.held),
             ("transcripts", holds.transcripts),
             ("entries", holds.entries),
-            ("unclaimed", holds.unclaimed),
+            ("unplaced", holds.unplaced),
             ("stale summaries", holds.stale_summaries),
             ("size", size(holds.bytes)),
             ("first entry", holds.oldest),
             ("last entry", holds.newest),
         ]
-    terminal = console()
+    terminal = screen_of()
     for name, value in rows:
-        terminal.print(f"{name:<16}", style="dim", end="")
-        terminal.print(shown(value) or "-", soft_wrap=True)
+        terminal.write((f"{name:<16}", "dim"), (one_line(shown(value)) or "-", ""))
     if holds is not None and holds.stale_summaries:
         say("`boocode-sessions backfill` folds the stale summaries, so that listings are quick.")
 

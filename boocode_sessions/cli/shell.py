@@ -16,7 +16,7 @@ import boocode_sessions
 from boocode_sessions import queries
 from boocode_sessions.cli.database import BadInput, Database
 from boocode_sessions.engine import create_engine
-from boocode_sessions.models import ClaudeSessionEntry, ClaudeSessionSummary
+from boocode_sessions.models import ClaudeSession, ClaudeSessionEntry
 from boocode_sessions.repository import ClaudeSessionRepository
 
 BANNER = """\
@@ -47,7 +47,7 @@ def _names(db: Session, database: Database) -> dict[str, Any]:
         "repo": ClaudeSessionRepository(database.engine, schema=database.schema),
         "boocode_sessions": boocode_sessions,
         "ClaudeSessionEntry": ClaudeSessionEntry,
-        "ClaudeSessionSummary": ClaudeSessionSummary,
+        "ClaudeSession": ClaudeSession,
         "select": select,
         "func": func,
         **{name: getattr(queries, name) for name in queries.__all__},

@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
-from boocode_sessions.cli.output import clean, count, local
+from boocode_sessions.cli.output import count
+from boocode_sessions.cli.screen import clean, markdown_parts, one_line
+from boocode_sessions.cli.tables import local
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from boocode_sessions.cli.screen import Screen
 
 Kind: TypeAlias = Literal["user", "assistant", "thinking", "tool", "result", "failure", "note"]
 
@@ -43,17 +45,20 @@ def blocks(entry: Mapping[str, Any], *, everything: bool = False) -> Iterator[Bl
 
 
 def print_readable(
-    terminal: "Console", entries: Iterable[Mapping[str, Any]], *, everything: bool = False
-) -> None:
-    """Entries for a terminal, as they come."""
+    screen: "Screen", entries: Iterable[Mapping[str, Any]], *, everything: bool = False
+) -> int:
+    """Entries for a terminal or a pipe, as they come. Returns how many things they said or did."""
     said = ""
+    shown = 0
     for entry in entries:
         for block in blocks(entry, everything=everything):
             if block.kind in {"user", "assistant"} and block.title != said:
                 said = block.title
-                terminal.print()
-                terminal.print(said, style="bold green" if block.kind == "user" else "bold cyan")
-            _print_block(terminal, block, everything=everything)
+                screen.write()
+                screen.write((said, "bold green" if block.kind == "user" else "bold cyan"))
+            _print_block(screen, block, everything=everything)
+            shown += 1
+    return shown
 
 
 def markdown(entries: Iterable[Mapping[str, Any]], *, everything: bool = False) -> Iterator[str]:
@@ -68,13 +73,13 @@ def markdown(entries: Iterable[Mapping[str, Any]], *, everything: bool = False) 
                     yield f"## {said}\n\n"
                 yield f"{text}\n\n"
             elif block.kind == "tool":
-                yield f"**{clean(block.title)}**\n\n{_fenced(text, 'json')}"
+                yield f"**{one_line(block.title)}**\n\n{_fenced(text, 'json')}"
             elif block.kind in {"result", "failure"}:
                 yield f"{'Failed' if block.kind == 'failure' else 'Result'}:\n\n{_fenced(text)}"
             elif block.kind == "thinking":
                 yield "".join(f"> {line}\n" for line in text.splitlines()) + "\n"
             else:
-                yield f"*{clean(block.title)}* {text}\n\n"
+                yield f"*{one_line(block.title)}* {text}\n\n"
 
 
 def _part(part: object, speaker: Kind, title: str, *, everything: bool) -> Iterator[Block]:
@@ -122,8 +127,8 @@ def _title(speaker: str, entry: Mapping[str, Any]) -> str:
     if isinstance(stamp, str):
         try:
             at = local(datetime.fromisoformat(stamp))
-        except ValueError:
-            at = clean(stamp)
+        except (ValueError, OverflowError):
+            at = one_line(stamp)
     return f"{speaker}  {at}".rstrip()
 
 
@@ -137,29 +142,25 @@ def _note(entry: Mapping[str, Any]) -> str:
     return str(cast("dict[str, Any]", attachment).get("type")) if isinstance(attachment, dict) else ""
 
 
-def _print_block(terminal: "Console", block: Block, *, everything: bool) -> None:
-    from rich.markdown import Markdown
-    from rich.padding import Padding
-    from rich.text import Text
-
+def _print_block(screen: "Screen", block: Block, *, everything: bool) -> None:
     text = clean(block.text)
     match block.kind:
         case "assistant":
-            terminal.print(Markdown(text) if terminal.is_terminal else Text(text))
+            screen.write(*markdown_parts(text))
         case "user":
-            terminal.print(Text(text))
+            screen.write((text, ""))
         case "tool":
-            line = Text.assemble(("● ", "yellow"), (clean(block.title), "bold yellow"), " ")
-            line.append(text if everything else _argument(block.text))
-            terminal.print(line, no_wrap=not everything, overflow="ellipsis")
+            argument = text if everything else _argument(block.text)
+            name = one_line(block.title)
+            screen.write(("● ", "yellow"), (name, "bold yellow"), (f" {argument}", ""), cut=not everything)
         case "result" | "failure":
             style = "red" if block.kind == "failure" else "dim"
             shown = text.strip() if everything else _beginning(text.strip())
-            terminal.print(Padding(Text(shown, style=style), (0, 0, 0, 2)))
+            screen.write((shown, style), indent=2)
         case "thinking":
-            terminal.print(Padding(Text(text, style="italic dim"), (0, 0, 0, 2)))
+            screen.write((text, "italic dim"), indent=2)
         case "note":
-            terminal.print(Text(f"[{clean(block.title)}] {text}".rstrip(), style="dim"))
+            screen.write((f"[{one_line(block.title)}] {text}", "dim"))
 
 
 def _argument(arguments: str) -> str:
@@ -169,7 +170,7 @@ def _argument(arguments: str) -> str:
         named = cast("dict[str, Any]", given)
         for name in (*_MAIN_ARGUMENTS, *named):
             if isinstance(named.get(name), str):
-                return clean(" ".join(named[name].split()))
+                return one_line(" ".join(named[name].split()))
     return ""
 
 

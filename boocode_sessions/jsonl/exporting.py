@@ -14,13 +14,13 @@ from typing import BinaryIO, NamedTuple
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.codec import AGENT_METADATA, decode, write_line, write_metadata
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
-from boocode_sessions._core.operations import Tables
-from boocode_sessions._core.statements import contract as statements
-from boocode_sessions._core.statements import maintenance as bulk
-from boocode_sessions._core.statements.contract import in_transcript
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.statements import maintenance, read
+from boocode_sessions._core.statements.parameters import in_transcript
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import InvalidKeyError
+from boocode_sessions.jsonl.evidence import ENOUGH_LINES, TOOL_RESULTS, head_of, is_transcript
 from boocode_sessions.jsonl.trees import metadata_path, path_of
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
 
@@ -65,32 +65,32 @@ def export_tree(
 
     Raises SessionStoreError, and OSError where the destination can't be written.
     """
-    transactions = Transactions(bind, schema)
+    unit_of_work = UnitOfWork(bind, schema)
     root = Path(destination).expanduser()
 
-    def find(tables: Tables) -> tuple[str, list[Session]]:
-        statement = bulk.select_written_sessions(
+    def find(connection: StoreConnection) -> tuple[str, list[Session]]:
+        statement = maintenance.select_written_sessions(
             of_project=project_key is not None, of_session=session_id is not None
         )
-        rows = tables.select(statement, {"in_project": project_key, "in_session": session_id})
-        return tables.dialect, [Session(project, session) for project, session, _ in rows]
+        rows = connection.select(statement, {"in_project": project_key, "in_session": session_id})
+        return connection.dialect, [Session(project, session) for project, session, _ in rows]
 
-    dialect, sessions = transactions.scan("list the sessions", find)
-    running = _Export(transactions, root, overwrite, progress, len(sessions))
-    in_parallel(running.run, sessions, threads(transactions, dialect, workers, 2), running.stop)
+    dialect, sessions = unit_of_work.scan("list the sessions", find)
+    running = _Export(unit_of_work, root, overwrite, progress, len(sessions))
+    in_parallel(running.run, sessions, threads(unit_of_work, dialect, workers, 2), running.stop)
     return running.result
 
 
 class _Export:
     def __init__(
         self,
-        transactions: Transactions,
+        unit_of_work: UnitOfWork,
         root: Path,
         overwrite: bool,
         progress: Callable[[Progress], None] | None,
         sessions: int,
     ) -> None:
-        self._transactions = transactions
+        self._unit_of_work = unit_of_work
         self._root = root
         self._overwrite = overwrite
         self._progress = progress
@@ -108,8 +108,8 @@ class _Export:
 
     def run(self, session: Session) -> None:
         """Export one session."""
-        subkeys = self._transactions.scan(
-            f"list the subkeys of {session}", lambda tables: operations.list_subkeys(tables, session)
+        subkeys = self._unit_of_work.scan(
+            f"list the subkeys of {session}", lambda connection: operations.list_subkeys(connection, session)
         )
         for subpath in [MAIN, *subkeys]:
             self._transcript(Transcript(*session, subpath))
@@ -119,9 +119,11 @@ class _Export:
         if self.stop.is_set():
             raise StoppedError
         try:
-            files, size, entries = self._transactions.scan(
+            files, size, entries = self._unit_of_work.scan(
                 f"export {transcript}",
-                lambda tables: write_transcript(tables, transcript, self._root, overwrite=self._overwrite),
+                lambda connection: write_transcript(
+                    connection, transcript, self._root, overwrite=self._overwrite
+                ),
             )
         except InvalidKeyError as error:
             self._refuse(transcript, str(error))
@@ -167,14 +169,16 @@ class Exists(Exception):  # noqa: N818 - no error, but an answer
 
 
 def write_transcript(
-    tables: Tables, transcript: Transcript, root: Path, *, overwrite: bool
+    connection: StoreConnection, transcript: Transcript, root: Path, *, overwrite: bool
 ) -> tuple[int, int, int]:
     """Write one transcript below `root`. Returns how many files, bytes and entries.
 
     A subagent's last `agent_metadata` entry becomes its metadata file, as when the SDK resumes a session.
     Raises InvalidKeyError, Exists, OSError.
     """
-    written = tables.select(bulk.select_last_write(), in_transcript(transcript)).scalar_one_or_none()
+    written = connection.select(
+        maintenance.select_last_write(), in_transcript(transcript)
+    ).scalar_one_or_none()
     if written is None:
         return 0, 0, 0
     path = path_of(transcript, root)
@@ -185,10 +189,11 @@ def write_transcript(
                 raise Exists(there)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: SessionStoreEntry | None = None
+    beginning: list[SessionStoreEntry] = []
     size = entries = 0
-    statement = statements.select_entries().execution_options(yield_per=_ROWS)
+    statement = read.select_entries().execution_options(yield_per=_ROWS)
     with (
-        closing(tables.select(statement, in_transcript(transcript))) as rows,
+        closing(connection.select(statement, in_transcript(transcript))) as rows,
         _whole_file(path, written) as file,
     ):
         for in_entry, verbatim in rows:
@@ -198,6 +203,10 @@ def write_transcript(
                 metadata = entry
                 continue
             size += file.write(write_line(entry))
+            if entries <= ENOUGH_LINES:
+                beginning.append(entry)
+        if transcript.subpath.startswith(f"{TOOL_RESULTS}/") and not is_transcript(head_of(beginning)):
+            raise InvalidKeyError(f"{transcript} would be taken for the output of a tool when it is imported")
     files = 1 if size else 0
     if metadata is not None:
         with _whole_file(sidecar, written) as file:

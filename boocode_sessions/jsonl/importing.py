@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from boocode_sessions._core.codec import LineReader
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.codec import Line, LineReader
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
 from boocode_sessions.jsonl.intake import Intake, NumberedLine
 from boocode_sessions.jsonl.trees import TranscriptFile, find_transcripts
@@ -24,13 +24,15 @@ MOST_BROKEN = 100
 
 
 class BrokenLine(NamedTuple):
-    """A line that is no entry. Left out; the rest went on."""
+    """A line that is no entry, or not only one. What is no record was left out; the rest went on."""
 
     path: Path
     line: int | None
     """Counted from 1; None where it is the whole file."""
     problem: str
     """What is wrong with it. Holds nothing of the line."""
+    kept: int = 0
+    """How many whole records stood on it; those were imported."""
 
     def __str__(self) -> str:
         return f"{self.path}{f':{self.line}' if self.line else ''}: {self.problem}"
@@ -73,13 +75,13 @@ def import_tree(
 
     Raises NotATranscriptTreeError, BrokenLineError, and what else a SessionStoreError is.
     """
-    transactions = Transactions(bind, schema)
-    dialect = transactions.scan("look at the database", lambda tables: tables.dialect)
+    unit_of_work = UnitOfWork(bind, schema)
+    dialect = unit_of_work.scan("look at the database", lambda connection: connection.dialect)
     files, unusable = find_transcripts(path)
-    running = _Import(transactions, dialect, files, strict=strict, progress=progress, on_broken=on_broken)
+    running = _Import(unit_of_work, dialect, files, strict=strict, progress=progress, on_broken=on_broken)
     for file in unusable:
         running.report(BrokenLine(file.path, None, file.reason))
-    in_parallel(running.run, running.jobs, threads(transactions, dialect, workers, 3), running.stop)
+    in_parallel(running.run, running.jobs, threads(unit_of_work, dialect, workers, 3), running.stop)
     return running.result
 
 
@@ -95,7 +97,7 @@ class _Job(NamedTuple):
 class _Import:
     def __init__(
         self,
-        transactions: Transactions,
+        unit_of_work: UnitOfWork,
         dialect: str,
         files: Sequence[TranscriptFile],
         *,
@@ -103,7 +105,7 @@ class _Import:
         progress: Callable[[Progress], None] | None,
         on_broken: Callable[[BrokenLine], None] | None,
     ) -> None:
-        self._transactions = transactions
+        self._unit_of_work = unit_of_work
         self._as_is = dialect == "postgresql"
         self._strict = strict
         self._progress = progress
@@ -143,7 +145,7 @@ class _Import:
 
     def _file(self, job: _Job) -> None:
         file = job.file
-        intake = Intake(self._transactions, file.transcript)
+        intake = Intake(self._unit_of_work, file.transcript)
         done = 0
         chunk: list[NumberedLine] = []
         size = 0
@@ -171,13 +173,12 @@ class _Import:
                         if raw.isspace():
                             yield None, len(raw)
                             continue
-                        try:
-                            line = intake.number(number, reader.read(raw))
-                        except InvalidEntryError as error:
-                            self._report(file, number, str(error), cut_off=not raw.endswith(b"\n"))
-                            yield None, len(raw)
-                        else:
-                            yield line, len(raw)
+                        length = len(raw)
+                        for line in self._records(file, number, raw, reader):
+                            yield intake.number(number, line), length
+                            length = 0
+                        if length:
+                            yield None, length
         except OSError as error:
             self.report(BrokenLine(file.lines, number or None, f"it can't be read: {error.strerror}"))
         if file.has_metadata:
@@ -188,10 +189,21 @@ class _Import:
             except OSError as error:
                 self.report(BrokenLine(file.metadata, None, f"it can't be read: {error.strerror}"))
 
-    def _report(self, file: TranscriptFile, number: int, problem: str, *, cut_off: bool) -> None:
-        if cut_off:
-            problem += "; it is the file's last line and has no end: import again when it is whole"
-        self.report(BrokenLine(file.lines, number, problem))
+    def _records(self, file: TranscriptFile, number: int, raw: bytes, reader: LineReader) -> list[Line]:
+        """The records on one line, which is one unless the file was damaged; that is told."""
+        try:
+            records, problem = reader.read_all(raw)
+        except InvalidEntryError as error:
+            records, problem = [], str(error)
+        if problem is None and len(records) > 1:
+            problem = f"it holds {len(records)} records, as where the end of a line was lost"
+        elif problem is None and b"\0" in raw:
+            problem = "it holds NUL bytes beside its record, as a crash leaves them"
+        if problem is not None:
+            if not raw.endswith(b"\n"):
+                problem += "; it is the file's last line and has no end: import again when it is whole"
+            self.report(BrokenLine(file.lines, number, problem, len(records)))
+        return records
 
     def _add(
         self, file: TranscriptFile, intake: Intake, chunk: Sequence[NumberedLine], size: int, parts: int = 0
@@ -217,7 +229,7 @@ class _Import:
         try:
             return intake.add(lines, quickly=quickly), 0
         except DatabaseError as error:
-            if not self._transactions.own or not _concerns_a_line(error):
+            if not self._unit_of_work.own or not _concerns_a_line(error):
                 raise
             code = error.sqlstate
         if len(lines) == 1:

@@ -1,13 +1,14 @@
 """Adding the lines of a transcript file to the transcript that is stored: only those that it lacks.
 
-A line with a uuid is stored when the transcript has that uuid; what is stored then stays as it is. Where
-one file holds a uuid twice, its last body counts, as for the SDK's own reader.
+A line with a uuid is stored when the transcript has that uuid. A file may repeat a uuid, with the same
+content or with another: each such line is kept in its place, since the reader of a transcript takes the later
+one. A line that repeats a uuid, or has none, is known by its content, and by which one of the equal lines in
+its file it is.
 
-A line without a uuid is known by its content, and by which one of the equal lines in its file it is: the
-k-th is stored when the transcript holds k equal entries or more, whoever stored them. So the same file adds
-nothing twice, and a transcript that a live mirror stored (under keys made of its calls) lacks only what the
-mirror missed. What is added gets a key made of the content and of k, so that the unique index decides
-between two imports.
+Of lines without a uuid the k-th is stored when the transcript holds k equal entries or more, whoever stored
+them. So the same file adds nothing twice, and a transcript that a live mirror stored (under keys made of its
+calls) lacks only what the mirror missed. What is added gets a key made of the content and of k, so that the
+unique index decides between two imports.
 
 Nothing of this needs a memory of earlier imports: one that was stopped is simply run again.
 """
@@ -20,23 +21,23 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
-from boocode_sessions._core import operations
+from boocode_sessions._core.append.place import lock
+from boocode_sessions._core.append.plan import PAGE_ROWS, Plan, Version, make_plans, run_plan
 from boocode_sessions._core.codec import (
     EncodedEntry,
     Line,
     decode,
-    facts_of,
     fingerprint,
     fingerprint_in,
     line_key,
     uuid_key,
 )
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
-from boocode_sessions._core.operations import PAGE_ROWS, Tables
-from boocode_sessions._core.statements import contract as statements
-from boocode_sessions._core.statements import maintenance as bulk
-from boocode_sessions._core.statements.contract import in_session, in_transcript
-from boocode_sessions._core.unit_of_work import Transactions
+from boocode_sessions._core.statements import append as statements
+from boocode_sessions._core.statements import maintenance
+from boocode_sessions._core.statements.parameters import in_transcript
+from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import DamagedEntryError
 
 
@@ -46,19 +47,15 @@ class NumberedLine(NamedTuple):
     number: int
     """Counted from 1; 0 for a metadata file."""
     line: Line
-    key: str
-    content: str | None
+    key: bytes
+    content: bytes | None
     """What it is known by when it has no uuid."""
     occurrence: int
-    """Which one of the lines with this uuid, or with this content, it is in its file, counted from 1."""
+    """Which one of the lines with this content it is in its file, counted from 1."""
 
     @property
     def encoded(self) -> EncodedEntry:
-        return EncodedEntry(self.key, self.line.text, self.line.verbatim, facts_of(self.line.entry))
-
-    @property
-    def repeats_uuid(self) -> bool:
-        return self.content is None and self.occurrence > 1
+        return EncodedEntry.of_line(self.key, self.line)
 
 
 class Intake:
@@ -67,134 +64,132 @@ class Intake:
     Holds some 200 bytes for each line that went by: which uuids and contents the file had before.
     """
 
-    def __init__(self, transactions: Transactions, transcript: Transcript) -> None:
-        self._transactions = transactions
+    def __init__(self, unit_of_work: UnitOfWork, transcript: Transcript) -> None:
+        self._unit_of_work = unit_of_work
         self._transcript = transcript
-        self._doing = f"import {transcript}"
-        self._seen: Counter[str] = Counter()
+        self._operation = f"import {transcript}"
+        self._uuids: set[bytes] = set()
+        self._seen: Counter[bytes] = Counter()
         self._only_ours = True
-        """Whether all that is stored came from here, so that nothing of it needs to be looked up."""
-        self._newest = 0
-        """The newest id that was looked at."""
-        self._contents: Counter[str] = Counter()
-        """How many entries of each content without a uuid are stored, once others have written."""
+        """Whether all that the transcript holds came through here, so that nothing has to be looked up."""
+        self._newest: int | None = None
+        """The newest position that was looked at."""
+        self._stored: Counter[bytes] = Counter()
+        """How often each content without a uuid is stored."""
 
     def number(self, number: int, line: Line) -> NumberedLine:
-        """The next line of the file."""
+        """The next line of the file, with its idempotency key."""
         key = uuid_key(line.entry)
-        content = fingerprint(line.entry) if key is None else None
-        mark = key or content or ""
-        self._seen[mark] = occurrence = self._seen[mark] + 1
-        return NumberedLine(number, line, key or line_key(mark, occurrence), content, occurrence)
+        if key is not None and key not in self._uuids:
+            self._uuids.add(key)
+            return NumberedLine(number, line, key, None, 1)
+        content = fingerprint(line.entry)
+        self._seen[content] = occurrence = self._seen[content] + 1
+        of_content = line_key(content, occurrence)
+        return NumberedLine(number, line, of_content, content if key is None else None, occurrence)
 
     def add(self, lines: Sequence[NumberedLine], *, quickly: bool = True) -> int:
         """Add what the transcript lacks of the file's next lines, in one transaction. Returns how many.
 
-        `quickly`: with COPY where there is one, which fails for all when one is refused or came in between.
+        `quickly`: with COPY where there is one, which fails for all when one is refused.
         Raises SessionStoreError.
         """
-        look_first = self._newest == 0 or not self._only_ours
-        if look_first and not self._transactions.scan(
-            self._doing, lambda tables: self._lacks_some(tables, lines)
+        look_first = self._newest is None or not self._only_ours
+        if look_first and not self._unit_of_work.scan(
+            self._operation, lambda connection: self._lacks_some(connection, lines)
         ):
             return 0
-        added, newest = self._transactions.write(
-            self._doing, lambda tables: self._add(tables, lines, quickly)
+        added, newest = self._unit_of_work.write(
+            self._operation, lambda connection: self._add(connection, lines, quickly)
         )
         if self._only_ours:
             self._newest = newest
         return added
 
-    def _lacks_some(self, tables: Tables, lines: Sequence[NumberedLine]) -> bool:
-        return self._look(tables) or bool(self._lacking(tables, lines))
+    def _lacks_some(self, connection: StoreConnection, lines: Sequence[NumberedLine]) -> bool:
+        where = in_transcript(self._transcript)
+        newest, _, others = connection.select(statements.select_standing(), where).one()
+        if others:
+            return True  # they have to be placed first
+        self._look(connection, newest)
+        return bool(self._lacking(connection, lines))
 
-    def _add(self, tables: Tables, lines: Sequence[NumberedLine], quickly: bool) -> tuple[int, int]:
-        transcript = self._transcript
-        tables.select(statements.take_turn(tables.dialect), in_session(transcript.session)).one()
-        if self._look(tables):
-            operations.append(tables, transcript, [], [])  # claims the rows of other writers
-            self._look(tables)
-        lacking = self._lacking(tables, lines)
-        copying = quickly and can_copy(tables) and not any(line.repeats_uuid for line in lacking)
-        inserted = 0
+    def _add(
+        self, connection: StoreConnection, lines: Sequence[NumberedLine], quickly: bool
+    ) -> tuple[int, int | None]:
+        version = lock(connection, self._transcript)
+        self._look(connection, self._position(version))
+        lacking = self._lacking(connection, lines)
+        run = run_with_copy if quickly and can_copy(connection) else run_plan
+        encoded = [line.encoded for line in lacking]
+        entries = [line.line.entry for line in lacking]
+        for plan in make_plans(self._transcript, encoded, version, guarded=False, entries=entries):
+            run(connection, plan)
+            version = plan.then
+        return len(lacking), self._position(version)
 
-        def insert(tables: Tables, transcript: Transcript, batch: Sequence[EncodedEntry]) -> int:
-            nonlocal inserted
-            inserted = (copy if copying else operations.insert_new)(tables, transcript, batch)
-            return inserted
+    def _position(self, version: Version) -> int | None:
+        tail = version.tails.get(self._transcript.subpath)
+        return None if tail is None else tail.position
 
-        if lacking:
-            encoded = [line.encoded for line in lacking]
-            operations.append(tables, transcript, [line.line.entry for line in lacking], encoded, insert)
-        newest, _, _ = tables.select(statements.select_position(), in_transcript(transcript)).one()
-        return inserted, newest or 0
+    def _look(self, connection: StoreConnection, newest: int | None) -> None:
+        """Note what others have stored since the position that was looked at last."""
+        if newest == self._newest:
+            return
+        if self._only_ours:
+            self._only_ours, self._newest = False, None
+        after = {**in_transcript(self._transcript), "after": self._newest or 0}
+        for key, text in connection.select(maintenance.select_without_uuid(), after):
+            if (content := _content(key, text)) is not None:
+                self._stored[content] += 1
+        self._newest = newest
 
-    def _look(self, tables: Tables) -> bool:
-        """Note what others have stored since. Returns whether some of it needs to be claimed first."""
-        newest, _, unclaimed = tables.select(
-            statements.select_position(), in_transcript(self._transcript)
-        ).one()
-        if unclaimed:  # their ids may be older than what was looked at: count anew when they are claimed
-            self._only_ours, self._newest = False, 0
-            self._contents.clear()
-        elif (newest or 0) != self._newest:
-            if self._only_ours:
-                self._only_ours, self._newest = False, 0
-            after = {**in_transcript(self._transcript), "after": self._newest}
-            rows = tables.select(bulk.select_without_uuid(), after)
-            self._contents.update(content for key, text in rows if (content := _content(key, text)))
-            self._newest = newest or 0
-        return bool(unclaimed)
-
-    def _lacking(self, tables: Tables, lines: Sequence[NumberedLine]) -> list[NumberedLine]:
+    def _lacking(self, connection: StoreConnection, lines: Sequence[NumberedLine]) -> list[NumberedLine]:
         if self._only_ours:
             return list(lines)
         keys = [line.key for line in lines if line.content is None]
-        known: set[str | None] = set()
+        known: set[bytes | None] = set()
         for start in range(0, len(keys), PAGE_ROWS):
-            part = {**in_transcript(self._transcript), "keys": keys[start : start + PAGE_ROWS]}
-            known.update(tables.select(bulk.select_keys(), part).scalars())
+            page = {**in_transcript(self._transcript), "keys": keys[start : start + PAGE_ROWS]}
+            known.update(connection.select(statements.select_keys(), page).scalars())
         return [line for line in lines if self._lacks(line, known)]
 
-    def _lacks(self, line: NumberedLine, known: set[str | None]) -> bool:
+    def _lacks(self, line: NumberedLine, known: set[bytes | None]) -> bool:
         if line.content is None:
-            return line.key not in known or line.repeats_uuid
-        return line.occurrence > self._contents[line.content]
+            return line.key not in known
+        return line.occurrence > self._stored[line.content]
 
 
-def can_copy(tables: Tables) -> bool:
+def can_copy(connection: StoreConnection) -> bool:
     """Whether the database and its driver have PostgreSQL's COPY as psycopg offers it."""
-    dialect = tables.connection.dialect
+    dialect = connection.connection.dialect
     return dialect.driver == "psycopg" and not dialect.is_async
 
 
-def copy(tables: Tables, transcript: Transcript, batch: Sequence[EncodedEntry]) -> int:
-    """Insert entries whose idempotency keys are all new. Returns how many.
-
-    `created_at` is given: for a default that calls the clock PostgreSQL would insert row by row.
-    """
-    connection = tables.connection
-    dialect = connection.dialect
-    now = tables.select(bulk.select_clock()).scalar_one()
-    translated = connection.get_execution_options().get("schema_translate_map", {}).get(None)
-    statement = bulk.copy_entries(dialect, tables.schema or translated)
-    driver: Any = connection.connection.driver_connection
+def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
+    """Run a plan of a locked session with COPY as its insertion."""
+    at = connection.select(statements.advance(plan.kind), plan.parameters).scalar_one()
+    core = connection.connection
+    dialect = core.dialect
+    statement = maintenance.copy_entries(dialect, connection.effective_schema)
+    driver: Any = core.connection.driver_connection
     errors: type[Exception] = dialect.loaded_dbapi.Error
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as rows:
-            for item in batch:
-                rows.write_row((*transcript, *item, now))
+            for place, item in enumerate(plan.encoded):
+                opens = True if plan.opens and place == 0 else None
+                position = plan.parameters["known_position"] + place
+                rows.write_row((*plan.transcript, position, at, opens, *item.row))
     except errors as error:
         raise DBAPIError.instance(
             statement, None, error, errors, hide_parameters=True, dialect=dialect
         ) from error
-    return len(batch)
 
 
-def _content(key: str | None, text: str | None) -> str | None:
+def _content(key: bytes | None, text: str | None) -> bytes | None:
     """A stored entry's content; None for one with a uuid that stands under another key."""
     if text is None:
-        return fingerprint_in(key or "")
+        return fingerprint_in(key or b"")
     try:
         entry = decode(text)
     except DamagedEntryError:

@@ -1,9 +1,12 @@
-"""The `~/.claude/projects` layout: which file holds which transcript. Reads names, never contents.
+"""The `~/.claude/projects` layout: which file holds which transcript.
 
 <project key>/<session id>.jsonl                    the main transcript
 <project key>/<session id>/<subpath>.jsonl          a subagent's, or what else the agent keeps beside it
 <project key>/<session id>/<subpath>.meta.json      what the agent knows about that subagent
+<project key>/agent-<id>.jsonl                      a subagent's, as older agents kept it
 """
+
+from __future__ import annotations
 
 import ntpath
 import os
@@ -14,12 +17,19 @@ from typing import NamedTuple
 
 from boocode_sessions._core.keys import MAIN, Transcript, transcript_of
 from boocode_sessions.errors import InvalidKeyError, NotATranscriptTreeError
-
-LINES = ".jsonl"
-METADATA = ".meta.json"
-
-_NO_TRANSCRIPTS = {"tool-results"}
-"""Folders in a session's folder whose files are outputs of tools, whatever they are called."""
+from boocode_sessions.jsonl.evidence import (
+    LINES,
+    METADATA,
+    SUBAGENTS,
+    TOOL_RESULTS,
+    Folder,
+    Head,
+    Level,
+    Levels,
+    Unusable,
+    is_transcript,
+    scan,
+)
 
 
 class TranscriptFile(NamedTuple):
@@ -33,7 +43,7 @@ class TranscriptFile(NamedTuple):
     size: int
     """Bytes of both files."""
     modified: float
-    """When the agent last wrote to the main transcript: Unix time, seconds."""
+    """When the agent last wrote to it: Unix time, seconds."""
 
     @property
     def lines(self) -> Path:
@@ -44,18 +54,12 @@ class TranscriptFile(NamedTuple):
         return Path(self.stem + METADATA)
 
 
-class Unusable(NamedTuple):
-    """A file whose name is no transcript's, and why."""
-
-    path: Path
-    reason: str
-
-
 def find_transcripts(path: str | os.PathLike[str]) -> tuple[list[TranscriptFile], list[Unusable]]:
     """Every transcript below `path`, the session that was written last at the end, its main transcript first.
 
-    `path`: a Claude configuration folder, its `projects` folder, or the folder of one project.
-    Raises NotATranscriptTreeError.
+    `path`: a Claude configuration folder, its `projects` folder, the folder of one project, or a folder that
+    holds such ones. What is in no project's folder, or names another session than the one that it lies with,
+    is told and left out. Raises NotATranscriptTreeError.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -63,21 +67,158 @@ def find_transcripts(path: str | os.PathLike[str]) -> tuple[list[TranscriptFile]
         raise NotATranscriptTreeError(f"{path} {what}: {_ADVICE}")
     if (root / "projects").is_dir():
         root /= "projects"
-    sessions: list[list[TranscriptFile]] = []
-    unusable: list[Unusable] = []
+    # The name as it was given: a link's own, not that of the folder which it leads to.
+    tree = _Tree(os.path.abspath(root))  # noqa: PTH100
     try:
-        # The name as it was given: a link's own, not that of the folder which it leads to.
-        root = Path(os.path.abspath(root))  # noqa: PTH100
-        for project in [root] if _stems(root, LINES) else [Path(entry.path) for entry in _folders(root)]:
-            session_ids = sorted(_stems(project, LINES) | {entry.name for entry in _folders(project)})
-            found = (list(_session(project, session_id, unusable)) for session_id in session_ids)
-            sessions.extend(files for files in found if files)
+        tree.read()
     except OSError as error:
         raise NotATranscriptTreeError(f"{error.filename} can't be read: {error.strerror}") from None
-    if not sessions and not unusable:
+    if not tree.sessions and not tree.unusable:
         raise NotATranscriptTreeError(f"{path} holds no transcripts: {_ADVICE}")
-    sessions.sort(key=lambda files: files[0].modified)
-    return [file for files in sessions for file in files], unusable
+    tree.sessions.sort(key=lambda files: files[0].modified)
+    return [file for files in tree.sessions for file in files], tree.unusable
+
+
+class _Tree:
+    """The transcripts below one folder, while they are being looked for."""
+
+    def __init__(self, root: str) -> None:
+        self.sessions: list[list[TranscriptFile]] = []
+        self.unusable: list[Unusable] = []
+        self._root = root
+        self._levels = Levels()
+
+    def read(self) -> None:
+        """Find them. Raises OSError, NotATranscriptTreeError."""
+        scan(self._root)
+        inside = Path(self._root)
+        if SUBAGENTS in inside.parts:
+            raise NotATranscriptTreeError(f"{inside} lies within one session's folder: {_ADVICE}")
+        root = self._levels.folder(self._root)
+        match self._levels.of(self._root) or self._by_depth(root):
+            case Level.session:
+                raise NotATranscriptTreeError(f"{inside} is one session's folder: give {inside.parent}")
+            case Level.project:
+                self._project(root)
+            case Level.above:
+                self._above(root)
+            case _:
+                raise NotATranscriptTreeError(
+                    f"nothing tells whether {inside} is a project's folder: {_ADVICE}"
+                )
+
+    def _by_depth(self, root: Folder) -> Level | None:
+        """What the folder that was given must be, where only the depth of its files can tell."""
+        below = any(self._levels.folder(root.within(name)).lines for name in root.folders)
+        if root.lines:
+            return None if below else Level.project
+        if below or not any(self._holds_lines(root.within(name)) for name in root.folders):
+            return Level.above
+        return None
+
+    def _above(self, folder: Folder, deep: int = 6) -> None:
+        """Take the projects below a folder that is none."""
+        self.unusable.extend(folder.unusable)
+        for stem in sorted(folder.lines):
+            self._refuse(folder.within(stem + LINES), "it lies in no project's folder")
+        for name in folder.folders:
+            path = folder.within(name)
+            child = self._levels.folder(path)
+            match self._levels.of(path, has_file_beside=name in folder.lines):
+                case Level.project:
+                    self._project(child)
+                case Level.above if deep:
+                    self._above(child, deep - 1)
+                case Level.session:
+                    self._refuse(path, "it is a session's folder, and lies in no project's folder")
+                case _ if child.lines:
+                    self._likely_project(child)
+                case _ if self._holds_lines(path):
+                    self._refuse(path, "nothing tells whether it is a project's folder or a session's")
+                case _:
+                    pass
+
+    def _likely_project(self, folder: Folder) -> None:
+        """A folder where projects are, whose files name no session."""
+        if all(self._levels.head(folder, stem).is_entry is False for stem in folder.lines):
+            self._refuse(folder.path, "its files hold no transcripts")
+        else:
+            self._project(folder)
+
+    def _project(self, folder: Folder) -> None:
+        """Take the sessions of a project."""
+        self.unusable.extend(folder.unusable)
+        found: dict[str, list[tuple[str, str]]] = {}
+        for stem in sorted(folder.lines):
+            session_id = self._sidechain_of(stem, self._levels.head(folder, stem))
+            path = folder.within(stem)
+            if session_id is None:
+                found.setdefault(stem, []).insert(0, (path, MAIN))
+            else:
+                found.setdefault(session_id, []).append((path, f"{SUBAGENTS}/{stem}"))
+        for name in folder.folders:
+            beside = self._beside(self._levels.folder(folder.within(name)), name)
+            found.setdefault(name, []).extend(beside)
+        for session_id, stems in found.items():
+            files = [
+                file for stem, subpath in stems if (file := self._file(folder, session_id, stem, subpath))
+            ]
+            if files:
+                self.sessions.append(files)
+
+    def _sidechain_of(self, stem: str, head: Head) -> str | None:
+        """The session whose subagent wrote a file that lies beside main transcripts; else None."""
+        if head.session_id is None or head.session_id == stem:
+            return None
+        return head.session_id if head.is_subagents or stem.startswith("agent-") else None
+
+    def _beside(self, folder: Folder, session_id: str) -> Iterator[tuple[str, str]]:
+        """The stems of the files in a session's folder, and their subpaths."""
+        for stem, subpath in self._below(folder, "", set()):
+            if not subpath.startswith(f"{SUBAGENTS}/"):
+                above, name = os.path.split(stem)
+                there = self._levels.folder(above)
+                head = self._levels.head(there, name) if name in there.lines else None
+                if subpath.startswith(f"{TOOL_RESULTS}/") and not (head and is_transcript(head)):
+                    continue
+                if head and head.session_id != session_id and head.session_id in Path(stem).parts:
+                    reason = f"it is the session {head.session_id!r}, and lies with {session_id!r}"
+                    self._refuse(stem + LINES, reason)
+                    continue
+            yield stem, subpath
+
+    def _below(self, folder: Folder, within: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, str]]:
+        """Every stem in a folder and in those that it holds, links followed, no folder twice."""
+        if (place := _place(folder.path)) in seen:
+            return
+        seen.add(place)
+        self.unusable.extend(folder.unusable)
+        for stem in sorted(folder.lines | folder.metadata):
+            yield folder.within(stem), within + stem
+        for name in sorted(folder.folders, key=lambda name: Path(folder.within(name)).is_symlink()):
+            yield from self._below(self._levels.folder(folder.within(name)), f"{within}{name}/", seen)
+
+    def _holds_lines(self, path: str) -> bool:
+        """Whether a folder holds `.jsonl` files at some depth."""
+        return any(name.endswith(LINES) for _, _, files in os.walk(path) for name in files)
+
+    def _file(self, project: Folder, session_id: str, stem: str, subpath: str) -> TranscriptFile | None:
+        key = Transcript(project.name, session_id, subpath).key
+        try:
+            transcript = transcript_of(key)
+        except InvalidKeyError as error:
+            self._refuse(stem + LINES, str(error))
+            return None
+        lines = _stat(stem + LINES)
+        metadata = None if transcript.is_main else _stat(stem + METADATA)
+        stats = [stat for stat in (lines, metadata) if stat is not None]
+        if not stats:  # gone since the folder was read
+            return None
+        size, modified = sum(stat.st_size for stat in stats), max(stat.st_mtime for stat in stats)
+        return TranscriptFile(transcript, stem, lines is not None, metadata is not None, size, modified)
+
+    def _refuse(self, path: str, reason: str) -> None:
+        self.unusable.append(Unusable(Path(path), reason))
 
 
 _ADVICE = "give ~/.claude/projects, or one project's folder in it"
@@ -109,50 +250,10 @@ def metadata_path(lines: Path) -> Path:
 _NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
-def _session(project: Path, session_id: str, unusable: list[Unusable]) -> Iterator[TranscriptFile]:
-    folder = project / session_id
-    stems = {str(folder): MAIN} if (project / (session_id + LINES)).is_file() else {}
-    for stem in sorted(_stems_below(folder)):
-        stems[str(folder / stem)] = stem
-    modified = 0.0
-    for stem, subpath in stems.items():
-        key = Transcript(project.name, session_id, subpath).key
-        try:
-            transcript = transcript_of(key)
-        except InvalidKeyError as error:
-            unusable.append(Unusable(Path(stem + LINES), str(error)))
-            continue
-        lines = _stat(stem + LINES)
-        metadata = None if transcript.is_main else _stat(stem + METADATA)
-        modified = modified or max(s.st_mtime for s in (lines, metadata) if s is not None)
-        size = sum(s.st_size for s in (lines, metadata) if s is not None)
-        yield TranscriptFile(transcript, stem, lines is not None, metadata is not None, size, modified)
-
-
-def _stems_below(folder: Path) -> set[str]:
-    stems: set[str] = set()
-    for path, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in _NO_TRANSCRIPTS]
-        within = Path(path).relative_to(folder)
-        for file in files:
-            for ending in (LINES, METADATA):
-                if file.endswith(ending) and file != ending:
-                    stems.add((within / file.removesuffix(ending)).as_posix())
-    return stems
-
-
-def _stems(folder: Path, ending: str) -> set[str]:
-    with os.scandir(folder) as entries:
-        return {
-            entry.name.removesuffix(ending)
-            for entry in entries
-            if entry.name.endswith(ending) and entry.name != ending and entry.is_file()
-        }
-
-
-def _folders(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if entry.is_dir()]
+def _place(path: str) -> tuple[int, int]:
+    """Which folder it is, whatever it is called."""
+    found = _stat(path)
+    return (found.st_dev, found.st_ino) if found else (0, 0)
 
 
 def _stat(path: str) -> os.stat_result | None:

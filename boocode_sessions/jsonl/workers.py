@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
-from boocode_sessions._core.unit_of_work import Transactions
+from boocode_sessions._core.unit_of_work import UnitOfWork
 
 _T = TypeVar("_T")
 
@@ -82,8 +82,8 @@ class _Shared(Generic[_T]):
             return None
 
 
-def threads(transactions: Transactions, dialect: str, wanted: int | None, default: int) -> int:
+def threads(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, default: int) -> int:
     """How many threads to use: a caller's transaction takes one, and SQLite has one writer."""
-    if not transactions.own:
+    if not unit_of_work.own:
         return 1
     return wanted or (1 if dialect == "sqlite" else default)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from boocode_sessions import errors
 from boocode_sessions.engine import create_engine
@@ -160,14 +159,19 @@ def _engine(bind: object) -> Generator[Engine]:
 def _translated(doing: str) -> Generator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
+    except Exception as error:
+        if not errors.is_of_database(error, connecting=True):
+            raise
         # Chained and quoted, other than elsewhere: no statement of a migration carries transcript content.
         raise _failure(error, doing) from error
 
 
-def _failure(error: SQLAlchemyError, doing: str) -> errors.SessionStoreError:
+def _failure(error: Exception, doing: str) -> errors.SessionStoreError:
     failure = errors.translate(error, doing)
-    if isinstance(failure, errors.UnavailableError | errors.TimedOutError | errors.RetryableError):
+    if isinstance(
+        failure,
+        errors.UnavailableError | errors.TimedOutError | errors.RetryableError | errors.EncodingError,
+    ):
         return failure
     kind = type(failure) if isinstance(failure, errors.DatabaseError) else errors.DatabaseError
     reason = str(getattr(error, "orig", error)).partition("\n")[0]

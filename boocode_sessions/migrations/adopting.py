@@ -35,10 +35,13 @@ class EntriesIndex(NamedTuple):
         return {"unique": self.unique, "postgresql_where": where, "sqlite_where": where}
 
 
+UNPLACED = "9223372036854775807"
+"""The position of rows that are to be placed. As a default it fills a large table without rewriting it."""
+
 INDEXES = (
     EntriesIndex(
-        "claude_session_entries_transcript_idx",
-        ["project_key", "session_id", "subpath", "id"],
+        "claude_session_entries_position_idx",
+        ["project_key", "session_id", "subpath", "position", "id"],
         unique=True,
         where=None,
     ),
@@ -49,20 +52,51 @@ INDEXES = (
         where="dedup_key IS NOT NULL",
     ),
     EntriesIndex(
-        "claude_session_entries_unclaimed_idx",
-        ["project_key", "subpath", "session_id", "created_at"],
+        "claude_session_entries_first_idx",
+        ["project_key", "session_id", "subpath"],
         unique=False,
-        where="dedup_key IS NULL",
+        where="is_first IS NOT NULL",
     ),
-    EntriesIndex("claude_session_entries_unread_idx", ["id"], unique=False, where="facts IS NULL"),
+    EntriesIndex(
+        "claude_session_entries_unplaced_idx",
+        ["project_key", "session_id", "subpath", "created_at"],
+        unique=False,
+        where=f"position = {UNPLACED}",
+    ),
+    EntriesIndex(
+        "claude_session_entries_usage_idx",
+        [
+            "request_id",
+            "message_id",
+            "said_at",
+            "created_at",
+            "model",
+            "input_tokens",
+            "output_tokens",
+            "cache_read_tokens",
+            "cache_write_tokens",
+            "cache_write_1h_tokens",
+            "forked_from",
+            "type",
+        ],
+        unique=False,
+        where="type = 'assistant'",
+    ),
+    EntriesIndex(
+        "claude_session_entries_tools_idx",
+        [
+            "tool_use_id",
+            "said_at",
+            "created_at",
+            "tool_count",
+            "tool_name",
+            "failed",
+            "forked_from",
+        ],
+        unique=False,
+        where="tool_count IS NOT NULL",
+    ),
 )
-FACTS_INDEX = EntriesIndex(
-    "claude_session_entries_facts_idx",
-    ["(facts ->> 0)", "facts", "id"],
-    unique=False,
-    where="(facts ->> 1) IS NOT NULL OR (facts ->> 8) IS NOT NULL",
-)
-"""On PostgreSQL only."""
 
 _TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "id": sa.BigInteger,
@@ -130,7 +164,7 @@ def prepare(engine: sa.Engine, given_schema: str | None) -> None:
         _fill_in_pages(connection, quoted(target))
         for name in invalid_indexes(connection, quoted(target)):
             connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(target, name)}"))
-        for index in (*INDEXES, FACTS_INDEX):
+        for index in INDEXES:
             unique = "UNIQUE " if index.unique else ""
             where = f" WHERE {index.where}" if index.where else ""
             connection.execute(
@@ -160,10 +194,29 @@ def drop_invalid_indexes() -> None:
 
 
 _PREPARER = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
-_ADD_COLUMNS = (
-    "ADD COLUMN IF NOT EXISTS dedup_key TEXT, ADD COLUMN IF NOT EXISTS verbatim TEXT, "
-    "ADD COLUMN IF NOT EXISTS facts JSONB"
-)
+_ADDED = {
+    "position": f"BIGINT NOT NULL DEFAULT {UNPLACED}",
+    "said_at": "TIMESTAMP WITH TIME ZONE",
+    "size": "INTEGER",
+    "input_tokens": "INTEGER",
+    "output_tokens": "INTEGER",
+    "cache_read_tokens": "INTEGER",
+    "cache_write_tokens": "INTEGER",
+    "cache_write_1h_tokens": "INTEGER",
+    "tool_count": "SMALLINT",
+    "failed": "BOOLEAN",
+    "is_first": "BOOLEAN",
+    "dedup_key": "BYTEA",
+    "type": "TEXT",
+    "message_id": "TEXT",
+    "request_id": "TEXT",
+    "model": "TEXT",
+    "tool_name": "TEXT",
+    "tool_use_id": "TEXT",
+    "forked_from": "TEXT",
+    "verbatim": "TEXT",
+}
+_ADD_COLUMNS = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in _ADDED.items())
 _TO_FILL = "(subpath IS NULL OR created_at IS NULL)"
 _FILL = (
     f"subpath = coalesce(subpath, ''), created_at = coalesce(created_at, clock_timestamp()) WHERE {_TO_FILL}"
@@ -189,7 +242,7 @@ def _found(connection: sa.Connection, where: str | None) -> bool:
                 name == "created_at" and not getattr(columns[name]["type"], "timezone", False)
             ):
                 problem = f"its column {name} is {columns[name]['type']}"
-        for name in columns.keys() - _TYPES.keys() - {"dedup_key", "verbatim", "facts"}:
+        for name in columns.keys() - _TYPES.keys() - _ADDED.keys():
             if not columns[name]["nullable"] and columns[name].get("default") is None:
                 problem = f"its column {name} has to be given and is unknown here"
     if problem:
@@ -216,7 +269,7 @@ def invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
         "JOIN pg_catalog.pg_class AS index ON index.oid = indexrelid "
         "WHERE indrelid = to_regclass(:table) AND NOT indisvalid AND index.relname = ANY (:names)"
     )
-    names = [index.name for index in (*INDEXES, FACTS_INDEX)]
+    names = [index.name for index in INDEXES]
     return list(connection.execute(statement, {"table": table, "names": names}).scalars())
 
 

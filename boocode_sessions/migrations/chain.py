@@ -11,12 +11,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection
 
-from boocode_sessions._core.statements.contract import select_versions
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.schema_check import check_dialect, check_encoding, found_version
 from boocode_sessions.errors import SchemaError, SchemaNewerError
 from boocode_sessions.migrations.target import effective_schema
-from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE
+from boocode_sessions.models import SCHEMA_VERSION
 
 _HERE = Path(__file__).parent
 
@@ -33,7 +34,9 @@ def config() -> Config:
 
 
 def upgrade(connection: Connection, to: str, schema: str | None) -> None:
-    """Run `alembic upgrade` on a connection. The caller owns the transaction."""
+    """Run `alembic upgrade` on a connection. The caller owns the transaction. Raises EncodingError."""
+    check_dialect(connection.dialect.name)
+    check_encoding(connection)
     _run(command.upgrade, connection, to, schema)
 
 
@@ -54,12 +57,7 @@ def script(dialect: str, to: str, schema: str | None) -> str:
 
 def version(connection: Connection, schema: str | None) -> str | None:
     """The version that the schema stands at; None when there is none of ours. Raises SchemaNewerError."""
-    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
-        return None
-    options = {"schema_translate_map": {None: schema}} if schema else {}
-    found = max(
-        (row[0] for row in connection.execute(select_versions(), execution_options=options)), default=None
-    )
+    found = found_version(StoreConnection(connection, schema))
     if found is not None and found not in {known.revision for known in versions()}:
         raise SchemaNewerError(
             f"the schema is at version {found}, this version of the package knows {SCHEMA_VERSION}: "

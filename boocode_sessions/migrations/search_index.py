@@ -6,7 +6,7 @@ where somebody asked for it. A search without it reads every message.
 
 import sqlalchemy as sa
 
-from boocode_sessions._core.sql.entry_json import spell_is_message, spell_search_vector
+from boocode_sessions._core.sql.search import spell_is_message, spell_search_vector
 from boocode_sessions.migrations import adopting
 from boocode_sessions.migrations.target import effective_schema
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from boocode_sessions._core.attributes import string_at, text_of, time_of, tools_of
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Transcript
-from boocode_sessions._core.operations import Tables, load
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.operations import load
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.queries.chain import main_conversation, subagent_conversation
 from boocode_sessions.queries.finding import only_session
 
 
-class Message(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Message:
     """One message of a conversation."""
 
     position: int
@@ -29,7 +31,7 @@ class Message(NamedTuple):
     """What it says: without tool calls, tool results, thinking, images."""
     tool_names: list[str]
     """The tools that it calls."""
-    entry: Mapping[str, Any]
+    entry: dict[str, Any]
     """The whole line, exact."""
 
 
@@ -48,17 +50,17 @@ def conversation(
     Raises UnknownSessionError, AmbiguousSessionError.
     """
 
-    def operation(tables: Tables) -> list[Message]:
-        found = only_session(tables, session_id, project_key)
+    def operation(connection: StoreConnection) -> list[Message]:
+        found = only_session(connection, session_id, project_key)
         transcript = Transcript(found.project_key, found.session_id, subpath or MAIN)
-        lines = cast("list[dict[str, Any]]", load(tables, transcript) or [])
+        lines = cast("list[dict[str, Any]]", load(connection, transcript) or [])
         chain = subagent_conversation(lines) if subpath else main_conversation(lines)
-        return [_message(position, line) for position, line in enumerate(chain)]
+        return [_message(position, dict(line)) for position, line in enumerate(chain)]
 
-    return Transactions(bind, schema).read(f"read the conversation of session {session_id!r}", operation)
+    return UnitOfWork(bind, schema).read(f"read the conversation of session {session_id!r}", operation)
 
 
-def _message(position: int, line: Mapping[str, Any]) -> Message:
+def _message(position: int, line: dict[str, Any]) -> Message:
     return Message(
         position,
         line["uuid"],

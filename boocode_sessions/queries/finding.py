@@ -1,20 +1,22 @@
 """Which session a person means."""
 
-from typing import NamedTuple
+import dataclasses
 
 from sqlalchemy import ColumnElement, select, union
 
-from boocode_sessions._core.operations import Tables
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.statements.parameters import unplaced
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import AmbiguousSessionError, UnknownSessionError
+from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.models import ClaudeSessionSummary as Summary
 
 NAMED = 5
 """How many of several sessions an error names."""
 
 
-class SessionRef(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class SessionRef:
     """Names one session."""
 
     project_key: str
@@ -29,15 +31,15 @@ def find_session(
     Raises UnknownSessionError when there is none, AmbiguousSessionError, which names up to five,
     when there are several.
     """
-    return Transactions(bind, schema).read(
-        f"find session {session_id!r}", lambda tables: only_session(tables, session_id, project_key)
+    return UnitOfWork(bind, schema).read(
+        f"find session {session_id!r}", lambda connection: only_session(connection, session_id, project_key)
     )
 
 
-def only_session(tables: Tables, session_id: str, project_key: str | None) -> SessionRef:
+def only_session(connection: StoreConnection, session_id: str, project_key: str | None) -> SessionRef:
     """As find_session, inside another question."""
     where = "" if project_key is None else f" of project {project_key!r}"
-    found = _matching(tables, session_id, project_key)
+    found = _matching(connection, session_id, project_key)
     exact = [one for one in found if one.session_id == session_id]
     if len(exact or found) == 1:
         return (exact or found)[0]
@@ -55,15 +57,15 @@ def _advice(meant: list[SessionRef]) -> str:
     return ("name the project: " if same else "give more of it: ") + ", ".join(named + more)
 
 
-def _matching(tables: Tables, prefix: str, project_key: str | None) -> list[SessionRef]:
-    """One more than are named, at most. From the summaries, and from rows of other writers, who keep none."""
+def _matching(connection: StoreConnection, prefix: str, project_key: str | None) -> list[SessionRef]:
+    """One more than are named, at most. From the sessions' rows, and from rows of other programs."""
 
-    def wanted(model: type[Entry] | type[Summary]) -> list[ColumnElement[bool]]:
+    def wanted(model: type[Entry] | type[ClaudeSession]) -> list[ColumnElement[bool]]:
         conditions = [model.session_id.startswith(prefix, autoescape=True)]
         return conditions if project_key is None else [*conditions, model.project_key == project_key]
 
-    ours = select(Summary.project_key, Summary.session_id).where(*wanted(Summary))
-    others = select(Entry.project_key, Entry.session_id).where(Entry.dedup_key.is_(None), *wanted(Entry))
+    ours = select(ClaudeSession.project_key, ClaudeSession.session_id).where(*wanted(ClaudeSession))
+    others = select(Entry.project_key, Entry.session_id).where(unplaced(), *wanted(Entry))
     # An exact id first: among many that begin alike it must be one of these.
     both = union(ours, others).subquery("both")
     statement = (
@@ -71,4 +73,4 @@ def _matching(tables: Tables, prefix: str, project_key: str | None) -> list[Sess
         .order_by((both.c.session_id != prefix), both.c.session_id, both.c.project_key)
         .limit(NAMED + 1)
     )
-    return [SessionRef(project, session) for project, session in tables.select(statement)]
+    return [SessionRef(project, session) for project, session in connection.select(statement)]

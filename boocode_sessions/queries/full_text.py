@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     CTE,
@@ -16,6 +15,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    case,
     cast,
     column,
     func,
@@ -29,10 +29,13 @@ from sqlalchemy import (
     union_all,
 )
 
-from boocode_sessions._core.sql.entry_json import json_member, message_text, search_vector
-from boocode_sessions._core.sql.facts import fact, has_facts
+from boocode_sessions._core.sql.json_values import json_member
+from boocode_sessions._core.sql.messages import message_text
+from boocode_sessions._core.sql.search import search_vector
+from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.parameters import placed, unplaced
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.scope import at_of_entry, of_key, said_within
+from boocode_sessions.queries.scope import Scope, unplaced_said_at, unplaced_type
 
 RANKED = 500
 """How many matches, the newest, are compared for the best."""
@@ -53,21 +56,14 @@ _HEADLINE = 'StartSel="«", StopSel="»", MaxFragments=2, MinWords=8, MaxWords=2
 _READ_CHARS = 200_000
 
 
-class Within(NamedTuple):
-    """Where and when to look."""
-
-    project_key: str | None
-    session_id: str | None
-    since: datetime | None
-    until: datetime | None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """What it says of an entry, exactly."""
-        at = func.coalesce(fact(Entry.facts.expression, "at"), at_of_entry())
-        return [*said_within(at, self.since, self.until), *of_key(self.project_key, self.session_id)]
+def conditions_of(scope: Scope) -> list[ColumnElement[bool]]:
+    """What the question says of an entry, exactly."""
+    said_at = case((unplaced(), unplaced_said_at()), else_=Entry.said_at)
+    at = func.coalesce(said_at, Entry.created_at, type_=UTCDateTime())
+    return [*scope.said(at), *scope.key()]
 
 
-def ranked(words: str, within: Within, limit: int) -> Select[*tuple[Any, ...]]:
+def ranked(words: str, scope: Scope, limit: int) -> Select[*tuple[Any, ...]]:
     """Served by: claude_session_entries_search_idx, and by the indexes of `_newest`.
 
     The index knows no order and no project: it visits each match. That is quick up to VISITED of them, and
@@ -79,20 +75,20 @@ def ranked(words: str, within: Within, limit: int) -> Select[*tuple[Any, ...]]:
     vector = search_vector(Entry.entry.expression)
     query = func.websearch_to_tsquery(literal_column("'english'"), words)
     says_it = [is_message(Entry.entry.expression), vector.op("@@")(query)]
-    conditions = within.conditions()
+    conditions = conditions_of(scope)
     only_words = all(part.lstrip("-").isalnum() for part in words.split())
     read = RECENT_FOR_PHRASES if conditions and not only_words else RECENT
     indexed = index_is_there()
     narrow = select(Entry.id).where(*says_it, *conditions).limit(FREQUENT)
     found: Select[int] = narrow
-    if within.session_id is None and conditions:  # in one session PostgreSQL finds the quicker way
+    if scope.session_id is None and conditions:  # in one session PostgreSQL finds the quicker way
         wide = select(Entry.id).where(indexed, *says_it).limit(FREQUENT)
         either = union_all(select(wide.subquery()), select(narrow.where(not_(indexed)).subquery()))
         found = select(either.subquery("either").c.id)
     some = found.cte("some").prefix_with("MATERIALIZED", dialect="postgresql")
     frequent = _count(some) == FREQUENT
     dense = and_(frequent, or_(not_(indexed), _close(some))) if only_words else frequent
-    newest = _newest(within, read).subquery("newest")
+    newest = _newest(scope, read).subquery("newest")
     # A subquery of its own: read one by one, until there are enough.
     one = select(Entry.id, Entry.entry).where(Entry.id == newest.c.id).limit(1).lateral("one")
     recent = (
@@ -106,7 +102,7 @@ def ranked(words: str, within: Within, limit: int) -> Select[*tuple[Any, ...]]:
     )
     first = select(Entry.id).where(Entry.id.in_(select(some.c.id)), *conditions)
     if only_words:
-        all_read = _count(_newest(within, read).subquery("read")) < read
+        all_read = _count(_newest(scope, read).subquery("read")) < read
         enough = and_(dense, or_(_count(recent) == RANKED, all_read))
         rest = select(Entry.id).where(indexed, frequent, not_(enough), *says_it, *conditions).limit(VISITED)
         parts = [
@@ -143,7 +139,7 @@ def columns_of_match() -> tuple[Any, ...]:
         Entry.subpath,
         Entry.id,
         Entry.uuid,
-        Entry.type,
+        func.coalesce(Entry.type, unplaced_type()),
         Entry.timestamp,
     )
 
@@ -174,45 +170,43 @@ def _close(some: CTE) -> ColumnElement[bool]:
     return middle < newest * literal_column(str(FREQUENT)) / literal_column(str(2 * VISITED))
 
 
-def _newest(within: Within, count: int) -> Select[*tuple[Any, ...]]:
+def _newest(scope: Scope, count: int) -> Select[*tuple[Any, ...]]:
     """Ids of the newest entries of what was asked for, at most `count`, and `place`, which orders them.
 
-    Served by: claude_session_entries_pkey, claude_session_entries_transcript_idx, and for a stretch of time
-    claude_session_entries_facts_idx and claude_session_entries_unread_idx.
+    By id, which on one server says well enough what was stored last, and has an index. Served by:
+    claude_session_entries_pkey, claude_session_entries_position_idx, and for a stretch of time
+    claude_session_entries_usage_idx and claude_session_entries_unplaced_idx.
     """
-    conditions = within.conditions()
-    if within.since is None and within.until is None:
+    conditions = conditions_of(scope)
+    if not scope.bounded:
         # Of a project all ids are sorted, half a second for a million: PostgreSQL would rather go through
         # everybody's newest entries, and through the whole table for a project that rests.
         place = Entry.id + literal_column("0") if conditions else Entry.id
         return select(Entry.id, place.label("place")).where(*conditions).order_by(place.desc()).limit(count)
     # Stored about when they were said, or all at once: in both cases the answers of that time tell where to
     # look for what was said with them.
-    near = list(_near_answers(within))
+    near = list(_near_answers(scope))
     parts = (
         select(Entry.id, Entry.id.label("place"))
         .where(*where, *conditions)
         .order_by(Entry.id.desc())
         .limit(count)
         .subquery()
-        for where in ([*near, Entry.facts.is_not(None)], [Entry.facts.is_(None)])
+        for where in ([*near, placed()], [unplaced()])
     )
     each = union_all(*map(select, parts)).subquery("newest_of_each")
     return select(each.c.id, each.c.place).order_by(each.c.place.desc()).limit(count)
 
 
-def _near_answers(within: Within) -> Iterator[ColumnElement[bool]]:
-    """Ids from a few before the answers and results of a time to a few after; all, if there are none."""
-    answers = and_(
-        has_facts(Entry.facts.expression),
-        *said_within(fact(Entry.facts.expression, "at"), within.since, within.until),
-    )
+def _near_answers(scope: Scope) -> Iterator[ColumnElement[bool]]:
+    """Ids from a few before the answers of a time to a few after; all, if there are none."""
+    answers = and_(Entry.type == literal_column("'assistant'"), *scope.said(Entry.said_at.expression))
     one = Entry.id + literal_column("0")  # not by the ids' own index, past all that is outside
     few = literal_column(str(NEAR), Integer())
-    if within.since is not None:
+    if scope.since is not None:
         first = select(func.min(one) - few).where(answers).scalar_subquery()
         yield Entry.id >= func.coalesce(first, 0)
-    if within.until is not None:
+    if scope.until is not None:
         last = select(func.max(one) + few).where(answers).scalar_subquery()
         yield Entry.id <= func.coalesce(last, literal_column(str(2**63 - 1)))
 

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, tzinfo
+from functools import cache
+from typing import Any
 
-from sqlalchemy import (
-    Select,
-    and_,
-    case,
-    false,
-    func,
-    literal_column,
-    null,
-    or_,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import Integer, Select, and_, bindparam, case, false, func, literal_column, select, union_all
 
-from boocode_sessions._core.codec import decode, decode_summary
-from boocode_sessions._core.fold import fold
-from boocode_sessions._core.keys import MAIN, SessionStoreEntry, Transcript
-from boocode_sessions._core.operations import Tables
-from boocode_sessions._core.sql.entry_json import json_member, stored_bytes
-from boocode_sessions._core.sql.facts import fact, text_time, time_text
-from boocode_sessions._core.statements.contract import exact_text, is_true_fold
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.codec import decode_summary
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.keys import MAIN
+from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.parameters import PROJECT, unplaced
+from boocode_sessions._core.statements.read import ONE, is_true_fold
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.models import ClaudeSessionSummary as Summary
 from boocode_sessions.queries.scope import moment
-from boocode_sessions.queries.usage import calls_of_entries, calls_of_facts, largest
+from boocode_sessions.queries.unfolded import NOTHING_MORE, Key, More, count_unplaced, fold_stale
 
 
-class SessionRow(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class SessionRow:
     """One session, its subagents included."""
 
     project_key: str
@@ -46,205 +36,160 @@ class SessionRow(NamedTuple):
     subagents: int
     """Transcripts beside the main one."""
     bytes: int
-    """What its entries take in the database, without indexes; on PostgreSQL compressed where they are."""
+    """Bytes of its entries as JSON."""
     tokens: int
     """Of all kinds, cached ones too, each API call once. A fork has those of its copied beginning as well."""
     started: datetime | None
-    """When the agent wrote the first line."""
-    updated: datetime
-    """When the main transcript was last appended to."""
+    """When the agent wrote the earliest line."""
+    last_said: datetime | None
+    """When the agent wrote the latest line: when the work was done. None where no line says it."""
+    updated: datetime | None
+    """When the main transcript was last appended to, which for an imported one is when it was imported. None
+    without a main transcript."""
     held: bool
     """Whether it is exempt from pruning."""
+    has_main: bool
+    """Whether it has a main transcript. The SDK lists no session that only has subagents."""
 
 
 def sessions(
     bind: Bind,
     *,
     project_key: str | None = None,
-    since: datetime | None = None,
+    since: date | None = None,
     limit: int | None = 50,
+    tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> list[SessionRow]:
-    """The sessions that were appended to last, newest first; `since`: not before this time.
+    """The sessions, the one that was worked in last first.
 
-    One statement, and a second one where another program's writes have overtaken a summary. It counts the
-    entries of the sessions that it returns: with `limit=None` all of the store's.
+    A session's time is its `last_said`, and where that is None its `updated`; rows that another program
+    inserted count from when they were stored.
+
+    Args:
+        project_key: Only sessions of this project.
+        since: Only sessions whose time is not before it. A date is its beginning in `tz`.
+        limit: At most so many; None for all.
+        tz: The time zone that a date is meant in.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    One statement, over one row per session. A few more read entries, where another program has inserted into
+    sessions that are listed, or where they have no summary yet.
     """
-    moment("since", since)
-    statement = _listed(project_key, since, limit)
+    given = {"in_project": project_key, "since": moment("since", since, tz), "most": limit}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    statement = _select_listed(frozenset(parameters))
 
-    def operation(tables: Tables) -> list[SessionRow]:
-        rows = [dict[str, Any](row) for row in tables.select(statement).mappings()]
-        stale = [(row["project_key"], row["session_id"]) for row in rows if not row["fresh"]]
-        folded = _fold(tables, stale) if stale else {}
-        return [_row(row, folded) for row in rows]
+    def operation(connection: StoreConnection) -> list[SessionRow]:
+        rows = [dict[str, Any](row) for row in connection.select(statement, parameters).mappings()]
+        more = count_unplaced(connection, [_key(row) for row in rows if row["unplaced"]])
+        folded = fold_stale(connection, [_key(row) for row in rows if row["has_main"] and not row["fresh"]])
+        return [_row(row, more.get(_key(row), NOTHING_MORE), folded) for row in rows]
 
-    return Transactions(bind, schema).read("list the sessions", operation)
+    return UnitOfWork(bind, schema).read("list the sessions", operation)
 
 
-def _row(row: Mapping[str, Any], folded: Mapping[tuple[str, str], Mapping[str, Any]]) -> SessionRow:
-    key = (row["project_key"], row["session_id"])
-    data = (decode_summary(row["data"]) if row["fresh"] else folded.get(key)) or {}
+def _key(row: Mapping[str, Any]) -> Key:
+    return row["project_key"], row["session_id"]
+
+
+def _row(row: Mapping[str, Any], more: More, folded: Mapping[Key, Mapping[str, Any]]) -> SessionRow:
+    data = (decode_summary(row["data"]) if row["fresh"] else folded.get(_key(row))) or {}
     prompt = data.get("first_prompt") if data.get("first_prompt_locked") else data.get("command_fallback")
     titles = [data.get(name) for name in ("custom_title", "ai_title", "last_prompt", "summary_hint")]
     return SessionRow(
-        row["project_key"],
-        row["session_id"],
-        next((title for title in [*titles, prompt] if title), None),
-        prompt or None,
-        int(row["entries"]),
-        row["subagents"],
-        int(row["bytes"]),
-        int(row["tokens"]),
-        row["started"],
-        row["updated"],
-        bool(row["held"]),
+        project_key=row["project_key"],
+        session_id=row["session_id"],
+        title=next((title for title in [*titles, prompt] if title), None),
+        first_prompt=prompt or None,
+        entries=(row["entries"] or 0) + more.entries,
+        subagents=(row["subagents"] or 0) + more.subagents,
+        bytes=(row["bytes"] or 0) + more.bytes,
+        tokens=(row["tokens"] or 0) + more.tokens,
+        started=min((at for at in (row["first_said_at"], more.first_said) if at is not None), default=None),
+        last_said=max((at for at in (row["last_said_at"], more.last_said) if at is not None), default=None),
+        updated=row["updated"],
+        held=bool(row["held"]),
+        has_main=bool(row["has_main"]),
     )
 
 
-def _listed(project_key: str | None, since: datetime | None, limit: int | None) -> Select[*tuple[Any, ...]]:
-    at = Entry.created_at.type
-    ours = select(Summary.project_key, Summary.session_id, Summary.updated_at.label("at")).where(
-        Summary.updated_at.is_not(None)
-    )
-    others = select(Entry.project_key, Entry.session_id, Entry.created_at.label("at")).where(
-        Entry.dedup_key.is_(None), Entry.subpath == MAIN
-    )
-    if project_key is not None:
-        ours = ours.where(Summary.project_key == project_key)
-        others = others.where(Entry.project_key == project_key)
-    written = union_all(ours, others).subquery("written")
-    updated = func.max(written.c.at, type_=at)
-    newest = (
-        select(written.c.project_key, written.c.session_id, updated.label("updated"))
-        .group_by(written.c.project_key, written.c.session_id)
-        .order_by(updated.desc(), written.c.project_key, written.c.session_id)
-        .limit(limit)
-    )
-    if since is not None:
-        newest = newest.having(updated >= since)
-    page = newest.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+@cache
+def _select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    """The sessions of a page, with their rows. `given`: which of in_project, since and most it has.
 
-    def in_page(other: Any) -> Any:  # noqa: ANN401 - a subquery's columns have no useful type
-        return and_(other.project_key == page.c.project_key, other.session_id == page.c.session_id)
-
-    in_facts, is_answer = Entry.facts.is_not(None), Entry.type == literal_column("'assistant'")
-    at = case((in_facts, fact(Entry.facts.expression, "at")), else_=time_text(Entry.timestamp))
-    of_call = zip(calls_of_facts(), calls_of_entries(), strict=True)
-    # Apart, for PostgreSQL, which would carry whole entries through the sorts.
-    lines = (
+    Built once, which otherwise takes longer than the database does. Served by: claude_sessions_pkey,
+    claude_session_entries_unplaced_idx, and probes of claude_session_entries_position_idx, since another
+    program may have deleted the entries.
+    """
+    time = UTCDateTime()
+    any_entry = select(ONE).where(
+        Entry.project_key == ClaudeSession.project_key, Entry.session_id == ClaudeSession.session_id
+    )
+    at = func.coalesce(ClaudeSession.last_said_at, ClaudeSession.updated_at)
+    ours: Select[*tuple[Any, ...]] = select(
+        ClaudeSession.project_key,
+        ClaudeSession.session_id,
+        at.label("at"),
+        ClaudeSession.updated_at.label("updated"),
+        literal_column("0", Integer()).label("unplaced"),
+    ).where(any_entry.correlate(ClaudeSession).exists())
+    others: Select[*tuple[Any, ...]] = (
         select(
-            page.c.project_key,
-            page.c.session_id,
-            Entry.subpath.label("subpath"),
-            case((Entry.subpath == MAIN, at)).label("at"),
-            (stored_bytes(Entry.entry.expression) + stored_bytes(Entry.verbatim)).label("bytes"),
-            *(
-                case(
-                    (fact(Entry.facts.expression, "call").is_not(None), fact_),
-                    (in_facts, null()),
-                    (is_answer, member),
-                ).label(fact_.name)
-                for fact_, member in of_call
-            ),
+            Entry.project_key,
+            Entry.session_id,
+            func.max(Entry.created_at).label("at"),
+            func.max(case((Entry.subpath == MAIN, Entry.created_at))).label("updated"),
+            literal_column("1", Integer()).label("unplaced"),
         )
-        .join_from(page, Entry, in_page(Entry))
-        .cte("lines")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
+        .where(unplaced())
+        .group_by(Entry.project_key, Entry.session_id)
     )
-    # By transcript first: to count distinct subpaths PostgreSQL would sort all lines.
-    key = (lines.c.project_key, lines.c.session_id)
-    transcripts = (
+    if "in_project" in given:
+        ours = ours.where(ClaudeSession.project_key == PROJECT)
+        others = others.where(Entry.project_key == PROJECT)
+    written = union_all(ours, others).subquery("written")
+    key = (written.c.project_key, written.c.session_id)
+    newest = func.max(written.c.at, type_=time)
+    page = (
         select(
             *key,
-            lines.c.subpath,
-            func.count().label("entries"),
-            func.sum(lines.c.bytes).label("bytes"),
-            func.min(lines.c.at).label("started"),
+            newest.label("at"),
+            func.max(written.c.updated, type_=time).label("updated"),
+            func.max(written.c.unplaced).label("unplaced"),
         )
-        .group_by(*key, lines.c.subpath)
-        .subquery("transcripts")
+        .group_by(*key)
+        .order_by(newest.desc().nulls_last(), *key)
     )
-    counted = (
-        select(
-            transcripts.c.project_key,
-            transcripts.c.session_id,
-            func.sum(transcripts.c.entries).label("entries"),
-            func.count(func.nullif(transcripts.c.subpath, MAIN)).label("subagents"),
-            func.sum(transcripts.c.bytes).label("bytes"),
-            func.min(transcripts.c.started).label("started"),
-        )
-        .group_by(transcripts.c.project_key, transcripts.c.session_id)
-        .cte("counted")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
+    if "since" in given:
+        page = page.having(newest >= bindparam("since", type_=time))
+    if "most" in given:
+        page = page.limit(bindparam("most", type_=Integer))
+    listed = page.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+    c = listed.c
+    main = select(ONE).where(
+        Entry.project_key == c.project_key, Entry.session_id == c.session_id, Entry.subpath == MAIN
     )
-    calls = (
-        select(*key, *largest(lines.c))
-        .where(lines.c.call.is_not(None))
-        .group_by(*key, lines.c.call)
-        .subquery("calls")
-    )
-    # Those kept for an hour are among those that the cache took.
-    total = (
-        calls.c.input_tokens + calls.c.output_tokens + calls.c.cache_read_tokens + calls.c.cache_write_tokens
-    )
-    spent = (
-        select(calls.c.project_key, calls.c.session_id, func.sum(total).label("tokens"))
-        .group_by(calls.c.project_key, calls.c.session_id)
-        .cte("spent")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    fresh = func.coalesce(is_true_fold(), false())
+    row = ClaudeSession
     return (
         select(
-            page,
-            counted.c.entries,
-            counted.c.subagents,
-            counted.c.bytes,
-            text_time(counted.c.started).label("started"),
-            func.coalesce(spent.c.tokens, 0).label("tokens"),
-            fresh.label("fresh"),
-            Summary.data,
-            func.coalesce(Summary.held, false()).label("held"),
+            c.project_key,
+            c.session_id,
+            c.updated,
+            c.unplaced,
+            row.entries,
+            row.subagents,
+            row.bytes,
+            row.tokens,
+            row.first_said_at,
+            row.last_said_at,
+            row.data,
+            row.held,
+            func.coalesce(is_true_fold(), false()).label("fresh"),
+            main.correlate(listed).exists().label("has_main"),
         )
-        .join_from(page, counted, in_page(counted.c))
-        .outerjoin(spent, in_page(spent.c))
-        .outerjoin(Summary, in_page(Summary))
-        .order_by(page.c.updated.desc(), page.c.project_key, page.c.session_id)
-    )
-
-
-def _fold(tables: Tables, stale: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """What the summaries of sessions would say, from the lines that can say it."""
-    prompt = and_(json_member(Entry.entry.expression, "type") == "user", Entry.text.is_not(None))
-    named = ("customTitle", "aiTitle", "lastPrompt", "summary")
-    titles = (json_member(Entry.entry.expression, name).is_not(None) for name in named)
-    statement = (
-        select(Entry.project_key, Entry.session_id, exact_text())
-        .where(
-            tuple_(Entry.project_key, Entry.session_id).in_(stale),
-            Entry.subpath == MAIN,
-            or_(prompt, *titles),
+        .join_from(
+            listed, row, and_(row.project_key == c.project_key, row.session_id == c.session_id), isouter=True
         )
-        .order_by(Entry.project_key, Entry.session_id, Entry.id)
+        .order_by(c.at.desc().nulls_last(), c.project_key, c.session_id)
     )
-    lines: dict[tuple[str, str], list[SessionStoreEntry]] = {}
-    for project_key, session_id, text in tables.select(statement):
-        lines.setdefault((project_key, session_id), []).append(decode(text))
-    return {
-        key: fold(None, Transcript(*key, MAIN), said) or _without_sdk(said) for key, said in lines.items()
-    }
-
-
-def _without_sdk(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The little that can be told without the SDK's fold: the titles."""
-    data: dict[str, Any] = {}
-    for line in lines:
-        for said, name in (
-            ("customTitle", "custom_title"),
-            ("aiTitle", "ai_title"),
-            ("lastPrompt", "last_prompt"),
-        ):
-            if isinstance(value := line.get(said), str):
-                data[name] = value
-    return data

@@ -1,13 +1,19 @@
-"""Which lines a question is about: most by their stored facts, a few by their entries."""
+"""Which lines a question is about, and when they were said."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, literal_column, or_, select, union_all
 from sqlalchemy.orm import aliased
 
-from boocode_sessions._core.sql.entry_json import json_string
-from boocode_sessions._core.sql.facts import fact, has_facts, time_text
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.sql.json_values import json_label, json_string
+from boocode_sessions._core.sql.times import json_time
+from boocode_sessions._core.statements.parameters import literal_unplaced, unplaced
+from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 MARGIN = timedelta(days=1)
@@ -15,89 +21,111 @@ MARGIN = timedelta(days=1)
 results of its tools."""
 
 
-def moment(name: str, at: datetime | None) -> None:
-    """Raises ValueError unless `at` is None or aware."""
-    if at is not None and at.tzinfo is None:
-        raise ValueError(f"{name} has no time zone: give datetime.now(UTC) or the like")
+class Scope(NamedTuple):
+    """A project or a session, and a stretch of time; None where a question asks for all."""
 
+    project_key: str | None
+    session_id: str | None
+    since: datetime | None
+    until: datetime | None
 
-class Scope:
-    """The lines that a question may need: of a project or a session, and a day more than the stretch of time.
-
-    Served by: claude_session_entries_facts_idx, or for a project or a session
-    claude_session_entries_transcript_idx; and claude_session_entries_unread_idx.
-    """
-
-    def __init__(
-        self,
+    @classmethod
+    def of(
+        cls,
         project_key: str | None,
         session_id: str | None,
-        since: datetime | None,
-        until: datetime | None,
-    ) -> None:
-        self._key = list(of_key(project_key, session_id))
-        self._since = None if since is None else since - MARGIN
-        self._until = None if until is None else until + MARGIN
+        since: date | None,
+        until: date | None,
+        tz: tzinfo,
+    ) -> Self:
+        """Raises ValueError for a time without a zone."""
+        return cls(project_key, session_id, moment("since", since, tz), moment("until", until, tz))
 
-    def by_facts(self, name: str) -> Iterator[ColumnElement[bool]]:
-        """Lines that have a fact of this name."""
-        yield from self._key
-        yield has_facts(Entry.facts.expression)
-        yield fact(Entry.facts.expression, name).is_not(None)
-        yield from said_within(fact(Entry.facts.expression, "at"), self._since, self._until)
+    @property
+    def bounded(self) -> bool:
+        """Whether it has a stretch of time."""
+        return self.since is not None or self.until is not None
 
-    def by_entry(self, line_type: str) -> Iterator[ColumnElement[bool]]:
-        """Lines of a type that have no facts, but for a fork's copies."""
-        yield from self._key
-        yield Entry.facts.is_(None)
-        yield Entry.type == literal_column(f"'{line_type}'")
-        yield from said_within(at_of_entry(), self._since, self._until)
-        yield _not_copied()
+    @property
+    def widened(self) -> Scope:
+        """The same with MARGIN around it."""
+        since = None if self.since is None else self.since - MARGIN
+        until = None if self.until is None else self.until + MARGIN
+        return self._replace(since=since, until=until)
 
+    def key(self) -> Iterator[ColumnElement[bool]]:
+        """Conditions: an entry of the project and of the session."""
+        if self.project_key is not None:
+            yield Entry.project_key == self.project_key
+        if self.session_id is None:
+            return
+        if self.project_key is None:
+            # Without a project no index leads to a session's entries.
+            row, other = aliased(ClaudeSession), aliased(Entry)
+            projects = union_all(
+                select(row.project_key).where(row.session_id == self.session_id),
+                select(other.project_key).where(
+                    other.session_id == self.session_id, other.position == literal_unplaced()
+                ),
+            )
+            yield Entry.project_key.in_(projects)
+        yield Entry.session_id == self.session_id
 
-def of_key(project_key: str | None, session_id: str | None) -> Iterator[ColumnElement[bool]]:
-    """Whether an entry is of a project, and of a session, where one was asked for."""
-    if project_key is not None:
-        yield Entry.project_key == project_key
-    if session_id is not None:
-        yield Entry.session_id == session_id
-
-
-def at_of_entry() -> ColumnElement[str]:
-    """As the fact `at`, of a line that has no facts."""
-    return func.coalesce(time_text(Entry.timestamp), time_text(Entry.created_at))
-
-
-def said_within(
-    at: ColumnElement[str], since: datetime | None, until: datetime | None
-) -> Iterator[ColumnElement[bool]]:
-    """Whether a time in the form of the fact `at` is in a stretch of time."""
-    if since is not None:
-        yield at >= _text(since)
-    if until is not None:
-        yield at < _text(until)
-
-
-def _text(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    def said(self, at: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+        """Conditions: a time is in the stretch of time."""
+        if self.since is not None:
+            yield at >= self.since
+        if self.until is not None:
+            yield at < self.until
 
 
-def _not_copied() -> ColumnElement[bool]:
-    """Whether a line is not a fork's copy of one that is here too. A copy's timestamp may be the fork's."""
-    original = aliased(Entry)
-    session_id = json_string(Entry.entry.expression, "forkedFrom", "sessionId")
-    uuid = json_string(Entry.entry.expression, "forkedFrom", "messageUuid")
-    here = (
-        original.project_key == Entry.project_key,
-        original.session_id == session_id,
-        original.subpath == Entry.subpath,
+def moment(name: str, at: date | None, tz: tzinfo) -> datetime | None:
+    """A bound as a time: of a date, its beginning in `tz`. Raises ValueError for a time without a zone."""
+    if at is None:
+        return None
+    if not isinstance(at, datetime):
+        return datetime.combine(at, time.min, tz)
+    if at.tzinfo is None:
+        raise ValueError(f"{name} has no time zone: give datetime.now(UTC) or the like, or a date")
+    return at
+
+
+def has_unplaced(connection: StoreConnection, scope: Scope) -> bool:
+    """Whether there are rows of other programs that nobody has placed.
+
+    Served by: claude_session_entries_unplaced_idx, which holds nothing else.
+    """
+    # In the index's own order, with a column that no other has: SQLite would go through a larger one.
+    order = (Entry.project_key, Entry.session_id, Entry.subpath, Entry.created_at)
+    one = select(Entry.created_at).where(unplaced(), *scope.key()).order_by(*order).limit(1)
+    return connection.select(one).first() is not None
+
+
+def unplaced_said_at() -> ColumnElement[Any]:
+    """When a line was said, of a row that has no columns."""
+    return json_time(Entry.entry.expression, "timestamp")
+
+
+def unplaced_type() -> ColumnElement[str]:
+    """The type of a row that has no columns."""
+    return json_string(Entry.entry.expression, "type")
+
+
+def unplaced_forked_from() -> ColumnElement[str]:
+    """As `forked_from`, of a row that has no columns."""
+    return json_label(Entry.entry.expression, "forkedFrom", "sessionId")
+
+
+def not_copied(forked_from: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a column or an expression
+    """Condition: the line is no copy that a fork made of a session that is still here.
+
+    A fork stamps the last line that it copies with its own time. The sessions are read once, and only where
+    there is a copy.
+    """
+    row, other = aliased(ClaudeSession), aliased(Entry)
+    there = union_all(
+        select(row.session_id).where(row.entries > literal_column("0")),
+        # With a column that only the index of these rows has: SQLite would go through a larger one.
+        select(other.session_id).where(other.position == literal_unplaced(), other.created_at.is_not(None)),
     )
-    # Not EXISTS, which PostgreSQL might turn into a hash of the whole table.
-    claimed = select(func.min(original.id)).where(*here, original.dedup_key == uuid)
-    unclaimed = select(func.min(original.id)).where(
-        *here, original.dedup_key.is_(None), original.uuid == uuid
-    )
-    return or_(
-        session_id.is_(None),
-        and_(*(one.correlate(Entry).scalar_subquery().is_(None) for one in (claimed, unclaimed))),
-    )
+    return or_(forked_from.is_(None), forked_from.not_in(there))

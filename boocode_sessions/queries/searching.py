@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, date, datetime, tzinfo
+from typing import Any
 
 from sqlalchemy import ColumnElement, literal, not_, select
 
-from boocode_sessions._core.operations import Tables
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.full_text import Within, columns_of_match, index_is_there, is_message, ranked
-from boocode_sessions.queries.scope import moment
+from boocode_sessions.queries.full_text import (
+    columns_of_match,
+    conditions_of,
+    index_is_there,
+    is_message,
+    ranked,
+)
+from boocode_sessions.queries.scope import Scope
 
 SNIPPET_CHARS = 160
 
 
-class Match(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Match:
     """One message that says what was searched for."""
 
     project_key: str
@@ -41,9 +49,10 @@ def search(
     *,
     project_key: str | None = None,
     session_id: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: date | None = None,
+    until: date | None = None,
     limit: int = 20,
+    tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> list[Match]:
     """Messages that say `words`: what people and agents wrote, not tool calls or their results.
@@ -55,18 +64,16 @@ def search(
     On SQLite: every word, and every "phrase", is to stand in the message as it is, upper or lower case as
     far as ASCII goes; newest first. No index serves that: it reads the whole store.
     """
-    moment("since", since)
-    moment("until", until)
+    scope = Scope.of(project_key, session_id, since, until, tz)
     if limit < 1 or not words.strip():
         return []
-    within = Within(project_key, session_id, since, until)
 
-    def operation(tables: Tables) -> list[Match]:
-        if tables.dialect == "sqlite":
-            return _by_reading(tables, words, within.conditions(), limit)
-        return _by_index(tables, words, within, limit)
+    def operation(connection: StoreConnection) -> list[Match]:
+        if connection.dialect == "sqlite":
+            return _by_reading(connection, words, conditions_of(scope), limit)
+        return _by_index(connection, words, scope, limit)
 
-    return Transactions(bind, schema).read("search the messages", operation)
+    return UnitOfWork(bind, schema).read("search the messages", operation)
 
 
 def lacks_index(bind: Bind, *, schema: str | None = None) -> bool:
@@ -75,19 +82,21 @@ def lacks_index(bind: Bind, *, schema: str | None = None) -> bool:
     False on SQLite, which has no such index, and while there is no entry.
     """
 
-    def operation(tables: Tables) -> bool:
+    def operation(connection: StoreConnection) -> bool:
         lacking = select(not_(index_is_there())).select_from(Entry).limit(1)
-        return tables.dialect != "sqlite" and any(found for (found,) in tables.select(lacking))
+        return connection.dialect != "sqlite" and any(found for (found,) in connection.select(lacking))
 
-    return Transactions(bind, schema).read("look for the index for search", operation)
-
-
-def _by_index(tables: Tables, words: str, within: Within, limit: int) -> list[Match]:
-    rows = tables.select(ranked(words, within, limit))
-    return [Match._make([*place, _one_line(headline)]) for *place, headline in map(_values, rows)]
+    return UnitOfWork(bind, schema).read("look for the index for search", operation)
 
 
-def _by_reading(tables: Tables, words: str, conditions: list[ColumnElement[bool]], limit: int) -> list[Match]:
+def _by_index(connection: StoreConnection, words: str, scope: Scope, limit: int) -> list[Match]:
+    rows = connection.select(ranked(words, scope, limit))
+    return [_match([*row[:-1], _one_line(row[-1])]) for row in map(_values, rows)]
+
+
+def _by_reading(
+    connection: StoreConnection, words: str, conditions: list[ColumnElement[bool]], limit: int
+) -> list[Match]:
     terms = [phrase or word for phrase, word in re.findall(r'"([^"]+)"|([^\s"]+)', words)]
     if not terms:
         return []
@@ -98,11 +107,11 @@ def _by_reading(tables: Tables, words: str, conditions: list[ColumnElement[bool]
             *conditions,
             *(Entry.text.icontains(term, autoescape=True) for term in terms),
         )
-        .order_by(Entry.id.desc())
+        .order_by(Entry.position.desc(), Entry.id.desc())
         .limit(limit)
     )
-    rows = map(_values, tables.select(statement))
-    return [Match._make([*place, _snippet(text, terms)]) for *place, text in rows]
+    rows = map(_values, connection.select(statement))
+    return [_match([*row[:-1], _snippet(row[-1], terms)]) for row in rows]
 
 
 def _snippet(text: str, terms: list[str]) -> str:
@@ -113,6 +122,10 @@ def _snippet(text: str, terms: list[str]) -> str:
     part = text[start : start + SNIPPET_CHARS]
     marked = pattern.sub(lambda match: f"«{match[0]}»", part)
     return ("… " if start else "") + _one_line(marked) + (" …" if start + SNIPPET_CHARS < len(text) else "")
+
+
+def _match(values: list[Any]) -> Match:
+    return Match(*values)
 
 
 def _values(row: Iterable[Any]) -> list[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import dataclasses
+from datetime import UTC, date, tzinfo
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    and_,
     case,
     cast,
     func,
@@ -20,14 +22,27 @@ from sqlalchemy import (
     union_all,
 )
 
-from boocode_sessions._core.sql.entry_json import json_is_true, json_string, message_blocks, seconds_between
-from boocode_sessions._core.sql.facts import fact, text_time
-from boocode_sessions._core.unit_of_work import Bind, Transactions
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.sql.json_values import json_is_true, json_label, json_string
+from boocode_sessions._core.sql.messages import message_blocks
+from boocode_sessions._core.sql.times import seconds_between
+from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.parameters import unplaced
+from boocode_sessions._core.statements.read import ONE
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.scope import Scope, at_of_entry, moment, said_within
+from boocode_sessions.queries.scope import (
+    Scope,
+    has_unplaced,
+    not_copied,
+    unplaced_forked_from,
+    unplaced_said_at,
+    unplaced_type,
+)
 
 
-class ToolRow(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class ToolRow:
     """One tool."""
 
     tool: str
@@ -47,72 +62,73 @@ def tools(
     *,
     project_key: str | None = None,
     session_id: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> list[ToolRow]:
     """The tools that main agents and subagents called, most calls first; a fork's copies count once.
 
-    One statement, which reads the lines' stored facts (benchmarks/ask.py has the figures).
+    Args:
+        project_key, session_id: Only calls of this project or session.
+        since, until: Only calls that were made from then on, and before then. A line that does not say when
+            it was said counts from when it was stored. A date is its beginning in `tz`.
+        tz: The time zone that a date is meant in.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    Two to three statements: the last one reads an index alone, and beside it only lines with several tool
+    uses or results, and rows of other programs (benchmarks/ask.py has the figures).
     """
-    moment("since", since)
-    moment("until", until)
-    statement = _statement(project_key, session_id, since, until)
-    rows = Transactions(bind, schema).read(
-        "count the tools' calls", lambda tables: tables.select(statement).all()
-    )
+    scope = Scope.of(project_key, session_id, since, until, tz)
+
+    def operation(connection: StoreConnection) -> list[tuple[Any, ...]]:
+        read = _of_several(connection, scope), has_unplaced(connection, scope)
+        statement = _statement(scope, several=read[0], with_unplaced=read[1])
+        return [tuple(row) for row in connection.select(statement)]
+
+    rows = UnitOfWork(bind, schema).read("count the tools' calls", operation)
     return [
-        ToolRow(
-            tool,
-            calls,
-            int(failures),
-            int(unanswered),
-            *(None if s is None else round(s, 3) for s in seconds),
-        )
+        ToolRow(tool, calls, int(failures), int(unanswered), *map(_rounded, seconds))
         for tool, calls, failures, unanswered, *seconds in rows
     ]
 
 
-def _statement(
-    project_key: str | None, session_id: str | None, since: datetime | None, until: datetime | None
-) -> Select[*tuple[Any, ...]]:
-    scope = Scope(project_key, session_id, since, until)
-    names = ("at", "use", "tool", "failed")
-    of_facts = select(*(fact(Entry.facts.expression, name).label(name) for name in names)).where(
-        *scope.by_facts("use")
-    )
-    block = message_blocks(Entry.entry.expression).table_valued("value", name="block", joins_implicitly=True)
-    value = block.c.value
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
-    def of_entries(kind: str, line_type: str, *said: ColumnElement[Any]) -> Any:  # noqa: ANN401
-        is_kind = json_string(value, "type") == literal_column(f"'{kind}'")
-        return (
-            select(at_of_entry(), *said)
-            .join_from(Entry, block, true())
-            .where(*scope.by_entry(line_type), is_kind)
-        )
 
-    unnamed = "~" + cast(Entry.id, Text)
-    use = func.coalesce(json_string(value, "id"), unnamed)
-    asked = of_entries(
-        "tool_use", "assistant", use, func.coalesce(json_string(value, "name"), ""), cast(null(), Integer)
-    )
-    failed = cast(json_is_true(value, "is_error"), Integer)
-    answered = of_entries(
-        "tool_result", "user", json_string(value, "tool_use_id"), cast(null(), Text), failed
-    )
-    said = union_all(of_facts, asked, answered).subquery("said")
+_HAS_SEVERAL = and_(Entry.tool_count.is_not(None), Entry.tool_use_id.is_(None))
+"""Condition: a line whose tool uses or results are read from its entry: several, or one without an id."""
+
+
+def _of_several(connection: StoreConnection, scope: Scope) -> bool:
+    there = select(ONE).where(_HAS_SEVERAL, *scope.key()).exists()
+    return connection.select(select(there)).scalar_one()
+
+
+def _statement(scope: Scope, *, several: bool, with_unplaced: bool) -> Select[*tuple[Any, ...]]:
+    """Calls, failures and seconds per tool.
+
+    Served by: claude_session_entries_tools_idx, in whose order the uses are grouped.
+    """
+    parts = [_of_columns(scope)]
+    if several:
+        parts += _of_blocks(scope, _Said(Entry.type, Entry.said_at, Entry.forked_from), _HAS_SEVERAL)
+    if with_unplaced:
+        said = _Said(unplaced_type(), unplaced_said_at(), unplaced_forked_from())
+        parts += _of_blocks(scope, said, unplaced())
+    uses = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("uses")
     calls = (
         select(
-            func.max(said.c.tool).label("tool"),
-            func.max(said.c.failed).label("failed"),
-            func.min(said.c.at).filter(said.c.tool.is_not(None)).label("asked"),
-            func.min(said.c.at).filter(said.c.failed.is_not(None)).label("answered"),
+            func.max(uses.c.tool).label("tool"),
+            func.max(uses.c.failed).label("failed"),
+            func.min(case((uses.c.failed.is_(None), uses.c.at)), type_=UTCDateTime()).label("asked"),
+            func.min(case((uses.c.failed.is_not(None), uses.c.at)), type_=UTCDateTime()).label("answered"),
         )
-        .group_by(said.c.use)
+        .group_by(uses.c.use)
         .subquery("calls")
     )
-    seconds = seconds_between(text_time(calls.c.asked), text_time(calls.c.answered))
+    seconds = seconds_between(calls.c.asked, calls.c.answered)
     count = func.count()
     return (
         select(
@@ -124,7 +140,63 @@ def _statement(
             func.max(seconds),
             func.sum(seconds),
         )
-        .where(calls.c.tool.is_not(None), *said_within(calls.c.asked, since, until))
+        .where(calls.c.tool.is_not(None), *scope.said(calls.c.asked))
         .group_by(calls.c.tool)
         .order_by(count.desc(), calls.c.tool)
     )
+
+
+def _of_columns(scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Tool uses and results of the lines that have one. A use's `failed` is NULL, a result's `tool`."""
+    at = func.coalesce(Entry.said_at, Entry.created_at, type_=UTCDateTime())
+    return select(
+        at.label("at"),
+        Entry.tool_use_id.label("use"),
+        case((Entry.failed.is_(None), func.coalesce(Entry.tool_name, ""))).label("tool"),
+        cast(Entry.failed, Integer).label("failed"),
+    ).where(
+        # As the index has it: without the second condition it would not be taken.
+        Entry.tool_use_id.is_not(None),
+        Entry.tool_count.is_not(None),
+        *scope.key(),
+        *scope.widened.said(at),
+        not_copied(Entry.forked_from),
+    )
+
+
+class _Said(NamedTuple):
+    """What tells of a line, whether it has columns or not."""
+
+    type: Any
+    said_at: Any
+    forked_from: Any
+
+
+def _of_blocks(scope: Scope, line: _Said, condition: ColumnElement[bool]) -> list[Select[*tuple[Any, ...]]]:
+    """The same from the lines' entries: of answers, and of users' lines."""
+    block = message_blocks(Entry.entry.expression).table_valued("value", name="block", joins_implicitly=True)
+    value = block.c.value
+    at = func.coalesce(line.said_at, Entry.created_at, type_=UTCDateTime())
+
+    def of(block_type: str, in_line: str, *said: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+        return (
+            select(at, *said)
+            .join_from(Entry, block, true())
+            .where(
+                condition,
+                line.type == literal_column(f"'{in_line}'", Text()),
+                json_string(value, "type") == literal_column(f"'{block_type}'", Text()),
+                *scope.key(),
+                *scope.widened.said(at),
+                not_copied(line.forked_from),
+            )
+        )
+
+    unnamed = literal_column("'~'", Text()).concat(cast(Entry.id, Text))
+    use = func.coalesce(json_string(value, "id"), unnamed)
+    name = func.coalesce(json_label(value, "name"), "")
+    failed = cast(json_is_true(value, "is_error"), Integer)
+    return [
+        of("tool_use", "assistant", use, name, cast(null(), Integer)),
+        of("tool_result", "user", json_string(value, "tool_use_id"), cast(null(), Text), failed),
+    ]

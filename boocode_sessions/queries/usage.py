@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, tzinfo
+from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, select, union_all
+from sqlalchemy import Select, func, select
 
-from boocode_sessions._core.codec import TOKENS
-from boocode_sessions._core.operations import Tables
-from boocode_sessions._core.sql.entry_json import day_of, json_count, json_string
-from boocode_sessions._core.sql.facts import fact
-from boocode_sessions._core.unit_of_work import Bind, Transactions
-from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.scope import Scope, at_of_entry, moment, said_within
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.sql.times import quarter_hour, utc_day
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.queries.calls import TOKENS, Found, calls, look
+from boocode_sessions.queries.scope import Scope
 
 Dimension: TypeAlias = Literal["day", "model", "project", "session"]
 
@@ -33,11 +31,12 @@ class Price:
     """Written for an hour; twice the price of input where it is None, as Anthropic's price list has it."""
 
 
-class UsageRow(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class UsageRow:
     """What was used by one group of API calls. A dimension that was not asked for is None."""
 
     day: date | None
-    """In UTC: the day of the call's first line."""
+    """The day of the call's first line, in `tz`; None where no line says when it was said."""
     model: str | None
     project_key: str | None
     session_id: str | None
@@ -64,91 +63,76 @@ def usage(
     prices: Mapping[str, Price] | None = None,
     project_key: str | None = None,
     session_id: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> list[UsageRow]:
     """Tokens, and cost where `prices` are given, of main agents and subagents, grouped and sorted by `by`.
 
     An API call is spread over several lines, whose usage grows, and a fork copies them: each call counts
-    once, at its largest, in the session that was stored first. `prices` are by a model's name or the
-    beginning of it; the longest that fits is taken.
+    once, at its largest, in the session that was stored first.
 
-    One statement, which reads the lines' stored facts (benchmarks/ask.py has the figures).
+    Args:
+        by: One of day, model, project and session, or several.
+        prices: By a model's name or the beginning of it; the longest that fits is taken.
+        project_key, session_id: Only calls of this project or session.
+        since, until: Only calls whose first line was said from then on, and before then. A line that does not
+            say it counts from when it was stored. A date is its beginning in `tz`.
+        tz: The time zone whose days are meant.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    Three statements, of which the first two look for lines that are read in other ways.
     """
-    moment("since", since)
-    moment("until", until)
     dimensions: tuple[str, ...] = (by,) if isinstance(by, str) else tuple(by)
     if unknown := set(dimensions) - set(_NAMES):
         raise ValueError(f"by is of {', '.join(_NAMES)}, not {', '.join(sorted(unknown))}")
+    scope = Scope.of(project_key, session_id, since, until, tz)
     columns = [_NAMES[dimension] for dimension in dimensions]
     groups = columns if prices is None or "model" in columns else [*columns, "model"]
-    calls = _calls(project_key, session_id, since, until)
-    statement = _grouped(calls, groups)
 
-    def operation(tables: Tables) -> list[dict[str, Any]]:
-        return [dict(row) for row in tables.select(statement).mappings()]
+    def operation(connection: StoreConnection) -> list[dict[str, Any]]:
+        statement = _grouped(scope, groups, tz, look(connection, scope))
+        return [dict(row) for row in connection.select(statement).mappings()]
 
-    rows = Transactions(bind, schema).read("count the tokens used", operation)
-    return _priced(rows, columns, prices)
-
-
-def calls_of_entries() -> list[ColumnElement[Any]]:
-    """What a line without facts says of its API call, in columns named as in UsageRow."""
-    # A line without a message id is a call of its own.
-    key = func.coalesce(json_string(Entry.entry.expression, "message", "id"), "~" + cast(Entry.id, Text))
-    tokens = [
-        json_count(Entry.entry.expression, "message", "usage", *path).label(n) for n, path in TOKENS.items()
-    ]
-    return [key.label("call"), Entry.model.label("model"), *tokens]
-
-
-def calls_of_facts() -> list[ColumnElement[Any]]:
-    """The same columns, of a line that has facts."""
-    return [fact(Entry.facts.expression, name).label(name) for name in ("call", "model", *TOKENS)]
-
-
-def largest(of: Any) -> list[ColumnElement[int]]:  # noqa: ANN401 - the columns of any subquery
-    """The tokens of one call, from the columns of its lines."""
-    return [func.coalesce(func.max(of[name]), 0).label(name) for name in TOKENS]
-
-
-def _calls(
-    project_key: str | None, session_id: str | None, since: datetime | None, until: datetime | None
-) -> Any:  # noqa: ANN401 - a subquery's columns have no useful type
-    scope = Scope(project_key, session_id, since, until)
-    at = fact(Entry.facts.expression, "at")
-    said = union_all(
-        select(Entry.id, at.label("at"), *calls_of_facts()).where(*scope.by_facts("call")),
-        select(Entry.id, at_of_entry().label("at"), *calls_of_entries()).where(*scope.by_entry("assistant")),
-    ).subquery("said")
-    once = (
-        select(
-            func.min(said.c.id).label("first_id"),
-            func.max(said.c.model).label("model"),
-            func.min(said.c.at).label("at"),
-            *largest(said.c),
-        )
-        .group_by(said.c.call)
-        .subquery("once")
+    rows = UnitOfWork(bind, schema).read("count the tokens used", operation)
+    if tz is UTC:
+        return _priced(rows, columns, prices)
+    found = _priced(_in_days(rows, tz), columns, prices)
+    return sorted(
+        found, key=lambda row: [((value := getattr(row, name)) is not None, value) for name in columns]
     )
-    return select(once).where(*said_within(once.c.at, since, until)).subquery("calls")
 
 
-def _grouped(calls: Any, groups: Sequence[str]) -> Select[*tuple[Any, ...]]:  # noqa: ANN401
-    first = {"project_key": Entry.project_key, "session_id": Entry.session_id}
-    dimensions = {"day": day_of(calls.c.at), "model": calls.c.model, **first}
-    chosen = [dimensions[name].label(name) for name in groups]
-    statement = select(
-        *chosen, func.count().label("calls"), *(func.sum(calls.c[name]).label(name) for name in TOKENS)
-    ).select_from(calls)
-    if first.keys() & set(groups):
-        statement = statement.join(Entry, Entry.id == calls.c.first_id)
-    return statement.group_by(*chosen).order_by(*chosen).having(func.count() > 0)
+def _grouped(scope: Scope, groups: Sequence[str], tz: tzinfo, found: Found) -> Select[*tuple[Any, ...]]:
+    """Calls and tokens per group. Its day is UTC's; in another time zone it is a quarter of an hour."""
+    place = bool({"project_key", "session_id"} & set(groups))
+    each = calls(scope, found, with_place=place)
+    said_at = each.c.said_at
+    chosen = [
+        (each.c[name] if name != "day" else utc_day(said_at) if tz is UTC else quarter_hour(said_at)).label(
+            name
+        )
+        for name in groups
+    ]
+    sums = (func.sum(each.c[name]).label(name) for name in TOKENS)
+    return (
+        select(*chosen, func.count().label("calls"), *sums)
+        .group_by(*chosen)
+        .order_by(*(column.nulls_first() for column in chosen))
+        .having(func.count() > 0)
+    )
+
+
+def _in_days(rows: Sequence[Mapping[str, Any]], tz: tzinfo) -> Iterator[dict[str, Any]]:
+    """The same with days in the place of quarters of an hour."""
+    for row in rows:
+        at: datetime | None = row.get("day")
+        yield dict(row) if at is None else {**row, "day": at.astimezone(tz).date()}
 
 
 def _priced(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], prices: Mapping[str, Price] | None
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], prices: Mapping[str, Price] | None
 ) -> list[UsageRow]:
     totals: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
@@ -170,7 +154,7 @@ def _priced(
 
 def _cost(amounts: Mapping[str, int], model: str | None, prices: Mapping[str, Price]) -> float | None:
     if not any(amounts[name] for name in TOKENS):
-        return 0.0  # such as the agent's own notices, which have a model's place but no model
+        return 0.0  # whatever the model was
     names = [name for name in prices if model is not None and model.startswith(name)]
     if not names:
         return None

@@ -75,8 +75,9 @@ async def run_store_conformance(
 ) -> Report:
     """Check a store against every contract, and tell all that are broken.
 
-    `make_store` is called once per contract, and may be a coroutine function. It may give the same store
-    each time: no contract uses another one's keys.
+    `make_store` is called once per contract, and a second time where two stores write to one session: both
+    should then be over the same data. It may be a coroutine function, and may give the same store each time:
+    no contract uses another one's keys.
 
     `skip`: names of capabilities or of contracts. What needs an optional method that the store does not
     have is skipped by itself. The report tells which ones, and why.

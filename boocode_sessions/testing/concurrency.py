@@ -14,6 +14,8 @@ CONCURRENCY = Capability(
 WRITERS = 8
 BATCHES = 5
 PER_BATCH = 4
+LARGE = 600
+"""Entries of an append that most stores send in another way than one of one entry."""
 
 
 def _batch(writer: int, batch: int) -> list[Entry]:
@@ -77,6 +79,18 @@ async def sessions_do_not_mix(trial: Trial) -> None:
     for writer, key in enumerate(keys):
         due = [item for batch in range(BATCHES) for item in _batch(writer, batch)]
         await trial.expect(key, due, "appends to eight transcripts at once")
+
+
+@CONCURRENCY.contract()
+async def appends_of_two_stores_keep_the_order_of_the_calls(trial: Trial) -> None:
+    """Large appends that go another way, or number their entries elsewhere, end up out of order."""
+    stores = [trial.store, await trial.another_store()]
+    due: list[Entry] = []
+    for call, size in enumerate((1, LARGE, 1, 1, LARGE, 2, LARGE, 1)):
+        batch = [entry(n, uuid=f"{call}.{n}" if n % 2 else None, call=call) for n in range(size)]
+        await stores[call % 2].append(trial.key(), batch)
+        due += batch
+        await trial.expect(trial.key(), due, f"an append of {size} after {call} others, by two stores")
 
 
 @CONCURRENCY.contract()

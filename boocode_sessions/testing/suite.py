@@ -16,6 +16,9 @@ Entry: TypeAlias = dict[str, Any]
 OPTIONAL_METHODS = ("list_sessions", "list_session_summaries", "delete", "list_subkeys")
 
 
+MakeStore: TypeAlias = Callable[[], object | Awaitable[object]]
+
+
 class Broken(AssertionError):  # noqa: N818 - a verdict, not a mishap
     """The store does not keep a contract. The text says what it did instead."""
 
@@ -69,8 +72,9 @@ class Capability:
 class Trial:
     """What a contract works with: a store, and a project whose name nothing else has."""
 
-    def __init__(self, store: Any) -> None:  # noqa: ANN401 - any store
+    def __init__(self, store: Any, make_store: MakeStore) -> None:  # noqa: ANN401 - any store
         self.store = store
+        self._make_store = make_store
         self.project = f"conformance-{secrets.token_hex(8)}"
         self.other_project = f"conformance-{secrets.token_hex(8)}"
 
@@ -87,6 +91,25 @@ class Trial:
             expect(loaded is entries, f"after {after}, load gives {_count(loaded)}, not {_count(entries)}")
         elif canonical(loaded) != canonical(list(entries)):
             raise Broken(f"after {after}, load gives {_difference(list(loaded), entries)}")
+
+    async def expect_newest(self, key: SessionKey, newer: Entry, others: Sequence[Entry], after: str) -> None:
+        """Whether `load` gives `newer` as the last entry of its uuid, and of other uuids just `others`."""
+        loaded: list[Entry] = await self.store.load(key) or []
+        bodies = [item for item in loaded if item.get("uuid") == newer["uuid"]]
+        expect(bodies, f"after {after}, load gives no entry of that uuid")
+        expect(
+            canonical(bodies[-1]) == canonical(newer),
+            f"after {after}, the last entry of that uuid is not the newer body",
+        )
+        rest = [item for item in loaded if item.get("uuid") != newer["uuid"]]
+        expect(canonical(rest) == canonical(list(others)), f"after {after}, other entries are lost or moved")
+
+    async def another_store(self) -> Any:  # noqa: ANN401 - any store
+        """A second store over the same data; the one there is, where each is made with data of its own."""
+        other = await made_by(self._make_store)
+        probe = self.key("probe", project=self.other_project)
+        await self.store.append(probe, entries(1))
+        return self.store if await other.load(probe) is None else other
 
     async def listed(self) -> dict[str, Any]:
         """The project's listing: session -> mtime."""
@@ -189,7 +212,7 @@ class NonConformingError(AssertionError):
 
 async def check_contracts(
     contracts: Iterable[Contract],
-    make_store: Callable[[], object | Awaitable[object]],
+    make_store: MakeStore,
     skip: frozenset[str],
     seconds: float,
 ) -> Report:
@@ -210,23 +233,26 @@ async def check_contracts(
     return report
 
 
-async def run_contract(
-    contract: Contract, make_store: Callable[[], object | Awaitable[object]], *, seconds: float = 60
-) -> None:
+async def run_contract(contract: Contract, make_store: MakeStore, *, seconds: float = 60) -> None:
     """Check one contract. Raises Broken, Skipped, or what the store raises."""
-    made = make_store()
-    store = await made if isawaitable(made) else made
+    store = await made_by(make_store)
     missing = [method for method in contract.needs if not _has(store, method)]
     if missing:
         raise Skipped(f"the store has no {' and no '.join(missing)}")
     late: TimeoutError | None = None
     try:
         with anyio.fail_after(seconds):
-            await contract.check(Trial(store))
+            await contract.check(Trial(store, make_store))
     except TimeoutError as error:
         late = error
     if late is not None:
         raise Broken(f"takes more than {seconds:g} s") from late
+
+
+async def made_by(make_store: MakeStore) -> Any:  # noqa: ANN401 - any store
+    """What it makes, awaited where it is a coroutine function."""
+    made = make_store()
+    return await made if isawaitable(made) else made
 
 
 def _has(store: object, method: str) -> bool:

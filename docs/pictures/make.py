@@ -65,7 +65,7 @@ def _set_the_clock(database: Path) -> None:
         last = f"({told} WHERE e.session_id = t.session_id)"
         at = f"strftime('%Y-%m-%d %H:%M:%f000', {last})"
         connection.execute(f"UPDATE claude_session_entries AS t SET created_at = {at}")  # noqa: S608 - no input
-        connection.execute(f"UPDATE claude_session_summaries AS t SET updated_at = {at}")  # noqa: S608 - no input
+        connection.execute(f"UPDATE claude_sessions AS t SET updated_at = {at}")  # noqa: S608 - no input
 
 
 def _said(command: tuple[str, ...], folder: str, typed: tuple[str, ...] = ()) -> str:

@@ -11,7 +11,7 @@ from boocode_sessions import ClaudeSessionRepository, SchemaError, SessionKey, m
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions.adoption import Adopted, Progress, adopt, backfill
 from tests.fixtures.databases import Databases
-from tests.migrations.other_stores import PythonReference, insert_unclaimed
+from tests.migrations.other_stores import PythonReference, insert_unplaced
 
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
 MAIN: list[dict[str, Any]] = [
@@ -58,7 +58,7 @@ def test_everything_is_copied_in_order_and_summed_up(engine: Engine) -> None:
     assert summaries.keys() == sessions.keys() == {"s", "other"}
     assert summaries["s"]["mtime"] == MTIME_MS
     assert summaries["s"]["data"] == fold_session_summary(None, KEY, MAIN)["data"]  # type: ignore[arg-type]
-    assert backfill(engine).claimed == 0
+    assert backfill(engine).placed == 0
 
 
 def test_a_second_run_fetches_only_what_is_new(engine: Engine, old: PythonReference) -> None:
@@ -106,7 +106,7 @@ def test_a_transcript_that_has_gone_on_here_keeps_its_order_and_is_named(
 
 @pytest.mark.usefixtures("old")
 def test_a_session_that_was_here_before_is_left_alone_and_named(engine: Engine) -> None:
-    insert_unclaimed(engine, KEY, [{"type": "user", "uuid": "z"}])
+    insert_unplaced(engine, KEY, [{"type": "user", "uuid": "z"}])
     adopted = adopt(engine)
     assert adopted.left == [Transcript("p", "s", "")]
     assert adopted.copied == 2

@@ -11,7 +11,7 @@ from sqlalchemy.orm import sessionmaker
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey
 from boocode_sessions.adoption import Backfilled, Progress, backfill
-from tests.migrations.other_stores import insert_unclaimed
+from tests.migrations.other_stores import insert_unplaced
 
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
 SUBAGENT: SessionKey = {**KEY, "subpath": "subagents/a"}
@@ -26,23 +26,23 @@ def lines(many: int, uuid: str = "u") -> list[dict[str, Any]]:
     ]
 
 
-def keys(engine: Engine) -> list[str | None]:
+def keys(engine: Engine) -> list[bytes | None]:
     with engine.connect() as connection:
         return list(
             connection.execute(text("SELECT dedup_key FROM claude_session_entries ORDER BY id")).scalars()
         )
 
 
-def test_every_row_is_claimed_and_every_session_summed_up(engine: Engine) -> None:
-    insert_unclaimed(engine, KEY, lines(23))
-    insert_unclaimed(engine, SUBAGENT, lines(7))
-    insert_unclaimed(engine, {"project_key": "q", "session_id": "s"}, lines(1))
+def test_every_row_is_placed_and_every_session_summed_up(engine: Engine) -> None:
+    insert_unplaced(engine, KEY, lines(23))
+    insert_unplaced(engine, SUBAGENT, lines(7))
+    insert_unplaced(engine, {"project_key": "q", "session_id": "s"}, lines(1))
     repository = ClaudeSessionRepository(engine)
     before = repository.list_sessions("p"), repository.load(KEY), repository.load(SUBAGENT)
     assert repository.list_session_summaries("p") == []
 
     seen: list[Progress] = []
-    assert backfill(engine, batch_rows=5, progress=seen.append) == Backfilled(claimed=31, folded=2)
+    assert backfill(engine, batch_rows=5, progress=seen.append) == Backfilled(placed=31, folded=2)
 
     assert seen[-1] == Progress(31, 31)
     assert None not in keys(engine)
@@ -54,13 +54,13 @@ def test_every_row_is_claimed_and_every_session_summed_up(engine: Engine) -> Non
 
 
 def test_a_second_run_finds_nothing_to_do(engine: Engine) -> None:
-    insert_unclaimed(engine, KEY, lines(8))
+    insert_unplaced(engine, KEY, lines(8))
     backfill(engine)
     assert backfill(engine) == Backfilled(0, 0)
 
 
-def test_what_is_claimed_is_not_appended_again(engine: Engine) -> None:
-    insert_unclaimed(engine, KEY, lines(6))
+def test_what_is_placed_is_not_appended_again(engine: Engine) -> None:
+    insert_unplaced(engine, KEY, lines(6))
     backfill(engine, batch_rows=2)
     repository = ClaudeSessionRepository(engine)
     with_uuid = [line for line in lines(6) if "uuid" in line][:1]
@@ -69,7 +69,7 @@ def test_what_is_claimed_is_not_appended_again(engine: Engine) -> None:
 
 
 def test_an_interrupted_run_is_taken_up_again(engine: Engine) -> None:
-    insert_unclaimed(engine, KEY, lines(10))
+    insert_unplaced(engine, KEY, lines(10))
 
     def interrupt(progress: Progress) -> None:
         if progress.done == 4:
@@ -86,10 +86,10 @@ def test_an_interrupted_run_is_taken_up_again(engine: Engine) -> None:
 
 
 def test_an_append_between_two_batches_is_in_order_and_folded(engine: Engine) -> None:
-    insert_unclaimed(engine, KEY, lines(10))
+    insert_unplaced(engine, KEY, lines(10))
     repository = ClaudeSessionRepository(engine)
     repository.append(KEY, [{"type": "user", "uuid": "early"}])
-    insert_unclaimed(engine, KEY, lines(4, "late"))
+    insert_unplaced(engine, KEY, lines(4, "late"))
     ours: dict[str, Any] = {"type": "user", "uuid": "ours"}
 
     def append_once(progress: Progress) -> None:
@@ -104,7 +104,7 @@ def test_an_append_between_two_batches_is_in_order_and_folded(engine: Engine) ->
 
 
 def test_no_transaction_is_larger_than_a_batch(engine: Engine) -> None:
-    insert_unclaimed(engine, KEY, lines(12))
+    insert_unplaced(engine, KEY, lines(12))
     open_rows: list[int] = [0]
 
     @event.listens_for(engine, "commit")
@@ -134,7 +134,7 @@ def bind(request: pytest.FixtureRequest, engine: Engine) -> Iterator[tuple[Any, 
 
 
 def test_any_bind_will_do(bind: tuple[Any, Callable[[], None]], engine: Engine) -> None:
-    insert_unclaimed(engine, KEY, lines(5))
+    insert_unplaced(engine, KEY, lines(5))
     given, commit = bind
     assert backfill(given, batch_rows=2) == Backfilled(5, 1)
     commit()

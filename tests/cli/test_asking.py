@@ -1,17 +1,16 @@
 """list, search, usage and tools: what they print, for people and for programs."""
 
-import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import typer
-from rich.console import Console
 
-from boocode_sessions.cli.output import count, size, table
+from boocode_sessions.cli.output import count
+from boocode_sessions.cli.tables import size
 from boocode_sessions.cli.values import age, moment
-from tests.cli.conftest import NOW, Terminal
+from tests.cli.conftest import Terminal
 from tests.cli.test_documented import json_keys
 
 
@@ -129,21 +128,3 @@ def test_numbers_read_well() -> None:
         "2,000 entries",
         "0 sessions",
     ]
-
-
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_a_table_fits_the_terminal_and_cuts_only_text(width: int) -> None:
-    screen = io.StringIO()
-    terminal = Console(file=screen, force_terminal=True, width=width, color_system=None)
-    rows = [
-        {"session_id": "0123456789abcdef", "updated": NOW, "entries": 1_234_567, "name": "word " * 40},
-        {"session_id": "01234567ffffffff", "updated": NOW, "entries": 1, "name": "short"},
-    ]
-    columns = {"session_id": "session", "updated": "updated", "entries": ">entries", "name": "~title"}
-    terminal.print(table(rows, columns, terminal))
-    lines = screen.getvalue().splitlines()
-    assert max(map(len, lines)) <= width
-    for whole in ("0123456789ab ", "01234567ffff ", "1,234,567", "2026-11-22 "):
-        assert whole in screen.getvalue()
-    assert "word word" in lines[-3]
-    assert "…" in lines[-3]

@@ -44,6 +44,17 @@ def test_a_broken_line_is_named_and_the_rest_goes_on(terminal: Terminal, tree: P
     assert "3 entries added, 0 stored before, 1 broken line skipped" in done.out
 
 
+def test_a_damaged_line_a_stray_file_and_a_broken_line_are_told_apart(terminal: Terminal, tree: Path) -> None:
+    file = tree / "-work" / "aaaa.jsonl"
+    file.write_text("{}\n" + file.read_text().replace("\n", "", 1) + "no json\n")
+    (tree / "stray\n.jsonl").write_text("{}\n")
+    done = terminal.run("import", str(tree))
+    assert done.status == 1
+    assert "1 broken line skipped, 1 broken line repaired, 1 file left out" in done.out
+    assert {line.split()[0] for line in done.err.splitlines()} == {"skipped", "repaired", "left"}
+    assert len(done.err.splitlines()) == 3
+
+
 def test_strict_stops_at_a_broken_line(terminal: Terminal, tree: Path) -> None:
     file = tree / "-work" / "aaaa.jsonl"
     file.write_text('{"type": "user", "uuid"\n')

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from boocode_sessions import ClaudeSessionRepository
-from boocode_sessions.cli.output import clean
+from boocode_sessions.cli.screen import clean
 from tests.cli.conftest import Terminal, program_environment
 from tests.cli.test_documented import json_keys
 

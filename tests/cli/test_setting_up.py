@@ -1,14 +1,17 @@
 """upgrade, status, and the database that commands work on."""
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, inspect
+from sqlalchemy import insert, inspect, make_url
 
 from boocode_sessions import ClaudeSessionEntry
-from boocode_sessions.cli.database import default_url
+from boocode_sessions.cli.database import default_url, readable
+from boocode_sessions.engine import create_engine
 from boocode_sessions.models import SCHEMA_VERSION
+from boocode_sessions.status import holdings
 from tests.cli.conftest import Terminal
 from tests.cli.test_documented import json_keys
 from tests.fixtures.databases import Database, Databases
@@ -40,7 +43,7 @@ def test_status_counts_what_is_there(demo_anywhere: Terminal) -> None:
     assert status["pending"] == []
     holds = status["holds"]
     assert (holds["projects"], holds["sessions"], holds["transcripts"]) == (1, 3, 4)
-    assert (holds["unclaimed"], holds["held"], holds["stale_summaries"]) == (0, 0, 0)
+    assert (holds["unplaced"], holds["held"], holds["stale_summaries"]) == (0, 0, 0)
     assert holds["entries"] > 20
     assert holds["bytes"] > 10_000
     assert holds["oldest"] <= holds["newest"]
@@ -56,7 +59,7 @@ def test_status_counts_other_writers_rows_and_the_summaries_that_they_leave_behi
             connection.execute(insert(ClaudeSessionEntry).values(row))
     engine.dispose()
     holds = demo_anywhere.run("status", "--json").json["holds"]
-    assert (holds["sessions"], holds["unclaimed"], holds["stale_summaries"]) == (4, 2, 2)
+    assert (holds["sessions"], holds["unplaced"], holds["stale_summaries"]) == (4, 2, 2)
 
 
 def test_status_has_the_documented_keys(demo: Terminal) -> None:
@@ -183,18 +186,18 @@ def test_a_host_without_alembic_is_one_line(demo: Terminal, tmp_path: Path) -> N
     assert (done.status, done.err.count("\n")) == (2, 1)
 
 
-def test_backfill_claims_and_folds_what_other_writers_left(demo_anywhere: Terminal) -> None:
+def test_backfill_places_and_folds_what_other_writers_left(demo_anywhere: Terminal) -> None:
     engine = demo_anywhere.database.engine()
     with engine.begin() as connection:
         row = {"project_key": "p", "session_id": "seed", "entry": {"type": "user", "uuid": "u"}}
         connection.execute(insert(ClaudeSessionEntry).values(row))
     engine.dispose()
     done = demo_anywhere.run("backfill", "--json")
-    assert done.json == {"claimed": 1, "folded": 1}
+    assert done.json == {"placed": 1, "folded": 1}
     assert set(done.json) == json_keys("backfill")
     holds = demo_anywhere.run("status", "--json").json["holds"]
-    assert (holds["unclaimed"], holds["stale_summaries"]) == (0, 0)
-    assert demo_anywhere.run("backfill").out == "0 entries claimed, 0 sessions folded\n"
+    assert (holds["unplaced"], holds["stale_summaries"]) == (0, 0)
+    assert demo_anywhere.run("backfill").out == "0 entries placed, 0 sessions folded\n"
 
 
 def test_adopt_copies_the_reference_adapters_table(databases: Databases) -> None:
@@ -234,3 +237,66 @@ def _has_search_index(database: Database) -> bool:
     names = {index["name"] for index in inspect(engine).get_indexes("claude_session_entries")}
     engine.dispose()
     return "claude_session_entries_search_idx" in names
+
+
+def test_upgrade_makes_a_file_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "mine.db"
+    before = os.umask(0o022)
+    try:
+        terminal = Terminal(Database("sqlite", f"sqlite:///{path}"))
+        assert terminal.run("upgrade").status == 0
+        engine = create_engine(terminal.database.url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE another (id INTEGER)")
+            modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        engine.dispose()
+    finally:
+        os.umask(before)
+    assert modes == {"mine.db": 0o600, "mine.db-wal": 0o600, "mine.db-shm": 0o600}
+
+
+@pytest.mark.parametrize("name", ["plain.db", "file:uri.db?uri=true", "file::memory:?uri=true", ":memory:"])
+def test_engines_make_files_for_their_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = create_engine(f"sqlite:///{name}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE one (id INTEGER)")
+    engine.dispose()
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} <= {0o600}
+    assert bool(list(tmp_path.iterdir())) == (name in {"plain.db", "file:uri.db?uri=true"})
+
+
+def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "shared.db"
+    path.touch(mode=0o640)
+    path.chmod(0o640)
+    assert Terminal(Database("sqlite", f"sqlite:///{path}")).run("upgrade").status == 0
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("schema", ["my Schema", "UPPER", 'a"b', "select", "a.b", "ünï"])
+def test_status_works_in_a_schema_that_needs_quotes(databases: Databases, schema: str) -> None:
+    database = databases.empty("postgresql")
+    terminal = Terminal(database)
+    assert terminal.run("upgrade", "--schema", schema).status == 0
+    status = terminal.run("status", "--schema", schema, "--json")
+    assert status.status == 0
+    assert status.json["holds"]["bytes"] > 0
+    engine = database.engine().execution_options(schema_translate_map={None: schema})
+    assert holdings(engine).bytes == status.json["holds"]["bytes"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////tmp/%C3%BCn%20%E6%BC%A2/x.db", "sqlite:////tmp/ün 漢/x.db"),
+        ("sqlite:////tmp/100%25%3F%23%FF.db", "sqlite:////tmp/100%25%3F%23%FF.db"),
+        ("postgresql://j%C3%BC:***@host/d?host=%2Ftmp", "postgresql://jü:***@host/d?host=/tmp"),
+    ],
+)
+def test_a_url_is_shown_with_letters_and_stays_one(url: str, shown: str) -> None:
+    assert readable(url) == shown
+    assert make_url(readable(url)) == make_url(url)

@@ -115,7 +115,7 @@ def test_a_call_in_the_middle_of_an_append(
         "delete": lambda: other.delete(key),
         "subagent": lambda: other.append(subagent, marked("other", 0)),
     }
-    for number in range(3):  # the first takes the turn, the others come in one statement
+    for number in range(3):  # the first locks the session, the others come in one statement
         interlope.after(statement, calls[call])
         appender.append(key, marked("writer", number))
         if interlope.finish():

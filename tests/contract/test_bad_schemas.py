@@ -105,7 +105,7 @@ async def test_a_schema_that_is_taken_away_in_use_is_noticed(store: Store, datab
     ("statement", "lacks"),
     [
         ("DROP TABLE claude_session_entries", "claude_session_entries:"),
-        ("DROP TABLE claude_session_summaries", "claude_session_summaries:"),
+        ("DROP TABLE claude_sessions", "claude_sessions:"),
         ("ALTER TABLE claude_session_entries DROP COLUMN verbatim", "claude_session_entries.verbatim:"),
     ],
 )

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from boocode_sessions import InvalidEntryError, InvalidKeyError
 from tests.fixtures.databases import Database
 from tests.fixtures.json_values import HARD_NUMBERS, HARD_TEXTS, exactly, told_apart
-from tests.fixtures.stores import Store, backend_of
+from tests.fixtures.stores import Store, backend_of, every_store
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +41,7 @@ async def listed(store: Store) -> dict[str, int]:
     return {session["session_id"]: session["mtime"] for session in await store.list_sessions("p")}
 
 
+@every_store
 class TestAppend:
     async def test_a_batch_is_written_in_order(self, store: Store) -> None:
         batches = [[entry(3, uuid="c"), entry(1, uuid="a")], [entry(2)], [entry(0, uuid="b")] * 1]
@@ -55,14 +56,14 @@ class TestAppend:
             ):
                 await store.append(MAIN, [entry(1), entry(2, bad=bad), entry(3)])
         assert await store.load(MAIN) is None
-        assert rows_of(database, "SELECT 1 FROM claude_session_summaries") == []
+        assert rows_of(database, "SELECT 1 FROM claude_sessions") == []
 
     async def test_an_empty_batch_writes_nothing_at_all(self, store: Store, database: Database) -> None:
         await store.append(MAIN, [])
         assert await store.load(MAIN) is None
         assert await listed(store) == {}
-        for table in ("entries", "summaries"):
-            assert rows_of(database, f"SELECT 1 FROM claude_session_{table}") == []
+        for table in ("claude_session_entries", "claude_sessions"):
+            assert rows_of(database, f"SELECT 1 FROM {table}") == []
 
     async def test_entries_with_a_uuid_are_idempotent(self, store: Store) -> None:
         batch = [entry(1, uuid="u1"), entry(2, uuid="u2"), entry(1, uuid="u1")]
@@ -78,10 +79,19 @@ class TestAppend:
         await store.append(MAIN, list(batch))
         assert await store.load(MAIN) == batch * 3
 
-    async def test_the_newest_body_of_a_uuid_wins_in_the_originals_place(self, store: Store) -> None:
-        await store.append(MAIN, [entry(1, uuid="u1"), entry(2, uuid="u2")])
-        await store.append(MAIN, [entry(3), entry(9, uuid="u1"), entry(10, uuid="u1")])
-        assert await store.load(MAIN) == [entry(10, uuid="u1"), entry(2, uuid="u2"), entry(3)]
+    async def test_another_body_of_a_known_uuid_is_kept_behind(self, store: Store) -> None:
+        first, second = entry(1, uuid="u1"), entry(2, uuid="u2")
+        await store.append(MAIN, [first, second])
+        newer = [entry(3), entry(9, uuid="u1"), entry(10, uuid="u1")]
+        await store.append(MAIN, newer)
+        assert await store.load(MAIN) == [first, second, *newer]
+
+    async def test_a_body_that_a_uuid_has_already_is_dropped(self, store: Store) -> None:
+        first, second = entry(1, uuid="u1"), entry(2, uuid="u1")
+        await store.append(MAIN, [first, second, first, second])
+        await store.append(MAIN, [second])
+        await store.append(MAIN, [first, entry(3), second])
+        assert await store.load(MAIN) == [first, second, entry(3)]
 
     async def test_a_batch_may_be_larger_than_any_statement(self, store: Store, database: Database) -> None:
         batch = [entry(n, uuid=f"u{n}", text="x" * 3_000) for n in range(4_000)]
@@ -91,6 +101,7 @@ class TestAppend:
         assert rows_of(database, "SELECT count(DISTINCT dedup_key) FROM claude_session_entries") == [(4_001,)]
 
 
+@every_store
 class TestLoad:
     async def test_a_key_never_written_loads_none(self, store: Store) -> None:
         assert await store.load(MAIN) is None
@@ -118,6 +129,7 @@ class TestLoad:
         ]
 
 
+@every_store
 class TestListSessions:
     async def test_main_transcripts_of_the_project_only(self, store: Store) -> None:
         assert await store.list_sessions("p") == []
@@ -139,7 +151,7 @@ class TestListSessions:
             if database.dialect == "postgresql"
             else "strftime('%s', updated_at) || substr(updated_at, 20)"
         )
-        ((stored,),) = rows_of(database, f"SELECT {seconds} FROM claude_session_summaries")
+        ((stored,),) = rows_of(database, f"SELECT {seconds} FROM claude_sessions")
         whole, _, part = str(stored).partition(".")
         assert mtime == int(whole) * 1000 + int(part[:3].ljust(3, "0"))
 
@@ -169,6 +181,7 @@ class TestListSessions:
         assert await listed(store) == before
 
 
+@every_store
 class TestListSessionSummaries:
     batches = (
         [{"type": "user", "uuid": "1", "message": {"content": "the first prompt"}, "cwd": "/src"}],
@@ -226,6 +239,7 @@ class TestListSessionSummaries:
         assert summary["data"] == self.folded([*self.batches[0], theirs, *self.batches[2]])
 
 
+@every_store
 class TestDelete:
     async def test_the_main_key_takes_the_whole_session(self, store: Store, database: Database) -> None:
         for key in (MAIN, SUB, NESTED):
@@ -236,8 +250,8 @@ class TestDelete:
         assert await store.list_subkeys(MAIN) == []
         assert await listed(store) == {}
         assert await store.list_session_summaries("p") == []
-        for table in ("entries", "summaries"):
-            assert rows_of(database, f"SELECT 1 FROM claude_session_{table}") == []
+        for table in ("claude_session_entries", "claude_sessions"):
+            assert rows_of(database, f"SELECT 1 FROM {table}") == []
 
     async def test_a_subpath_takes_its_transcript_only(self, store: Store) -> None:
         for key in (MAIN, SUB, NESTED):
@@ -271,6 +285,7 @@ class TestDelete:
         assert "custom_title" not in summary["data"]
 
 
+@every_store
 class TestListSubkeys:
     async def test_distinct_subpaths_and_nested_ones(self, store: Store) -> None:
         for key in (SUB, NESTED, SUB, MAIN):

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from claude_agent_sdk.testing import run_session_store_conformance
 
+from boocode_sessions.engine import create_async_engine, create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.fixtures.databases import Database, Databases
 
@@ -20,11 +21,13 @@ async def fresh_store(
     def factory(kind: str) -> Callable[[], SQLAlchemySessionStore]:
         def make() -> SQLAlchemySessionStore:
             made.append(databases.migrated(dialect))
-            if kind == "AsyncEngine":
-                async_engine = made[-1].async_engine()
+            bind, _, driver = kind.partition(" over ")
+            url = made[-1].url_over(driver) if driver else made[-1].url
+            if bind == "AsyncEngine":
+                async_engine = create_async_engine(url)
                 cleanups.append(async_engine.dispose)
                 return SQLAlchemySessionStore(async_engine)
-            engine = made[-1].engine()
+            engine = create_engine(url)
             cleanups.append(engine.dispose)
             return SQLAlchemySessionStore(engine)
 
@@ -45,6 +48,15 @@ async def fresh_store(
     [("Engine", "asyncio"), ("Engine", "trio"), ("AsyncEngine", "asyncio")],
 )
 async def test_the_sdks_conformance_suite_passes(
+    fresh_store: Callable[[str], Callable[[], SQLAlchemySessionStore]], kind: str
+) -> None:
+    await run_session_store_conformance(fresh_store(kind))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("kind", ["Engine over psycopg2", "AsyncEngine over asyncpg"])
+async def test_it_passes_over_other_drivers(
     fresh_store: Callable[[str], Callable[[], SQLAlchemySessionStore]], kind: str
 ) -> None:
     await run_session_store_conformance(fresh_store(kind))

@@ -36,13 +36,11 @@ class Block:
 
     @property
     def runs(self) -> bool:
-        """Python runs unless a marker says why not; shell runs when a marker says so.
+        """Python and shell run unless a marker says why not.
 
         Raises MarkerError for a marker without a reason, or one that names a test that is not there.
         """
-        if self.language in {"sh", "bash", "shell"}:
-            return self.marker == "run"
-        if self.language != "python":
+        if self.language not in {"python", "sh", "bash", "shell"}:
             return False
         if not self.marker.startswith(("not run", "run by", "skip")):
             return True

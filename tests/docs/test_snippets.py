@@ -1,11 +1,11 @@
-"""Every Python snippet of README.md and docs/ runs, and every shell snippet that is marked to.
+"""Every Python and shell snippet of README.md and docs/ runs.
 
 A page's blocks run in order, in one namespace and one empty folder. BOOCODE_SESSIONS_URL names a migrated
 SQLite database of its own, `~/.claude/projects` holds the demo's three sessions, `boocode-sessions` is on the
 PATH. `await` works at the top level.
-A Python block is left out only by the comment `<!-- not run: the reason -->` right before it, or
+A block is left out only by the comment `<!-- not run: the reason -->` right before it, or
 `<!-- run by tests/....py -->` where a test of its own runs it; a whole page by
-`<!-- this page is run by tests/....py -->`. A shell block runs after `<!-- run -->`.
+`<!-- this page is run by tests/....py -->`.
 """
 
 import ast
@@ -87,9 +87,9 @@ def test_a_marker_without_a_reason_is_refused(marker: str) -> None:
         assert _block(f"<!-- {marker} -->\n```python\nx = 1\n```\n").runs
 
 
-def test_shell_runs_only_where_it_is_marked() -> None:
-    assert not _block("```sh\nmake\n```\n").runs
-    assert _block("<!-- run -->\n```sh\nmake\n```\n").runs
+def test_shell_runs_unless_a_marker_gives_a_reason() -> None:
+    assert _block("```sh\nmake\n```\n").runs
+    assert not _block("<!-- not run: it changes the machine -->\n```sh\nmake\n```\n").runs
 
 
 def test_a_failing_snippet_names_its_page_and_line() -> None:

@@ -25,7 +25,7 @@ from tests.fixtures.databases import Database
 from tests.reliability.subjects import KINDS, opened
 from tests.reliability.verdicts import marked
 
-LOCK_TURN = text("UPDATE claude_session_summaries SET held = held WHERE session_id = :session_id")
+LOCK_TURN = text("UPDATE claude_sessions SET held = held WHERE session_id = :session_id")
 
 
 @pytest.fixture

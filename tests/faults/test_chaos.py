@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from boocode_sessions import SessionKey
-from boocode_sessions._core.append.appender import PART_ROWS
+from boocode_sessions._core.append.plan import PAGE_ROWS
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import transcript_of
 from tests.fixtures.databases import Database
@@ -20,8 +20,8 @@ from tests.reliability.writers import deliver
 
 
 def size_of(batch: int) -> int:
-    """Every third is sent in parts."""
-    return 3 if batch % 3 else 2 * PART_ROWS
+    """Every third is more than one page."""
+    return 3 if batch % 3 else PAGE_ROWS + 100
 
 
 @pytest.mark.anyio

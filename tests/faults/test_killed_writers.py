@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Engine
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey
-from boocode_sessions._core.append.appender import PART_ROWS
+from boocode_sessions._core.append.plan import PAGE_ROWS
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import transcript_of
 from boocode_sessions.engine import create_engine
 from tests.fixtures.databases import Database
-from tests.reliability.verdicts import SOAK, Verdict, examine, wait_until
+from tests.reliability.verdicts import SOAK, Verdict, examine, marked, wait_until
 from tests.reliability.writers import Fleet, Order, a_fleet
 
 KINDS = ("repository", "store over Engine", "store over AsyncEngine", "async repository")
@@ -48,7 +48,7 @@ def test_a_writer_that_is_killed_fifty_times_loses_and_doubles_nothing(
     for writer in fleet.writers[kills:]:
         writer.kill()
     repository = ClaudeSessionRepository(engine)
-    repository.append(keys[0], [{"type": "user", "mark": ["last", 0, 0, 1]}])  # after whatever was under way
+    repository.append(keys[0], marked("last", 0, 1))  # after whatever was under way
     total = Verdict(runs=0)
     for key in keys:
         total += examine(repository.load(key) or [], fleet.acknowledged(key))
@@ -58,14 +58,14 @@ def test_a_writer_that_is_killed_fifty_times_loses_and_doubles_nothing(
     publish(total)
 
 
-def test_a_writer_that_is_killed_amid_the_parts_of_an_append_leaves_all_or_none_of_it(
+def test_a_writer_that_is_killed_amid_the_pages_of_an_append_leaves_all_or_none_of_it(
     postgres_database: Database, fleet: Fleet, publish: Callable[[Verdict], None]
 ) -> None:
     kills = 20 * SOAK
     chooser = random.Random(12)
     keys: list[SessionKey] = [{"project_key": "amid", "session_id": str(uuid4())} for _ in range(kills)]
     for number, one in enumerate(keys):
-        order = Order(f"w{number}", KINDS[number % 4], postgres_database.url, [one], size=10 * PART_ROWS)
+        order = Order(f"w{number}", KINDS[number % 4], postgres_database.url, [one], size=3 * PAGE_ROWS)
         victim = fleet.start(order)
         assert wait_until(lambda victim=victim: victim.count > 1, 30), "it wrote nothing"  # type: ignore[misc]
         time.sleep(chooser.uniform(0, 0.03))

@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import anyio
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from boocode_sessions import SessionKey, SessionStoreEntry, UnavailableError
-from boocode_sessions._core.append.appender import PART_ROWS
 from tests.fixtures.databases import Database
 from tests.reliability.consistency import assert_true_summary, summary_of
 from tests.reliability.proxy import Cut, Proxy
-from tests.reliability.subjects import KINDS, opened
+from tests.reliability.subjects import DRIVER_KINDS, KINDS, MAKER_KINDS, SESSION_KINDS, opened
 from tests.reliability.verdicts import Verdict, examine, marked
 
 pytestmark = pytest.mark.anyio
@@ -30,18 +30,22 @@ def text(value: str) -> SessionStoreEntry:
     return cast("SessionStoreEntry", {"type": "note", "text": value})
 
 
+OWN_KINDS = (*KINDS, *MAKER_KINDS, *DRIVER_KINDS)
+"""Where each call is a transaction of its own, and so its retry is the package's concern."""
+
+
 @pytest.mark.parametrize("cut", Cut)
 @pytest.mark.parametrize(
-    ("in_turn", "size"),
-    [(False, 3), (True, 3), (True, 1), (True, 4 * PART_ROWS)],
-    ids=["in a transaction", "in one statement", "one entry in one statement", "in parts"],
+    ("known", "size"),
+    [(False, 3), (True, 3), (True, 1), (True, 64)],
+    ids=["to another's session", "to its own session", "of one entry", "of many entries"],
 )
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OWN_KINDS)
 async def test_a_call_that_is_sent_again_lands_once(
     postgres_database: Database,
     proxy: Proxy,
     kind: str,
-    in_turn: bool,
+    known: bool,
     size: int,
     cut: Cut,
     publish: Callable[[Verdict], None],
@@ -49,7 +53,7 @@ async def test_a_call_that_is_sent_again_lands_once(
     key = new_session()
     sent = [marked("writer", number, size) for number in range(3)]
     async with opened(kind, proxy.url, **ROOM) as subject, opened(kind, postgres_database.url) as observer:
-        if in_turn:
+        if known:
             await subject.append(key, sent[0])
         else:
             await observer.append(key, sent[0])
@@ -58,8 +62,6 @@ async def test_a_call_that_is_sent_again_lands_once(
         with pytest.raises(UnavailableError):
             await subject.append(key, sent[1])
         assert [kind for kind, _ in proxy.faults] == [cut]
-        in_one_statement = in_turn and size <= PART_ROWS
-        assert proxy.faults[0][1].startswith(b"WITH" if in_one_statement else b"COMMIT")
         there = await observer.load(key)
         if cut.landed is not None:
             assert there == sent[0] + (sent[1] if cut.landed else [])
@@ -73,7 +75,40 @@ async def test_a_call_that_is_sent_again_lands_once(
     publish(verdict)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cut", Cut)
+@pytest.mark.parametrize("size", [1, 3, 64])
+@pytest.mark.parametrize("kind", SESSION_KINDS)
+async def test_a_transaction_of_the_callers_that_is_run_again_lands_once(
+    postgres_database: Database,
+    proxy: Proxy,
+    kind: str,
+    size: int,
+    cut: Cut,
+    publish: Callable[[Verdict], None],
+) -> None:
+    """The caller alone sees whether its COMMIT landed: entries with a uuid are then known again."""
+    key = new_session()
+    sent = [marked("writer", number, size, uuids=True) for number in range(3)]
+    async with opened(kind, proxy.url, **ROOM) as subject, opened(kind, postgres_database.url) as observer:
+        await subject.append(key, sent[0])
+        proxy.cut(cut)
+        with pytest.raises((UnavailableError, DBAPIError)):
+            await subject.append(key, sent[1])
+        assert [cut for cut, _ in proxy.faults] == [cut]
+        there = await observer.load(key)
+        if cut.landed is not None:
+            assert there == sent[0] + (sent[1] if cut.landed else [])
+        await subject.append(key, sent[1])
+        await subject.append(key, sent[2])
+        stored = await observer.load(key)
+        assert stored == sent[0] + sent[1] + sent[2]
+        await assert_true_summary(observer, key)
+    verdict = examine(stored, [("writer", number, size) for number in range(3)])
+    verdict.faults = len(proxy.faults)
+    publish(verdict)
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
 async def test_the_retrys_answer_may_be_lost_too(
     postgres_database: Database, proxy: Proxy, kind: str, publish: Callable[[Verdict], None]
 ) -> None:

@@ -101,5 +101,5 @@ def rows(engine: Engine) -> list[Any]:
     with engine.connect() as connection:
         return [
             *connection.execute(text("SELECT * FROM claude_session_entries ORDER BY id")),
-            *connection.execute(text("SELECT * FROM claude_session_summaries ORDER BY 1, 2")),
+            *connection.execute(text("SELECT * FROM claude_sessions ORDER BY 1, 2")),
         ]

@@ -116,12 +116,24 @@ def test_what_another_program_stored_is_not_added_again(engine: Engine, projects
     assert import_tree(engine, projects).added == 0
 
 
-def test_the_last_body_counts_of_a_uuid_that_a_file_holds_twice(engine: Engine, tmp_path: Path) -> None:
+def test_every_line_of_a_uuid_that_a_file_repeats_is_kept_in_its_place(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Another body, or the same one replayed: the SDK's reader takes a uuid's last line, where it stands."""
     filler = [message(number) for number in range(100, 2200)]  # more than one transaction's
-    write(file_of(tmp_path, MAIN), [message(1, "old"), message(2), message(2), *filler, message(1, "new")])
-    assert import_tree(engine, tmp_path).added == 2102
+    lines = [
+        message(1, "old"),
+        message(2),
+        message(2),
+        *filler,
+        message(1, "new"),
+        message(2),
+        message(1, "old"),
+    ]
+    write(file_of(tmp_path, MAIN), lines)
+    assert import_tree(engine, tmp_path).added == len(lines)
     before = rows(engine)
-    assert stored(engine)[PROJECT, SESSION, ""][:2] == [message(1, "new"), message(2)]
+    assert stored(engine)[PROJECT, SESSION, ""] == lines
     assert import_tree(engine, tmp_path).added == 0
     assert rows(engine) == before
 
@@ -151,6 +163,24 @@ def test_broken_lines_are_told_and_the_rest_goes_on(engine: Engine, projects: Pa
         assert str(item).startswith(f"{path}:{item.line}: ")
         assert secret.decode() not in str(item)
     assert stored(engine)[PROJECT, SESSION, ""] == [message(1), message(2)]
+
+
+def test_every_whole_record_of_a_damaged_line_comes_in(engine: Engine, projects: Path) -> None:
+    entries = [message(number, sessionId=SESSION) for number in range(1, 5)]
+    one, two, three, four = (line(entry).rstrip(b"\n") for entry in entries)
+    path = file_of(projects, MAIN)
+    path.write_bytes(
+        one + two + b"\n" + b"\0" * 5000 + three + b"\n" + b'{"type": "us' + four + b"\n" + b"\0" * 9
+    )
+    result = import_tree(engine, projects)
+    assert stored(engine)[PROJECT, SESSION, ""] == entries
+    assert [(item.path, item.line, item.kept) for item in result.first_broken] == [
+        (path, 1, 2),
+        (path, 2, 1),
+        (path, 3, 1),
+        (path, 4, 0),
+    ]
+    assert import_tree(engine, projects).added == 0
 
 
 def test_a_broken_metadata_file_costs_only_itself(engine: Engine, projects: Path) -> None:
@@ -234,7 +264,7 @@ def test_the_listing_has_the_order_in_which_the_agent_wrote(engine: Engine, tmp_
     import_tree(engine, tmp_path, workers=3)
     with engine.connect() as connection:
         newest_first = connection.execute(
-            text("SELECT session_id FROM claude_session_summaries ORDER BY updated_at DESC")
+            text("SELECT session_id FROM claude_sessions ORDER BY updated_at DESC")
         ).scalars()
         assert list(newest_first) == [f"s{number}" for number in range(len(sizes))]
 

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, text, update
 
 from boocode_sessions import (
+    ClaudeSession,
     ClaudeSessionEntry,
     ClaudeSessionRepository,
-    ClaudeSessionSummary,
     SessionKey,
     SessionListSubkeysKey,
 )
@@ -58,10 +58,10 @@ def age(engine: Engine, days: float, *keys: SessionKey) -> None:
             )
             if "subpath" not in key:
                 connection.execute(
-                    update(ClaudeSessionSummary)
+                    update(ClaudeSession)
                     .where(
-                        ClaudeSessionSummary.project_key == key["project_key"],
-                        ClaudeSessionSummary.session_id == key["session_id"],
+                        ClaudeSession.project_key == key["project_key"],
+                        ClaudeSession.session_id == key["session_id"],
                     )
                     .values(updated_at=then)
                 )
@@ -103,7 +103,7 @@ def test_inactive_sessions_go_with_all_that_belongs_to_them(old: Engine) -> None
     assert all(found.last_append for found in result.sessions)
     assert sessions_in(old) == {"new"}
     with old.connect() as connection:
-        left = connection.execute(text("SELECT session_id FROM claude_session_summaries")).scalars().all()
+        left = connection.execute(text("SELECT session_id FROM claude_sessions")).scalars().all()
     assert left == ["new"]
 
 

@@ -147,7 +147,7 @@ class PythonReference(_Store):
         )
 
 
-def insert_unclaimed(engine: Engine, key: SessionKey, entries: Sequence[Entry]) -> None:
+def insert_unplaced(engine: Engine, key: SessionKey, entries: Sequence[Entry]) -> None:
     """Insert as another program does, with the columns that it knows, on either database."""
     row = {"p": key["project_key"], "s": key["session_id"], "sub": key.get("subpath", "")}
     with engine.begin() as connection:

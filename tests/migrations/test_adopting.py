@@ -124,9 +124,9 @@ def test_preparing_does_the_long_part_beforehand(
     migrations.prepare(other)
     prepared = _indexes(other)
     assert {name for name in prepared if "_idx" in name} >= {
-        "claude_session_entries_transcript_idx",
+        "claude_session_entries_position_idx",
         "claude_session_entries_dedup_idx",
-        "claude_session_entries_unclaimed_idx",
+        "claude_session_entries_unplaced_idx",
     }
     store.append("p", "one", [{"type": "late"}])  # its writer goes on, before and after
     migrations.prepare(other)
@@ -143,15 +143,15 @@ def test_preparing_replaces_the_index_that_an_interrupted_one_left(other: Engine
         connection.execute(
             text(
                 "UPDATE pg_index SET indisvalid = false "
-                "WHERE indexrelid = 'claude_session_entries_transcript_idx'::regclass"
+                "WHERE indexrelid = 'claude_session_entries_position_idx'::regclass"
             )
         )
-    left = _indexes(other)["claude_session_entries_transcript_idx"]
+    left = _indexes(other)["claude_session_entries_position_idx"]
     migrations.prepare(other)
-    assert _indexes(other)["claude_session_entries_transcript_idx"] != left
+    assert _indexes(other)["claude_session_entries_position_idx"] != left
 
 
-@pytest.mark.parametrize("index", ["claude_session_entries_dedup_idx", "claude_session_entries_facts_idx"])
+@pytest.mark.parametrize("index", ["claude_session_entries_dedup_idx", "claude_session_entries_first_idx"])
 def test_the_upgrade_replaces_the_index_that_an_interrupted_preparation_left(
     other: Engine, index: str
 ) -> None:

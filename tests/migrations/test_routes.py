@@ -18,7 +18,7 @@ from tests.migrations.hosting import Host, differences, tables
 from tests.migrations.scripts import run_script
 
 HOSTS = {"chats", "alembic_version"}
-OURS = {"claude_session_entries", "claude_session_summaries", VERSION_TABLE}
+OURS = {"claude_session_entries", "claude_sessions", VERSION_TABLE}
 ROUTES = {"own_chain": "head", "standalone": "head", "branch": "heads"}
 
 MakeHost = Callable[[str, Database], Host]
@@ -257,9 +257,7 @@ def test_the_hosts_own_filters_are_asked_about_everything_else() -> None:
 
     include_name = migrations.ignore_owned(ask)
     assert not include_name("claude_session_entries", "table", {"schema_name": None})
-    assert not include_name(
-        "any_idx", "index", {"schema_name": None, "table_name": "claude_session_summaries"}
-    )
+    assert not include_name("any_idx", "index", {"schema_name": None, "table_name": "claude_sessions"})
     assert not include_name(VERSION_TABLE, "table", {"schema_name": None})
     assert asked == []
     assert not include_name("chats", "table", {"schema_name": None})

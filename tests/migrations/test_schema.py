@@ -16,8 +16,8 @@ def test_the_migrations_make_the_schema_that_the_models_describe(engine: Engine)
 
 def test_a_difference_between_models_and_schema_is_found(engine: Engine) -> None:
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP INDEX claude_session_entries_unclaimed_idx")
-        connection.exec_driver_sql("ALTER TABLE claude_session_summaries DROP COLUMN held")
+        connection.exec_driver_sql("DROP INDEX claude_session_entries_unplaced_idx")
+        connection.exec_driver_sql("ALTER TABLE claude_sessions DROP COLUMN held")
     assert {difference[0] for difference in differences(engine)} == {"add_index", "add_column"}
 
 

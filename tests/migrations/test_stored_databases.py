@@ -36,7 +36,7 @@ def test_a_database_of_that_version_is_upgraded_with_all_that_is_in_it(
     repository = ClaudeSessionRepository(plain_engine)
     for key, entries in make.STORED:
         assert _text(repository.load(key)) == _text(entries)
-    assert repository.load(make.OTHER) == make.UNCLAIMED
+    assert repository.load(make.OTHER) == make.UNPLACED
     assert {s["session_id"] for s in repository.list_sessions("p")} == {"s", "of another writer"}
     [summary] = repository.list_session_summaries("p")
     assert summary["data"]["first_prompt"] == "the first prompt"
@@ -46,7 +46,7 @@ def test_a_database_of_that_version_is_upgraded_with_all_that_is_in_it(
         assert _text(repository.load(key)) == _text(entries)
     repository.append(make.MAIN, [{"type": "user", "uuid": "new"}])
     assert (repository.load(make.MAIN) or [])[-1] == {"type": "user", "uuid": "new"}
-    assert backfill(plain_engine).claimed == 2
+    assert backfill(plain_engine).placed == 2
     assert len(repository.list_session_summaries("p")) == 2
 
 

@@ -5,19 +5,18 @@ Both as it plans for given values and as it plans once for all, which is what it
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from boocode_sessions import queries
 from boocode_sessions._core.keys import Session, Transcript
-from boocode_sessions._core.statements import contract as statements
+from boocode_sessions._core.statements import append, delete, read
+from boocode_sessions._core.statements.parameters import in_project, in_session, in_transcript
 from tests.fixtures.databases import Database, Databases
 
 PROJECTS, SESSIONS, ENTRIES = 20, 100, 20
@@ -31,27 +30,29 @@ LENGTHY = Session(PROJECT, "session-2")
 LONG_SUBAGENTS, LONG_LINES = 10, 3000
 
 ENTRY = "jsonb_build_object('type', 'user', 'uuid', 'u' || i, 'message', said.text)"
-FACTS = """CASE WHEN i % 2 = 0 THEN jsonb_build_array('2026-11-' || 10 + i || ' 10:00:00.000000',
-    p || '.' || s || '.' || i / 4, 'model', 1, 2, 3, 4, 5, p || '.' || s || '.' || i, 'Bash') ELSE '[]' END"""
+KEY = "decode(md5('u' || i), 'hex')"
+NAMES = "project_key, session_id, subpath, position, is_first, dedup_key, entry"
+FIRST = "CASE WHEN i = 1 THEN true END"
 FILL = f"""
     CREATE TABLE said AS SELECT i, string_agg(md5(i || '.' || part), ' ') AS text
         FROM generate_series(1, {ENTRIES}) AS i, generate_series(1, 30) AS part GROUP BY i;
-    INSERT INTO claude_session_entries (project_key, session_id, dedup_key, entry, facts)
-    SELECT 'project-' || p, 'session-' || s, 'u' || i, {ENTRY}, {FACTS}
+    INSERT INTO claude_session_entries ({NAMES})
+    SELECT 'project-' || p, 'session-' || s, '', i, {FIRST}, {KEY}, {ENTRY}
         FROM said, generate_series(1, {SESSIONS}) AS s, generate_series(1, {PROJECTS}) AS p;
-    INSERT INTO claude_session_entries (project_key, session_id, subpath, dedup_key, entry, facts)
-    SELECT '{PROJECT}', 'session-1', 'subagents/agent-' || a, 'u' || i, {ENTRY}, '[]'
+    INSERT INTO claude_session_entries ({NAMES})
+    SELECT '{PROJECT}', 'session-1', 'subagents/agent-' || a, i, {FIRST}, {KEY}, {ENTRY}
         FROM said, generate_series(1, {SUBAGENTS}) AS a WHERE i <= {LINES};
-    INSERT INTO claude_session_entries (project_key, session_id, subpath, dedup_key, entry, facts)
-    SELECT '{PROJECT}', 'session-2', 'subagents/agent-' || a, 'u' || i, '{{}}', '[]'
+    INSERT INTO claude_session_entries ({NAMES})
+    SELECT '{PROJECT}', 'session-2', 'subagents/agent-' || a, i, {FIRST}, {KEY}, '{{}}'
         FROM generate_series(1, {LONG_LINES}) AS i, generate_series(1, {LONG_SUBAGENTS}) AS a;
     DROP TABLE said;
-    INSERT INTO claude_session_summaries (project_key, session_id, turn, folded_id, data, updated_at)
-    SELECT project_key, session_id, 1, max(id), repeat('{{}} ', 200), max(created_at)
+    INSERT INTO claude_sessions (project_key, session_id, next_position, main_position, data, updated_at)
+    SELECT project_key, session_id, max(position) + 1, max(position), repeat('{{}} ', 200), max(created_at)
         FROM claude_session_entries WHERE subpath = '' GROUP BY project_key, session_id;
     VACUUM (ANALYZE) claude_session_entries;
-    VACUUM (ANALYZE) claude_session_summaries
+    VACUUM (ANALYZE) claude_sessions
 """
+POSITION, UNPLACED = "claude_session_entries_position_idx", "claude_session_entries_unplaced_idx"
 
 
 @pytest.fixture(scope="module")
@@ -72,136 +73,106 @@ def plans(request: pytest.FixtureRequest, filled: Database) -> Iterator["Plans"]
 
 
 def test_a_listing_probes_indexes_once_a_session_and_reads_no_entry(plans: "Plans") -> None:
-    plan = plans.of(statements.select_sessions(), statements.in_project(PROJECT))
-    assert plan.indexes >= {"claude_session_entries_transcript_idx", "claude_session_entries_unclaimed_idx"}
+    plan = plans.of(read.select_sessions(), in_project(PROJECT))
+    assert plan.indexes >= {POSITION, UNPLACED}
     assert plan.heap_fetches_of_entries == 0
     assert plan.whole_scans == set()
     assert plan.pages <= 5 * SESSIONS
 
 
 def test_a_listing_of_summaries_probes_indexes_and_reads_no_entry(plans: "Plans") -> None:
-    plan = plans.of(statements.select_summaries(), statements.in_project(PROJECT))
-    assert plan.indexes >= {"claude_session_entries_transcript_idx", "claude_session_entries_unclaimed_idx"}
+    plan = plans.of(read.select_summaries(), in_project(PROJECT))
+    assert plan.indexes >= {POSITION, UNPLACED}
     assert plan.heap_fetches_of_entries == 0
     assert plan.whole_scans == set()
     assert plan.pages <= 8 * SESSIONS
 
 
 def test_a_load_reads_its_transcript_and_nothing_else(plans: "Plans") -> None:
-    plan = plans.of(statements.select_entries(), statements.in_transcript(MAIN))
-    assert plan.indexes == {"claude_session_entries_transcript_idx"}
+    plan = plans.of(read.select_entries(), in_transcript(MAIN))
+    assert plan.indexes == {POSITION}
+    assert "Sort" not in plan.nodes
     assert plan.rows == ENTRIES
     assert plan.pages <= ENTRIES + 10
 
 
 def test_a_page_of_a_transcript_begins_where_it_is_asked_to(plans: "Plans") -> None:
-    page = {**statements.in_transcript(Transcript(*CROWDED, "")), "after": 0, "most": 3}
-    plan = plans.of(statements.select_page(), page)
-    assert plan.indexes == {"claude_session_entries_transcript_idx"}
+    page = {**in_transcript(Transcript(*CROWDED, "")), "after_position": 3, "after_id": 0, "most": 3}
+    plan = plans.of(read.select_page(), page)
+    assert plan.indexes == {POSITION}
     assert "Sort" not in plan.nodes
     assert plan.rows == 3
     assert plan.pages <= 3 + 5
 
 
 @pytest.mark.parametrize(
-    ("session", "transcripts", "pages"),
-    [(CROWDED, SUBAGENTS, SUBAGENTS), (LENGTHY, LONG_SUBAGENTS, 15 * LONG_SUBAGENTS)],
+    ("session", "transcripts"),
+    [(CROWDED, SUBAGENTS), (LENGTHY, LONG_SUBAGENTS)],
     ids=["short transcripts", "long transcripts"],
 )
-def test_subkeys_are_found_without_reading_long_transcripts(
-    plans: "Plans", session: Session, transcripts: int, pages: int
+def test_subkeys_are_found_without_reading_transcripts(
+    plans: "Plans", session: Session, transcripts: int
 ) -> None:
-    plan = plans.of(statements.select_subkeys("postgresql"), statements.in_session(session))
-    assert plan.indexes == {"claude_session_entries_transcript_idx"}
+    plan = plans.of(read.select_subkeys(), in_session(session))
+    assert plan.indexes <= {"claude_session_entries_first_idx", UNPLACED}
     assert plan.heap_fetches_of_entries == 0
     assert plan.rows == transcripts
-    assert plan.pages <= pages
+    assert plan.pages <= 10 + transcripts // 20
 
 
 @pytest.mark.parametrize("subpath", ["", "subagents/agent-7"])
 def test_a_deletion_finds_its_rows_by_the_index(plans: "Plans", subpath: str) -> None:
     if subpath:
-        where = statements.in_transcript(Transcript(*CROWDED, subpath))
-        plan = plans.of(statements.delete_transcript(), where)
+        plan = plans.of(delete.delete_transcript(), in_transcript(Transcript(*CROWDED, subpath)))
     else:
-        plan = plans.of(statements.delete_session(), statements.in_session(CROWDED))
-    assert plan.indexes == {"claude_session_entries_transcript_idx"}
+        plan = plans.of(delete.delete_entries(), in_session(CROWDED))
+    assert plan.indexes == {POSITION}
     assert plan.whole_scans == set()
 
 
-def test_an_append_in_parts_looks_for_other_writers_once(plans: "Plans") -> None:
-    where = {**statements.in_transcript(MAIN), "next_turn": 2}
-    entries = json.dumps([[0, f"new-{n}", None, None, {"type": "user"}] for n in range(10)])
-    retake = plans.of(statements.retake_turn(), {**where, "turn": 1})
-    assert retake.rows == 1
-    assert retake.indexes == {
-        "claude_session_summaries_pkey",
-        "claude_session_entries_transcript_idx",
-        "claude_session_entries_unclaimed_idx",
-    }
-    insert = plans.of(statements.insert_in_turn(), {**where, "next_turn": 1, "entries": entries})
-    assert insert.indexes == {"claude_session_summaries_pkey"}
-    finish = plans.of(statements.finish_retaken_turn(), {**where, "next_turn": 1, "folded_data": "{}"})
-    assert finish.indexes == {"claude_session_summaries_pkey", "claude_session_entries_transcript_idx"}
-    assert {*retake.whole_scans, *insert.whole_scans, *finish.whole_scans} == set()
-    assert retake.pages + finish.pages <= 60
-    assert insert.pages <= 20 * 10  # five indexes for each
-
-
-@pytest.mark.parametrize("size", ["one entry", "several sessions"])
-def test_an_append_in_turn_reads_of_its_transcript_only_the_newest_id(plans: "Plans", size: str) -> None:
-    if size == "one entry":
-        statement: Any = statements.append_one_in_turn()
-        after = {"turn": 1, "next_turn": 2, "next_data": "{}"}
-        entry = {"dedup_key": "new", "text": '{"type": "user"}', "verbatim": None, "facts": "[]"}
-        parameters: Mapping[str, Any] = {**statements.in_transcript(MAIN), **after, **entry}
-        sessions = 1
-    else:
-        statement = statements.append_in_turn()
-        sessions = 10
-        jobs = [
-            {
-                "n": n,
-                **Transcript(PROJECT, f"session-{n + 50}", "")._asdict(),
-                "turn": 1,
-                "next_turn": 2,
-                "data": "{}",
-            }
-            for n in range(sessions)
-        ]
-        entries = [[n, "new", None, None, {"type": "user"}] for n in range(sessions)]
-        parameters = {"jobs": json.dumps(jobs), "entries": json.dumps(entries)}
-    plan = plans.of(statement, parameters)
-    assert plan.rows == sessions
-    assert plan.indexes == {
-        "claude_session_summaries_pkey",
-        "claude_session_entries_transcript_idx",
-        "claude_session_entries_unclaimed_idx",
-    }
-    assert plan.whole_scans == set()
-    assert plan.pages <= 80 * sessions  # most of them to insert into five indexes, and to update one row
-
-
-@pytest.mark.parametrize("since", [None, datetime(2026, 11, 24, tzinfo=UTC)])
-@pytest.mark.parametrize("question", [queries.usage, queries.tools])
-def test_a_question_to_all_lines_reads_their_facts_in_the_index_alone(
-    filled: Database, question: Callable[..., Sequence[Any]], since: datetime | None
+@pytest.mark.parametrize("entries", [1, 10])
+@pytest.mark.parametrize("main", [True, False])
+def test_an_append_probes_its_session_once_and_reads_no_other_entry(
+    plans: "Plans", entries: int, main: bool
 ) -> None:
-    engine = filled.engine()
-    found: list[Plan] = []
-
-    def explain(connection: Connection, _: Any, statement: str, parameters: Any, *_more: Any) -> None:
-        if statement.startswith("SELECT") and "claude_session_entries" in statement:
-            asked = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-            found.append(Plan(connection.exec_driver_sql(asked, parameters).scalar_one()[0]))
-
-    event.listen(engine, "before_cursor_execute", explain)
-    assert question(engine, since=since)
-    engine.dispose()
-    (plan,) = found
+    transcript = MAIN if main else Transcript(*CROWDED, "subagents/agent-7")
+    newest = ENTRIES if main else LINES
+    rows = [[f"{n:032x}", {"type": "user"}, None, 16, "user", *[None] * 14] for n in range(entries)]
+    parameters = {
+        **in_transcript(transcript),
+        "known_position": ENTRIES + 1,
+        "next_position": ENTRIES + 1 + entries,
+        "newest_position": newest,
+        "added_entries": entries,
+        "added_subagents": 0,
+        "added_bytes": 16 * entries,
+        "added_tokens": 0,
+        "first_said": None,
+        "last_said": None,
+        "summary": "{}",
+        "opens": False,
+        "entries": json.dumps(rows),
+    }
+    plan = plans.of(append.append_in_one(append.PlanKind(main, guarded=True)), parameters)
+    assert plan.rows == 1
+    assert plan.indexes == {"claude_sessions_pkey", POSITION, UNPLACED}
     assert plan.whole_scans == set()
-    assert plan.indexes >= {"claude_session_entries_facts_idx", "claude_session_entries_unread_idx"}
-    assert plan.heap_fetches_of_entries < 100  # of pages that a test above wrote to, and took back
+    assert plan.pages <= 60 + 30 * entries  # most of them to insert into the indexes
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (append.select_standing(), POSITION),
+        (append.select_last_call(), POSITION),
+    ],
+    ids=["standing", "last call"],
+)
+def test_what_a_lock_reads_is_found_by_the_index(plans: "Plans", statement: Any, index: str) -> None:
+    plan = plans.of(statement, in_transcript(MAIN))
+    assert index in plan.indexes
+    assert plan.whole_scans == set()
+    assert plan.pages <= ENTRIES + 40
 
 
 class Plan:

@@ -90,7 +90,10 @@ def test_a_damaged_entry_is_named_by_its_position(engine: Engine) -> None:
     ClaudeSessionRepository(engine).append(KEY, [{"type": "user", "n": n} for n in range(100)])
     with engine.begin() as connection:
         connection.execute(
-            text("UPDATE claude_session_entries SET verbatim = '{' WHERE dedup_key LIKE '%.77'")
+            text(
+                "UPDATE claude_session_entries SET verbatim = '{' WHERE position ="
+                " (SELECT min(position) + 77 FROM claude_session_entries)"
+            )
         )
     seen: list[Any] = []
     with pytest.raises(DamagedEntryError, match="entry 77"):
@@ -108,14 +111,12 @@ def _fill(engine: Engine, entries: int, size: int) -> None:
         numbers = func.json_each(func.json_array(*range(100))).table_valued("value", name="a")
         rest = func.json_each(func.json_array(*range(entries // 100))).table_valued("value", name="b")
         body: Any = func.json_object("type", "user", "text", func.hex(func.zeroblob(size // 2)))
-        rows = select(literal("p"), literal("long"), func.hex(func.randomblob(16)), body).select_from(
-            numbers.join(rest, literal(1) == 1)
-        )
+        rows = select(literal("p"), literal("long"), body).select_from(numbers.join(rest, literal(1) == 1))
     else:
         one = func.generate_series(1, entries).table_valued("n", name="a")
         body = func.jsonb_build_object("type", "user", "text", func.repeat(func.md5("x"), size // 32))
-        rows = select(literal("p"), literal("long"), func.gen_random_uuid().op("::")(text("text")), body)
+        rows = select(literal("p"), literal("long"), body)
         rows = rows.select_from(one)
     with engine.begin() as connection:
-        columns = ["project_key", "session_id", "dedup_key", "entry"]
+        columns = ["project_key", "session_id", "entry"]
         connection.execute(insert(ClaudeSessionEntry).from_select(columns, rows))

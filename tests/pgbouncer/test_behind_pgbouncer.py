@@ -34,7 +34,7 @@ def engine(pooled_database: Database) -> Iterator[Engine]:
 
 def emptied(engine: Engine) -> None:
     with engine.begin() as connection:
-        connection.execute(text("TRUNCATE claude_session_entries, claude_session_summaries"))
+        connection.execute(text("TRUNCATE claude_session_entries, claude_sessions"))
 
 
 @pytest.mark.anyio

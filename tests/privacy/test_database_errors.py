@@ -94,7 +94,7 @@ POSTGRESQL = {
     "lock time-out": Kind(
         TimedOutError,
         options="-c lock_timeout=20",
-        holds="LOCK TABLE claude_session_entries, claude_session_summaries IN ACCESS EXCLUSIVE MODE",
+        holds="LOCK TABLE claude_session_entries, claude_sessions IN ACCESS EXCLUSIVE MODE",
         reads_too=True,
     ),
     "lost connection": Kind(

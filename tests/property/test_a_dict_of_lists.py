@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from boocode_sessions import ClaudeSessionRepository, DamagedEntryError
-from boocode_sessions._core.append import appender as appends
+from boocode_sessions._core.append import place, plan
 from tests.fixtures.seed import delete_as_the_seed_does, insert_as_the_seed_does
 
-pytestmark = pytest.mark.usefixtures("small_parts")
+pytestmark = pytest.mark.usefixtures("small_pages")
 
 SESSIONS = ("s", "s2")
 SUBPATHS = (None, "subagents/agent-1")
@@ -64,33 +64,31 @@ class Model:
     """What the store has to hold: a list of entries per transcript."""
 
     lists: dict[tuple[str, str | None], list[dict[str, Any]]] = field(default_factory=dict)
-    unclaimed: set[str] = field(default_factory=set)
+    unplaced: set[str] = field(default_factory=set)
     """Sessions whose main transcript the seed's writer was the last to touch."""
 
     def append(self, session: str, subpath: str | None, batch: list[dict[str, Any]]) -> None:
         rows = self.lists.get((session, subpath), [])
         for entry in batch:
             uuid = entry.get("uuid")
-            known = [number for number, row in enumerate(rows) if uuid and row.get("uuid") == uuid]
-            if known:
-                rows[known[0]] = entry
-            else:
+            bodies = [canonical(row) for row in rows if uuid and row.get("uuid") == uuid]
+            if canonical(entry) not in bodies:
                 rows.append(entry)
         if batch:
             self.lists[session, subpath] = rows
             if subpath is None:
-                self.unclaimed.discard(session)
+                self.unplaced.discard(session)
 
     def seed(self, session: str, subpath: str | None, batch: list[dict[str, Any]]) -> None:
         self.lists.setdefault((session, subpath), []).extend(batch)
         if subpath is None:
-            self.unclaimed.add(session)
+            self.unplaced.add(session)
 
     def delete(self, session: str, subpath: str | None) -> None:
         for path in [subpath] if subpath else SUBPATHS:
             self.lists.pop((session, path), None)
         if subpath is None:
-            self.unclaimed.discard(session)
+            self.unplaced.discard(session)
 
 
 class Writers:
@@ -126,10 +124,11 @@ def key_of(project: str, session: str, subpath: str | None) -> Any:
 
 
 @pytest.fixture(scope="module")
-def small_parts() -> Iterator[None]:
-    """Batches of more than two go to PostgreSQL in parts."""
+def small_pages() -> Iterator[None]:
+    """Batches of more than two take several plans, and several passes over what is there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(appends, "PART_ROWS", 2)
+        patch.setattr(plan, "PAGE_ROWS", 2)
+        patch.setattr(place, "PAGE_ROWS", 2)
         yield
 
 
@@ -205,7 +204,7 @@ def check_summaries(
     reader: ClaudeSessionRepository, project: str, model: Model, mtimes: dict[str, int]
 ) -> None:
     summaries = {entry["session_id"]: entry for entry in reader.list_session_summaries(project)}
-    assert set(summaries) == set(mtimes) - model.unclaimed
+    assert set(summaries) == set(mtimes) - model.unplaced
     for session, summary in summaries.items():
         entries: Any = model.lists[session, None]
         key: Any = key_of(project, session, None)
@@ -234,7 +233,7 @@ def test_a_summary_that_can_not_be_read_is_folded_again(engine: Engine) -> None:
     whole = repository.list_session_summaries("p")
     for damage in ("", "{", "[]", "7"):
         with engine.begin() as connection:
-            connection.execute(text("UPDATE claude_session_summaries SET data = :data"), {"data": damage})
+            connection.execute(text("UPDATE claude_sessions SET data = :data"), {"data": damage})
         assert repository.list_session_summaries("p") == []
         other = ClaudeSessionRepository(engine)
         other.append(key, [{"type": "x"}])

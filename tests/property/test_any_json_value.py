@@ -1,7 +1,7 @@
 """Any JSON value comes back exactly, on every path that an append can take."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, event
 
 from boocode_sessions import ClaudeSessionRepository, InvalidEntryError
-from boocode_sessions._core import psycopg_pipeline as pipelines
-from boocode_sessions._core.append import appender as appends
+from boocode_sessions._core.append import plan
 from boocode_sessions._core.codec import encode_batch
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions.sdk import SQLAlchemySessionStore
@@ -91,7 +90,7 @@ def assert_comes_back(loaded: Any, expected: list[Any]) -> None:
 
 
 def append_first(engine: Engine, batch: list[Any]) -> Any:
-    """The first append to a session takes its turn."""
+    """The first append to a session locks it."""
     key = new_key()
     ClaudeSessionRepository(engine).append(key, batch)
     return key
@@ -106,11 +105,17 @@ def append_in_steady_state(engine: Engine, batch: list[Any]) -> Any:
     return key
 
 
-def append_in_parts(engine: Engine, batch: list[Any]) -> Any:
-    """As a large append, each entry by itself."""
+def append_in_pages(engine: Engine, batch: list[Any]) -> Any:
+    """As a large append, each entry in a page by itself."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(appends, "PART_ROWS", 0)
-        patch.setattr(appends, "PART_CHARS", 0)
+        patch.setattr(plan, "PAGE_ROWS", 1)
+        return append_in_steady_state(engine, batch)
+
+
+def append_in_steps(engine: Engine, batch: list[Any]) -> Any:
+    """As an append of more than one JSON document can carry."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "MOST_IN_ONE", 0)
         return append_in_steady_state(engine, batch)
 
 
@@ -121,7 +126,7 @@ def append_in_the_callers_transaction(engine: Engine, batch: list[Any]) -> Any:
     return key
 
 
-def append_combined(engine: Engine, batch: list[Any]) -> Any:
+def append_together(engine: Engine, batch: list[Any]) -> Any:
     """Appends of several sessions at once reach the database together."""
     store = SQLAlchemySessionStore(engine)
     keys = [new_key() for _ in range(4)]
@@ -143,9 +148,10 @@ def append_combined(engine: Engine, batch: list[Any]) -> Any:
 WAYS = (
     append_first,
     append_in_steady_state,
-    append_in_parts,
+    append_in_pages,
+    append_in_steps,
     append_in_the_callers_transaction,
-    append_combined,
+    append_together,
 )
 
 
@@ -171,33 +177,28 @@ def test_the_hard_entries_come_back_exactly(
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
-def test_the_ways_above_do_take_the_one_statement_path(host_engine: Engine) -> None:
-    in_one_statement: list[int] = []
+def test_the_ways_above_are_the_ways_they_say(host_engine: Engine) -> None:
+    written: list[str] = []
 
     @event.listens_for(host_engine, "before_cursor_execute")
-    def _note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "SKIP LOCKED" in statement:
-            in_one_statement.append(parameters.get("jobs", '"n":').count('"n":'))
+    def _note(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        verb, _, rest = statement.partition(" ")
+        if verb == "WITH" or rest.startswith(("claude_session", "INTO claude_session")):
+            written.append(verb)
 
-    append_in_steady_state(host_engine, [{"type": "x"}])
-    assert in_one_statement == [1]
-    append_combined(host_engine, [{"type": "x"}])
-    assert max(in_one_statement) > 1
+    @event.listens_for(host_engine, "commit")
+    def _note_commit(_c: Any) -> None:
+        written.append("COMMIT")
 
+    def last_append(append: Callable[[Engine, list[Any]], Any], entries: int) -> list[str]:
+        written.clear()
+        append(host_engine, [{"type": "x"}] * entries)
+        return written[written.index("COMMIT") + 1 :] if "COMMIT" in written[:-1] else written
 
-@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
-def test_the_large_ones_above_do_go_in_parts(host_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[int] = []
-    run = pipelines.run
-
-    def note(engine: Engine, steps: Iterable[Any]) -> list[Any]:
-        given = list(steps)
-        sent.append(len(given))
-        return run(engine, given)
-
-    monkeypatch.setattr(pipelines, "run", note)
-    append_in_parts(host_engine, [{"type": "x"}] * 5)
-    assert sent == [1 + 5 + 1]
+    assert last_append(append_in_steady_state, 3) == ["WITH"]
+    assert last_append(append_in_pages, 3) == ["WITH", "WITH", "WITH", "COMMIT"]
+    assert last_append(append_in_steps, 3) == ["UPDATE", "INSERT", "COMMIT"]
+    assert last_append(append_together, 3).count("WITH") > last_append(append_together, 3).count("COMMIT")
 
 
 @given(old=entries, new=entries)
@@ -206,8 +207,11 @@ def test_a_new_body_for_a_known_uuid_comes_back_exactly(host_engine: Engine, old
     key = new_key()
     repository = ClaudeSessionRepository(host_engine)
     repository.append(key, [{**old, "uuid": "u"}, {"type": "x"}])
-    repository.append(key, [{**new, "uuid": "u"}])
-    assert_comes_back(repository.load(key), [{**new, "uuid": "u"}, {"type": "x"}])
+    older, newer = {**old, "uuid": "u"}, {**new, "uuid": "u"}
+    for _ in range(2):
+        repository.append(key, [newer])
+    kept = [] if exactly(older) == exactly(newer) else [newer]
+    assert_comes_back(repository.load(key), [older, {"type": "x"}, *kept])
 
 
 @given(uuid=texts.filter(bool))
@@ -228,7 +232,7 @@ def test_rows_of_the_seeds_writer_come_back_exactly(host_engine: Engine, batch: 
     """On PostgreSQL, what JSONB itself would refuse or change is not what that writer can have written."""
     if host_engine.dialect.name == "postgresql":
         nowhere = Transcript("p", "s", "")
-        batch = [entry for entry in batch if encode_batch(nowhere, [entry], "n")[0].verbatim is None]
+        batch = [entry for entry in batch if encode_batch(nowhere, [entry], b"n")[0].verbatim is None]
     batch = [*batch, {"type": "x"}]
     key = new_key()
     repository = ClaudeSessionRepository(host_engine)

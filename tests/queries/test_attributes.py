@@ -10,11 +10,12 @@ from sqlalchemy import Engine, inspect, select
 from sqlalchemy.orm import Session, aliased
 
 from boocode_sessions import ClaudeSessionEntry
+from boocode_sessions._core.attributes import string_at
 
 Entry = ClaudeSessionEntry
 
 NAMES = [
-    *("type", "uuid", "timestamp", "parent_uuid", "is_sidechain", "role", "model"),
+    *("uuid", "timestamp", "parent_uuid", "is_sidechain", "role"),
     *("text", "tool_names", "git_branch", "cwd", "version"),
 ]
 
@@ -112,12 +113,17 @@ NO_TIMES = [
 ]
 
 
+def kind_of(line: Any) -> Any:
+    """What the column `type` holds."""
+    return string_at(line, "type")
+
+
 def stored(engine: Engine, lines: list[Any]) -> list[tuple[ClaudeSessionEntry, Any]]:
     """Each line as an instance, and its attributes as the database sees them."""
     with Session(engine, expire_on_commit=False) as db:
         db.add_all(
-            Entry(project_key="p", session_id="s", subpath="", entry=line, dedup_key=str(n))
-            for n, line in enumerate(lines)
+            Entry(project_key="p", session_id="s", subpath="", entry=line, type=kind_of(line))
+            for line in lines
         )
         db.commit()
         rows = db.execute(select(Entry, *(getattr(Entry, name) for name in NAMES)).order_by(Entry.id)).all()
@@ -136,13 +142,11 @@ def test_attributes_are_the_same_in_python_and_in_sql(engine: Engine) -> None:
 def test_attributes_say_what_the_line_says(engine: Engine) -> None:
     [(instance, in_sql)] = stored(engine, [ANSWER])
     assert dict(zip(NAMES, in_sql, strict=True)) == {
-        "type": "assistant",
         "uuid": "u1",
         "timestamp": datetime(2026, 11, 22, 12, 27, 19, 26000, tzinfo=UTC),
         "parent_uuid": "u0",
         "is_sidechain": True,
         "role": "assistant",
-        "model": "claude-opus-5",
         "text": ANSWER["message"]["content"][1]["text"] + "\n\nAnd then",
         "tool_names": ["Bash", "Read"],
         "git_branch": "main",

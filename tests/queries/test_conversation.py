@@ -239,10 +239,10 @@ def test_a_session_is_found_by_the_beginning_of_its_id(engine: Engine) -> None:
     for session_id in ("abc1", "abc2", "abc", "a%c", "x1"):
         repository.append(key(session_id), entries(prompt("u", session_id)))
     repository.append(key("x1", "other"), entries(prompt("u", "other's")))
-    assert queries.find_session(engine, "abc1") == ("p", "abc1")
-    assert queries.find_session(engine, "abc") == ("p", "abc")
-    assert queries.find_session(engine, "a%") == ("p", "a%c")
-    assert queries.find_session(engine, "x", project_key="other") == ("other", "x1")
+    assert queries.find_session(engine, "abc1") == queries.SessionRef("p", "abc1")
+    assert queries.find_session(engine, "abc") == queries.SessionRef("p", "abc")
+    assert queries.find_session(engine, "a%") == queries.SessionRef("p", "a%c")
+    assert queries.find_session(engine, "x", project_key="other") == queries.SessionRef("other", "x1")
     assert [m.text for m in queries.conversation(engine, "x1", project_key="other")] == ["other's"]
     with pytest.raises(UnknownSessionError, match="no session has an id that begins with 'nope'"):
         queries.find_session(engine, "nope")

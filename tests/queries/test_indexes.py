@@ -1,18 +1,25 @@
 """The indexes of messages are the ones that the queries' expressions find, and no entry breaks them."""
 
+import json
 import random
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
-from boocode_sessions import ClaudeSessionRepository, migrations
-from boocode_sessions._core.sql.entry_json import spell_is_message, spell_search_vector
+from boocode_sessions import ClaudeSessionRepository, migrations, queries
+from boocode_sessions._core.sql.search import spell_is_message, spell_search_vector
 from boocode_sessions.models import VERSION_TABLE, Base
-from tests.queries.lines import answer, entries, key, prompt
+from tests.fixtures.seed import insert_as_the_seed_does
+from tests.queries.lines import DAY, answer, entries, key, prompt, result, tool_use
 
-INDEXES = {"claude_session_entries_facts_idx", "claude_session_entries_unread_idx"}
+INDEXES = {"claude_session_entries_usage_idx", "claude_session_entries_tools_idx"}
 
 
 def test_the_models_and_the_migrations_have_the_same_indexes(engine: Engine) -> None:
@@ -28,7 +35,7 @@ def test_an_index_has_the_expression_that_the_models_have(engine: Engine) -> Non
     )
     with engine.begin() as connection:
         migrated = {name: sql for name, sql in connection.execute(definition) if name in INDEXES}
-        connection.execute(text("DROP TABLE claude_session_entries, claude_session_summaries"))
+        connection.execute(text("DROP TABLE claude_session_entries, claude_sessions"))
         Base.metadata.create_all(connection)
         created = {name: sql for name, sql in connection.execute(definition) if name in INDEXES}
     assert set(migrated) == INDEXES
@@ -43,6 +50,98 @@ def test_the_planner_finds_the_search_index_by_its_expression(engine: Engine) ->
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = connection.exec_driver_sql(f"EXPLAIN SELECT id FROM claude_session_entries WHERE {question}")
         assert "claude_session_entries_search_idx" in "\n".join(line for (line,) in plan)
+
+
+def plans_of(engine: Engine, question: Callable[[Any], object]) -> list[str]:
+    """How the database runs each statement of a question: the lines of its plans that name a table."""
+    explain = "EXPLAIN (COSTS OFF) " if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+    plans: list[str] = []
+
+    def explained(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "FROM claude_session" in statement and not statement.startswith("EXPLAIN"):
+            rows = connection.exec_driver_sql(explain + statement, parameters)
+            plans.extend(str(row[-1]) for row in rows if "claude_session" in str(row[-1]))
+
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":  # a few rows it would rather read as they lie
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
+        event.listen(connection, "before_cursor_execute", explained)
+        question(connection)
+    return plans
+
+
+@pytest.fixture
+def answered(engine: Engine) -> Engine:
+    """A store of placed rows, as it is after some time."""
+    repository = ClaudeSessionRepository(engine)
+    for session_id in "abcdefgh":
+        lines = entries(
+            prompt("u", "hi"),
+            *(answer(f"a{n}", tool_use(f"t{n}"), call=f"m{n}", requestId=f"r{n}") for n in range(20)),
+            *(result(f"r{n}", f"t{n}") for n in range(20)),
+        )
+        repository.append(key(session_id), lines)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE" if engine.dialect.name == "sqlite" else "VACUUM ANALYZE")
+    return engine
+
+
+WITHOUT_A_ROW = ("Index Only Scan using", "USING COVERING INDEX")
+
+
+@pytest.mark.parametrize("since", [None, DAY])
+@pytest.mark.parametrize("tz", [UTC, ZoneInfo("Asia/Tokyo")])
+def test_usage_reads_calls_from_an_index_alone(answered: Engine, since: datetime | None, tz: tzinfo) -> None:
+    plans = plans_of(answered, lambda bind: queries.usage(bind, since=since, tz=tz))
+    of_calls = [line for line in plans if "claude_session_entries_usage_idx" in line]
+    assert any(way in line for line in of_calls for way in WITHOUT_A_ROW), plans
+    assert not [line for line in plans if "Seq Scan on claude_session_entries" in line]
+    assert not [line for line in plans if line == "SCAN claude_session_entries"]
+
+
+@pytest.mark.parametrize("since", [None, DAY])
+def test_tools_reads_an_index_alone(answered: Engine, since: datetime | None) -> None:
+    plans = plans_of(answered, lambda bind: queries.tools(bind, since=since))
+    of_uses = [line for line in plans if "claude_session_entries_tools_idx" in line]
+    assert of_uses
+    assert all(any(way in line for way in WITHOUT_A_ROW) for line in of_uses), plans
+    assert not [line for line in plans if "Seq Scan on claude_session_entries" in line]
+
+
+@pytest.mark.parametrize("limit", [50, None])
+def test_sessions_reads_no_entry(answered: Engine, limit: int | None) -> None:
+    plans = plans_of(answered, lambda bind: queries.sessions(bind, limit=limit))
+    of_entries = [line for line in plans if re.search(r"(?i)(scan|search) .*claude_session_entries", line)]
+    of_placed = [line for line in of_entries if "claude_session_entries_unplaced_idx" not in line]
+    assert of_placed
+    assert all(any(way in line for way in WITHOUT_A_ROW) for line in of_placed), plans
+
+
+@pytest.mark.parametrize("question", [queries.sessions, queries.usage, queries.tools])
+def test_a_question_takes_as_many_statements_for_many_sessions_as_for_one(
+    engine: Engine, question: Callable[[Any], object]
+) -> None:
+    def statements() -> int:
+        sent: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            sent.append(statement)
+
+        event.listen(engine, "before_cursor_execute", note)
+        question(engine)
+        event.remove(engine, "before_cursor_execute", note)
+        return sum("FROM claude_session" in statement for statement in sent)
+
+    counts: list[int] = []
+    for sessions in (range(1), range(1, 6)):
+        for number in sessions:
+            lines = [json.dumps(line) for line in (prompt("u", "hi"), answer("a", tool_use("t")))]
+            insert_as_the_seed_does(engine, key(f"s{number}"), lines)
+            ClaudeSessionRepository(engine).append(key(f"t{number}"), entries(prompt("u", "hi")))
+        question(engine)
+        counts.append(statements())
+    assert counts[0] == counts[1] > 0
 
 
 def random_words(alphabet: str, separators: str, characters: int) -> str:
@@ -82,6 +181,22 @@ def test_an_entry_with_a_long_timestamp_or_type_can_be_appended(engine: Engine) 
     repository = ClaudeSessionRepository(engine)
     repository.append(key("long"), lines)
     assert repository.load(key("long")) == lines
+
+
+@pytest.mark.parametrize("characters", [128, 256, 3000])
+def test_an_entry_with_long_ids_and_names_can_be_appended(engine: Engine, characters: int) -> None:
+    rng = random.Random(7)
+
+    def name() -> str:
+        return "".join(chr(rng.randrange(0x20000, 0x2A000)) for _ in range(characters))
+
+    line = answer("a", tool_use(name(), name()), call=name(), model=name(), requestId=name())
+    lines = entries(line | {"forkedFrom": {"sessionId": name()}}, result("r", name()))
+    long = key("s" * 1000, "p" * 1000)
+    repository = ClaudeSessionRepository(engine)
+    repository.append(long, lines)
+    assert repository.load(long) == lines
+    assert [row.calls for row in queries.usage(engine)] == [1]
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"])

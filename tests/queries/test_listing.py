@@ -1,17 +1,18 @@
 """`sessions` lists what the SDK lists, with figures; `search` finds where something was said."""
 
+import dataclasses
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from claude_agent_sdk import list_sessions_from_store, project_key_for_directory
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Engine, delete, insert, update
 
 from boocode_sessions import (
+    ClaudeSession,
     ClaudeSessionEntry,
     ClaudeSessionRepository,
-    ClaudeSessionSummary,
     migrations,
     queries,
 )
@@ -26,11 +27,13 @@ def write(
     ClaudeSessionRepository(engine).append(key(session_id, project_key, subpath), entries(*lines))
 
 
-def write_as_another(engine: Engine, *lines: Line, session_id: str, project_key: str = "p") -> None:
+def write_as_another(
+    engine: Engine, *lines: Line, session_id: str, project_key: str = "p", subpath: str = ""
+) -> None:
     """As the TypeScript writer of the same table inserts."""
     with engine.begin() as connection:
         for line in lines:
-            row = {"project_key": project_key, "session_id": session_id, "subpath": "", "entry": line}
+            row = {"project_key": project_key, "session_id": session_id, "subpath": subpath, "entry": line}
             connection.execute(insert(ClaudeSessionEntry).values(row))
 
 
@@ -51,37 +54,65 @@ def test_a_session_has_its_title_its_size_and_its_tokens(engine: Engine) -> None
     )
     write(engine, answer("b", usage=usage, seconds=-60), subpath="subagents/agent-1")
     [row] = queries.sessions(engine)
-    assert row._replace(bytes=0, updated=DAY) == queries.SessionRow(
+    assert dataclasses.replace(row, bytes=0, updated=DAY) == queries.SessionRow(
         *("p", "s1", "and on", "first thing", 5, 1, 0, 20),
-        started=DAY + timedelta(seconds=4),
+        started=DAY + timedelta(seconds=-60),
+        last_said=DAY + timedelta(seconds=6),
         updated=DAY,
         held=False,
+        has_main=True,
     )
     assert row.bytes > 500
+    assert row.updated is not None
     assert before - timedelta(seconds=5) < row.updated < datetime.now(UTC) + timedelta(seconds=5)
     write(engine, {"type": "custom-title", "customTitle": "Mine", "uuid": "t", "timestamp": "x"})
     assert queries.sessions(engine)[0].title == "Mine"
 
 
-def test_the_newest_session_comes_first(engine: Engine) -> None:
-    for number in range(4):
-        write(engine, prompt("u", "hi"), session_id=f"s{number}", project_key="pq"[number % 2])
+def test_the_session_that_was_worked_in_last_comes_first(engine: Engine) -> None:
+    for number, seconds in ((3, 3), (0, 1), (1, 0), (2, 2)):
+        line = prompt("u", "hi", seconds=seconds)
+        write(engine, line, session_id=f"s{number}", project_key="pq"[number % 2])
     with engine.begin() as connection:
-        connection.execute(
-            update(ClaudeSessionSummary)
-            .where(ClaudeSessionSummary.session_id == "s1")
-            .values(updated_at=DAY, held=True)
-        )
+        connection.execute(update(ClaudeSession).where(ClaudeSession.session_id == "s1").values(held=True))
     assert [row.session_id for row in queries.sessions(engine)] == ["s3", "s2", "s0", "s1"]
     assert [row.session_id for row in queries.sessions(engine, limit=2)] == ["s3", "s2"]
     assert [row.session_id for row in queries.sessions(engine, limit=None, project_key="q")] == ["s3", "s1"]
     assert [row.held for row in queries.sessions(engine, project_key="q")] == [False, True]
     recent = queries.sessions(engine, since=DAY + timedelta(seconds=1))
-    assert "s1" not in [row.session_id for row in recent]
+    assert [row.session_id for row in recent] == ["s3", "s2", "s0"]
+    assert len(queries.sessions(engine, since=DAY.date())) == 4
+    assert queries.sessions(engine, since=DAY.date(), tz=timezone(timedelta(hours=-1))) == []
 
 
-def test_only_a_subagents_transcript_makes_no_session(engine: Engine) -> None:
+def test_a_session_that_does_not_say_when_counts_from_when_it_was_stored(engine: Engine) -> None:
+    write(engine, prompt("u", "hi"), session_id="told")
+    write(engine, {"type": "custom-title", "customTitle": "Untold"}, session_id="untold")
+    rows = queries.sessions(engine)
+    assert [(row.session_id, row.started, row.last_said) for row in rows] == [
+        ("untold", None, None),
+        ("told", DAY, DAY),
+    ]
+
+
+def test_a_session_that_only_has_subagents_is_listed_as_such(engine: Engine) -> None:
     write(engine, answer("b"), subpath="subagents/agent-1")
+    write_as_another(engine, answer("c"), session_id="s2", subpath="subagents/agent-1")
+    rows = queries.sessions(engine)
+    assert [(row.session_id, row.has_main, row.updated, row.subagents) for row in rows] == [
+        ("s2", False, None, 1),
+        ("s1", False, None, 1),
+    ]
+    write(engine, prompt("u", "hi"))
+    assert {row.session_id: row.has_main for row in queries.sessions(engine)} == {"s1": True, "s2": False}
+
+
+def test_a_session_without_entries_is_not_listed(engine: Engine) -> None:
+    write(engine, answer("b"), subpath="subagents/agent-1")
+    ClaudeSessionRepository(engine).delete(key(subpath="subagents/agent-1"))
+    write(engine, prompt("u", "hi"), session_id="s2")
+    with engine.begin() as connection:
+        connection.execute(delete(ClaudeSessionEntry))
     assert queries.sessions(engine) == []
 
 
@@ -198,7 +229,7 @@ def test_any_words_can_be_searched_for(said: Engine) -> None:
 
 def test_a_match_shows_where_and_what(said: Engine) -> None:
     [match] = queries.search(said, '"old version"')
-    assert match[:3] == ("p", "s2", "")
+    assert (match.project_key, match.session_id, match.subpath) == ("p", "s2", "")
     assert (match.uuid, match.type, match.timestamp) == ("a3", "assistant", DAY)
     assert "staging area has the old version" in re.sub("[«»]", "", match.snippet)
     assert "«" in match.snippet

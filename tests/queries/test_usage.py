@@ -1,7 +1,9 @@
 """`usage` counts each API call once; `tools` each call of a tool."""
 
-from datetime import UTC, date, datetime, timedelta
+import dataclasses
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import polars as pl
@@ -123,12 +125,53 @@ async def test_a_fork_costs_nothing_again(engine: Engine) -> None:
     assert (row.session_id, row.calls, row.output_tokens) == (fork.session_id, 2, 16)
 
 
-def test_the_same_call_in_two_sessions_counts_in_the_first(engine: Engine) -> None:
-    write(engine, answer("a", call="m1", usage=tokens(5)))
-    write(engine, answer("b", call="m1", usage=tokens(6)), session_id="s2", project_key="q")
-    assert [
-        (row.session_id, row.calls, row.output_tokens) for row in queries.usage(engine, by="session")
-    ] == [("s1", 1, 6)]
+def test_a_call_is_known_by_its_message_and_its_request(engine: Engine) -> None:
+    """As a resume of older agents copied lines into another session; and as some gateways repeat ids."""
+    write(engine, answer("z", call="m0"), session_id="s9", project_key="z")
+    write(engine, answer("a", call="m1", usage=tokens(5), requestId="q1"), session_id="s2")
+    write(engine, answer("b", call="m1", usage=tokens(6), requestId="q1"), project_key="a")
+    write(engine, answer("c", call="m1", usage=tokens(7), requestId="q2"))
+    write(engine, answer("d", call="m1", usage=tokens(8)))
+    write(engine, answer("e", call="m1", usage=tokens(9)), subpath="subagents/agent-1")
+    write(engine, answer("f", call="m1", usage=tokens(20)), session_id="s2")
+    rows = queries.usage(engine, by=["project", "session"])
+    assert [(row.project_key, row.session_id, row.calls, row.output_tokens) for row in rows] == [
+        ("p", "s1", 2, 7 + 9),
+        ("p", "s2", 2, 6 + 20),
+        ("z", "s9", 1, 5),
+    ]
+
+
+def test_a_line_without_ids_is_a_call_of_its_own_and_a_copy_of_it_none(engine: Engine) -> None:
+    lines = [answer(uuid, call=call, requestId="") for uuid, call in (("a", "m1"), ("b", "m2"), ("c", "m2"))]
+    lines[0]["message"]["id"] = lines[1]["message"]["id"] = ""
+    for session_id in ("s1", "s2"):
+        copied = {"forkedFrom": {"sessionId": "s1", "messageUuid": "x"}} if session_id == "s2" else {}
+        write(engine, *(line | copied for line in lines), session_id=session_id)
+    assert [(row.session_id, row.calls) for row in queries.usage(engine, by="session")] == [("s1", 3)]
+
+
+def test_a_day_is_one_of_the_time_zone_that_is_asked_for(engine: Engine) -> None:
+    write(engine, *(answer(str(hour), seconds=hour * 3600) for hour in (0, 13, 14, 23)))
+    untold = {name: value for name, value in answer("x", model="other").items() if name != "timestamp"}
+    write(engine, untold)
+    for tz, days in (
+        (UTC, [(None, 1), (20, 4)]),
+        (timezone(timedelta(hours=10)), [(None, 1), (20, 2), (21, 2)]),
+        (timezone(timedelta(minutes=-45)), [(None, 1), (19, 1), (20, 3)]),
+        (ZoneInfo("Asia/Kathmandu"), [(None, 1), (20, 3), (21, 1)]),
+    ):
+        rows = queries.usage(engine, by="day", tz=tz)
+        assert [(row.day and row.day.day, row.calls) for row in rows] == days
+    tokyo = ZoneInfo("Asia/Tokyo")  # nine hours before UTC: the 21st begins at 15:00
+    [row] = queries.usage(engine, by=(), since=date(2026, 11, 21), until=date(2026, 11, 22), tz=tokyo)
+    assert row.calls == 1
+    by_model = queries.usage(engine, by=["day", "model"], tz=tokyo)
+    assert [(row.day and row.day.day, row.model, row.calls) for row in by_model] == [
+        (None, "other", 1),
+        (20, "claude-opus-5-5", 3),
+        (21, "claude-opus-5-5", 1),
+    ]
 
 
 def test_odd_usage_counts_for_nothing_and_breaks_nothing(engine: Engine) -> None:
@@ -147,7 +190,7 @@ def test_odd_usage_counts_for_nothing_and_breaks_nothing(engine: Engine) -> None
     ]
     write(engine, *odd)
     [row] = queries.usage(engine, by=())
-    assert (row.calls, row.input_tokens, row.output_tokens, row.cache_read_tokens) == (5, 10**15, 0, 3)
+    assert (row.calls, row.input_tokens, row.output_tokens, row.cache_read_tokens) == (5, 2**31 - 1, 0, 2)
     [tool] = queries.tools(engine)
     assert (tool.tool, tool.calls, tool.unanswered) == ("", 1, 1)
 
@@ -177,7 +220,7 @@ def test_cost_is_unknown_where_a_model_that_was_used_has_no_price(engine: Engine
         pytest.approx(175 / 1e6)
     ]
     assert [row.cost for row in queries.usage(engine, by=(), prices={"claude-haiku": opus})] == [None]
-    assert [row.cost for row in queries.usage(engine)] == [None, None]
+    assert [(row.model, row.cost) for row in queries.usage(engine)] == [("claude-opus-5-5", None)]
 
 
 def test_by_must_be_known(engine: Engine) -> None:
@@ -206,7 +249,7 @@ def test_tools_are_counted_with_failures_and_durations(engine: Engine) -> None:
     assert queries.tools(engine, session_id="other") == []
 
 
-def test_rows_of_other_writers_count_too(engine: Engine) -> None:
+def test_rows_of_other_programs_count_too(engine: Engine) -> None:
     with engine.begin() as connection:
         for session_id, line in (
             ("s1", answer("a", tool_use("t1"), call="m1")),
@@ -250,7 +293,7 @@ def test_pandas_and_polars_take_the_rows_as_they_are(engine: Engine) -> None:
     write(engine, prompt("v", "look there"), session_id="s2")
     answers: dict[str, list[Any]] = {
         "sessions": queries.sessions(engine),
-        "conversation": [row._replace(entry={}) for row in queries.conversation(engine, "s1")],
+        "conversation": [dataclasses.replace(row, entry={}) for row in queries.conversation(engine, "s1")],
         "search": queries.search(engine, "look"),
         "tools": queries.tools(engine),
         "usage": queries.usage(engine, by=("day", "model", "session"), prices={}),
@@ -258,7 +301,9 @@ def test_pandas_and_polars_take_the_rows_as_they_are(engine: Engine) -> None:
     for name, rows in answers.items():
         assert rows, name
         pandas, polars = pd.DataFrame(rows), pl.DataFrame(rows)
-        assert list(pandas.columns) == polars.columns == list(rows[0]._fields), name
+        assert (
+            list(pandas.columns) == polars.columns == [field.name for field in dataclasses.fields(rows[0])]
+        ), name
         assert len(pandas) == len(polars) == len(rows), name
     usage = pl.DataFrame(answers["usage"])
     assert usage.schema["day"] == pl.Date

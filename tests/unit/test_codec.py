@@ -3,11 +3,26 @@
 import json
 import sys
 import threading
-from typing import Any
+from collections import Counter, OrderedDict, defaultdict
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
 
+import msgspec
 import pytest
 
-from boocode_sessions._core.codec import MAX_DEPTH, EncodedEntry, decode, encode_batch, same_entry, uuid_key
+from boocode_sessions._core.codec import (
+    MAX_DEPTH,
+    UUID_KEY_LENGTHS,
+    EncodedEntry,
+    decode,
+    encode_batch,
+    same_entry,
+    uuid_key,
+)
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
 from tests.fixtures.json_values import HARD_NUMBERS, HARD_TEXTS, exactly, nested, told_apart
@@ -16,13 +31,13 @@ HERE = Transcript("p", "s", "")
 
 
 def encoded(entry: dict[Any, Any]) -> EncodedEntry:
-    (only,) = encode_batch(HERE, [entry], "nonce")
+    (only,) = encode_batch(HERE, [entry], b"nonce")
     return only
 
 
 def refusal(entry: Any) -> str:
     with pytest.raises(InvalidEntryError) as refused:
-        encode_batch(HERE, [{"type": "x"}, entry], "nonce")
+        encode_batch(HERE, [{"type": "x"}, entry], b"nonce")
     assert refused.value.__cause__ is None
     assert refused.value.__context__ is None
     return str(refused.value)
@@ -115,12 +130,100 @@ def test_what_json_does_not_have_is_refused_by_position_and_kind(entry: Any, wor
     assert "secret" not in message
 
 
+@dataclass
+class Holder:
+    secret: int = 1
+
+
+class Colour(Enum):
+    HIDDEN = "secret"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2026, 11, 20, tzinfo=UTC),
+        date(2026, 11, 20),
+        timedelta(1),
+        UUID(int=1),
+        Decimal(1),
+        bytearray(b"secret"),
+        frozenset({"secret"}),
+        Holder(),
+        Colour.HIDDEN,
+        msgspec.defstruct("Struct", [("secret", int, 1)])(),
+        msgspec.Raw(b"1"),
+        msgspec.UNSET,
+    ],
+)
+def test_what_only_msgspec_writes_is_refused(value: Any) -> None:
+    for at, entry in (
+        (" > member 0", {"secret": value}),
+        (" > member 1 > item 0", {"a": 1, "secret": [value]}),
+    ):
+        assert f"entries[1]{at} is of type {type(value).__name__}, which JSON does not have" in refusal(entry)
+
+
+@pytest.mark.parametrize(
+    "key", [1.5, UUID(int=1), Decimal(1), Colour.HIDDEN, date(2026, 11, 20), b"x", 2**70]
+)
+def test_a_key_that_msgspec_would_make_text_of_is_refused(key: Any) -> None:
+    assert "entries[1] > member 0 has a key of type" in refusal({key: "secret"})
+
+
+class Text(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another"
+
+
+class Pair(NamedTuple):
+    one: int
+    other: float
+
+
+class Misnamed(StrEnum):
+    """Whose value is not what its text is; Python's json writes the text."""
+
+    MEMBER = "text"
+
+    def __new__(cls, text: str) -> "Misnamed":
+        member = str.__new__(cls, text)
+        member._value_ = "value"
+        return member
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Text("x"),
+        Misnamed.MEMBER,
+        IntEnum("Number", ["ONE"]).ONE,  # type: ignore[attr-defined]
+        OrderedDict(a=[1]),
+        defaultdict(list, a=[Text("x")]),
+        Pair(1, 1e23),
+        type("Float", (float,), {})(-0.0),
+        type("Int", (int,), {})(10**40),
+        type("List", (list,), {})([1.0]),
+        {Text("x"): 1},
+        {Misnamed.MEMBER: "\0\ud800"},
+        Counter("a"),
+    ],
+)
+def test_subclasses_are_stored_as_pythons_json_writes_them(value: Any) -> None:
+    entry = {"type": "x", "value": value, "more": [value]}
+    item = encoded(entry)
+    assert told_apart(decode(item.exact)) == exactly(entry)
+    assert item.verbatim == encoded(json.loads(json.dumps(entry))).verbatim
+
+
 @pytest.mark.parametrize("entries", ["secret", None, {"secret": 1}, 7, iter(())])
 def test_a_batch_is_a_list(entries: Any) -> None:
     with pytest.raises(
         InvalidEntryError, match=f"entries are a list, not {type(entries).__name__}"
     ) as refused:
-        encode_batch(HERE, entries, "nonce")
+        encode_batch(HERE, entries, b"nonce")
     assert "secret" not in str(refused.value)
 
 
@@ -166,6 +269,6 @@ def test_distinct_uuids_have_distinct_keys_that_an_index_takes() -> None:
         "\ud800",
         "x" * 10**6,
     ]
-    keys = [uuid_key({"uuid": uuid}) or "" for uuid in uuids]
+    keys = [uuid_key({"uuid": uuid}) or b"" for uuid in uuids]
     assert len(set(keys)) == len(uuids)
-    assert all(key.isascii() and len(key) < 80 and not key.startswith("~") for key in keys)
+    assert {len(key) for key in keys} <= set(UUID_KEY_LENGTHS)

@@ -1,4 +1,4 @@
-"""An entry and what is stored of it: the only `json.dumps` and `json.loads` of entries.
+"""An entry and what is stored of it: the only place that writes and reads an entry as JSON.
 
 What comes back equals `json.loads(json.dumps(entry))`, types included. JSONB alone does not give that: it
 refuses NUL characters and lone surrogates, and turns `1e23` into an integer and `-0.0` into `0.0`. Such
@@ -8,21 +8,20 @@ an entry, and only such a one, is stored a second time as text (`verbatim`).
 from boocode_sessions._core.codec.entries import (
     EncodedEntry,
     check_batch,
+    content_key,
     decode,
-    decode_all,
     decode_summary,
     encode_batch,
-    encode_each,
     encode_rows,
+    encode_stored,
     encode_summary,
-    key_and_facts,
     same_entry,
 )
-from boocode_sessions._core.codec.facts import FACTS, TOKENS, facts_of
-from boocode_sessions._core.codec.json_text import MAX_DEPTH
+from boocode_sessions._core.codec.extracted import Extracted, extract
 from boocode_sessions._core.codec.keys import (
-    LINE_KEYS,
-    OTHER_KEYS,
+    LINE_KEY_LENGTH,
+    UUID_KEY_LENGTHS,
+    copied_key,
     fingerprint,
     fingerprint_in,
     line_key,
@@ -31,29 +30,29 @@ from boocode_sessions._core.codec.keys import (
     uuid_key,
 )
 from boocode_sessions._core.codec.lines import AGENT_METADATA, Line, LineReader, write_line, write_metadata
+from boocode_sessions._core.codec.problems import MAX_DEPTH
 
 __all__ = [
     "AGENT_METADATA",
-    "FACTS",
-    "LINE_KEYS",
+    "LINE_KEY_LENGTH",
     "MAX_DEPTH",
-    "OTHER_KEYS",
-    "TOKENS",
+    "UUID_KEY_LENGTHS",
     "EncodedEntry",
+    "Extracted",
     "Line",
     "LineReader",
     "check_batch",
+    "content_key",
+    "copied_key",
     "decode",
-    "decode_all",
     "decode_summary",
     "encode_batch",
-    "encode_each",
     "encode_rows",
+    "encode_stored",
     "encode_summary",
-    "facts_of",
+    "extract",
     "fingerprint",
     "fingerprint_in",
-    "key_and_facts",
     "line_key",
     "new_nonce",
     "row_key",

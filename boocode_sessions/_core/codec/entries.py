@@ -1,12 +1,19 @@
 """One append's entries, and what is stored of them."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
-from boocode_sessions._core.codec.facts import facts_of
-from boocode_sessions._core.codec.json_text import encode, encode_ascii, encode_sorted, with_a_whole_stack
-from boocode_sessions._core.codec.keys import call_key, uuid_key
+from boocode_sessions._core.codec.extracted import Extracted, extract
+from boocode_sessions._core.codec.json_text import (
+    decode_text,
+    encode,
+    encode_ascii,
+    encode_sorted,
+    encode_values,
+    with_a_whole_stack,
+)
+from boocode_sessions._core.codec.keys import call_key, fingerprint, line_key, uuid_key
+from boocode_sessions._core.codec.lines import Line
 from boocode_sessions._core.codec.problems import problem_in
 from boocode_sessions._core.keys import SessionStoreEntry, Transcript
 from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
@@ -15,22 +22,39 @@ from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
 class EncodedEntry(NamedTuple):
     """One entry as it is stored."""
 
-    dedup_key: str
-    """Unique within its transcript: made of the uuid, or of the append call's nonce and the position."""
+    dedup_key: bytes
+    """Unique within its transcript: made of the uuid, or of the append call's nonce and the place. Empty
+    where another program's row has no uuid."""
     text: str
     """JSON that JSONB accepts."""
     verbatim: str | None
     """ASCII JSON that reads back exactly, where `text` would not."""
-    facts: str | None
-    """What `queries` ask of many lines, as JSON; None where it is to be read from the entry."""
+    size: int
+    """Bytes of `text`."""
+    extracted: Extracted
+
+    @classmethod
+    def of_line(cls, dedup_key: bytes, line: Line) -> Self:
+        """A line of a transcript file, under a key."""
+        return cls(dedup_key, line.text, line.verbatim, size_of(line.text), extract(line.entry))
 
     @property
     def exact(self) -> str:
         return self.text if self.verbatim is None else self.verbatim
 
+    @property
+    def row(self) -> tuple[Any, ...]:
+        """The values of `statements.append.COLUMNS`, in their order."""
+        return (self.dedup_key, self.text, self.verbatim, self.size, *self.extracted)
+
+
+def size_of(text: str) -> int:
+    """Bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
 
 def encode_batch(
-    transcript: Transcript, entries: Sequence[Mapping[str, Any]], nonce: str
+    transcript: Transcript, entries: Sequence[Mapping[str, Any]], nonce: bytes
 ) -> list[EncodedEntry]:
     """Every entry of one append call, as it is stored.
 
@@ -47,7 +71,7 @@ def check_batch(transcript: Transcript, entries: Sequence[Mapping[str, Any]]) ->
 
 
 def encode_each(
-    transcript: Transcript, entries: Iterable[Mapping[str, Any]], nonce: str
+    transcript: Transcript, entries: Iterable[Mapping[str, Any]], nonce: bytes
 ) -> Iterator[EncodedEntry]:
     """As `encode_batch`, one by one."""
     for position, entry in enumerate(entries):
@@ -61,24 +85,40 @@ def encode_each(
             problem = f"{transcript}: entries[{position}]{problem_in(entry)}"
         else:
             key = uuid_key(entry) or call_key(nonce, position)
-            yield EncodedEntry(key, text, verbatim, facts_of(entry))
+            yield EncodedEntry(key, text, verbatim, size_of(text), extract(entry))
             continue
         raise InvalidEntryError(problem)
 
 
-def encode_rows(number: int, encoded: Iterable[EncodedEntry]) -> str:
-    """Encoded entries as members of a JSON array: [number, dedup_key, verbatim, facts, entry], or nulls."""
-    # A key needs no escapes: see uuid_key, row_key and encode_batch.
-    return ",".join(
-        f'[{number},"{key}",{"null" if exact is None else encode_ascii(exact)},{facts or "null"},{text}]'
-        for key, text, exact, facts in encoded
-    )
+def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
+    """Encoded entries as a JSON array of arrays in UTF-8: the values of each `row`, keys as hexadecimal text.
+
+    As bytes: joined as text, one character outside ASCII would widen all of it.
+    """
+    pieces: list[bytes] = []
+    before = b'[["'
+    for key, text, exact, size, extracted in encoded:
+        verbatim = "null" if exact is None else encode_ascii(exact)
+        values = encode_values((size, *extracted))
+        pieces += (
+            before,
+            key.hex().encode(),
+            b'",',
+            text.encode(),
+            b",",
+            verbatim.encode(),
+            b",",
+            values[1:],
+        )
+        before = b',["'
+    pieces.append(b"]")
+    return b"".join(pieces)
 
 
 def decode(text: str) -> SessionStoreEntry:
     """The entry that was stored as this exact text. Raises DamagedEntryError."""
     try:
-        entry: object = with_a_whole_stack(json.loads, text)
+        entry: object = with_a_whole_stack(decode_text, text)
     except (TypeError, ValueError, RecursionError):  # TypeError: SQLite stores the text `7` as a number
         problem = "is not JSON that Python can read"
     else:
@@ -89,24 +129,10 @@ def decode(text: str) -> SessionStoreEntry:
     raise DamagedEntryError(f"a stored entry {problem}")
 
 
-def decode_all(texts: Sequence[str]) -> list[SessionStoreEntry]:
-    """The entries that were stored as these texts, each of which is known to be one JSON value.
-
-    Raises DamagedEntryError where some is not an object, or Python can't read it.
-    """
-    try:
-        values: list[object] = with_a_whole_stack(json.loads, f"[{','.join(texts)}]")
-    except (ValueError, RecursionError):
-        values = [None]
-    if all(isinstance(value, dict) for value in values):
-        return cast("list[SessionStoreEntry]", values)
-    raise DamagedEntryError("a stored entry can't be read")
-
-
 def same_entry(stored: str, encoded: EncodedEntry) -> bool:
     """Whether a stored text is the same entry, types included: 1, 1.0 and true differ; key order does not.
 
-    A stored one that can't be read is not, so that the next delivery heals it.
+    A stored one that can't be read is not.
     """
     try:
         return stored == encoded.exact or _canonical(stored) == _canonical(encoded.exact)
@@ -118,13 +144,19 @@ def _canonical(text: str) -> str:
     return with_a_whole_stack(encode_sorted, decode(text))
 
 
-def key_and_facts(text: str) -> tuple[str | None, str | None]:
-    """`uuid_key` and `facts_of` of what another program stored; None too where it can't be read."""
+def content_key(encoded: EncodedEntry) -> bytes:
+    """The key of an entry whose uuid another entry of the transcript has."""
+    return line_key(fingerprint(decode(encoded.exact)), 1)
+
+
+def encode_stored(text: str) -> EncodedEntry:
+    """What another program stored, as we would have: under its uuid's key, which is empty without one."""
     try:
         entry = decode(text)
     except DamagedEntryError:
-        return None, None
-    return uuid_key(entry), facts_of(entry)
+        # SQLite gives the text `7` as a number.
+        return EncodedEntry(b"", text, None, size_of(str(text)), Extracted())
+    return EncodedEntry(uuid_key(entry) or b"", text, None, size_of(text), extract(entry))
 
 
 def encode_summary(data: Mapping[str, Any]) -> str:

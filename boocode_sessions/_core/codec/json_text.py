@@ -1,32 +1,39 @@
-"""JSON as text: what Python reads back, and what JSONB accepts of it."""
+"""JSON as text: what Python reads back, and what JSONB accepts of it.
+
+msgspec reads and writes it, in a quarter of the standard library's time. What msgspec refuses is left to the
+standard library: lone surrogates, numbers out of its range, and subclasses of Python's own types.
+"""
 
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, cast
+
+import msgspec
+
+from boocode_sessions._core.codec.problems import MAX_DEPTH, find_problem
 
 _A = TypeVar("_A")
 _T = TypeVar("_T")
 
-encode_utf8 = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+_encode_any = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode_plain = msgspec.json.Encoder().encode
+_decode_plain = msgspec.json.Decoder().decode
+
+
+def encode_values(values: Iterable[str | int | bool | None]) -> bytes:
+    """An array of plain values as JSON in UTF-8. None of them holds a lone surrogate."""
+    return _encode_plain(values)
+
 
 encode_sorted = json.JSONEncoder(sort_keys=True).encode
+"""Equal values have equal texts, which are stored: the standard library's form of a float stays as it is."""
 
-_PLAIN = frozenset({str, int, bool, type(None)})
-_ARRAYS = (list, tuple)
-
-MAX_DEPTH = 900
-"""Most levels that an entry may nest. Python's json reads 1,000 less the stack, SQLite's functions 1,000."""
-
-_PIECE = (400, 1400)
-"""Of an entry's text: behind what an entry begins with, which is ASCII."""
-_MANY_ESCAPES = 40
-"""Of six characters each, in the piece."""
-
-_PERHAPS_NOT_UNICODE = re.compile(r"\\u(?:0000|d)")
+_SCALARS = frozenset({str, int, bool, type(None)})
+_CONTAINERS = frozenset({dict, list, tuple})
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -43,75 +50,91 @@ def with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
         return own.submit(work, argument).result()
 
 
+def decode_text(text: str) -> object:
+    """The value of a JSON text. Raises ValueError, or RecursionError where it is nested too deeply."""
+    try:
+        return _decode_plain(text)
+    except (msgspec.DecodeError, ValueError):
+        pass  # outside the handler, so that an error does not hold this one, which has the text
+    return json.loads(text)
+
+
 def encode(entry: dict[Any, Any]) -> tuple[str, str | None]:
     """An entry as JSON that JSONB accepts, and as JSON that reads back exactly, where that is another."""
-    exact = encode_ascii(entry)
-    changed = _numbers_change(entry)
-    # ASCII is written and sent in three quarters of the time of UTF-8, and is about as long, but for text in
-    # another script: which it is, a piece of it tells.
-    text, storable = exact, True
-    if "\\u" in exact and (_PERHAPS_NOT_UNICODE.search(exact) or exact.count("\\u", *_PIECE) > _MANY_ESCAPES):
-        text = encode_utf8(entry)
-        storable = _is_unicode(text)
-    if storable and not changed:
-        return text, None
-    return (text if storable else _storable(text)), exact
+    text, changed = write(entry)
+    if _is_storable(text):
+        return text, encode_ascii(entry) if changed else None
+    return _storable(text), encode_ascii(entry)
 
 
-def _is_unicode(text: str) -> bool:
+def write(entry: dict[Any, Any]) -> tuple[str, bool]:
+    """An entry as JSON text, and whether JSONB would give a float in it back as another value or type.
+
+    Lone surrogates stand in the text as they are. Raises TypeError, ValueError or RecursionError for what
+    is no JSON.
+    """
+    try:
+        text = _encode_plain(entry).decode()
+        return text, _floats_change(entry)  # which ends, since the entry does not hold itself
+    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):
+        pass
+    if find_problem(entry):
+        raise ValueError
+    text = _encode_any(entry)
+    return text, _floats_change(json.loads(text))
+
+
+def _floats_change(entry: dict[Any, Any]) -> bool:
+    """Whether JSONB would change a float, in an entry that msgspec writes as the standard library does.
+
+    Without recursion, and quick, since it looks at every entry that is appended. Raises TypeError where
+    another type than Python's own JSON types stands, which msgspec may write as something else, or a key
+    that is not text; ValueError for NaN and infinity, which msgspec writes as null, and for what is nested
+    too deeply.
+    """
+    changed = False
+    level: list[Any] = [[entry]]
+    for _ in range(MAX_DEPTH + 1):
+        deeper: list[Any] = []
+        for node in level:
+            children: Iterable[object] = _values(cast("dict[Any, Any]", node)) if type(node) is dict else node
+            for child in children:
+                kind = type(child)
+                if kind in _CONTAINERS:
+                    deeper.append(child)
+                elif kind is float:
+                    changed = _float_changes(cast("float", child)) or changed
+                elif kind not in _SCALARS:
+                    raise TypeError
+        if not deeper:
+            return changed
+        level = deeper
+    raise ValueError
+
+
+def _values(node: dict[Any, Any]) -> Iterable[Any]:
+    for key in node:
+        if type(key) is not str:
+            raise TypeError
+    return node.values()
+
+
+def _float_changes(value: float) -> bool:
+    if not math.isfinite(value):
+        raise ValueError
+    return "e" in float.__repr__(value) or (value == 0 and math.copysign(1, value) < 0)
+
+
+def _is_storable(text: str) -> bool:
     """Whether a JSON text has neither a NUL nor a lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return not _ESCAPED_NUL.search(text)
-
-
-def _numbers_change(entry: dict[Any, Any]) -> bool:
-    """Whether JSONB would give a float back as another value or type.
-
-    A walk without recursion, over what is not plain only, since it is run over every entry: 2 microseconds
-    of the 17 that an average entry takes. Raises TypeError for a key that is not text, which `json.dumps`
-    would turn into text silently, and ValueError for what is nested too deeply.
-    """
-    changed = False
-    found: list[Any] = [entry]
-    for node in found:  # it grows on the way
-        if isinstance(node, float):
-            changed = changed or _float_changes(node)
-        elif isinstance(node, dict):
-            for key, child in cast("dict[Any, Any]", node).items():
-                if type(key) is not str and not isinstance(key, str):
-                    raise TypeError
-                if type(child) not in _PLAIN:
-                    found.append(child)
-        elif isinstance(node, _ARRAYS):
-            found += [child for child in cast("Sequence[Any]", node) if type(child) not in _PLAIN]
-    if len(found) > MAX_DEPTH and _depth(entry) > MAX_DEPTH:
-        raise ValueError
-    return changed
-
-
-def _float_changes(value: float) -> bool:
-    return "e" in float.__repr__(value) or (value == 0 and math.copysign(1, value) < 0)
+    return "\\u0000" not in text or not _ESCAPED_NUL.search(text)
 
 
 def _storable(text: str) -> str:
     """The nearest JSON that JSONB accepts: NUL and lone surrogates become U+FFFD."""
     without_nul = _ESCAPED_NUL.sub(r"\1\\ufffd", text)
     return without_nul.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _depth(entry: dict[Any, Any]) -> int:
-    """How many levels an entry nests, itself included."""
-    depth = 0
-    level: list[Any] = [entry]
-    while level:
-        depth += 1
-        level = [
-            child
-            for node in level
-            for child in (cast("dict[Any, Any]", node).values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list | tuple)
-        ]
-    return depth

@@ -1,16 +1,14 @@
 """The lines of transcript files: as entries, and as text that is stored or written as it is."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions._core.codec.json_text import (
-    MAX_DEPTH,
-    encode,
-    encode_ascii,
-    encode_utf8,
-    with_a_whole_stack,
-)
+import msgspec
+
+from boocode_sessions._core.codec.json_text import encode, encode_ascii, with_a_whole_stack, write
+from boocode_sessions._core.codec.problems import MAX_DEPTH
 from boocode_sessions.errors import InvalidEntryError
 
 
@@ -20,6 +18,15 @@ class Line(NamedTuple):
     entry: dict[str, Any]
     text: str
     verbatim: str | None
+
+
+class Lines(NamedTuple):
+    """What stands on one line of a damaged transcript file."""
+
+    lines: list[Line]
+    """Its whole records, in order: at least one."""
+    problem: str | None
+    """What is wrong with the rest of the line, without its content; None where nothing is left over."""
 
 
 class LineReader:
@@ -33,15 +40,13 @@ class LineReader:
     def __init__(self, *, as_is: bool) -> None:
         self._as_is = as_is
         self._plain = True
-        decoder = json.JSONDecoder(parse_float=self._float, parse_constant=_refuse_constant)
-        self._decode = decoder.decode
+        self._decode_plain = msgspec.json.Decoder(float_hook=self._float).decode
 
     def read(self, line: bytes) -> Line:
         """Raises InvalidEntryError, whose text is what is wrong and holds nothing of the line."""
         problem = "it is not JSON"
         try:
             text = line.decode()
-            self._plain = self._as_is
             entry: object = with_a_whole_stack(self._decode, text)
             if isinstance(entry, dict):
                 members = cast("dict[str, Any]", entry)
@@ -58,10 +63,42 @@ class LineReader:
                 problem = "it holds a number that JSON or Python does not take, or is nested too deeply"
         raise InvalidEntryError(problem)
 
+    def read_all(self, line: bytes) -> Lines:
+        """Every whole record of a line, also where several stand on it, or NULs before one.
+
+        A lost newline joins two records; a crash can leave NULs, or a piece of a record, before the next.
+        Raises InvalidEntryError, as `read` does, where no record is whole.
+        """
+        try:
+            return Lines([self.read(line)], None)
+        except InvalidEntryError as error:
+            problem = str(error)
+        found: list[Line] = []
+        left = 0
+        for piece, whole in _pieces(line):
+            try:
+                if whole:
+                    found.append(self.read(piece))
+                    continue
+            except InvalidEntryError:
+                pass
+            left += len(piece)
+        if not found:
+            raise InvalidEntryError(problem)
+        return Lines(found, f"{left:,} bytes of it are no whole record" if left else None)
+
     def read_metadata(self, document: bytes) -> Line:
         """A subagent's `.meta.json` as the entry that a live mirror sends for it."""
         entry = {**self.read(document).entry, "type": AGENT_METADATA}
         return Line(entry, *with_a_whole_stack(encode, entry))
+
+    def _decode(self, text: str) -> object:
+        self._plain = self._as_is
+        try:
+            return self._decode_plain(text)
+        except (msgspec.DecodeError, ValueError):
+            self._plain = False
+        return _DECODER.decode(text)
 
     def _float(self, literal: str) -> float:
         value = float(literal)
@@ -76,12 +113,15 @@ class LineReader:
 
 
 def write_line(entry: Mapping[str, Any]) -> bytes:
-    """An entry as a line of a transcript file, newline included, in the form that the agent writes."""
+    """An entry as a line of a transcript file, newline included, in the form that the agent writes.
+
+    `type` comes first: readers of whole files look for lines that begin with it, and JSONB moves it.
+    """
+    ordered = {"type": entry["type"], **entry} if "type" in entry else dict(entry)
     try:
-        text = with_a_whole_stack(encode_utf8, entry)
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate
-        return with_a_whole_stack(encode_ascii, entry).encode() + b"\n"
+        return with_a_whole_stack(write, ordered)[0].encode() + b"\n"
+    except ValueError:  # a lone surrogate, or another writer's entry that nests deeper than ours may
+        return with_a_whole_stack(encode_ascii, ordered).encode() + b"\n"
 
 
 def write_metadata(entry: Mapping[str, Any]) -> bytes:
@@ -100,10 +140,48 @@ def _is_plain(text: str) -> bool:
     return text.count("{") + text.count("[") <= MAX_DEPTH
 
 
+def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
+    """A line cut into objects that are whole JSON, and what stands between them other than NULs and space."""
+    text = line.decode(errors="surrogateescape")
+    at = start = 0  # of what is not given yet, and of where to look
+    tries = _MOST_TRIES
+    while tries and (begins := _OBJECT.search(text, start)):
+        start = begins.start()
+        between = text[at:start].strip(_NOTHING)
+        try:
+            entry, end = _DECODER.raw_decode(text, start)
+        except RecursionError:
+            break  # what follows is likely to be nested as deeply, and each try costs as much
+        except ValueError:
+            start = begins.end()
+            tries -= 1
+            continue
+        if between and not _is_record(entry):
+            start = begins.end()
+            continue
+        if between:
+            yield between.encode(errors="surrogateescape"), False
+        yield text[start:end].encode(errors="surrogateescape"), True
+        at = start = end
+    if rest := text[at:].strip(_NOTHING):
+        yield rest.encode(errors="surrogateescape"), False
+
+
+def _is_record(entry: Mapping[str, object]) -> bool:
+    """Whether an object behind a torn piece is a line of its own, not a member of the torn record."""
+    return isinstance(entry.get("type"), str) and isinstance(entry.get("sessionId"), str)
+
+
 def _refuse_constant(literal: str) -> None:  # noqa: ARG001 - json's signature
     raise ValueError
 
 
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_OBJECT = re.compile(r'\{(?=\s*["}])')
+_MOST_TRIES = 1000
+"""Objects of a torn record that are looked at: each try can take as long as the line is."""
+_NOTHING = " \t\r\n\0\ufeff"
+"""What may stand between two records without being worth a word."""
 _NOT_IN_JSONB = ("\\u0000", "\\ud", "\\uD")
 """Escapes of NUL and of surrogates, which may be lone ones."""
 _LONGEST_PLAIN_FLOAT = 300

@@ -4,40 +4,47 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from boocode_sessions._core.codec.json_text import MAX_DEPTH
+MAX_DEPTH = 900
+"""Most levels that an entry may nest. Python's json reads 1,000 less the stack, SQLite's functions 1,000."""
 
 
 def problem_in(entry: object) -> str:
-    """Where an entry stops being JSON, in words: positions only, never a content's own keys.
+    """Where an entry that was refused stops being JSON, in words: positions only, never its own keys."""
+    return find_problem(entry) or " holds what Python's json does not take"
+
+
+def find_problem(entry: object) -> str | None:
+    """As `problem_in`, of any entry; None where all of it is JSON.
 
     Without recursion, as it has to find what is nested too deeply.
     """
     path: list[str] = [""]
     walk: list[tuple[object, Iterator[tuple[str, object, object]]]] = []
-    key: object = ""
-    value = entry
-    while True:
-        if (problem := _problem_at(key, value, [above for above, _ in walk])) is not None:
+    above: set[int] = set()
+    """The `id` of each container in `walk`."""
+    member: tuple[str, object, object] | None = ("", "", entry)
+    while member is not None:
+        path[-1], key, value = member
+        if (problem := _problem_at(key, value, above)) is not None:
             return "".join(path[:_MAX_PATH]) + (" > ..." if len(path) > _MAX_PATH else "") + problem
         if isinstance(value, dict | list | tuple):
             container = cast("dict[object, object] | Sequence[object]", value)
             walk.append((container, _members(container)))
+            above.add(id(container))
             path.append("")
-        member: tuple[str, object, object] | None = None
+        member = None
         while walk and (member := next(walk[-1][1], None)) is None:
-            walk.pop()
+            above.remove(id(walk.pop()[0]))
             path.pop()
-        if member is None:
-            return " holds what Python's json does not take"
-        path[-1], key, value = member
+    return None
 
 
-def _problem_at(key: object, value: object, above: list[object]) -> str | None:
+def _problem_at(key: object, value: object, above: set[int]) -> str | None:
     problem: str | None = None
     if not isinstance(key, str):
         problem = f" has a key of type {type(key).__name__}; JSON's keys are text"
     elif isinstance(value, dict | list | tuple):
-        if any(value is container for container in above):
+        if id(cast("object", value)) in above:
             problem = " holds itself"
         elif len(above) >= MAX_DEPTH:
             problem = f" is nested more than {MAX_DEPTH} levels deep"

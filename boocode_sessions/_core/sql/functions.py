@@ -1,100 +1,138 @@
-"""What PostgreSQL and SQLite spell differently: the types and functions that models and statements share."""
+"""SQL functions that PostgreSQL and SQLite spell differently.
 
-from datetime import UTC, datetime
-from typing import Any
+A function is a class: its arguments are SQL expressions, `postgresql` and `sqlite` say how each database
+spells it. A new one needs its class here and nothing else.
+"""
 
-from sqlalchemy import BigInteger, DateTime, Text
-from sqlalchemy.engine import Dialect
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+from sqlalchemy import BigInteger, LargeBinary, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator
+
+_T = TypeVar("_T")
+
+Spelling: TypeAlias = str | Callable[..., str]
+"""A format string with {0}, {1} ... for the arguments' SQL, or a function that takes them."""
 
 
-class UTCDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime: timestamptz on PostgreSQL, text on SQLite, which has no time zones."""
+class SQLFunction(FunctionElement[_T]):
+    """Base of the functions here. `postgresql` and `sqlite` are required."""
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a datetime without a time zone: give datetime.now(UTC) or the like")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class storage_clock(FunctionElement[datetime]):  # noqa: N801 - named as the SQL function it is
-    """The database's clock, when the row is written: `now()` would be the transaction's start."""
-
-    type = UTCDateTime()
+    postgresql: ClassVar[Spelling]
+    sqlite: ClassVar[Spelling]
     inherit_cache = True
 
+    def __init_subclass__(cls, **kw: Any) -> None:  # noqa: ANN401 - SQLAlchemy's arguments
+        super().__init_subclass__(**kw)
+        cls.inherit_cache = True
+        for dialect in ("postgresql", "sqlite"):
+            if (spelling := cls.__dict__.get(dialect)) is not None:
+                compiles(cls, dialect)(_compiler_of(spelling))
 
-@compiles(storage_clock, "postgresql")
-def _clock_on_postgresql(element: storage_clock, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401, ARG001 - SQLAlchemy's signature
-    return "clock_timestamp()"
+    def arguments(self, compiler: SQLCompiler, **kw: Any) -> list[str]:  # noqa: ANN401 - SQLAlchemy's arguments
+        """The arguments as SQL."""
+        return [compiler.process(clause, **kw) for clause in self.clauses]
 
 
-@compiles(storage_clock, "sqlite")
-def _clock_on_sqlite(element: storage_clock, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401, ARG001 - SQLAlchemy's signature
+def _compiler_of(spelling: Spelling) -> Callable[..., str]:
+    spell = spelling.format if isinstance(spelling, str) else spelling
+
+    def compile_(element: SQLFunction[Any], compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
+        kw.pop("asfrom", None)
+        return str(spell(*element.arguments(compiler, **kw)))
+
+    return compile_
+
+
+class statement_clock(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """The storage clock. It stands still within a statement, unlike PostgreSQL's clock_timestamp(), which a
+    distributed engine refuses in an UPDATE; and it moves on within a transaction, unlike now()."""
+
+    postgresql = "statement_timestamp()"
     # Milliseconds, padded to the six digits in which SQLAlchemy writes a datetime: text then sorts as time.
-    return "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
+    sqlite = "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
 
 
-class json_text(FunctionElement[str]):  # noqa: N801 - named as the SQL function it stands for
+class storage_clock(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """The storage clock as a column's default, which tells apart the rows of one statement."""
+
+    postgresql = "clock_timestamp()"
+    sqlite = "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
+
+
+class clock_microseconds(SQLFunction[int]):  # noqa: N801 - named as the SQL function it stands for
+    """The storage clock as Unix epoch microseconds. PostgreSQL only: SQLite's has milliseconds."""
+
+    type = BigInteger()
+    postgresql = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)"
+
+
+class later_of(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """The later of two times; the other one where one is NULL."""
+
+    postgresql = "greatest({0}, {1})"
+    sqlite = "coalesce(max({0}, {1}), {0}, {1})"
+
+
+class earlier_of(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """The earlier of two times; the other one where one is NULL."""
+
+    postgresql = "least({0}, {1})"
+    sqlite = "coalesce(min({0}, {1}), {0}, {1})"
+
+
+class json_text(SQLFunction[str]):  # noqa: N801 - named as the SQL function it stands for
     """A JSON column as the text that is stored: the host's JSON deserializer has no say in it."""
 
     type = Text()
-    inherit_cache = True
+    postgresql = "CAST({0} AS TEXT)"
+    sqlite = "{0}"
 
 
-@compiles(json_text, "postgresql")
-def _json_text_on_postgresql(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return f"CAST({compiler.process(element.clauses, **kw)} AS TEXT)"
-
-
-@compiles(json_text, "sqlite")
-def _json_text_on_sqlite(element: json_text, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return str(compiler.process(element.clauses, **kw))
-
-
-class text_json(FunctionElement[Any]):  # noqa: N801 - named as the SQL function it stands for
+class text_json(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
     """Text that is JSON already, as a JSON column takes it: the host's serializer has no say in it."""
 
-    inherit_cache = True
+    postgresql = "CAST({0} AS JSONB)"
+    sqlite = "{0}"
 
 
-@compiles(text_json, "postgresql")
-def _text_json_on_postgresql(element: text_json, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return f"CAST({compiler.process(element.clauses, **kw)} AS JSONB)"
+class text_time(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """A time that is given as text in UTC, as `2026-11-20 10:00:00.123000`, as a time column takes it."""
+
+    postgresql = "CAST(({0}) || '+00' AS TIMESTAMP WITH TIME ZONE)"
+    sqlite = "{0}"
 
 
-@compiles(text_json, "sqlite")
-def _text_json_on_sqlite(element: text_json, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return str(compiler.process(element.clauses, **kw))
+class hex_bytes(SQLFunction[bytes]):  # noqa: N801 - named as the SQL function it stands for
+    """Bytes that are given as hexadecimal text. PostgreSQL only: older SQLites have no unhex()."""
+
+    type = LargeBinary()
+    postgresql = "decode({0}, 'hex')"
 
 
-class epoch_ms(FunctionElement[int]):  # noqa: N801 - named as the SQL function it stands for
+class epoch_ms(SQLFunction[int]):  # noqa: N801 - named as the SQL function it stands for
     """A timestamp as whole Unix epoch milliseconds, rounded down: the contract's `mtime`."""
 
     type = BigInteger()
-    inherit_cache = True
+    postgresql = "CAST(floor(extract(epoch FROM {0}) * 1000) AS BIGINT)"
+    sqlite = "(CAST(strftime('%s', {0}) AS INTEGER) * 1000 + CAST(substr({0}, 21, 3) AS INTEGER))"
 
 
-@compiles(epoch_ms, "postgresql")
-def _epoch_ms_on_postgresql(element: epoch_ms, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **kw)}) * 1000) AS BIGINT)"
+class selected_time(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """A time as UTCDateTime selects it: on PostgreSQL as epoch microseconds, which no DateStyle changes."""
+
+    postgresql = "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)"
+    sqlite = "{0}"
 
 
-@compiles(epoch_ms, "sqlite")
-def _epoch_ms_on_sqlite(element: epoch_ms, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    at = compiler.process(element.clauses, **kw)
-    return f"(CAST(strftime('%s', {at}) AS INTEGER) * 1000 + CAST(substr({at}, 21, 3) AS INTEGER))"
+class byte_length(SQLFunction[int]):  # noqa: N801 - named as the SQL function it stands for
+    """How many bytes a text has in UTF-8."""
+
+    type = BigInteger()
+    postgresql = "octet_length({0})"
+    sqlite = "length(CAST({0} AS BLOB))"

@@ -9,12 +9,29 @@ CREATE TABLE boocode_sessions_alembic_version (
 
 CREATE TABLE IF NOT EXISTS claude_session_entries (
     id BIGSERIAL NOT NULL, 
+    position BIGINT DEFAULT 9223372036854775807 NOT NULL, 
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+    said_at TIMESTAMP WITH TIME ZONE, 
+    size INTEGER, 
+    input_tokens INTEGER, 
+    output_tokens INTEGER, 
+    cache_read_tokens INTEGER, 
+    cache_write_tokens INTEGER, 
+    cache_write_1h_tokens INTEGER, 
+    tool_count SMALLINT, 
+    failed BOOLEAN, 
+    is_first BOOLEAN, 
     project_key TEXT NOT NULL, 
     session_id TEXT NOT NULL, 
     subpath TEXT DEFAULT '' NOT NULL, 
-    dedup_key TEXT, 
-    created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
-    facts JSONB, 
+    dedup_key BYTEA, 
+    type TEXT, 
+    message_id TEXT, 
+    request_id TEXT, 
+    model TEXT, 
+    tool_name TEXT, 
+    tool_use_id TEXT, 
+    forked_from TEXT, 
     entry JSONB NOT NULL, 
     verbatim TEXT, 
     CONSTRAINT claude_session_entries_pkey PRIMARY KEY (id)
@@ -24,27 +41,31 @@ LOCK TABLE claude_session_entries IN SHARE ROW EXCLUSIVE MODE;
 
 UPDATE claude_session_entries SET subpath = coalesce(subpath, ''), created_at = coalesce(created_at, clock_timestamp()) WHERE (subpath IS NULL OR created_at IS NULL);
 
-CREATE UNIQUE INDEX IF NOT EXISTS claude_session_entries_transcript_idx ON claude_session_entries (project_key, session_id, subpath, id);
+ALTER TABLE claude_session_entries ADD COLUMN IF NOT EXISTS position BIGINT NOT NULL DEFAULT 9223372036854775807, ADD COLUMN IF NOT EXISTS said_at TIMESTAMP WITH TIME ZONE, ADD COLUMN IF NOT EXISTS size INTEGER, ADD COLUMN IF NOT EXISTS input_tokens INTEGER, ADD COLUMN IF NOT EXISTS output_tokens INTEGER, ADD COLUMN IF NOT EXISTS cache_read_tokens INTEGER, ADD COLUMN IF NOT EXISTS cache_write_tokens INTEGER, ADD COLUMN IF NOT EXISTS cache_write_1h_tokens INTEGER, ADD COLUMN IF NOT EXISTS tool_count SMALLINT, ADD COLUMN IF NOT EXISTS failed BOOLEAN, ADD COLUMN IF NOT EXISTS is_first BOOLEAN, ADD COLUMN IF NOT EXISTS dedup_key BYTEA, ADD COLUMN IF NOT EXISTS type TEXT, ADD COLUMN IF NOT EXISTS message_id TEXT, ADD COLUMN IF NOT EXISTS request_id TEXT, ADD COLUMN IF NOT EXISTS model TEXT, ADD COLUMN IF NOT EXISTS tool_name TEXT, ADD COLUMN IF NOT EXISTS tool_use_id TEXT, ADD COLUMN IF NOT EXISTS forked_from TEXT, ADD COLUMN IF NOT EXISTS verbatim TEXT, ALTER COLUMN project_key SET NOT NULL, ALTER COLUMN session_id SET NOT NULL, ALTER COLUMN subpath SET DEFAULT '', ALTER COLUMN subpath SET NOT NULL, ALTER COLUMN entry SET NOT NULL, ALTER COLUMN created_at SET DEFAULT clock_timestamp(), ALTER COLUMN created_at SET NOT NULL;
 
-ALTER TABLE claude_session_entries ADD COLUMN IF NOT EXISTS dedup_key TEXT, ADD COLUMN IF NOT EXISTS verbatim TEXT, ADD COLUMN IF NOT EXISTS facts JSONB, ALTER COLUMN project_key SET NOT NULL, ALTER COLUMN session_id SET NOT NULL, ALTER COLUMN subpath SET DEFAULT '', ALTER COLUMN subpath SET NOT NULL, ALTER COLUMN entry SET NOT NULL, ALTER COLUMN created_at SET DEFAULT clock_timestamp(), ALTER COLUMN created_at SET NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS claude_session_entries_position_idx ON claude_session_entries (project_key, session_id, subpath, position, id);
 
 CREATE UNIQUE INDEX IF NOT EXISTS claude_session_entries_dedup_idx ON claude_session_entries (project_key, session_id, subpath, dedup_key) WHERE dedup_key IS NOT NULL;
 
-CREATE INDEX IF NOT EXISTS claude_session_entries_unclaimed_idx ON claude_session_entries (project_key, subpath, session_id, created_at) WHERE dedup_key IS NULL;
+CREATE INDEX IF NOT EXISTS claude_session_entries_first_idx ON claude_session_entries (project_key, session_id, subpath) WHERE is_first IS NOT NULL;
 
-CREATE INDEX IF NOT EXISTS claude_session_entries_unread_idx ON claude_session_entries (id) WHERE facts IS NULL;
+CREATE INDEX IF NOT EXISTS claude_session_entries_unplaced_idx ON claude_session_entries (project_key, session_id, subpath, created_at) WHERE position = 9223372036854775807;
 
-CREATE INDEX IF NOT EXISTS claude_session_entries_facts_idx ON claude_session_entries ((facts ->> 0), facts, id) WHERE (facts ->> 1) IS NOT NULL OR (facts ->> 8) IS NOT NULL;
-
-CREATE TABLE claude_session_summaries (
+CREATE TABLE claude_sessions (
     project_key TEXT NOT NULL, 
     session_id TEXT NOT NULL, 
-    turn BIGINT NOT NULL, 
-    folded_id BIGINT, 
-    data TEXT, 
+    next_position BIGINT NOT NULL, 
+    main_position BIGINT, 
     updated_at TIMESTAMP WITH TIME ZONE, 
+    entries BIGINT DEFAULT 0 NOT NULL, 
+    subagents INTEGER DEFAULT 0 NOT NULL, 
+    bytes BIGINT DEFAULT 0 NOT NULL, 
+    tokens BIGINT DEFAULT 0 NOT NULL, 
+    first_said_at TIMESTAMP WITH TIME ZONE, 
+    last_said_at TIMESTAMP WITH TIME ZONE, 
     held BOOLEAN DEFAULT false NOT NULL, 
-    CONSTRAINT claude_session_summaries_pkey PRIMARY KEY (project_key, session_id)
+    data TEXT, 
+    CONSTRAINT claude_sessions_pkey PRIMARY KEY (project_key, session_id)
 );
 
 DO $$ BEGIN IF EXISTS (SELECT 1 FROM pg_catalog.pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN ALTER TABLE claude_session_entries ALTER COLUMN entry SET COMPRESSION lz4; END IF; END $$;
@@ -53,11 +74,11 @@ INSERT INTO boocode_sessions_alembic_version (version_num) VALUES ('0001') RETUR
 
 COMMIT;
 
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, created_at, facts, entry, verbatim) VALUES ('1', 'p', 's', '', 'a', '2026-11-22 15:58:06.882995+00', NULL,  E'{"it''s": "a \\\\ quote", "type": "user", "uuid": "a", "message": {"content": "the first prompt"}}', NULL);
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, created_at, facts, entry, verbatim) VALUES ('2', 'p', 's', '', '~cLKd8AIsaD329y2H.1', '2026-11-22 15:58:06.883153+00', '[]', '{"n": [100000000000000000000000, 0.0, 1180591620717411303424, 1.5], "text": "� � 😀", "type": "mode"}',  E'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\\u0000 \\ud800 \\ud83d\\ude00"}');
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, created_at, facts, entry, verbatim) VALUES ('3', 'p', 's', '', 'b', '2026-11-22 15:58:06.883168+00', NULL, '{"type": "assistant", "uuid": "b", "message": {"content": [{"text": "%s ünï", "type": "text"}]}}', NULL);
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, created_at, facts, entry, verbatim) VALUES ('4', 'p', 's', 'subagents/workflows/w/agent-x', 'c', '2026-11-22 15:58:06.891612+00', NULL, '{"type": "user", "uuid": "c", "isSidechain": true}', NULL);
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, created_at, facts, entry, verbatim) VALUES ('5', 'p', 'of another writer', '', NULL, '2026-11-22 15:58:06.892575+00', NULL, '{"type": "user", "uuid": "d", "message": {"content": "theirs"}}', NULL);
-INSERT INTO claude_session_entries (id, project_key, session_id, subpath, dedup_key, created_at, facts, entry, verbatim) VALUES ('6', 'p', 'of another writer', '', NULL, '2026-11-22 15:58:06.892862+00', NULL, '{"type": "user", "uuid": "d"}', NULL);
-INSERT INTO claude_session_summaries (project_key, session_id, turn, folded_id, data, updated_at, held) VALUES ('p', 's', '948325506812681626', '3', '{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}', '2026-11-22 15:58:06.884285+00', 'false');
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('1', '1795646733055008', '2026-11-25 22:45:33.14446+00', NULL, '87', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', '',  E'\\x75ffe9aaeaa2a2d5048174df0b80599ef0', 'user', NULL, NULL, NULL, NULL, NULL, NULL,  E'{"it''s": "a \\\\ quote", "type": "user", "uuid": "a", "message": {"content": "the first prompt"}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('2', '1795646733055009', '2026-11-25 22:45:33.14446+00', NULL, '84', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x639b1bdcd10465b81590c3014b3300000001', 'mode', NULL, NULL, NULL, NULL, NULL, NULL, '{"n": [100000000000000000000000, 0.0, 1180591620717411303424, 1.5], "text": "� � 😀", "type": "mode"}',  E'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\\u0000 \\ud800 \\ud83d\\ude00"}');
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('3', '1795646733055010', '2026-11-25 22:45:33.14446+00', NULL, '89', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x751e57b933b0a78203e21d41cc4b16d731', 'assistant', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "assistant", "uuid": "b", "message": {"content": [{"text": "%s ünï", "type": "text"}]}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('4', '1795646733055011', '2026-11-25 22:45:33.220867+00', NULL, '45', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', 'subagents/workflows/w/agent-x',  E'\\x75ec49f17f2c205644d3a0d242eb5a82ec', 'user', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "c", "isSidechain": true}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('5', '9223372036854775807', '2026-11-25 22:45:33.230452+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d", "message": {"content": "theirs"}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('6', '9223372036854775807', '2026-11-25 22:45:33.235468+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d"}', NULL);
+INSERT INTO claude_sessions (project_key, session_id, next_position, main_position, updated_at, entries, subagents, bytes, tokens, first_said_at, last_said_at, held, data) VALUES ('p', 's', '1795646733055012', '1795646733055010', '2026-11-25 22:45:33.14446+00', '4', '1', '305', '0', NULL, NULL, 'false', '{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
 SELECT setval('claude_session_entries_id_seq', 10);

@@ -6,36 +6,59 @@ CREATE TABLE boocode_sessions_alembic_version (
 INSERT INTO "boocode_sessions_alembic_version" VALUES('0001');
 CREATE TABLE claude_session_entries (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
+	position BIGINT DEFAULT 9223372036854775807 NOT NULL, 
+	created_at DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
+	said_at DATETIME, 
+	size INTEGER, 
+	input_tokens INTEGER, 
+	output_tokens INTEGER, 
+	cache_read_tokens INTEGER, 
+	cache_write_tokens INTEGER, 
+	cache_write_1h_tokens INTEGER, 
+	tool_count SMALLINT, 
+	failed BOOLEAN, 
+	is_first BOOLEAN, 
 	project_key TEXT NOT NULL, 
 	session_id TEXT NOT NULL, 
 	subpath TEXT DEFAULT '' NOT NULL, 
-	dedup_key TEXT, 
-	created_at DATETIME DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')) NOT NULL, 
-	facts JSON, 
+	dedup_key BLOB, 
+	type TEXT, 
+	message_id TEXT, 
+	request_id TEXT, 
+	model TEXT, 
+	tool_name TEXT, 
+	tool_use_id TEXT, 
+	forked_from TEXT, 
 	entry JSON NOT NULL, 
 	verbatim TEXT
 );
-INSERT INTO "claude_session_entries" VALUES(1,'p','s','','a','2026-11-22 15:58:06.250000',NULL,'{"type":"user","uuid":"a","message":{"content":"the first prompt"},"it''s":"a \\ quote"}',NULL);
-INSERT INTO "claude_session_entries" VALUES(2,'p','s','','~Kdsrt3QAWyTBpDRb.1','2026-11-22 15:58:06.250000','[]','{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\ufffd � 😀"}','{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\u0000 \ud800 \ud83d\ude00"}');
-INSERT INTO "claude_session_entries" VALUES(3,'p','s','','b','2026-11-22 15:58:06.250000',NULL,'{"type":"assistant","uuid":"b","message":{"content":[{"type":"text","text":"%s ünï"}]}}',NULL);
-INSERT INTO "claude_session_entries" VALUES(4,'p','s','subagents/workflows/w/agent-x','c','2026-11-22 15:58:06.827000',NULL,'{"type":"user","uuid":"c","isSidechain":true}',NULL);
-INSERT INTO "claude_session_entries" VALUES(5,'p','of another writer','',NULL,'2026-11-22 15:58:06.828000',NULL,'{"type": "user", "uuid": "d", "message": {"content": "theirs"}}',NULL);
-INSERT INTO "claude_session_entries" VALUES(6,'p','of another writer','',NULL,'2026-11-22 15:58:06.828000',NULL,'{"type": "user", "uuid": "d"}',NULL);
-CREATE TABLE claude_session_summaries (
+INSERT INTO "claude_session_entries" VALUES(1,1795646732489000,'2026-11-25 22:45:32.583000',NULL,87,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','',X'75FFE9AAEAA2A2D5048174DF0B80599EF0','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"a","message":{"content":"the first prompt"},"it''s":"a \\ quote"}',NULL);
+INSERT INTO "claude_session_entries" VALUES(2,1795646732489001,'2026-11-25 22:45:32.583000',NULL,84,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'639A124D5369DA5BFD5700B07B0100000001','mode',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\ufffd � 😀"}','{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\u0000 \ud800 \ud83d\ude00"}');
+INSERT INTO "claude_session_entries" VALUES(3,1795646732489002,'2026-11-25 22:45:32.583000',NULL,89,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'751E57B933B0A78203E21D41CC4B16D731','assistant',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"assistant","uuid":"b","message":{"content":[{"type":"text","text":"%s ünï"}]}}',NULL);
+INSERT INTO "claude_session_entries" VALUES(4,1795646732489003,'2026-11-25 22:45:32.652000',NULL,45,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','subagents/workflows/w/agent-x',X'75EC49F17F2C205644D3A0D242EB5A82EC','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"c","isSidechain":true}',NULL);
+INSERT INTO "claude_session_entries" VALUES(5,9223372036854775807,'2026-11-25 22:45:32.668000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d", "message": {"content": "theirs"}}',NULL);
+INSERT INTO "claude_session_entries" VALUES(6,9223372036854775807,'2026-11-25 22:45:32.669000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d"}',NULL);
+CREATE TABLE claude_sessions (
 	project_key TEXT NOT NULL, 
 	session_id TEXT NOT NULL, 
-	turn BIGINT NOT NULL, 
-	folded_id BIGINT, 
-	data TEXT, 
+	next_position BIGINT NOT NULL, 
+	main_position BIGINT, 
 	updated_at DATETIME, 
+	entries BIGINT DEFAULT 0 NOT NULL, 
+	subagents INTEGER DEFAULT 0 NOT NULL, 
+	bytes BIGINT DEFAULT 0 NOT NULL, 
+	tokens BIGINT DEFAULT 0 NOT NULL, 
+	first_said_at DATETIME, 
+	last_said_at DATETIME, 
 	held BOOLEAN DEFAULT false NOT NULL, 
-	CONSTRAINT claude_session_summaries_pkey PRIMARY KEY (project_key, session_id)
+	data TEXT, 
+	CONSTRAINT claude_sessions_pkey PRIMARY KEY (project_key, session_id)
 );
-INSERT INTO "claude_session_summaries" VALUES('p','s',2560282246257238182,3,'{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}','2026-11-22 15:58:06.825000',0);
-CREATE UNIQUE INDEX claude_session_entries_transcript_idx ON claude_session_entries (project_key, session_id, subpath, id);
+INSERT INTO "claude_sessions" VALUES('p','s',1795646732489004,1795646732489002,'2026-11-25 22:45:32.583000',4,1,305,0,NULL,NULL,0,'{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
+CREATE UNIQUE INDEX claude_session_entries_position_idx ON claude_session_entries (project_key, session_id, subpath, position, id);
 CREATE UNIQUE INDEX claude_session_entries_dedup_idx ON claude_session_entries (project_key, session_id, subpath, dedup_key) WHERE dedup_key IS NOT NULL;
-CREATE INDEX claude_session_entries_unclaimed_idx ON claude_session_entries (project_key, subpath, session_id, created_at) WHERE dedup_key IS NULL;
-CREATE INDEX claude_session_entries_unread_idx ON claude_session_entries (id) WHERE facts IS NULL;
+CREATE INDEX claude_session_entries_first_idx ON claude_session_entries (project_key, session_id, subpath) WHERE is_first IS NOT NULL;
+CREATE INDEX claude_session_entries_unplaced_idx ON claude_session_entries (project_key, session_id, subpath, created_at) WHERE position = 9223372036854775807;
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('claude_session_entries',6);
 COMMIT;

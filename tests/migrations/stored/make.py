@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from boocode_sessions import ClaudeSessionRepository, SessionKey, migrations
 from boocode_sessions.engine import create_engine
 from boocode_sessions.models import SCHEMA_VERSION
-from tests.migrations.other_stores import insert_unclaimed
+from tests.migrations.other_stores import insert_unplaced
 
 HERE = Path(__file__).parent
 MAIN: SessionKey = {"project_key": "p", "session_id": "s"}
@@ -32,11 +32,11 @@ STORED: list[tuple[SessionKey, list[dict[str, Any]]]] = [
     ),
     (SUBAGENT, [{"type": "user", "uuid": "c", "isSidechain": True}]),
 ]
-UNCLAIMED: list[dict[str, Any]] = [
+UNPLACED: list[dict[str, Any]] = [
     {"type": "user", "uuid": "d", "message": {"content": "theirs"}},
     {"type": "user", "uuid": "d"},
 ]
-TABLES = ("claude_session_entries", "claude_session_summaries")
+TABLES = ("claude_session_entries", "claude_sessions")
 
 
 def fill(url: str) -> None:
@@ -45,7 +45,7 @@ def fill(url: str) -> None:
     repository = ClaudeSessionRepository(engine)
     for key, entries in STORED:
         repository.append(key, entries)
-    insert_unclaimed(engine, OTHER, UNCLAIMED)
+    insert_unplaced(engine, OTHER, UNPLACED)
     engine.dispose()
 
 

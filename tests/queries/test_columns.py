@@ -1,22 +1,25 @@
-"""The facts beside an entry say what the entry says, whoever wrote it and by whatever way."""
+"""The columns beside an entry say what the entry says, whoever wrote it and by whatever way."""
 
+import dataclasses
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy import Engine, delete, select, update
 
+from boocode_sessions import ClaudeSession, ClaudeSessionRepository, jsonl, queries
 from boocode_sessions import ClaudeSessionEntry as Entry
-from boocode_sessions import ClaudeSessionRepository, ClaudeSessionSummary, jsonl, queries
-from boocode_sessions._core.codec import FACTS, facts_of
+from boocode_sessions._core.codec import Extracted
 from boocode_sessions.adoption import backfill
+from boocode_sessions.models import UNPLACED
 from tests.fixtures.seed import insert_as_the_seed_does
-from tests.queries.lines import Line, answer, entries, key, prompt, result, tool_use
+from tests.queries.lines import DAY, Line, answer, entries, key, prompt, result, tool_use
 
-ODD: list[Any] = [None, True, "", "x", "\0", "\ud800", "é" * 200, 0, -1, 2.5, 10**16, [], ["x"], {}, {"x": 1}]
+ODD: list[Any] = [None, True, "", "x", "é" * 64, "é" * 65, 0, -1, 2.5, 10**16, [], ["x"], {}, {"x": 1}]
 odd = st.sampled_from(ODD)
 
 
@@ -54,16 +57,33 @@ lines = st.fixed_dictionaries(
     optional={
         "timestamp": usually(TIMES[0], TIMES[0], *TIMES),
         "message": messages | odd,
+        "requestId": usually("r1", "r2"),
         "forkedFrom": usually(*({"sessionId": "s0", "messageUuid": uuid} for uuid in ("u0", "gone"))),
     },
 )
 
 
 def answers(engine: Engine) -> list[Any]:
-    """What the questions answer that can be asked of facts."""
-    sessions = [(row.session_id, row.tokens, row.started, row.entries) for row in queries.sessions(engine)]
+    """What the questions answer."""
+    sessions = [
+        dataclasses.replace(row, bytes=0, updated=None) for row in queries.sessions(engine, limit=None)
+    ]
     dimensions: list[Any] = ["day", "model", "session"]
-    return [sorted(sessions), queries.usage(engine, by=dimensions), queries.tools(engine)]
+    return [
+        sorted(sessions, key=lambda row: row.session_id),
+        queries.usage(engine, by=dimensions),
+        queries.tools(engine),
+        queries.usage(engine, by=dimensions, since=DAY + timedelta(hours=8), until=DAY + timedelta(hours=9)),
+        queries.tools(engine, until=DAY + timedelta(hours=9)),
+    ]
+
+
+def unplace(engine: Engine) -> None:
+    """As if another program had written all that is stored."""
+    columns = dict.fromkeys((*Extracted._fields, "size", "is_first", "dedup_key"))
+    with engine.begin() as connection:
+        connection.execute(update(Entry).values(position=UNPLACED, **columns))
+        connection.execute(delete(ClaudeSession))
 
 
 @settings(
@@ -73,55 +93,39 @@ def answers(engine: Engine) -> list[Any]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(said=st.lists(lines, min_size=1, max_size=12))
-def test_the_answers_are_the_same_from_the_facts_as_from_the_entries(
-    engine: Engine, said: list[Line]
-) -> None:
+def test_the_answers_are_the_same_from_columns_as_from_entries(engine: Engine, said: list[Line]) -> None:
     with engine.begin() as connection:
         connection.execute(delete(Entry))
-        connection.execute(delete(ClaudeSessionSummary))
+        connection.execute(delete(ClaudeSession))
     repository = ClaudeSessionRepository(engine)
     repository.append(key("s0"), entries(answer("u0", tool_use("t9"))))
     repository.append(key("s1"), entries(*said))
-    from_facts = answers(engine)
-    with engine.begin() as connection:
-        connection.execute(update(Entry).values(facts=None))
-    assert answers(engine) == from_facts
+    from_columns = answers(engine)
+    unplace(engine)
+    assert answers(engine) == from_columns
 
 
 TOLD = entries(
     prompt("u", "hi"),
-    answer("a", tool_use("t1"), call="m1", usage={"input_tokens": 7}),
+    answer("a", tool_use("t1"), call="m1", usage={"input_tokens": 7}, requestId="q1"),
     result("r", "t1", seconds=2, error=True),
 )
+NAMES = ("type", "said_at", "message_id", "request_id", "model", "input_tokens", "tool_name", "tool_use_id")
 SAID = [
-    ["2026-11-20 00:00:00.000000"],
-    ["2026-11-20 00:00:00.000000", "m1", "claude-opus-5-5", 7, 0, 0, 0, 0, "t1", "Bash"],
-    ["2026-11-20 00:00:02.000000", *[None] * 7, "t1", None, True],
+    ("user", DAY, *[None] * 6, None, None),
+    ("assistant", DAY, "m1", "q1", "claude-opus-5-5", 7, "Bash", "t1", 1, None),
+    ("user", DAY + timedelta(seconds=2), *[None] * 5, "t1", 1, True),
 ]
+NOTHING = (None,) * 10
 
 
 def stored(engine: Engine) -> list[Any]:
+    columns = (getattr(Entry, name) for name in (*NAMES, "tool_count", "failed"))
     with engine.connect() as connection:
-        return list(connection.execute(select(Entry.facts).order_by(Entry.id)).scalars())
+        return [tuple(row) for row in connection.execute(select(*columns).order_by(Entry.position, Entry.id))]
 
 
-def test_the_facts_are_those_that_their_names_say() -> None:
-    facts = json.loads(facts_of(TOLD[1]) or "")
-    assert dict(zip(FACTS, facts, strict=False)) == {
-        "at": "2026-11-20 00:00:00.000000",
-        "call": "m1",
-        "model": "claude-opus-5-5",
-        "input_tokens": 7,
-        "output_tokens": 0,
-        "cache_read_tokens": 0,
-        "cache_write_tokens": 0,
-        "cache_write_1h_tokens": 0,
-        "use": "t1",
-        "tool": "Bash",
-    }
-
-
-def test_every_way_in_stores_them(engine: Engine, tmp_path: Path) -> None:
+def test_every_way_in_fills_them(engine: Engine, tmp_path: Path) -> None:
     repository = ClaudeSessionRepository(engine)
     repository.append(key("at once"), TOLD)
     for line in TOLD:
@@ -134,19 +138,10 @@ def test_every_way_in_stores_them(engine: Engine, tmp_path: Path) -> None:
     assert stored(engine) == SAID * 3
 
 
-def test_a_new_body_brings_its_facts(engine: Engine) -> None:
-    repository = ClaudeSessionRepository(engine)
-    repository.append(key("s"), TOLD)
-    told = entries(answer("a", tool_use("t1"), call="m1", usage={"input_tokens": 8}))
-    repository.append(key("s"), told)
-    assert stored(engine)[1][3] == 8
-    assert queries.usage(engine, by=())[0].input_tokens == 8
-
-
 @pytest.mark.parametrize("finish", ["the next append", "backfill"])
-def test_the_rows_of_other_writers_get_them_when_they_are_claimed(engine: Engine, finish: str) -> None:
+def test_the_rows_of_other_programs_get_them_when_they_are_placed(engine: Engine, finish: str) -> None:
     insert_as_the_seed_does(engine, key("s"), [json.dumps(line) for line in TOLD])
-    assert stored(engine) == [None] * 3
+    assert stored(engine) == [NOTHING] * 3
     assert queries.usage(engine, by=())[0].input_tokens == 7
     if finish == "backfill":
         backfill(engine)
@@ -154,11 +149,17 @@ def test_the_rows_of_other_writers_get_them_when_they_are_claimed(engine: Engine
     else:
         ClaudeSessionRepository(engine).append(key("s"), entries(prompt("v", "on")))
         assert stored(engine) == [*SAID, SAID[0]]
+    assert queries.usage(engine, by=())[0].input_tokens == 7
 
 
-def test_backfill_notes_what_was_copied_or_emptied(engine: Engine) -> None:
-    ClaudeSessionRepository(engine).append(key("s"), TOLD)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE claude_session_entries SET facts = NULL"))
-    backfill(engine)
-    assert stored(engine) == SAID
+def test_a_call_of_which_some_lines_are_placed_counts_once(engine: Engine) -> None:
+    lines = [
+        answer("a", tool_use("t1"), call="m1", usage={"input_tokens": n}, requestId="q1") for n in (1, 2)
+    ]
+    ClaudeSessionRepository(engine).append(key("s"), entries(lines[0], result("r", "t1", seconds=2)))
+    insert_as_the_seed_does(engine, key("s"), [json.dumps(lines[1])])
+    [row] = queries.usage(engine, by="session")
+    assert (row.session_id, row.calls, row.input_tokens) == ("s", 1, 2)
+    assert [(row.calls, row.total_seconds) for row in queries.tools(engine)] == [(1, 2.0)]
+    [session] = queries.sessions(engine)
+    assert (session.entries, session.title) == (3, None)

@@ -1,4 +1,4 @@
-"""Entries and summaries; adopts the entries of another store.
+"""Entries and sessions; adopts the entries of another store.
 
 Revision ID: 0001
 Revises:
@@ -33,14 +33,31 @@ def upgrade() -> None:
     op.create_table(
         "claude_session_entries",
         sa.Column("id", _ID, nullable=False, autoincrement=True),
-        sa.Column("project_key", sa.Text(), nullable=False),
-        sa.Column("session_id", sa.Text(), nullable=False),
-        sa.Column("subpath", sa.Text(), nullable=False, server_default=sa.text("''")),
-        sa.Column("dedup_key", sa.Text()),
+        sa.Column("position", sa.BigInteger(), nullable=False, server_default=sa.text(adopting.UNPLACED)),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.text(_CLOCK[dialect])
         ),
-        sa.Column("facts", _ENTRY),  # before what is long: SQLite reads a row up to what it is asked for
+        sa.Column("said_at", sa.DateTime(timezone=True)),
+        sa.Column("size", sa.Integer()),
+        sa.Column("input_tokens", sa.Integer()),
+        sa.Column("output_tokens", sa.Integer()),
+        sa.Column("cache_read_tokens", sa.Integer()),
+        sa.Column("cache_write_tokens", sa.Integer()),
+        sa.Column("cache_write_1h_tokens", sa.Integer()),
+        sa.Column("tool_count", sa.SmallInteger()),
+        sa.Column("failed", sa.Boolean()),
+        sa.Column("is_first", sa.Boolean()),
+        sa.Column("project_key", sa.Text(), nullable=False),
+        sa.Column("session_id", sa.Text(), nullable=False),
+        sa.Column("subpath", sa.Text(), nullable=False, server_default=sa.text("''")),
+        sa.Column("dedup_key", sa.LargeBinary()),
+        sa.Column("type", sa.Text()),
+        sa.Column("message_id", sa.Text()),
+        sa.Column("request_id", sa.Text()),
+        sa.Column("model", sa.Text()),
+        sa.Column("tool_name", sa.Text()),
+        sa.Column("tool_use_id", sa.Text()),
+        sa.Column("forked_from", sa.Text()),
         sa.Column("entry", _ENTRY, nullable=False),
         sa.Column("verbatim", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="claude_session_entries_pkey"),
@@ -51,23 +68,26 @@ def upgrade() -> None:
     if adopts:
         adopting.drop_invalid_indexes()
         adopting.fill_subpaths()
-    _create_index(adopting.INDEXES[0], if_not_exists=adopts)
-    if adopts:
-        adopting.complete_columns()  # as late as can be: readers wait from here on
-    for index in adopting.INDEXES[1:]:
+        # Readers wait from here on. Every index needs a column that is added: `prepare` builds them before.
+        adopting.complete_columns()
+    for index in adopting.INDEXES:
         _create_index(index, if_not_exists=adopts)
-    if dialect == "postgresql":
-        _create_index(adopting.FACTS_INDEX, if_not_exists=adopts)
     op.create_table(
-        "claude_session_summaries",
+        "claude_sessions",
         sa.Column("project_key", sa.Text(), nullable=False),
         sa.Column("session_id", sa.Text(), nullable=False),
-        sa.Column("turn", sa.BigInteger(), nullable=False),
-        sa.Column("folded_id", sa.BigInteger()),
-        sa.Column("data", sa.Text()),
+        sa.Column("next_position", sa.BigInteger(), nullable=False),
+        sa.Column("main_position", sa.BigInteger()),
         sa.Column("updated_at", sa.DateTime(timezone=True)),
+        sa.Column("entries", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("subagents", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("bytes", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("tokens", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("first_said_at", sa.DateTime(timezone=True)),
+        sa.Column("last_said_at", sa.DateTime(timezone=True)),
         sa.Column("held", sa.Boolean(), nullable=False, server_default=sa.text("false")),
-        sa.PrimaryKeyConstraint("project_key", "session_id", name="claude_session_summaries_pkey"),
+        sa.Column("data", sa.Text()),
+        sa.PrimaryKeyConstraint("project_key", "session_id", name="claude_sessions_pkey"),
         schema=schema(),
     )
     if dialect == "postgresql":
@@ -78,7 +98,7 @@ def _create_index(index: adopting.EntriesIndex, *, if_not_exists: bool) -> None:
     op.create_index(
         index.name,
         "claude_session_entries",
-        [sa.text(column) if "(" in column else column for column in index.columns],
+        index.columns,
         schema=schema(),
         if_not_exists=if_not_exists,
         **index.options(),
@@ -88,5 +108,5 @@ def _create_index(index: adopting.EntriesIndex, *, if_not_exists: bool) -> None:
 @step(before="0001", after=None)
 def downgrade() -> None:
     """Drop the tables and what is in them, adopted entries too."""
-    op.drop_table("claude_session_summaries", schema=schema())
+    op.drop_table("claude_sessions", schema=schema())
     op.drop_table("claude_session_entries", schema=schema())

@@ -1,0 +1,246 @@
+"""What comes before the plan where a session is not known, or another program has written to it.
+
+The session is locked and read, the rows of other programs get their places, and what the transcript has
+already is dropped from the batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+from boocode_sessions._core import fold as folding
+from boocode_sessions._core.append.plan import PAGE_ROWS, Tail, Version, row_parameters
+from boocode_sessions._core.codec import (
+    EncodedEntry,
+    content_key,
+    decode,
+    decode_summary,
+    encode_stored,
+    encode_summary,
+    row_key,
+    same_entry,
+)
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.keys import MAIN, Session, Transcript
+from boocode_sessions._core.statements import append as statements
+from boocode_sessions._core.statements.parameters import in_session, in_transcript
+from boocode_sessions._core.statements.read import select_page
+from boocode_sessions.errors import DamagedEntryError
+
+
+def lock(connection: StoreConnection, transcript: Transcript) -> Version:
+    """Lock a session until the commit, place what other programs inserted, and read where it stands."""
+    session = in_session(transcript.session)
+    next_position, main_position, summary = lock_row(connection, transcript.session)
+    newest, newest_main, others = _standing(connection, transcript)
+    if others or main_position != newest_main:  # other programs have inserted, or deleted
+        if others:
+            placed = place_rows(connection, transcript.session, next_position, summary=Summary.FOLD)
+            next_position = placed.next_position
+            newest, newest_main, _ = _standing(connection, transcript)
+        else:
+            recount(connection, transcript.session, next_position, Summary.FOLD)
+        summary = connection.select(statements.select_summary(), session).scalar_one()
+    data: Mapping[str, Any] | None = None
+    if newest_main is not None:
+        data = decode_summary(summary)
+        if data is None and transcript.is_main:
+            data = fold_all(connection, transcript)
+    tails = {} if newest is None else {transcript.subpath: _tail(connection, transcript, newest)}
+    return Version(next_position, data, tails)
+
+
+def lock_row(connection: StoreConnection, session: Session) -> tuple[int, int | None, str | None]:
+    """Lock a session until the commit, and make its row where it is missing.
+
+    Returns its next position, the newest main entry's, and its summary as text.
+    """
+    parameters: dict[str, Any] = {**in_session(session)}
+    if connection.dialect == "sqlite":
+        parameters["now"] = time.time_ns() // 1000
+    row = connection.select(statements.lock_session(connection.dialect), parameters).one()
+    return row[0], row[1], row[2]
+
+
+def _standing(connection: StoreConnection, transcript: Transcript) -> tuple[int | None, int | None, bool]:
+    newest, newest_main, others = connection.select(
+        statements.select_standing(), in_transcript(transcript)
+    ).one()
+    return newest, newest_main, bool(others)
+
+
+def _tail(connection: StoreConnection, transcript: Transcript, newest: int) -> Tail:
+    call = connection.select(statements.select_last_call(), in_transcript(transcript)).first()
+    if call is None:
+        return Tail(newest, None, 0)
+    message_id, request_id, tokens = call
+    return Tail(newest, (message_id, request_id), tokens)
+
+
+def drop_known(
+    connection: StoreConnection, transcript: Transcript, encoded: Sequence[EncodedEntry]
+) -> list[EncodedEntry]:
+    """The entries of a batch that a locked transcript does not have, in order, each once.
+
+    An entry with a known uuid and another body is kept under a key of its content: nothing is lost.
+    """
+    texts = _known_texts(connection, transcript, [item.dedup_key for item in encoded])
+    new: list[EncodedEntry] = []
+    repeated: list[EncodedEntry] = []
+    for item in encoded:
+        if (there := texts.get(item.dedup_key)) is None:
+            texts[item.dedup_key] = item.exact
+            new.append(item)
+        elif not same_entry(there, item):
+            of_content = item._replace(dedup_key=content_key(item))
+            new.append(of_content)
+            repeated.append(of_content)
+    if not repeated:
+        return new
+    seen = set(_known_texts(connection, transcript, [item.dedup_key for item in repeated]))
+    of_contents = {item.dedup_key for item in repeated}
+    kept: list[EncodedEntry] = []
+    for item in new:
+        if item.dedup_key in of_contents:
+            if item.dedup_key in seen:
+                continue
+            seen.add(item.dedup_key)
+        kept.append(item)
+    return kept
+
+
+def _known_texts(
+    connection: StoreConnection, transcript: Transcript, keys: Sequence[bytes]
+) -> dict[bytes, str]:
+    known: dict[bytes, str] = {}
+    for start in range(0, len(keys), PAGE_ROWS):
+        page = {**in_transcript(transcript), "keys": keys[start : start + PAGE_ROWS]}
+        rows = connection.select(statements.select_known(), page)
+        known |= {key: text for key, text in rows if key is not None}
+    return known
+
+
+class Placed(NamedTuple):
+    """What `place_rows` did."""
+
+    rows: int
+    next_position: int
+
+
+def place_rows(
+    connection: StoreConnection,
+    session: Session,
+    next_position: int,
+    most: int | None = None,
+    *,
+    summary: Summary,
+) -> Placed:
+    """Give the rows that other programs inserted their places, by their ids: the first `most`, or all.
+
+    Needs the session's lock. Counts the session anew. `summary`: what becomes of it if main entries are
+    placed.
+    """
+    begun: dict[str, bool] = {}
+    main_written_at: datetime | None = None
+    rows = 0
+    while rows != most:
+        page = {**in_session(session), "most": PAGE_ROWS if most is None else min(PAGE_ROWS, most - rows)}
+        found = connection.select(statements.select_unplaced(), page).all()
+        if not found:
+            break
+        by_subpath: dict[str, list[tuple[int, EncodedEntry]]] = {}
+        for row_id, subpath, text, at in found:
+            by_subpath.setdefault(subpath, []).append((row_id, encode_stored(text)))
+            if subpath == MAIN:
+                main_written_at = at if main_written_at is None else max(at, main_written_at)
+        for subpath in by_subpath:
+            if subpath not in begun:
+                begun[subpath] = _standing(connection, Transcript(*session, subpath))[0] is not None
+        keyed = dict(_keyed(connection, session, by_subpath))
+        placed: list[dict[str, Any]] = []
+        for place, (row_id, subpath, _, _) in enumerate(found):
+            placed.append(
+                {
+                    **row_parameters(keyed[row_id]),
+                    "in_project": session.project_key,
+                    "row_id": row_id,
+                    "new_position": next_position + place,
+                    "new_is_first": None if begun[subpath] else True,
+                }
+            )
+            begun[subpath] = True
+        connection.write(statements.place_entry(), placed)
+        rows += len(found)
+        next_position += len(found)
+    if rows:
+        kept = Summary.KEEP if main_written_at is None else summary
+        recount(connection, session, next_position, kept, main_written_at)
+    return Placed(rows, next_position)
+
+
+def _keyed(
+    connection: StoreConnection,
+    session: Session,
+    by_subpath: Mapping[str, Sequence[tuple[int, EncodedEntry]]],
+) -> list[tuple[int, EncodedEntry]]:
+    """Rows with their idempotency keys: the uuid's, where no other row of the transcript has it."""
+    keyed: list[tuple[int, EncodedEntry]] = []
+    for subpath, rows in by_subpath.items():
+        transcript = Transcript(*session, subpath)
+        keys = [item.dedup_key for _, item in rows if item.dedup_key]
+        taken = set(
+            connection.select(statements.select_keys(), {**in_transcript(transcript), "keys": keys}).scalars()
+        )
+        for row_id, item in rows:
+            key = item.dedup_key
+            if not key or key in taken:
+                key = row_key(row_id)
+            taken.add(key)
+            keyed.append((row_id, item._replace(dedup_key=key)))
+    return keyed
+
+
+class Summary(Enum):
+    """What `recount` does with a session's summary."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    """`backfill` folds it once all is there."""
+    FOLD = "fold"
+
+
+def recount(
+    connection: StoreConnection,
+    session: Session,
+    next_position: int,
+    summary: Summary,
+    written_at: datetime | None = None,
+) -> None:
+    """Count a locked session's placed entries anew. `written_at`: of the main entries that are new."""
+    counted = {**in_session(session), "next_position": next_position, "written_at": written_at}
+    if summary is not Summary.KEEP:
+        fresh = summary is Summary.FOLD
+        data = fold_all(connection, Transcript(*session, MAIN)) if fresh else None
+        counted["summary"] = None if data is None else encode_summary(data)
+    connection.write(statements.recount_session(keep_summary=summary is Summary.KEEP), counted)
+
+
+def fold_all(connection: StoreConnection, main: Transcript) -> Mapping[str, Any] | None:
+    """The summary of a main transcript, from all of its entries; None when there is no fold."""
+    if not folding.available():
+        return None
+    data: Mapping[str, Any] | None = None
+    after = {"after_position": 0, "after_id": 0}
+    while rows := connection.select(select_page(), {**in_transcript(main), **after, "most": PAGE_ROWS}).all():
+        after = {"after_position": rows[-1][0], "after_id": rows[-1][1]}
+        try:
+            entries = [decode(text) for _, _, text in rows]
+        except DamagedEntryError:
+            return None  # this costs the summary, not the append; the listing then reads, and raises
+        if (data := folding.fold(data, main, entries)) is None:
+            return None
+    return data

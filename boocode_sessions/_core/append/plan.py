@@ -1,0 +1,206 @@
+"""The one plan of every append: advance the session's counter, then insert entries with their positions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from boocode_sessions._core.append.request import entries_of
+from boocode_sessions._core.codec import EncodedEntry, encode_rows, encode_summary
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import Transcript
+from boocode_sessions._core.statements.append import PlanKind, advance, append_in_one, insert_entries
+from boocode_sessions._core.statements.parameters import in_transcript
+
+PAGE_ROWS = 500
+"""Most entries of one plan: what one statement carries, and a pass over a transcript holds at once."""
+PAGE_BYTES = 4 << 20
+"""Most bytes of entries of one plan, where it has more than one entry."""
+MOST_IN_ONE = 32 << 20
+"""Bytes of an entry that may travel inside one JSON document with the rest of its plan. A document is refused
+over 256 MB, and a large entry with a NUL travels twice."""
+
+
+class Tail(NamedTuple):
+    """The end of a transcript."""
+
+    position: int
+    """Of its newest entry."""
+    call: tuple[str | None, str | None] | None
+    """The last API call's message id and request id."""
+    call_tokens: int
+    """What that call had used so far."""
+
+
+class Version(NamedTuple):
+    """A state of a session: what a writer knows while `next_position` is the row's."""
+
+    next_position: int
+    data: Mapping[str, Any] | None
+    """The folded summary; None before the first main entry, and where there is no fold."""
+    tails: Mapping[str, Tail]
+    """By subpath, of the transcripts that the writer knows."""
+
+
+class Plan(NamedTuple):
+    """One append, ready to run."""
+
+    transcript: Transcript
+    encoded: Sequence[EncodedEntry]
+    parameters: Mapping[str, Any]
+    """Of `statements.append.advance`, and of the insertion."""
+    kind: PlanKind
+    opens: bool
+    """Whether it begins its transcript."""
+    then: Version
+    """What the session is at when it has run."""
+
+
+def pages(encoded: Sequence[EncodedEntry]) -> list[Sequence[EncodedEntry]]:
+    """A batch in parts, each of which one plan can carry."""
+    parts: list[Sequence[EncodedEntry]] = []
+    start = size = 0
+    for end, item in enumerate(encoded):
+        if end > start and (end - start == PAGE_ROWS or size + item.size > PAGE_BYTES):
+            parts.append(encoded[start:end])
+            start, size = end, 0
+        size += item.size
+    if len(encoded) > start:
+        parts.append(encoded[start:])
+    return parts
+
+
+def make_plans(
+    transcript: Transcript,
+    encoded: Sequence[EncodedEntry],
+    version: Version,
+    *,
+    guarded: bool,
+    entries: Sequence[Mapping[str, Any]] | None = None,
+) -> list[Plan]:
+    """The plans that append a batch to a session at `version`, each of them one page of it.
+
+    `entries`: what was encoded, where nobody else can change it meanwhile. It is decoded again otherwise, so
+    that the summary is folded from what is stored.
+    """
+    plans: list[Plan] = []
+    done = 0
+    for page in pages(encoded):
+        given = entries_of(page) if entries is None else entries[done : done + len(page)]
+        plans.append(_make_plan(transcript, page, given, version, guarded=guarded))
+        done += len(page)
+        version = plans[-1].then
+    return plans
+
+
+def _make_plan(
+    transcript: Transcript,
+    encoded: Sequence[EncodedEntry],
+    entries: Sequence[Mapping[str, Any]],
+    version: Version,
+    *,
+    guarded: bool,
+) -> Plan:
+    tail = version.tails.get(transcript.subpath)
+    next_position = version.next_position + len(encoded)
+    tokens, call, call_tokens = _count_tokens(tail, encoded)
+    said = [at for item in encoded if (at := item.extracted.said_at) is not None]
+    parameters: dict[str, Any] = {
+        **in_transcript(transcript),
+        "known_position": version.next_position,
+        "next_position": next_position,
+        "added_entries": len(encoded),
+        "added_subagents": int(tail is None and not transcript.is_main),
+        "added_bytes": sum(item.size for item in encoded),
+        "added_tokens": tokens,
+        "first_said": min(said, default=None),
+        "last_said": max(said, default=None),
+    }
+    data = version.data
+    if transcript.is_main:
+        if data is not None or tail is None:
+            data = fold(data, transcript, entries)
+        parameters["summary"] = None if data is None else encode_summary(data)
+    if guarded:
+        assert tail is not None  # noqa: S101 - who knows a version knows the transcript's end
+        parameters["newest_position"] = tail.position
+    tails = {**version.tails, transcript.subpath: Tail(next_position - 1, call, call_tokens)}
+    kind = PlanKind(transcript.is_main, guarded)
+    return Plan(transcript, encoded, parameters, kind, tail is None, Version(next_position, data, tails))
+
+
+def _count_tokens(
+    tail: Tail | None, encoded: Sequence[EncodedEntry]
+) -> tuple[int, tuple[str | None, str | None] | None, int]:
+    """The tokens that a batch adds to its session, its last API call, and that call's tokens.
+
+    A call spans several lines, whose figures grow: each line adds what it says more than the lines before.
+    """
+    call = None if tail is None else tail.call
+    seen = {} if tail is None else {tail.call: tail.call_tokens}
+    added = 0
+    for item in encoded:
+        tokens = item.extracted.tokens
+        if tokens is None:
+            continue
+        if item.extracted.message_id is None:
+            added += tokens
+            continue
+        call = (item.extracted.message_id, item.extracted.request_id)
+        before = seen.get(call, 0)
+        added += max(0, tokens - before)
+        seen[call] = max(tokens, before)
+    return added, call, seen.get(call, 0)
+
+
+def run_plan(connection: StoreConnection, plan: Plan) -> bool:
+    """Run a plan. Returns whether it was done; if not, nothing was written.
+
+    As one statement, which is atomic by itself, or as its steps, for which the caller has a transaction.
+    Raises what SQLAlchemy raises: for a known idempotency key an IntegrityError.
+    """
+    if runs_in_one(connection.dialect, plan):
+        parameters = in_one_parameters(connection, plan)
+        return connection.select(append_in_one(plan.kind), parameters).first() is not None
+    at = connection.select(advance(plan.kind), plan.parameters).scalar_one_or_none()
+    if at is None:
+        return False
+    connection.write(insert_entries(), _rows(plan, at))
+    return True
+
+
+def runs_in_one(dialect: str | None, plan: Plan) -> bool:
+    """Whether a plan runs as one statement."""
+    return dialect == "postgresql" and plan.parameters["added_bytes"] <= MOST_IN_ONE
+
+
+def in_one_parameters(connection: StoreConnection, plan: Plan) -> dict[str, Any]:
+    """The parameters of `append_in_one`."""
+    entries = connection.utf8(encode_rows(plan.encoded))
+    return {**plan.parameters, "opens": plan.opens, "entries": entries}
+
+
+def _rows(plan: Plan, at: datetime) -> list[dict[str, Any]]:
+    """The parameter sets of `insert_entries`."""
+    where = in_transcript(plan.transcript)
+    first = plan.parameters["known_position"]
+    return [
+        {
+            **where,
+            **row_parameters(item),
+            "new_entry": item.text,
+            "new_verbatim": item.verbatim,
+            "new_position": first + place,
+            "new_created_at": at,
+            "new_is_first": True if plan.opens and place == 0 else None,
+        }
+        for place, item in enumerate(plan.encoded)
+    ]
+
+
+def row_parameters(item: EncodedEntry) -> dict[str, Any]:
+    """What is stored of an entry beside itself, as parameters of `insert_entries` and `place_entry`."""
+    row = {"new_dedup_key": item.dedup_key, "new_size": item.size}
+    return row | {f"new_{name}": value for name, value in item.extracted._asdict().items()}

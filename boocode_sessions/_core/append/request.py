@@ -1,0 +1,56 @@
+"""One append call: what it was given, encoded when it was made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from boocode_sessions._core.codec import EncodedEntry, decode, encode_batch
+from boocode_sessions._core.keys import Session, Transcript
+
+
+def append_label(entries: int, transcript: Transcript) -> str:
+    """Operation label for error messages."""
+    return f"append {entries} {'entry' if entries == 1 else 'entries'} to {transcript}"
+
+
+class AppendRequest:
+    """One append call on its way.
+
+    Its entries are encoded at once, and read no second time: whatever the caller does to them meanwhile, what
+    is stored and what the summary is folded from are the same.
+    """
+
+    def __init__(self, transcript: Transcript, given: Sequence[Mapping[str, Any]], nonce: bytes) -> None:
+        """Raises InvalidEntryError."""
+        self.transcript = transcript
+        self.given = given
+        """The caller's own list, by which a retry is known."""
+        self.nonce = nonce
+        self.encoded: Sequence[EncodedEntry] = encode_batch(transcript, given, nonce)
+        self.size = sum(item.size for item in self.encoded)
+        """Bytes of JSON."""
+
+    @property
+    def session(self) -> Session:
+        return self.transcript.session
+
+    @property
+    def label(self) -> str:
+        return append_label(len(self.encoded), self.transcript)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """Tells apart what two calls with the same list write."""
+        digest = hashlib.sha256()
+        for item in self.encoded:
+            digest.update(item.exact.encode())
+            digest.update(b"\n")
+        return digest.digest()
+
+
+def entries_of(encoded: Sequence[EncodedEntry]) -> list[Mapping[str, Any]]:
+    """The entries that were encoded, as `load` will return them."""
+    return [decode(item.exact) for item in encoded]

@@ -1,0 +1,66 @@
+"""Our tables over one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVarTuple
+
+from sqlalchemy import Connection, Executable, Result
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+_Row = TypeVarTuple("_Row")
+
+
+class StoreConnection(NamedTuple):
+    """A connection, and where our tables are."""
+
+    connection: Connection
+    schema: str | None = None
+    """The schema of our tables, when it is not where the connection's search path and
+    `schema_translate_map` lead."""
+
+    @property
+    def dialect(self) -> str:
+        return self.connection.dialect.name
+
+    @property
+    def effective_schema(self) -> str | None:
+        """The schema given, else the one that the connection's `schema_translate_map` leads to."""
+        return self.schema or translated_schema(self.connection.get_execution_options())
+
+    def select(
+        self, statement: TypedReturnsRows[*_Row], parameters: Mapping[str, Any] | None = None
+    ) -> Result[*_Row]:
+        """Run a statement that returns rows."""
+        return self.connection.execute(statement, parameters, execution_options=self._options())
+
+    def write(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Run a statement that returns none."""
+        self.connection.execute(statement, parameters, execution_options=self._options())
+
+    def utf8(self, text: bytes) -> object:
+        """A text that is UTF-8 already, as a parameter: as it is where the driver takes it so."""
+        if self.connection.dialect.driver not in {"psycopg", "psycopg_async"}:
+            return text.decode()
+        # psycopg needs libpq, which a host on SQLite may not have.
+        from boocode_sessions._core.psycopg_text import utf8_for  # noqa: PLC0415
+
+        driver: Any = self.connection.connection.driver_connection
+        return utf8_for(driver, text)
+
+    def count_rows(self, statement: Executable, parameters: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement for each parameter set. Returns how many rows all of them returned."""
+        options = {**self._options(), "preserve_rowcount": True}
+        return self.connection.execute(statement, list(parameters), execution_options=options).rowcount
+
+    def _options(self) -> dict[str, Any]:
+        # Given with each statement: set on the connection it would outlive our call in a host's transaction.
+        return {"schema_translate_map": {None: self.schema}} if self.schema else {}
+
+
+def translated_schema(execution_options: Mapping[str, Any]) -> str | None:
+    """The schema that a host's `schema_translate_map` says our tables are in."""
+    translated: dict[str | None, str] = execution_options.get("schema_translate_map") or {}
+    return translated.get(None)

@@ -1,0 +1,117 @@
+"""A limit on the client for every call: a server that hangs answers no cancellation either.
+
+A connection that has not answered in time is cut at its socket. Whatever waits for it then fails as over a
+lost connection, in the thread or task that waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
+
+from sqlalchemy import Connection
+
+
+class Deadline:
+    """The limit of one call."""
+
+    def __init__(self, seconds: float, cut: Callable[[], None]) -> None:
+        self.expires = time.monotonic() + seconds
+        self.cut = cut
+        self.expired = False
+
+
+class Call:
+    """A call that can be cancelled, and the connection that it uses."""
+
+    cut: Callable[[], None] | None = None
+    """Cuts the connection off its server, from any thread; None while there is no connection."""
+    is_local = False
+    """Whether there is no server."""
+
+
+current_call: ContextVar[Call | None] = ContextVar("boocode_sessions_call", default=None)
+
+
+class _Watchdog:
+    """One thread that looks after the deadlines of all calls of the process."""
+
+    def __init__(self) -> None:
+        self._watched: set[Deadline] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._wakes_at = 0.0
+
+    def add(self, deadline: Deadline) -> None:
+        with self._changed:
+            self._watched.add(deadline)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._watch, name="boocode_sessions", daemon=True)
+                self._wakes_at = deadline.expires
+                self._thread.start()
+            elif deadline.expires < self._wakes_at:
+                self._changed.notify()
+
+    def remove(self, deadline: Deadline) -> None:
+        with self._changed:
+            self._watched.discard(deadline)
+
+    def _watch(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for deadline in [one for one in self._watched if one.expires <= now]:
+                    self._watched.discard(deadline)
+                    deadline.expired = True
+                    deadline.cut()
+                self._wakes_at = min((one.expires for one in self._watched), default=now + _IDLE_SECONDS)
+                self._changed.wait(self._wakes_at - now)
+
+
+_IDLE_SECONDS = 60.0
+_watchdog = _Watchdog()
+
+
+@contextmanager
+def deadline(connection: Connection, seconds: float) -> Generator[Deadline]:
+    """Cut a connection that is still in use after so many seconds."""
+    limit = Deadline(seconds, _cutter(connection))
+    _watchdog.add(limit)
+    try:
+        yield limit
+    finally:
+        _watchdog.remove(limit)
+
+
+def note_connection(connection: Connection) -> None:
+    """Let the call that can be cancelled know which connection it uses."""
+    if (call := current_call.get()) is not None:
+        call.cut = _cutter(connection)
+        call.is_local = connection.dialect.name == "sqlite"
+
+
+def _cutter(connection: Connection) -> Callable[[], None]:
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        return lambda: None  # its waits are bounded by the busy timeout
+    if hasattr(driver, "terminate"):  # asyncpg's, which allows it in its own event loop only
+        loop = asyncio.get_running_loop()
+        return lambda: _quietly(loop.call_soon_threadsafe, driver.terminate)
+    return lambda: _quietly(_shut_down, driver)
+
+
+def _quietly(work: Callable[..., object], *args: object) -> None:
+    with suppress(Exception):  # it may have ended, or been closed, meanwhile
+        work(*args)
+
+
+def _shut_down(driver: Any) -> None:  # noqa: ANN401 - psycopg's or psycopg2's connection
+    # The descriptor belongs to the driver: a socket made of a copy of it is ours to close.
+    with socket.fromfd(driver.fileno(), socket.AF_UNSPEC, socket.SOCK_STREAM) as own:
+        own.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,116 @@
+"""Whether a database can keep the promises, and has the schema that this version needs."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, inspect, text
+
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.statements.read import select_versions
+from boocode_sessions.errors import (
+    EncodingError,
+    SchemaMissingError,
+    SchemaNewerError,
+    SchemaOutdatedError,
+    UnsupportedBindError,
+)
+from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
+
+SUPPORTED_DIALECTS = ("postgresql", "sqlite")
+
+
+def check_dialect(name: str) -> None:
+    """Raises UnsupportedBindError for a database that is not one of ours."""
+    if name not in SUPPORTED_DIALECTS:
+        raise UnsupportedBindError(f"{name} is not supported: use PostgreSQL 14 or later, or SQLite")
+
+
+def check_transactional(connection: Connection) -> None:
+    """Raises UnsupportedBindError for a connection on which a transaction would be none."""
+    options = connection.get_execution_options()
+    autocommit = options.get("isolation_level") == "AUTOCOMMIT"
+    if not autocommit:
+        if not connection.in_transaction():
+            connection.begin()
+        pooled = connection.connection
+        driver = pooled.driver_connection
+        if connection.dialect.name == "sqlite":
+            # Engines of ours begin by themselves, with the driver in this mode.
+            autocommit = (
+                getattr(driver, "isolation_level", "") is None
+                and getattr(driver, "in_transaction", None) is False
+            )
+        else:
+            autocommit = getattr(pooled.dbapi_connection, "autocommit", False) is True
+    if autocommit:
+        raise UnsupportedBindError(
+            "the bind is at the isolation level AUTOCOMMIT, where half of an append could be stored: "
+            "give an engine or a connection at another level, such as engine.execution_options("
+            'isolation_level="READ COMMITTED") on PostgreSQL'
+        )
+
+
+def check_encoding(connection: Connection) -> None:
+    """Raises EncodingError for a PostgreSQL database or connection that can't carry every text."""
+    if connection.dialect.name != "postgresql":
+        return
+    asked = "SELECT current_setting('server_encoding'), current_setting('client_encoding')"
+    # Over a connection in SQL_ASCII psycopg gives bytes.
+    server, client = (
+        found.decode() if isinstance(found, bytes) else str(found)
+        for found in connection.execute(text(asked)).one()
+    )
+    if server != "UTF8":
+        raise EncodingError(
+            f"the database's encoding is {server}, which does not have every character: "
+            "use one that was made with ENCODING 'UTF8'"
+        )
+    if client.upper().replace("-", "") not in {"UTF8", "UNICODE"}:
+        raise EncodingError(
+            f"the connection's client_encoding is {client}, which does not have every character: "
+            "set it to UTF8, for the engine or for the role"
+        )
+
+
+def check_schema(connection: StoreConnection) -> None:
+    """Raises SchemaError when the schema is not the one that this version needs."""
+    schema = connection.effective_schema
+    where = f"schema {schema!r}" if schema else "the database"
+    command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")
+    found = found_version(connection)
+    if found is None:
+        raise SchemaMissingError(f"{where} has no tables of ours: run `{command}`")
+    if found < SCHEMA_VERSION:
+        raise SchemaOutdatedError(
+            f"{where} is at schema version {found}, this version of the package needs {SCHEMA_VERSION}: "
+            f"run `{command}`"
+        )
+    if found > SCHEMA_VERSION:
+        raise SchemaNewerError(
+            f"{where} is at schema version {found}, this version of the package knows {SCHEMA_VERSION}: "
+            "upgrade the boocode-sessions package"
+        )
+
+
+def found_version(connection: StoreConnection) -> str | None:
+    """The version that the schema stands at; None where we have no tables."""
+    if not inspect(connection.connection).has_table(VERSION_TABLE, schema=connection.effective_schema):
+        return None
+    return max((version for (version,) in connection.select(select_versions())), default=None)
+
+
+def check_columns(connection: StoreConnection) -> None:
+    """Raises SchemaMissingError when a schema of the right version lacks one of our tables or columns."""
+    inspector = inspect(connection.connection)
+    schema = connection.effective_schema
+    missing: list[str] = []
+    for table in Base.metadata.sorted_tables:
+        if not inspector.has_table(table.name, schema=schema):
+            missing.append(table.name)
+            continue
+        there = {column["name"] for column in inspector.get_columns(table.name, schema=schema)}
+        missing += [f"{table.name}.{name}" for name in table.columns.keys() if name not in there]  # noqa: SIM118
+    if missing:
+        raise SchemaMissingError(
+            f"the schema is at version {SCHEMA_VERSION}, but lacks {', '.join(missing)}: "
+            "restore it from a backup, and check the schema and the search_path"
+        )

@@ -1,0 +1,82 @@
+"""SQL functions that read, compare and group times."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Date, Float
+
+from boocode_sessions._core.sql.functions import SQLFunction
+from boocode_sessions._core.sql.json_values import AtPath, string_on_postgresql, string_on_sqlite
+from boocode_sessions._core.sql.types import UTCDateTime
+
+_REAL_DAY = (
+    "(?:[12][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    "|(?:[12][0-9](?:0[48]|[2468][048]|[13579][26])|(?:12|16|20|24|28)00)-02-29)"
+)
+_REAL_TIME = (
+    _REAL_DAY + "T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:[.][0-9]{1,6})?"
+    "(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])"
+)
+
+
+def _time_on_postgresql(document: str, *path: str) -> str:
+    # A cast raises on a date such as 30 February, so that none but real ones may reach it.
+    text = string_on_postgresql(document, *path)
+    return f"CASE WHEN {text} ~ '^{_REAL_TIME}$' THEN CAST({text} AS TIMESTAMP WITH TIME ZONE) END"
+
+
+def _time_on_sqlite(document: str, *path: str) -> str:
+    # As text in UTC, in the form and the six digits in which SQLAlchemy writes a datetime. SQLite takes
+    # 30 February for 2 March: what it reads must be what was written.
+    text = string_on_sqlite(document, *path)
+    digit, seconds = "[0-9]", "strftime('%Y-%m-%dT%H:%M:%S', day, '+0 days')"
+    day = "-".join([f"[12]{digit * 3}", digit * 2, digit * 2]) + f"T{digit * 2}:{digit * 2}:{digit * 2}"
+    zone = "CASE substr(said, -1) WHEN 'Z' THEN 'Z' ELSE substr(said, -6) END"
+    return (
+        f"(SELECT strftime('%Y-%m-%d %H:%M:%S', day || zone) || '.' || substr(fraction || '000000', 2, 6)"
+        f" FROM (SELECT day, zone, substr(said, 20, length(said) - 19 - length(zone)) || '' AS part,"
+        f" coalesce(nullif(substr(said, 20, length(said) - 19 - length(zone)), ''), '.') AS fraction"
+        f" FROM (SELECT said, substr(said, 1, 19) AS day, {zone} AS zone FROM (SELECT {text} AS said)))"
+        f" WHERE day GLOB '{day}' AND {seconds} = day"
+        f" AND (zone = 'Z' OR zone GLOB '[+-]{digit * 2}:[0-5]{digit}')"
+        f" AND (part = '' OR (part GLOB '.{digit}*' AND length(part) <= 7"
+        f" AND substr(part, 2) NOT GLOB '*[^0-9]*')))"
+    )
+
+
+class json_time(AtPath[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """The time at a path, written as RFC 3339 writes it; NULL where there is anything else.
+
+    Years 1000 to 2999, up to six digits of a second, zones to 14 hours: what both databases can read.
+    """
+
+    type = UTCDateTime()
+    postgresql = _time_on_postgresql
+    sqlite = _time_on_sqlite
+
+
+class seconds_between(SQLFunction[float]):  # noqa: N801 - named as the SQL function it stands for
+    """From one time to another, in seconds."""
+
+    type = Float()
+    postgresql = "CAST(extract(epoch FROM {1} - {0}) AS DOUBLE PRECISION)"
+    sqlite = "((julianday({1}) - julianday({0})) * 86400.0)"
+
+
+class utc_day(SQLFunction[date]):  # noqa: N801 - named as the SQL function it stands for
+    """The day of a time, in UTC."""
+
+    type = Date()
+    postgresql = "CAST({0} AT TIME ZONE 'UTC' AS DATE)"
+    sqlite = "substr({0}, 1, 10)"
+
+
+class quarter_hour(SQLFunction[datetime]):  # noqa: N801 - named as the SQL function it stands for
+    """The quarter of an hour that a time is in: a day in any of today's time zones is made of whole ones."""
+
+    type = UTCDateTime()
+    postgresql = "date_bin('15 minutes', {0}, '2000-01-01 00:00:00+00')"
+    sqlite = "(substr({0}, 1, 14) || printf('%02d', substr({0}, 15, 2) / 15 * 15) || ':00.000000')"

@@ -1,0 +1,86 @@
+"""The parameters that name a project, a session or a transcript, and what statements say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from sqlalchemy import BigInteger, BindParameter, ColumnElement, Table, Text, bindparam, func, literal_column
+
+from boocode_sessions._core.keys import Session, Transcript
+from boocode_sessions._core.sql.functions import json_text
+from boocode_sessions.models import UNPLACED, ClaudeSession, ClaudeSessionEntry
+
+Entry = ClaudeSessionEntry
+# An ORM update binds parameters in its own way: these are written to as plain tables.
+ENTRIES = cast("Table", ClaudeSessionEntry.__table__)
+SESSIONS = cast("Table", ClaudeSession.__table__)
+
+PROJECT = bindparam("in_project", type_=Text)
+SESSION = bindparam("in_session", type_=Text)
+SUBPATH = bindparam("in_subpath", type_=Text)
+
+
+def in_project(project_key: str) -> dict[str, str]:
+    """The parameters that name a project."""
+    return {"in_project": project_key}
+
+
+def in_session(session: Session) -> dict[str, str]:
+    """The parameters that name a session."""
+    return {"in_project": session.project_key, "in_session": session.session_id}
+
+
+def in_transcript(transcript: Transcript) -> dict[str, str]:
+    """The parameters that name a transcript."""
+    return {
+        "in_project": transcript.project_key,
+        "in_session": transcript.session_id,
+        "in_subpath": transcript.subpath,
+    }
+
+
+# Every mention of a table names the project by its parameter, also inside subqueries: only then does a
+# distributed engine send the statement to one shard.
+
+
+def of_session() -> Sequence[ColumnElement[bool]]:
+    """Conditions: an entry of the session of the parameters."""
+    return Entry.project_key == PROJECT, Entry.session_id == SESSION
+
+
+def of_transcript(subpath: BindParameter[str] | str = SUBPATH) -> Sequence[ColumnElement[bool]]:
+    """Conditions: an entry of the transcript of the parameters.
+
+    Served by: claude_session_entries_position_idx.
+    """
+    return *of_session(), Entry.subpath == subpath
+
+
+def is_session() -> Sequence[ColumnElement[bool]]:
+    """Conditions: the row of the session of the parameters."""
+    return SESSIONS.c.project_key == PROJECT, SESSIONS.c.session_id == SESSION
+
+
+def unplaced() -> ColumnElement[bool]:
+    """Condition: a row that another program inserted, and nobody has placed.
+
+    A literal, since a prepared statement can use a partial index only for what it knows. Served by:
+    claude_session_entries_unplaced_idx.
+    """
+    return Entry.position == literal_unplaced()
+
+
+def placed() -> ColumnElement[bool]:
+    """Condition: an entry that has its place."""
+    return Entry.position < literal_unplaced()
+
+
+def literal_unplaced() -> ColumnElement[int]:
+    """UNPLACED, written out."""
+    return literal_column(str(UNPLACED), BigInteger())
+
+
+def exact_text() -> ColumnElement[str]:
+    """An entry's exact JSON text."""
+    return func.coalesce(Entry.verbatim, json_text(Entry.entry))

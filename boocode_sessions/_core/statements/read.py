@@ -1,0 +1,169 @@
+"""What the contract reads. Pure and built once: what a statement is about comes as parameters."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Integer,
+    MetaData,
+    Select,
+    String,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union,
+    union_all,
+)
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from boocode_sessions._core.keys import MAIN
+from boocode_sessions._core.sql.functions import epoch_ms, json_text
+from boocode_sessions._core.statements.parameters import (
+    PROJECT,
+    Entry,
+    exact_text,
+    literal_unplaced,
+    of_session,
+    of_transcript,
+    unplaced,
+)
+from boocode_sessions.models import VERSION_TABLE, ClaudeSession
+
+ONE = literal_column("1", Integer)
+
+
+@cache
+def select_entries() -> Select[str | None, str | None]:
+    """One transcript, oldest first; other writers' rows that nobody has placed come last, by their ids.
+
+    Shape: the exact JSON text of each entry, first as the column `entry` has it, or else as `verbatim`; no
+    row if it was never written. Served by: claude_session_entries_position_idx.
+    """
+    in_entry = case((Entry.verbatim.is_(None), json_text(Entry.entry)))
+    return select(in_entry, Entry.verbatim).where(*of_transcript()).order_by(Entry.position, Entry.id)
+
+
+@cache
+def select_page() -> Select[int, int, str]:
+    """The `most` entries of one transcript that follow the one at `after_position` and `after_id`.
+
+    Shape: (position, id, exact JSON text) per entry, oldest first.
+    Served by: claude_session_entries_position_idx.
+    """
+    after = (bindparam("after_position", type_=BigInteger), bindparam("after_id", type_=BigInteger))
+    return (
+        select(Entry.position, Entry.id, exact_text())
+        .where(*of_transcript(), tuple_(Entry.position, Entry.id) > tuple_(*after))
+        .order_by(Entry.position, Entry.id)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+@cache
+def select_sessions() -> Select[str, int]:
+    """Every session of a project that has a main entry. Shape: (session_id, mtime) per session.
+
+    A GROUP BY over one row per session that we wrote, and over the rows that other writers inserted and
+    nobody has placed: it does not grow with the entries.
+    Served by: claude_sessions_pkey, claude_session_entries_unplaced_idx, and a probe of
+    claude_session_entries_position_idx per session, since another program may have deleted its entries.
+    """
+    ours = select(ClaudeSession.session_id, ClaudeSession.updated_at.label("at")).where(
+        ClaudeSession.project_key == PROJECT,
+        ClaudeSession.main_position.is_not(None),
+        or_(newest_main_exists(PROJECT), _any_main(PROJECT)),
+    )
+    others = select(Entry.session_id, Entry.created_at.label("at")).where(
+        Entry.project_key == PROJECT, Entry.subpath == MAIN, unplaced()
+    )
+    written = union_all(ours, others).subquery("written")
+    return select(written.c.session_id, epoch_ms(func.max(written.c.at))).group_by(written.c.session_id)
+
+
+@cache
+def select_summaries() -> Select[str, int, str | None]:
+    """The summaries of a project that are the true fold of their transcript.
+
+    Shape: (session_id, mtime, data as JSON text) per session. One that misses an entry is left out, since
+    its `mtime` may still look fresh; the SDK then reads the transcript itself.
+    """
+    return select(ClaudeSession.session_id, epoch_ms(ClaudeSession.updated_at), ClaudeSession.data).where(
+        ClaudeSession.project_key == PROJECT, is_true_fold(PROJECT)
+    )
+
+
+@cache
+def select_subkeys() -> Select[str]:
+    """The distinct subpaths of a session, but for the main transcript's. Shape: (subpath,) per transcript.
+
+    Served by: claude_session_entries_first_idx and claude_session_entries_unplaced_idx, which hold one row
+    per transcript, and the rows of other writers.
+    """
+    ours = select(Entry.subpath).where(*of_session(), Entry.is_first.is_not(None), Entry.subpath != MAIN)
+    others = select(Entry.subpath).where(*of_session(), unplaced(), Entry.subpath != MAIN)
+    return select(union(ours, others).subquery("subkeys"))
+
+
+@cache
+def select_versions() -> Select[str]:
+    """The migration that the schema stands at. Shape: (version,); no row after a downgrade to base."""
+    return select(Table(VERSION_TABLE, MetaData(), Column("version_num", String(32))).c.version_num)
+
+
+Key = ColumnElement[str] | InstrumentedAttribute[str]
+
+
+def is_true_fold(project_key: Key = ClaudeSession.project_key) -> ColumnElement[bool]:
+    """Condition on a session's row: `data` holds all of the main transcript, unplaced rows too.
+
+    `project_key`: the parameter, where the statement has one.
+    """
+    others = aliased(Entry)
+    behind = select(ONE).where(
+        others.project_key == project_key,
+        others.session_id == ClaudeSession.session_id,
+        others.subpath == MAIN,
+        others.position == literal_unplaced(),
+    )
+    return and_(
+        ClaudeSession.data.is_not(None),
+        newest_main_exists(project_key),
+        ~behind.correlate(ClaudeSession).exists(),
+    )
+
+
+def newest_main_exists(project_key: Key = ClaudeSession.project_key) -> ColumnElement[bool]:
+    """Condition on a session's row: no other program has deleted its newest main entry. One probe."""
+    newest = aliased(Entry)
+    found = select(newest.id).where(
+        newest.project_key == project_key,
+        newest.session_id == ClaudeSession.session_id,
+        newest.subpath == MAIN,
+        newest.position == ClaudeSession.main_position,
+    )
+    # Not EXISTS, of which PostgreSQL makes a join over all of the project's entries.
+    return found.correlate(ClaudeSession).limit(1).scalar_subquery().is_not(None)
+
+
+def _any_main(project_key: Key) -> ColumnElement[bool]:
+    entry = aliased(Entry)
+    return (
+        select(ONE)
+        .where(
+            entry.project_key == project_key,
+            entry.session_id == ClaudeSession.session_id,
+            entry.subpath == MAIN,
+        )
+        .correlate(ClaudeSession)
+        .exists()
+    )

@@ -1,0 +1,55 @@
+"""What a transcript holds beside the conversation that `show` shows, and why it is not there."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+_REASONS = {
+    "branch": ("is on another branch", "are on other branches"),
+    "compacted": ("was replaced by a compaction", "were replaced by a compaction"),
+    "subagent": ("is a subagent's", "are subagents'"),
+    "nameless": ("has no uuid, and so no place in it", "have no uuid, and so no place in it"),
+}
+"""Of messages that belong to a conversation, if not to this one."""
+_QUIET = {
+    "meta": ("is the agent's own note", "are the agent's own notes"),
+    "other": ("is no message", "are no messages"),
+    "shown": ("holds only thinking", "hold only thinking"),
+}
+"""Of what is left out always, and only told where nothing else is there to be shown."""
+
+
+def left_out(
+    entries: Iterable[Mapping[str, Any]], conversation: Collection[str], *, of_subagent: bool, is_empty: bool
+) -> str | None:
+    """A sentence about the entries that are not in a conversation; None where there is nothing to tell.
+
+    `conversation`: the uuids of its messages. `is_empty`: whether none of them was shown.
+    """
+    counts: Counter[str] = Counter()
+    for entry in entries:
+        if entry.get("subtype") == "compact_boundary":
+            counts["compacted"] += counts.pop("branch", 0)
+        counts[_reason(entry, conversation, of_subagent=of_subagent)] += 1
+    if not counts:
+        return "It holds no entries."
+    reasons = _REASONS | (_QUIET if is_empty else {})
+    told = [
+        f"{counts[reason]:,} {'entry' if counts[reason] == 1 else 'entries'} {words[counts[reason] != 1]}"
+        for reason, words in reasons.items()
+        if counts[reason]
+    ]
+    return f"{'; '.join(told)}: --all shows all." if told else None
+
+
+def _reason(entry: Mapping[str, Any], conversation: Collection[str], *, of_subagent: bool) -> str:
+    if entry.get("type") not in {"user", "assistant"}:
+        return "other"
+    uuid = entry.get("uuid")
+    if not isinstance(uuid, str):
+        return "nameless"
+    if uuid in conversation:
+        return "shown"
+    if entry.get("isSidechain") and not of_subagent:
+        return "subagent"
+    return "meta" if entry.get("isMeta") else "branch"

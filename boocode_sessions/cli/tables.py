@@ -1,0 +1,191 @@
+"""Rows as a table: between tabs in a pipe, and in a terminal no wider than that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from boocode_sessions.cli.screen import clean
+
+if TYPE_CHECKING:
+    from boocode_sessions.cli.screen import Screen
+
+GAP = 2
+"""Blanks between two columns."""
+LEAST_WIDTHS = (24, 12)
+"""What the first text that may be cut gets at least, and every other one."""
+
+
+class Column(NamedTuple):
+    """One column, as the terminal shows it."""
+
+    key: str
+    heading: str
+    is_text: bool
+    """Whether it may be cut."""
+    is_number: bool
+    cells: Sequence[str]
+    short: Sequence[str]
+    """The cells with large numbers in few digits."""
+
+    @property
+    def width(self) -> int:
+        """What it takes when nothing of it is cut."""
+        from rich.cells import cell_len
+
+        return max(map(cell_len, [self.heading, *self.cells]))
+
+
+def print_table(
+    screen: Screen, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], first_to_go: Sequence[str]
+) -> None:
+    """Rows below the columns' headings.
+
+    `columns`: key -> heading; one that begins with ">" is of numbers, one with "~" of text that may be cut
+    where the terminal is narrow. `first_to_go`: the columns that a narrow terminal does without, in order.
+    A number is never cut, since what is left would read as another one: it is told as 525M.
+    """
+    in_pipe = screen.width is None
+    made = [
+        _column(key, heading, [row[key] for row in rows], in_pipe=in_pipe) for key, heading in columns.items()
+    ]
+    if screen.width is None:
+        screen.write(("\t".join(column.heading for column in made), ""))
+        for cells in zip(*(column.cells for column in made), strict=True):
+            screen.write(("\t".join(cells), ""))
+        return
+    chosen, widths = _laid_out(made, first_to_go, screen.width)
+    screen.write((_line([column.heading for column in chosen], chosen, widths), "bold"))
+    for cells in zip(*(column.cells for column in chosen), strict=True):
+        line = _line(cells, chosen, widths)
+        first = len(_fitted(cells[0], chosen[0], widths[0]))
+        screen.write((line[:first], "cyan"), (line[first:], ""))
+
+
+def _column(key: str, heading: str, values: Sequence[Any], *, in_pipe: bool) -> Column:
+    cells = [shown(value) for value in values]
+    short = [compact(value) for value in values]
+    if key == "session_id" and not in_pipe:
+        cells = short = _beginnings(cells)
+    return Column(key, heading.lstrip(">~"), heading.startswith("~"), heading.startswith(">"), cells, short)
+
+
+def _laid_out(
+    columns: Sequence[Column], first_to_go: Sequence[str], room: int
+) -> tuple[list[Column], list[int]]:
+    """The columns that fit, and their widths: with short numbers where those keep a column in."""
+    for number in range(len(first_to_go) + 1):
+        kept = [column for column in columns if column.key not in first_to_go[:number]]
+        for made in (kept, [column._replace(cells=column.short) for column in kept]):
+            least = [min(column.width, at_least) for column, at_least in _least(made)]
+            if sum(least) + GAP * (len(made) - 1) <= room or (not first_to_go[number:] and made is not kept):
+                return made, _widths(made, room)
+    raise AssertionError  # the last one is always taken
+
+
+def _least(columns: Sequence[Column]) -> list[tuple[Column, int]]:
+    """Each column, and the width that it can't do without."""
+    texts = [column.key for column in columns if column.is_text]
+    first, other = LEAST_WIDTHS
+    return [
+        (column, column.width if not column.is_text else first if column.key == texts[0] else other)
+        for column in columns
+    ]
+
+
+def _widths(columns: Sequence[Column], room: int) -> list[int]:
+    """What each column gets: texts share what the others leave, and the first one gets two parts."""
+    texts = [column for column in columns if column.is_text]
+    left = room - GAP * (len(columns) - 1) - sum(column.width for column in columns if not column.is_text)
+    widths = {column.key: column.width for column in columns}
+    part = left // (len(texts) + 1)
+    for column in texts:
+        share = 2 * part if column is texts[0] else part
+        widths[column.key] = min(column.width, max(_NEVER_LESS, share))
+        left -= widths[column.key]
+    for column in texts:
+        more = max(0, min(left, column.width - widths[column.key]))
+        widths[column.key] += more
+        left -= more
+    return [widths[column.key] for column in columns]
+
+
+_NEVER_LESS = 8
+
+
+def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+    fitted = map(_fitted, cells, columns, widths)
+    return (" " * GAP).join(fitted).rstrip()
+
+
+def _fitted(cell: str, column: Column, width: int) -> str:
+    """A cell in its width, by the room that its characters take on the screen."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    if column.is_text and cell_len(cell) > width:
+        text = Text(cell)
+        text.truncate(width, overflow="ellipsis")
+        cell = text.plain
+    blanks = " " * (width - cell_len(cell))
+    return blanks + cell if column.is_number else cell + blanks
+
+
+def _beginnings(ids: Sequence[str]) -> list[str]:
+    """The beginnings by which sessions can be named, where people read them."""
+    length = 8
+    while len({one[:length] for one in ids}) < len(set(ids)):
+        length += 4
+    return [one[:length] for one in ids]
+
+
+def shown(value: object) -> str:
+    """One cell."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, datetime):
+        return local(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.2f}"
+    return clean(" ".join(str(value).split()))
+
+
+def compact(value: object) -> str:
+    """One cell, a large number with its first three digits: 525M for 525,333,312."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) < _LEAST_COMPACT:
+        return shown(value)
+    for unit in ("", "k", "M", "B", "T"):
+        if abs(value) < _NEXT_UNIT or unit == "T":
+            digits = 0 if abs(value) >= 100 or not unit else 1  # noqa: PLR2004 - three digits in all
+            return f"{value:,.{digits}f}{unit}"
+        value /= 1000
+    raise AssertionError
+
+
+_LEAST_COMPACT = 10_000
+_NEXT_UNIT = 999.5
+
+
+def size(number: int | None) -> str:
+    """Bytes as people read them."""
+    if number is None:
+        return ""
+    value = float(number)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < _KIB:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= _KIB
+    return f"{value:.1f} TB"
+
+
+_KIB = 1024
+
+
+def local(at: datetime | None) -> str:
+    """A time on the clock of whoever reads."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M") if at is not None else ""

@@ -1,0 +1,132 @@
+"""What a session's row does not know yet: rows that nobody has placed, and a summary that lags behind."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+
+from sqlalchemy import Select, Text, and_, cast, func, or_, select, tuple_
+
+from boocode_sessions._core.codec import decode
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.fold import fold
+from boocode_sessions._core.keys import MAIN, SessionStoreEntry, Transcript
+from boocode_sessions._core.sql.functions import byte_length
+from boocode_sessions._core.sql.json_values import json_member
+from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.append import tokens_of
+from boocode_sessions._core.statements.parameters import exact_text, unplaced
+from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.queries.calls import is_unplaced_answer, unplaced_columns
+from boocode_sessions.queries.scope import unplaced_said_at
+
+Key: TypeAlias = tuple[str, str]
+"""A session's project_key and session_id."""
+
+SESSIONS_A_STATEMENT = 5000
+"""Two parameters each, and a statement takes 32,767 in all."""
+
+
+class More(NamedTuple):
+    """What the unplaced rows of a session add to it."""
+
+    entries: int = 0
+    subagents: int = 0
+    bytes: int = 0
+    first_said: datetime | None = None
+    last_said: datetime | None = None
+    tokens: int = 0
+
+
+NOTHING_MORE = More()
+
+
+def count_unplaced(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, More]:
+    """What unplaced rows add to these sessions. Two statements for some thousand sessions."""
+    found: dict[Key, More] = {}
+    for some in _in_parts(sessions):
+        for project, session, *counted in connection.select(_counted(some)):
+            found[project, session] = More(*counted)
+        for project, session, tokens in connection.select(_tokens(some)):
+            found[project, session] = found[project, session]._replace(tokens=int(tokens))
+    return found
+
+
+def _counted(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
+    key = (Entry.project_key, Entry.session_id)
+    said_at = unplaced_said_at()
+    subpath = func.nullif(Entry.subpath, MAIN)
+    return (
+        select(
+            *key,
+            func.count(),
+            func.count(subpath.distinct()),
+            func.sum(byte_length(exact_text())),
+            func.min(said_at, type_=UTCDateTime()),
+            func.max(said_at, type_=UTCDateTime()),
+        )
+        .where(unplaced(), tuple_(*key).in_(sessions))
+        .group_by(*key)
+    )
+
+
+def _tokens(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
+    key = (Entry.project_key, Entry.session_id)
+    columns = (column.label(name) for name, column in unplaced_columns().items())
+    lines = (
+        select(*key, Entry.id, *columns)
+        .where(unplaced(), is_unplaced_answer(), tuple_(*key).in_(sessions))
+        .subquery("lines")
+    )
+    own = func.coalesce(lines.c.message_id, cast(lines.c.id, Text))
+    calls = (
+        select(lines.c.project_key, lines.c.session_id, func.max(tokens_of(lines.c)).label("tokens"))
+        .group_by(lines.c.project_key, lines.c.session_id, own, lines.c.request_id)
+        .subquery("calls")
+    )
+    return select(calls.c.project_key, calls.c.session_id, func.sum(calls.c.tokens)).group_by(
+        calls.c.project_key, calls.c.session_id
+    )
+
+
+def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
+    """What the summaries of sessions would say, from the lines that can say it."""
+    prompt = and_(json_member(Entry.entry.expression, "type") == "user", Entry.text.is_not(None))
+    named = ("customTitle", "aiTitle", "lastPrompt", "summary")
+    titles = (json_member(Entry.entry.expression, name).is_not(None) for name in named)
+    telling = or_(prompt, *titles)
+    lines: dict[Key, list[SessionStoreEntry]] = {}
+    for some in _in_parts(sessions):
+        statement = (
+            select(Entry.project_key, Entry.session_id, exact_text())
+            .where(tuple_(Entry.project_key, Entry.session_id).in_(some), Entry.subpath == MAIN, telling)
+            .order_by(Entry.project_key, Entry.session_id, Entry.position, Entry.id)
+        )
+        for project_key, session_id, text in connection.select(statement):
+            lines.setdefault((project_key, session_id), []).append(decode(text))
+    return {
+        key: fold(None, Transcript(*key, MAIN), said) or _without_sdk(said) for key, said in lines.items()
+    }
+
+
+def _without_sdk(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The little that can be told without the SDK's fold: the titles."""
+    data: dict[str, Any] = {}
+    for line in lines:
+        for said, name in (
+            ("customTitle", "custom_title"),
+            ("aiTitle", "ai_title"),
+            ("lastPrompt", "last_prompt"),
+        ):
+            if isinstance(value := line.get(said), str):
+                data[name] = value
+    return data
+
+
+def _in_parts(sessions: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    for start in itertools.count(0, SESSIONS_A_STATEMENT):
+        if start >= len(sessions):
+            return
+        yield sessions[start : start + SESSIONS_A_STATEMENT]

@@ -1,0 +1,155 @@
+"""Nothing is passed over in silence: `show` says what it leaves out, `list` what has no main transcript."""
+
+from typing import Any
+
+import pytest
+
+from boocode_sessions import ClaudeSessionRepository
+from tests.cli.conftest import Terminal
+from tests.cli.test_documented import json_keys
+
+BOUNDARY = {"type": "system", "subtype": "compact_boundary", "uuid": "b", "parentUuid": None}
+
+
+def said(
+    uuid: str, parent: str | None, content: Any = "words", kind: str = "user", **members: Any
+) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "uuid": uuid,
+        "parentUuid": parent,
+        "timestamp": "2026-11-22T18:00:00.000Z",
+        "message": {"role": kind, "content": content},
+        **members,
+    }
+
+
+THINKING = [{"type": "thinking", "thinking": "hm"}]
+TRANSCRIPTS: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "two branches": (
+        [said("1", None), said("2", "1"), said("3", "1"), said("4", "3")],
+        "1 entry is on another branch: --all shows all.",
+    ),
+    "a branch of many": (
+        [
+            said("1", None),
+            *(said(f"x{n}", "1" if n == 0 else f"x{n - 1}") for n in range(13)),
+            said("2", "1"),
+        ],
+        "13 entries are on other branches: --all shows all.",
+    ),
+    "a circle": ([said("1", "2"), said("2", "1")], "2 entries are on other branches: --all shows all."),
+    "subagents in the main transcript": (
+        [said("1", None), said("s1", None, isSidechain=True), said("2", "1")],
+        "1 entry is a subagent's: --all shows all.",
+    ),
+    "nothing but subagents": (
+        [said("s1", None, isSidechain=True), said("s2", "s1", isSidechain=True)],
+        "2 entries are subagents': --all shows all.",
+    ),
+    "a compaction": (
+        [said("1", None), said("2", "1"), BOUNDARY, said("3", "b"), said("4", "3")],
+        "2 entries were replaced by a compaction: --all shows all.",
+    ),
+    "no uuids": (
+        [{"type": "user", "message": {"role": "user", "content": "words"}}],
+        "1 entry has no uuid, and so no place in it: --all shows all.",
+    ),
+    "no messages": (
+        [{"type": "summary", "summary": "x"}, {"type": "file-history-snapshot"}],
+        "2 entries are no messages: --all shows all.",
+    ),
+    "nothing but thinking": (
+        [said("1", None, THINKING, "assistant")],
+        "1 entry holds only thinking: --all shows all.",
+    ),
+    "nothing but notes of the agent": (
+        [said("1", None, isMeta=True)],
+        "1 entry is the agent's own note: --all shows all.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_show_says_what_it_leaves_out_and_why(terminal: Terminal, name: str) -> None:
+    entries, note = TRANSCRIPTS[name]
+    _append(terminal, "s", entries)
+    assert terminal.run("show").out.splitlines()[-1] == note
+    assert terminal.run("show", "--format", "markdown").out.splitlines()[-1] == f"*{note}*"
+    everything = terminal.run("show", "--all").out
+    assert len(everything.splitlines()) > 1
+    assert "--all" not in everything
+
+
+def test_show_of_one_whole_conversation_has_nothing_to_add(demo: Terminal) -> None:
+    for form in ("text", "markdown"):
+        assert "--all" not in demo.run("show", "--format", form).out
+
+
+def test_a_session_without_its_main_transcript_is_listed_and_marked(terminal: Terminal) -> None:
+    _append(terminal, "whole", [said("1", None)])
+    _append(terminal, "orphan", [said("1", None), said("2", "1")], "subagents/agent-1")
+    _append(terminal, "orphan", [said("3", None)], "subagents/agent-2")
+    rows = {row["session_id"]: row for row in terminal.run("list", "--json").json}
+    assert {name: row["has_main"] for name, row in rows.items()} == {"whole": True, "orphan": False}
+    assert (rows["orphan"]["entries"], rows["orphan"]["subagents"]) == (3, 2)
+    assert set(rows["orphan"]) == set(rows["whole"]) == json_keys("list")
+    lines = terminal.run("list").out.splitlines()
+    assert "(no main transcript)" in lines[1]
+    assert len(terminal.run("list", "--limit", "1").out.splitlines()) == 2
+    assert terminal.run("list", "--project", "other").out == ""
+    assert "orphan" not in terminal.run("list", "--since", "2099-01-01").out
+    shown = terminal.run("show", "orphan")
+    assert "It holds no entries." in shown.out
+    assert "subagents/agent-1, subagents/agent-2" in shown.err
+    assert "words" in terminal.run("show", "orphan", "--subpath", "agent-2").out
+
+
+def test_a_session_whose_main_transcript_comes_later_is_no_orphan(terminal: Terminal) -> None:
+    _append(terminal, "s", [said("1", None)], "subagents/agent-1")
+    _append(terminal, "s", [said("1", None)])
+    [row] = terminal.run("list", "--json").json
+    assert row["has_main"] is True
+    assert terminal.run("delete", "s", "--yes").status == 0
+    assert terminal.run("list", "--json").json == []
+
+
+def test_hostile_names_are_shown_clean_everywhere(terminal: Terminal) -> None:
+    project, session, subpath = "p\x1b]0;owned\x07", "s\x1b[2J\n\u202eevil", "subagents/\x9b31m\nagent"
+    _append(terminal, session, [said("1", None)], project=project)
+    _append(terminal, session, [said("1", None)], subpath, project=project)
+    for command in (
+        "list",
+        "show",
+        "show --format markdown",
+        "show --subpath agent",
+        "show --subpath nosuch",
+        "search words",
+        "usage --by session",
+        "hold s",
+        "prune --inactive-for 1s --dry-run",
+        "show x",
+    ):
+        done = terminal.run(*command.split())
+        assert not set(done.out + done.err) & {"\x1b", "\x07", "\x9b", "\u202e"}, command
+    assert terminal.run("show").out.splitlines()[0].startswith("Session s")
+
+
+def test_what_the_agent_says_itself_is_no_usage(terminal: Terminal) -> None:
+    def answer(number: int, model: str, tokens: int) -> dict[str, Any]:
+        usage = {"input_tokens": tokens, "output_tokens": tokens}
+        message = {"role": "assistant", "id": f"m{number}", "model": model, "content": "x", "usage": usage}
+        return {**said(str(number), None, kind="assistant"), "message": message}
+
+    _append(terminal, "s", [answer(1, "claude-opus-5-5", 3), answer(2, "<synthetic>", 0)])
+    assert [row["model"] for row in terminal.run("usage", "--json").json] == ["claude-opus-5-5"]
+    assert "<synthetic>" not in terminal.run("usage").out
+
+
+def _append(
+    terminal: Terminal, session: str, entries: list[Any], subpath: str | None = None, project: str = "p"
+) -> None:
+    engine = terminal.database.engine()
+    key: Any = {"project_key": project, "session_id": session}
+    ClaudeSessionRepository(engine).append(key | ({"subpath": subpath} if subpath else {}), entries)
+    engine.dispose()

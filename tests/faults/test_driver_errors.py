@@ -1,0 +1,196 @@
+"""Whatever the driver, a database that can't be reached is an error of ours that says so."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from sqlalchemy import URL, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from boocode_sessions import (
+    AsyncClaudeSessionRepository,
+    ClaudeSessionRepository,
+    SessionKey,
+    UnavailableError,
+    migrations,
+)
+from boocode_sessions.sdk import SQLAlchemySessionStore
+from tests.fixtures.canaries import PASSWORD, assert_private, told_by
+from tests.fixtures.servers import EmbeddedPostgres, execute
+
+pytestmark = pytest.mark.anyio
+
+SYNCHRONOUS, ASYNCHRONOUS = ("psycopg", "psycopg2"), ("psycopg_async", "asyncpg")
+SUBJECTS = [
+    *((driver, kind) for driver in SYNCHRONOUS for kind in ("repository", "store")),
+    *((driver, kind) for driver in ASYNCHRONOUS for kind in ("repository", "store")),
+]
+KEY: SessionKey = {"project_key": "drivers", "session_id": "s"}
+CALLS: list[Callable[[Any], Any]] = [
+    lambda subject: subject.append(KEY, [{"type": "user", "uuid": "u"}]),
+    lambda subject: subject.load(KEY),
+    lambda subject: subject.list_sessions("drivers"),
+    lambda subject: subject.list_session_summaries("drivers"),
+    lambda subject: subject.list_subkeys(KEY),
+    lambda subject: subject.delete(KEY),
+]
+every_subject = pytest.mark.parametrize(("driver", "kind"), SUBJECTS)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedPostgres]:
+    """A server whose user `locked` needs a password."""
+    with tempfile.TemporaryDirectory(prefix="boocode-drivers-", ignore_cleanup_errors=True) as folder:
+        made = EmbeddedPostgres(Path(folder) / "data", "-c fsync=off")
+        made.start()
+        migrations.upgrade(made.url)
+        execute(made.url, f"CREATE ROLE locked LOGIN PASSWORD '{PASSWORD}'")
+        rules = made.data / "pg_hba.conf"
+        rules.write_text("local all locked scram-sha-256\n" + rules.read_text())
+        execute(made.url, "SELECT pg_reload_conf()")
+        yield made
+        made.stop("immediate")
+
+
+@asynccontextmanager
+async def opened(url: URL, driver: str, kind: str) -> AsyncIterator[Any]:
+    """A host's own engine, with the driver's defaults."""
+    url = url.set(drivername=f"postgresql+{driver}")
+    if driver in ASYNCHRONOUS:
+        async_engine = create_async_engine(url)
+        bound = SQLAlchemySessionStore if kind == "store" else AsyncClaudeSessionRepository
+        yield bound(async_engine)
+        await async_engine.dispose()
+        return
+    engine = create_engine(url)
+    yield SQLAlchemySessionStore(engine) if kind == "store" else _InThread(ClaudeSessionRepository(engine))
+    engine.dispose()
+
+
+class _InThread:
+    """The synchronous repository, awaited."""
+
+    def __init__(self, repository: ClaudeSessionRepository) -> None:
+        self._repository = repository
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._repository, name)
+        return lambda *arguments: anyio.to_thread.run_sync(method, *arguments)
+
+
+@every_subject
+async def test_a_server_that_is_down(driver: str, kind: str, tmp_path: Path) -> None:
+    url = URL.create("postgresql", "postgres", database="postgres", query={"host": str(tmp_path)})
+    async with opened(url, driver, kind) as subject:
+        for call in CALLS:
+            with pytest.raises(UnavailableError, match="can't be reached"):
+                await call(subject)
+
+
+@every_subject
+async def test_a_port_that_nobody_listens_at(driver: str, kind: str) -> None:
+    url = URL.create("postgresql", "postgres", host="127.0.0.1", port=1, database="postgres")
+    async with opened(url, driver, kind) as subject:
+        for call in CALLS:
+            with pytest.raises(UnavailableError, match="can't be reached"):
+                await call(subject)
+
+
+@every_subject
+async def test_a_wrong_password(server: EmbeddedPostgres, driver: str, kind: str) -> None:
+    url = server.url.set(username="locked", password="wr0ng")  # noqa: S106 - a wrong one
+    async with opened(url, driver, kind) as subject:
+        for call in CALLS:
+            with pytest.raises(UnavailableError) as refused:
+                await call(subject)
+            assert "wr0ng" not in told_by(refused.value)
+
+
+@every_subject
+async def test_no_password(
+    server: EmbeddedPostgres, driver: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    async with opened(server.url.set(username="locked"), driver, kind) as subject:
+        for call in CALLS:
+            with pytest.raises(UnavailableError):
+                await call(subject)
+
+
+@every_subject
+async def test_a_wrong_name_of_the_database(server: EmbeddedPostgres, driver: str, kind: str) -> None:
+    async with opened(server.url.set(database="nowhere"), driver, kind) as subject:
+        for call in CALLS:
+            with pytest.raises(UnavailableError):
+                await call(subject)
+
+
+KILL_OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"""
+
+
+@every_subject
+async def test_a_backend_that_is_killed_between_calls(
+    server: EmbeddedPostgres, driver: str, kind: str
+) -> None:
+    """An append says so, and lands once when it is sent again; a read finds a new connection by itself."""
+    batch = [{"type": "user", "text": "no uuid"}]
+    key: SessionKey = {"project_key": driver, "session_id": f"killed between {kind}"}
+    async with opened(server.url, driver, kind) as subject:
+        await subject.append(key, batch)
+        execute(server.url, KILL_OTHERS)
+        with pytest.raises(UnavailableError) as lost:
+            await subject.append(key, batch)
+        assert_private(told_by(lost.value))
+        await subject.append(key, batch)
+        assert await subject.load(key) == batch * 2
+        execute(server.url, KILL_OTHERS)
+        assert await subject.load(key) == batch * 2
+
+
+@every_subject
+async def test_a_backend_that_is_killed_during_a_call(
+    server: EmbeddedPostgres, driver: str, kind: str
+) -> None:
+    batch = [{"type": "user", "text": "no uuid"}]
+    key: SessionKey = {"project_key": driver, "session_id": f"killed during {kind}"}
+    host = create_engine(server.url)
+    async with opened(server.url, driver, kind) as subject:
+        await subject.append(key, batch)
+        with host.connect() as locking:
+            locking.exec_driver_sql("LOCK TABLE claude_session_entries IN ACCESS EXCLUSIVE MODE")
+            caught: list[UnavailableError] = []
+
+            async def append() -> None:
+                try:
+                    await subject.append(key, batch)
+                except UnavailableError as error:
+                    caught.append(error)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(append)
+                with anyio.fail_after(20):
+                    while not _kill_who_waits(server):  # noqa: ASYNC110 - the server has no event
+                        await anyio.sleep(0.02)
+            assert len(caught) == 1
+        await subject.append(key, batch)
+        assert await subject.load(key) == batch * 2
+    host.dispose()
+
+
+def _kill_who_waits(server: EmbeddedPostgres) -> bool:
+    engine = create_engine(server.url)
+    with engine.connect() as connection:
+        killed = connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        ).all()
+    engine.dispose()
+    return bool(killed)

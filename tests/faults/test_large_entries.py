@@ -1,0 +1,54 @@
+"""An entry of any size lands exactly, or is refused for what it is, with the session as it was."""
+
+import gc
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from boocode_sessions import ClaudeSessionRepository, RefusedError, SessionKey
+from tests.fixtures.canaries import told_by
+
+KEY: SessionKey = {"project_key": "p", "session_id": "s"}
+MEGABYTE = 1 << 20
+LIMIT_MB = 256
+"""Of one JSONB string, and what the errors and the docs tell."""
+
+
+def entry(megabytes: int, last: str) -> dict[str, Any]:
+    return {"type": "user", "text": "x" * (megabytes * MEGABYTE) + last}
+
+
+@pytest.mark.parametrize("last", ["", "\0", "\ud800"], ids=["plain", "with a NUL", "with a lone surrogate"])
+def test_a_large_entry_lands(engine: Engine, last: str) -> None:
+    repository = ClaudeSessionRepository(engine)
+    repository.append(KEY, [{"type": "user"}])
+    large = entry(20, last)
+    repository.append(KEY, [large, {"type": "user", "n": 1}])
+    assert repository.load(KEY) == [{"type": "user"}, large, {"type": "user", "n": 1}]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("last", ["", "\0"], ids=["plain", "with a NUL"])
+def test_an_entry_of_140_megabytes_lands_or_is_refused_honestly(engine: Engine, last: str) -> None:
+    """It is under the limit of 256 MB. Where its text is kept twice, a refusal may not say otherwise."""
+    repository = ClaudeSessionRepository(engine)
+    repository.append(KEY, [{"type": "user"}])
+    large = entry(140, last)
+    try:
+        repository.append(KEY, [large])
+    except RefusedError as error:
+        assert last, "a plain entry of this size is below the limit"
+        told = str(error)
+        assert f"over {LIMIT_MB} MB" not in told, "it is not over that"
+        assert "x" * 100 not in told_by(error)  # noqa: PT017
+        assert repository.load(KEY) == [{"type": "user"}]
+    else:
+        loaded = repository.load(KEY)
+        assert loaded is not None
+        assert loaded[1] == large
+    repository.append(KEY, [{"type": "user", "n": 2}])
+    repository.delete(KEY)
+    del large
+    gc.collect()

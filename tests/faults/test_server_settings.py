@@ -1,0 +1,148 @@
+"""A database's own settings, which its administrator may change, break no call."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy import Engine, make_url, text
+
+from boocode_sessions import ClaudeSessionRepository, SessionKey
+from tests.fixtures.databases import Database
+
+pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
+
+KEY: SessionKey = {"project_key": "p", "session_id": "s"}
+SUB: SessionKey = {**KEY, "subpath": "subagents/agent-1"}
+DRIVERS = ["psycopg", "psycopg2"]
+makers = pytest.mark.parametrize("driver", DRIVERS)
+
+Dispose = Callable[[Engine], Engine]
+
+
+def entries(count: int) -> list[Any]:
+    return [{"type": "user", "n": n, "timestamp": "2026-01-02T03:04:05.678Z"} for n in range(count)]
+
+
+def use_all(repository: ClaudeSessionRepository, rounds: int = 1) -> None:
+    """Every method, on a session that is there before and after."""
+    for _ in range(rounds):
+        for size in (1, 3, 40):
+            before = len(repository.load(KEY) or [])
+            repository.append(KEY, entries(size))
+            assert len(repository.load(KEY) or []) == before + size
+        repository.append(SUB, entries(1))
+        assert repository.list_subkeys(KEY) == [SUB["subpath"]]
+        repository.delete(SUB)
+        (session,) = repository.list_sessions("p")
+        (summary,) = repository.list_session_summaries("p")
+        assert session["mtime"] == summary["mtime"]
+        age = datetime.now(UTC) - datetime.fromtimestamp(session["mtime"] / 1000, UTC)
+        assert abs(age) < timedelta(hours=1), "the time was read in another style"
+
+
+@pytest.fixture
+def administer(database: Database) -> Iterator[Callable[..., None]]:
+    """Runs statements as an administrator."""
+    url = make_url(database.url)
+    engine = sqlalchemy.create_engine(url)
+
+    def run(*statements: str) -> None:
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement.format(database=url.database)))
+
+    yield run
+    engine.dispose()
+
+
+@makers
+@pytest.mark.parametrize("style", ["German", "SQL, DMY", "Postgres, MDY"])
+def test_any_datestyle(
+    database: Database, administer: Callable[..., None], disposing: Dispose, driver: str, style: str
+) -> None:
+    administer(f"ALTER DATABASE {{database}} SET datestyle = '{style}'")
+    engine = disposing(sqlalchemy.create_engine(database.url_over(driver)))
+    use_all(ClaudeSessionRepository(engine), 2)
+
+
+@makers
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/St_Johns"])
+def test_any_time_zone(
+    database: Database, administer: Callable[..., None], disposing: Dispose, driver: str, zone: str
+) -> None:
+    administer(f"ALTER DATABASE {{database}} SET timezone = '{zone}'")
+    engine = disposing(sqlalchemy.create_engine(database.url_over(driver)))
+    use_all(ClaudeSessionRepository(engine))
+
+
+@makers
+@pytest.mark.parametrize("setting", ["extra_float_digits = -15", "standard_conforming_strings = off"])
+def test_settings_that_change_how_values_are_written(
+    database: Database, administer: Callable[..., None], disposing: Dispose, driver: str, setting: str
+) -> None:
+    administer(f"ALTER DATABASE {{database}} SET {setting}")
+    engine = disposing(sqlalchemy.create_engine(database.url_over(driver)))
+    repository = ClaudeSessionRepository(engine)
+    use_all(repository)
+    hard: list[Any] = [
+        {"type": "user", "text": "a\\'b \\u0041 \\\\", "n": 0.1 + 0.2, "m": 123456789.01234567}
+    ]
+    repository.append({**KEY, "session_id": "hard"}, hard)
+    assert repository.load({**KEY, "session_id": "hard"}) == hard
+
+
+CHANGES = [
+    ("claude_session_entries", "project_key"),
+    ("claude_session_entries", "session_id"),
+    ("claude_session_entries", "subpath"),
+]
+
+
+@makers
+@pytest.mark.parametrize(("table", "column"), CHANGES)
+def test_a_columns_type_is_changed_under_prepared_plans(
+    database: Database,
+    administer: Callable[..., None],
+    disposing: Dispose,
+    driver: str,
+    table: str,
+    column: str,
+) -> None:
+    """One connection, whose plans are prepared by now. A call may fail once, and none after it."""
+    engine = disposing(sqlalchemy.create_engine(database.url_over(driver), pool_size=1, max_overflow=0))
+    repository = ClaudeSessionRepository(engine)
+    use_all(repository, 8)
+    administer(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE varchar")
+    calls: list[Callable[[], object]] = [
+        lambda: repository.list_sessions("p"),
+        lambda: repository.list_session_summaries("p"),
+        lambda: repository.load(KEY),
+        lambda: repository.list_subkeys(KEY),
+    ]
+    for call in calls:
+        call()
+    use_all(repository, 3)
+
+
+@makers
+def test_a_type_is_changed_in_the_sessions_table(
+    database: Database, administer: Callable[..., None], disposing: Dispose, driver: str
+) -> None:
+    """Whatever its name is: the other table of ours that holds session ids."""
+    engine = disposing(sqlalchemy.create_engine(database.url_over(driver), pool_size=1, max_overflow=0))
+    repository = ClaudeSessionRepository(engine)
+    use_all(repository, 8)
+    with engine.connect() as connection:
+        tables = connection.execute(
+            text(
+                "SELECT table_name FROM information_schema.columns WHERE column_name = 'session_id'"
+                " AND table_name LIKE 'claude_session%' AND table_name <> 'claude_session_entries'"
+            )
+        ).scalars()
+        (table,) = tables
+    administer(f"ALTER TABLE {table} ALTER COLUMN session_id TYPE varchar")
+    repository.list_sessions("p")
+    repository.list_session_summaries("p")
+    use_all(repository, 3)

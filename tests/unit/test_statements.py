@@ -1,0 +1,165 @@
+"""What the contract's statements hold to, so that a database spread over several servers can run them.
+
+Each rule costs nothing on one server. It is held over what SQLAlchemy compiles, since it is the text that a
+distributed database routes by.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+import boocode_sessions
+from boocode_sessions._core.statements import append, delete, maintenance, read
+from boocode_sessions._core.statements.append import PlanKind
+
+PACKAGE = Path(boocode_sessions.__file__).parent
+
+KINDS = [PlanKind(main, guarded) for main in (True, False) for guarded in (True, False)]
+GIVEN: dict[str, list[dict[str, Any]]] = {
+    "append_in_one": [{"kind": kind} for kind in KINDS],
+    "advance": [{"kind": kind} for kind in KINDS],
+    "lock_session": [{"dialect": "postgresql"}],
+    "recount_session": [{"keep_summary": keep} for keep in (True, False)],
+    "select_written_sessions": [
+        {"of_project": project, "of_session": session}
+        for project in (True, False)
+        for session in (True, False)
+    ],
+    "select_prunable": [{"of_project": project} for project in (True, False)],
+    "select_content": [{"dialect": "postgresql"}],
+}
+"""The parameters of the builders that have some."""
+
+ASK_EVERY_PROJECT = {
+    "select_prunable",  # finds idle sessions, of every project or of one
+    "select_written_sessions",  # what prune and export look through
+}
+NEED_NO_PROJECT = {"select_clock", "select_versions"}
+"""They read no table of ours that has projects."""
+ORDER_BY_ID = {"select_unplaced"}
+"""Rows of other programs have no position."""
+
+
+@cache
+def builders() -> dict[str, Any]:
+    """Every statement that the modules build, by the name of its function."""
+    found: dict[str, Any] = {}
+    for module in (append, delete, maintenance, read):
+        found |= dict(_cached(module))
+    return found
+
+
+def _cached(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    for name, function in vars(module).items():
+        if hasattr(function, "cache_info") and function.__module__ == module.__name__:
+            yield name, function
+
+
+def statements() -> Iterator[Any]:
+    for name, build in builders().items():
+        for number, given in enumerate(GIVEN.get(name, [{}])):
+            yield pytest.param(name, build(**given), id=f"{name}-{number}" if number else name)
+
+
+def sql(statement: Any) -> str:
+    compiled = statement.compile(dialect=PGDialect_psycopg())  # type: ignore[no-untyped-call]
+    return " ".join(str(compiled).split())
+
+
+every_statement = pytest.mark.parametrize(("name", "statement"), list(statements()))
+
+
+@every_statement
+def test_each_mention_of_a_table_names_the_project_by_its_parameter(name: str, statement: Any) -> None:
+    """`e.project_key = s.project_key` is none: the router then asks every server."""
+    text = sql(statement)
+    mentions = re.findall(
+        r"(?:FROM|JOIN|UPDATE|,) (claude_session\w*)(?: AS (\w+))?(?![\w.])(?! \()", text.replace(" ONLY", "")
+    )
+    named = re.findall(r'"?(\w+)"?\.project_key = %\(in_project\)s', text)
+    unnamed = [alias or table for table, alias in mentions]
+    for alias in named:
+        if alias in unnamed:
+            unnamed.remove(alias)
+    inserts = re.findall(r"INSERT INTO claude_session\w* \((.*?)\) (?:VALUES \(|SELECT )(.*)", text)
+    assert text.count("INSERT INTO") == len(inserts)
+    for columns, values in inserts:
+        of_project = columns.split(", ").index("project_key")
+        assert values.split(", ")[of_project].startswith("%(in_project)s")
+    if name in ASK_EVERY_PROJECT:
+        return
+    assert unnamed == []
+    assert bool(mentions or inserts) == (name not in NEED_NO_PROJECT)
+
+
+@pytest.mark.parametrize("of_session", [True, False])
+def test_an_export_of_one_project_asks_for_that_project_alone(of_session: bool) -> None:
+    text = sql(maintenance.select_written_sessions(of_project=True, of_session=of_session))
+    assert len(re.findall(r"FROM claude_session", text)) == text.count("project_key = %(in_project)s")
+
+
+@every_statement
+def test_no_function_gives_each_server_another_answer(name: str, statement: Any) -> None:  # noqa: ARG001
+    """A distributed database refuses a volatile function in an UPDATE, and draws nextval() anywhere."""
+    assert re.findall(r"clock_timestamp|nextval|random|gen_random_uuid|timeofday", sql(statement)) == []
+
+
+@every_statement
+def test_an_insertion_selects_from_no_table_of_ours(name: str, statement: Any) -> None:
+    """It would then draw ids and times on the server that has the rows."""
+    text = sql(statement)
+    for found in re.finditer("INSERT INTO", text):
+        insertion = _up_to_its_end(text[found.start() :])
+        assert re.findall(r"(?:FROM|JOIN) claude_session", insertion) == [], name
+
+
+def _up_to_its_end(text: str) -> str:
+    """A statement up to the parenthesis that closes the CTE that it is, if it is one."""
+    depth = 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            return text[:place]
+    return text
+
+
+@every_statement
+def test_ids_order_only_what_has_no_position(name: str, statement: Any) -> None:
+    """Servers draw ids from ranges of their own."""
+    orders = re.findall(r"ORDER BY (.*?)(?: LIMIT|\)|$)", sql(statement))
+    by_id = [order for order in orders if re.search(r"\bid\b", order)]
+    behind_position = [
+        order for order in by_id if re.match(r"\S+\.position( DESC)?, \S+\.id( DESC)?$", order)
+    ]
+    assert by_id == behind_position or name in ORDER_BY_ID
+
+
+def test_nobody_asks_how_many_rows_an_insertion_selected() -> None:
+    """A distributed database tells the rows that were sent. The count of an append is of what it returns."""
+    asking = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "rowcount"
+    }
+    counted = {
+        ast.unparse(node.args[0])
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "connection.count_rows"
+    }
+    assert asking == {"_core/connection.py"}
+    assert counted == {"append_in_one(kind)"}
+    assert all(isinstance(append.append_in_one(kind), Select) for kind in KINDS)
+
+
+def test_every_exception_is_a_statement_there_is() -> None:
+    assert GIVEN.keys() | ASK_EVERY_PROJECT | NEED_NO_PROJECT | ORDER_BY_ID <= builders().keys()

@@ -9,8 +9,10 @@ from sqlalchemy.schema import SchemaItem
 
 from boocode_sessions.models import VERSION_TABLE, Base
 
-OWNED = frozenset({*(table.name for table in Base.metadata.tables.values()), VERSION_TABLE})
-"""Every table that our migrations make."""
+OWNED = frozenset(
+    {*(table.name for table in Base.metadata.tables.values()), "claude_agent_sessions", VERSION_TABLE}
+)
+"""Every table that our migrations make; the one of `agents` by its name, since that feature is optional."""
 
 IncludeName = Callable[[str | None, Any, Any], bool]
 IncludeObject = Callable[[SchemaItem, str | None, Any, bool, SchemaItem | None], bool]

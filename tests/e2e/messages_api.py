@@ -89,6 +89,15 @@ def _spoken(block: Block) -> str:
             return f"<{other}>"
 
 
+class RefusedError(Exception):
+    """For a script to raise: the API answers with an error of its own."""
+
+    def __init__(self, status: int, kind: str) -> None:
+        super().__init__(kind)
+        self.status = status
+        self.kind = kind
+
+
 def echo(request: MessagesRequest) -> list[Block]:
     """The script of an API that was given none."""
     return [say(f"You said: {request.prompt}")]
@@ -173,9 +182,15 @@ class _Handler(BaseHTTPRequestHandler):
         )
         try:
             blocks = cast("_Server", self.server).api.reply(request)
+        except RefusedError as refused:
+            self._refuse(refused)
+            return
         except BaseException:
             self._empty(400)  # not 500: the agent would ask again, and again
             raise
+        if not body.get("stream"):
+            self._json(200, _whole(str(body["model"]), blocks))
+            return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -185,6 +200,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         self.wfile.write(b"0\r\n\r\n")
 
+    def _refuse(self, refused: RefusedError) -> None:
+        error = {"type": refused.kind, "message": "The reason, with a secret."}
+        self._json(refused.status, {"type": "error", "error": error})
+
+    def _json(self, status: int, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def _empty(self, status: int) -> None:
         self.send_response(status)
         self.send_header("content-length", "0")
@@ -192,6 +219,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         pass
+
+
+def _whole(model: str, blocks: list[Block]) -> dict[str, Any]:
+    """A message that is not streamed: the agent asks for one to see whether a model is there."""
+    *_, end, _ = events = list(_events(model, blocks))
+    message: dict[str, Any] = {**events[0]["message"], **end["delta"], "content": blocks}
+    message["usage"] = {**message["usage"], **end["usage"]}
+    return message
 
 
 def _events(model: str, blocks: list[Block]) -> Iterator[dict[str, Any]]:

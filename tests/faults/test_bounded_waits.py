@@ -20,7 +20,7 @@ from boocode_sessions import (
     UnavailableError,
     engine,
 )
-from boocode_sessions.engine import create_async_engine, create_engine
+from boocode_sessions.engine import LOCK_SECONDS, create_async_engine, create_engine
 from tests.fixtures.databases import Database
 from tests.reliability.subjects import KINDS, opened
 from tests.reliability.verdicts import marked
@@ -54,11 +54,12 @@ def test_the_limits_add_up_to_less_than_the_sdk_waits() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("store")])
 @pytest.mark.parametrize("dialect", ["postgresql"])
 async def test_an_exhausted_pool_is_said_to_be_one_in_time(
     database: Database, host: Engine, kind: str
 ) -> None:
+    """A store's append that waits for a locked session gives its connection back meanwhile."""
     key = new_session()
     subagent: SessionKey = {**key, "subpath": "subagents/agent-1"}
     options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.3}
@@ -91,7 +92,9 @@ async def test_a_turn_that_is_not_given_up_ends_the_wait_at_lock_timeout(
             started = time.monotonic()
             with pytest.raises(TimedOutError, match="lock_timeout"):
                 await subject.append(key, marked("w", 1))
-            assert 0.2 < time.monotonic() - started < 5
+            # A store steps aside for its other sessions, and tries again for LOCK_SECONDS.
+            longest = LOCK_SECONDS + 5 if kind.startswith("store") else 5
+            assert 0.2 < time.monotonic() - started < longest
         await subject.append(key, marked("w", 2))
         assert [e["mark"][1] for e in await subject.load(key) or []] == [0, 0, 0, 2, 2, 2]  # type: ignore[typeddict-item]
 

@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
+from boocode_sessions.agents import models as _agents  # noqa: F401 - its table belongs to Base.metadata
 from boocode_sessions.models import VERSION_TABLE, Base
 from tests.fixtures.databases import Database
 

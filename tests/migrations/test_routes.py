@@ -18,7 +18,7 @@ from tests.migrations.hosting import Host, differences, tables
 from tests.migrations.scripts import run_script
 
 HOSTS = {"chats", "alembic_version"}
-OURS = {"claude_session_entries", "claude_sessions", VERSION_TABLE}
+OURS = {"claude_agent_sessions", "claude_session_entries", "claude_sessions", VERSION_TABLE}
 ROUTES = {"own_chain": "head", "standalone": "head", "branch": "heads"}
 
 MakeHost = Callable[[str, Database], Host]

@@ -24,7 +24,7 @@ from tests.fixtures.databases import Database
 from tests.migrations.hosting import differences, tables
 from tests.migrations.scripts import run_script
 
-OURS = {"claude_session_entries", "claude_sessions", VERSION_TABLE}
+OURS = {"claude_agent_sessions", "claude_session_entries", "claude_sessions", VERSION_TABLE}
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
 
 _RACER = """

@@ -51,6 +51,10 @@ CREATE INDEX IF NOT EXISTS claude_session_entries_first_idx ON claude_session_en
 
 CREATE INDEX IF NOT EXISTS claude_session_entries_unplaced_idx ON claude_session_entries (project_key, session_id, subpath, created_at) WHERE position = 9223372036854775807;
 
+CREATE INDEX IF NOT EXISTS claude_session_entries_usage_idx ON claude_session_entries (request_id, message_id, said_at, created_at, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, forked_from, type) WHERE type = 'assistant';
+
+CREATE INDEX IF NOT EXISTS claude_session_entries_tools_idx ON claude_session_entries (tool_use_id, said_at, created_at, tool_count, tool_name, failed, forked_from) WHERE tool_count IS NOT NULL;
+
 CREATE TABLE claude_sessions (
     project_key TEXT NOT NULL, 
     session_id TEXT NOT NULL, 
@@ -68,17 +72,47 @@ CREATE TABLE claude_sessions (
     CONSTRAINT claude_sessions_pkey PRIMARY KEY (project_key, session_id)
 );
 
+CREATE TABLE claude_agent_sessions (
+    chat_id TEXT NOT NULL, 
+    agent TEXT NOT NULL, 
+    backend TEXT DEFAULT 'claude_sdk' NOT NULL, 
+    project_key TEXT NOT NULL, 
+    session_id TEXT NOT NULL, 
+    state TEXT DEFAULT 'idle' NOT NULL, 
+    incomplete BOOLEAN DEFAULT false NOT NULL, 
+    host TEXT, 
+    pid INTEGER, 
+    holder TEXT, 
+    lease_until TIMESTAMP WITH TIME ZONE, 
+    fencing_token BIGINT DEFAULT 0 NOT NULL, 
+    appends BIGINT DEFAULT 0 NOT NULL, 
+    settlements BIGINT DEFAULT 0 NOT NULL, 
+    turns BIGINT DEFAULT 0 NOT NULL, 
+    input_tokens BIGINT DEFAULT 0 NOT NULL, 
+    output_tokens BIGINT DEFAULT 0 NOT NULL, 
+    cache_read_tokens BIGINT DEFAULT 0 NOT NULL, 
+    cache_write_tokens BIGINT DEFAULT 0 NOT NULL, 
+    cost_usd FLOAT(53) DEFAULT 0 NOT NULL, 
+    last_error TEXT, 
+    created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    updated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+    CONSTRAINT claude_agent_sessions_pkey PRIMARY KEY (chat_id, agent), 
+    CONSTRAINT claude_agent_sessions_backend_check CHECK (backend IN ('claude_sdk', 'pty'))
+);
+
+CREATE INDEX claude_agent_sessions_session_idx ON claude_agent_sessions (project_key, session_id);
+
 DO $$ BEGIN IF EXISTS (SELECT 1 FROM pg_catalog.pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) THEN ALTER TABLE claude_session_entries ALTER COLUMN entry SET COMPRESSION lz4; END IF; END $$;
 
 INSERT INTO boocode_sessions_alembic_version (version_num) VALUES ('0001') RETURNING boocode_sessions_alembic_version.version_num;
 
 COMMIT;
 
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('1', '1795646733055008', '2026-11-25 22:45:33.14446+00', NULL, '87', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', '',  E'\\x75ffe9aaeaa2a2d5048174df0b80599ef0', 'user', NULL, NULL, NULL, NULL, NULL, NULL,  E'{"it''s": "a \\\\ quote", "type": "user", "uuid": "a", "message": {"content": "the first prompt"}}', NULL);
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('2', '1795646733055009', '2026-11-25 22:45:33.14446+00', NULL, '84', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x639b1bdcd10465b81590c3014b3300000001', 'mode', NULL, NULL, NULL, NULL, NULL, NULL, '{"n": [100000000000000000000000, 0.0, 1180591620717411303424, 1.5], "text": "� � 😀", "type": "mode"}',  E'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\\u0000 \\ud800 \\ud83d\\ude00"}');
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('3', '1795646733055010', '2026-11-25 22:45:33.14446+00', NULL, '89', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x751e57b933b0a78203e21d41cc4b16d731', 'assistant', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "assistant", "uuid": "b", "message": {"content": [{"text": "%s ünï", "type": "text"}]}}', NULL);
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('4', '1795646733055011', '2026-11-25 22:45:33.220867+00', NULL, '45', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', 'subagents/workflows/w/agent-x',  E'\\x75ec49f17f2c205644d3a0d242eb5a82ec', 'user', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "c", "isSidechain": true}', NULL);
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('5', '9223372036854775807', '2026-11-25 22:45:33.230452+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d", "message": {"content": "theirs"}}', NULL);
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('6', '9223372036854775807', '2026-11-25 22:45:33.235468+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d"}', NULL);
-INSERT INTO claude_sessions (project_key, session_id, next_position, main_position, updated_at, entries, subagents, bytes, tokens, first_said_at, last_said_at, held, data) VALUES ('p', 's', '1795646733055012', '1795646733055010', '2026-11-25 22:45:33.14446+00', '4', '1', '305', '0', NULL, NULL, 'false', '{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('1', '1795650022076515', '2026-11-25 23:40:22.125466+00', NULL, '87', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', '',  E'\\x75ffe9aaeaa2a2d5048174df0b80599ef0', 'user', NULL, NULL, NULL, NULL, NULL, NULL,  E'{"it''s": "a \\\\ quote", "type": "user", "uuid": "a", "message": {"content": "the first prompt"}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('2', '1795650022076516', '2026-11-25 23:40:22.125466+00', NULL, '84', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x6313a2652412109372ccaaca4d2000000001', 'mode', NULL, NULL, NULL, NULL, NULL, NULL, '{"n": [100000000000000000000000, 0.0, 1180591620717411303424, 1.5], "text": "� � 😀", "type": "mode"}',  E'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\\u0000 \\ud800 \\ud83d\\ude00"}');
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('3', '1795650022076517', '2026-11-25 23:40:22.125466+00', NULL, '89', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x751e57b933b0a78203e21d41cc4b16d731', 'assistant', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "assistant", "uuid": "b", "message": {"content": [{"text": "%s ünï", "type": "text"}]}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('4', '1795650022076518', '2026-11-25 23:40:22.148986+00', NULL, '45', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', 'subagents/workflows/w/agent-x',  E'\\x75ec49f17f2c205644d3a0d242eb5a82ec', 'user', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "c", "isSidechain": true}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('5', '9223372036854775807', '2026-11-25 23:40:22.155738+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d", "message": {"content": "theirs"}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('6', '9223372036854775807', '2026-11-25 23:40:22.156287+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d"}', NULL);
+INSERT INTO claude_sessions (project_key, session_id, next_position, main_position, updated_at, entries, subagents, bytes, tokens, first_said_at, last_said_at, held, data) VALUES ('p', 's', '1795650022076519', '1795650022076517', '2026-11-25 23:40:22.125466+00', '4', '1', '305', '0', NULL, NULL, 'false', '{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
 SELECT setval('claude_session_entries_id_seq', 10);

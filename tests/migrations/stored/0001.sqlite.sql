@@ -4,6 +4,33 @@ CREATE TABLE boocode_sessions_alembic_version (
 	CONSTRAINT boocode_sessions_alembic_version_pkc PRIMARY KEY (version_num)
 );
 INSERT INTO "boocode_sessions_alembic_version" VALUES('0001');
+CREATE TABLE claude_agent_sessions (
+	chat_id TEXT NOT NULL, 
+	agent TEXT NOT NULL, 
+	backend TEXT DEFAULT 'claude_sdk' NOT NULL, 
+	project_key TEXT NOT NULL, 
+	session_id TEXT NOT NULL, 
+	state TEXT DEFAULT 'idle' NOT NULL, 
+	incomplete BOOLEAN DEFAULT false NOT NULL, 
+	host TEXT, 
+	pid INTEGER, 
+	holder TEXT, 
+	lease_until DATETIME, 
+	fencing_token BIGINT DEFAULT 0 NOT NULL, 
+	appends BIGINT DEFAULT 0 NOT NULL, 
+	settlements BIGINT DEFAULT 0 NOT NULL, 
+	turns BIGINT DEFAULT 0 NOT NULL, 
+	input_tokens BIGINT DEFAULT 0 NOT NULL, 
+	output_tokens BIGINT DEFAULT 0 NOT NULL, 
+	cache_read_tokens BIGINT DEFAULT 0 NOT NULL, 
+	cache_write_tokens BIGINT DEFAULT 0 NOT NULL, 
+	cost_usd FLOAT DEFAULT 0 NOT NULL, 
+	last_error TEXT, 
+	created_at DATETIME NOT NULL, 
+	updated_at DATETIME NOT NULL, 
+	CONSTRAINT claude_agent_sessions_pkey PRIMARY KEY (chat_id, agent), 
+	CONSTRAINT claude_agent_sessions_backend_check CHECK (backend IN ('claude_sdk', 'pty'))
+);
 CREATE TABLE claude_session_entries (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	position BIGINT DEFAULT 9223372036854775807 NOT NULL, 
@@ -32,12 +59,12 @@ CREATE TABLE claude_session_entries (
 	entry JSON NOT NULL, 
 	verbatim TEXT
 );
-INSERT INTO "claude_session_entries" VALUES(1,1795646732489000,'2026-11-25 22:45:32.583000',NULL,87,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','',X'75FFE9AAEAA2A2D5048174DF0B80599EF0','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"a","message":{"content":"the first prompt"},"it''s":"a \\ quote"}',NULL);
-INSERT INTO "claude_session_entries" VALUES(2,1795646732489001,'2026-11-25 22:45:32.583000',NULL,84,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'639A124D5369DA5BFD5700B07B0100000001','mode',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\ufffd � 😀"}','{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\u0000 \ud800 \ud83d\ude00"}');
-INSERT INTO "claude_session_entries" VALUES(3,1795646732489002,'2026-11-25 22:45:32.583000',NULL,89,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'751E57B933B0A78203E21D41CC4B16D731','assistant',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"assistant","uuid":"b","message":{"content":[{"type":"text","text":"%s ünï"}]}}',NULL);
-INSERT INTO "claude_session_entries" VALUES(4,1795646732489003,'2026-11-25 22:45:32.652000',NULL,45,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','subagents/workflows/w/agent-x',X'75EC49F17F2C205644D3A0D242EB5A82EC','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"c","isSidechain":true}',NULL);
-INSERT INTO "claude_session_entries" VALUES(5,9223372036854775807,'2026-11-25 22:45:32.668000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d", "message": {"content": "theirs"}}',NULL);
-INSERT INTO "claude_session_entries" VALUES(6,9223372036854775807,'2026-11-25 22:45:32.669000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d"}',NULL);
+INSERT INTO "claude_session_entries" VALUES(1,1795650021554199,'2026-11-25 23:40:21.601000',NULL,87,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','',X'75FFE9AAEAA2A2D5048174DF0B80599EF0','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"a","message":{"content":"the first prompt"},"it''s":"a \\ quote"}',NULL);
+INSERT INTO "claude_session_entries" VALUES(2,1795650021554200,'2026-11-25 23:40:21.601000',NULL,84,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'6322BBB6CEBC0436CD2E4EFCB7F600000001','mode',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\ufffd � 😀"}','{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\u0000 \ud800 \ud83d\ude00"}');
+INSERT INTO "claude_session_entries" VALUES(3,1795650021554201,'2026-11-25 23:40:21.601000',NULL,89,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'751E57B933B0A78203E21D41CC4B16D731','assistant',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"assistant","uuid":"b","message":{"content":[{"type":"text","text":"%s ünï"}]}}',NULL);
+INSERT INTO "claude_session_entries" VALUES(4,1795650021554202,'2026-11-25 23:40:21.660000',NULL,45,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','subagents/workflows/w/agent-x',X'75EC49F17F2C205644D3A0D242EB5A82EC','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"c","isSidechain":true}',NULL);
+INSERT INTO "claude_session_entries" VALUES(5,9223372036854775807,'2026-11-25 23:40:21.680000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d", "message": {"content": "theirs"}}',NULL);
+INSERT INTO "claude_session_entries" VALUES(6,9223372036854775807,'2026-11-25 23:40:21.680000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d"}',NULL);
 CREATE TABLE claude_sessions (
 	project_key TEXT NOT NULL, 
 	session_id TEXT NOT NULL, 
@@ -54,11 +81,14 @@ CREATE TABLE claude_sessions (
 	data TEXT, 
 	CONSTRAINT claude_sessions_pkey PRIMARY KEY (project_key, session_id)
 );
-INSERT INTO "claude_sessions" VALUES('p','s',1795646732489004,1795646732489002,'2026-11-25 22:45:32.583000',4,1,305,0,NULL,NULL,0,'{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
+INSERT INTO "claude_sessions" VALUES('p','s',1795650021554203,1795650021554201,'2026-11-25 23:40:21.601000',4,1,305,0,NULL,NULL,0,'{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
 CREATE UNIQUE INDEX claude_session_entries_position_idx ON claude_session_entries (project_key, session_id, subpath, position, id);
 CREATE UNIQUE INDEX claude_session_entries_dedup_idx ON claude_session_entries (project_key, session_id, subpath, dedup_key) WHERE dedup_key IS NOT NULL;
 CREATE INDEX claude_session_entries_first_idx ON claude_session_entries (project_key, session_id, subpath) WHERE is_first IS NOT NULL;
 CREATE INDEX claude_session_entries_unplaced_idx ON claude_session_entries (project_key, session_id, subpath, created_at) WHERE position = 9223372036854775807;
+CREATE INDEX claude_session_entries_usage_idx ON claude_session_entries (request_id, message_id, said_at, created_at, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, forked_from, type) WHERE type = 'assistant';
+CREATE INDEX claude_session_entries_tools_idx ON claude_session_entries (tool_use_id, said_at, created_at, tool_count, tool_name, failed, forked_from) WHERE tool_count IS NOT NULL;
+CREATE INDEX claude_agent_sessions_session_idx ON claude_agent_sessions (project_key, session_id);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('claude_session_entries',6);
 COMMIT;

@@ -1,0 +1,151 @@
+"""A chat's row in the database: held, and told what was spent, each token and dollar once."""
+
+import uuid
+from dataclasses import replace
+
+import anyio
+from sqlalchemy import Connection, select
+
+from boocode_sessions.agents.errors import FencedError
+from boocode_sessions.agents.events import Usage
+from boocode_sessions.agents.services import Services
+from boocode_sessions.agents.writer import Lease, Settlement
+from boocode_sessions.errors import SessionStoreError
+from boocode_sessions.models import ClaudeSessionEntry
+
+
+class Accounts:
+    """Acquires, renews and settles. What the database does not take is written with what comes next."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._seconds = services.limits.lease_seconds
+        self._new = Settlement()
+        self._since_turn = Settlement()
+        self._unsure: list[tuple[int, Settlement]] = []
+        """Settlements with their numbers, of which nobody knows whether they are written."""
+        self._renewed_at = 0.0
+        self._state_is_old = False
+        self.lease: Lease | None = None
+        self.holds = False
+        """Whether the chat is this process's until the lease runs out."""
+
+    @property
+    def owes(self) -> bool:
+        """Whether something is left to be written."""
+        return bool(self._unsure or self._state_is_old or self._new != Settlement())
+
+    async def acquire(self, chat_id: str, agent: str, project_key: str) -> Lease:
+        """Hold the chat. Raises ChatHeldError, or what else a SessionStoreError is."""
+        services = self._services
+        session_id = str(uuid.uuid4())
+        before = anyio.current_time()
+        lease = await services.database.run(
+            f"take chat {chat_id!r}",
+            lambda connection: services.writer.acquire(
+                connection,
+                chat_id,
+                agent,
+                holder=services.holder,
+                project_key=project_key,
+                session_id=session_id,
+                seconds=self._seconds,
+            ),
+        )
+        if self.lease is not None and self.lease.token != lease.token:
+            self._unsure.clear()  # refused by now, since they name the token of before
+        elif self.lease is not None:
+            lease.settlements = max(lease.settlements, self.lease.settlements)
+            lease.appends = max(lease.appends, self.lease.appends)
+        self._renewed_at, self.lease, self.holds = before, lease, True
+        return lease
+
+    async def is_stored(self, lease: Lease) -> bool:
+        """Whether the store has the session's main transcript."""
+        return await self._services.database.run(
+            f"look for session {lease.session_id}", lambda connection: _is_stored(connection, lease)
+        )
+
+    async def move(self, lease: Lease, session_id: str) -> None:
+        """Let the chat go on in another session. Raises FencedError."""
+        await self._services.database.run(
+            f"begin session {session_id}",
+            lambda connection: self._services.writer.move(connection, lease, session_id),
+        )
+        lease.session_id = session_id
+
+    async def renew(self, *, at_once: bool = False) -> bool | None:
+        """Hold the chat on, if it is time, or again. Returns False if somebody else has taken it."""
+        lease, now = self.lease, anyio.current_time()
+        is_due = self.holds and now - self._renewed_at >= self._seconds / 3
+        if lease is None or not (is_due or at_once):
+            return None
+        try:
+            is_ours = await self._services.database.run(
+                f"hold chat {lease.chat_id!r}",
+                lambda connection: self._services.writer.renew(connection, lease, self._seconds),
+            )
+        except SessionStoreError:  # while nobody can reach the database, nobody can take the chat either
+            return None
+        self._renewed_at, self.holds = now, is_ours
+        return is_ours
+
+    def spend(self, usage: Usage, cost_usd: float = 0.0) -> None:
+        """Note what was spent."""
+        spent = Settlement(usage, cost_usd)
+        self._new, self._since_turn = self._new + spent, self._since_turn + spent
+
+    def end_turn(self, error: str | None, *, is_answered: bool) -> None:
+        """Note how a turn has ended."""
+        self._new += Settlement(turns=int(is_answered), has_ended=True, error=error)
+
+    def owes_state(self) -> None:
+        """Note that the row is to say whether the session is whole."""
+        self._state_is_old = True
+
+    def spent(self) -> Settlement:
+        """What was spent since this was asked last."""
+        spent, self._since_turn = self._since_turn, Settlement()
+        return spent
+
+    async def settle(self, *, release: bool, incomplete: bool) -> bool:
+        """Write what is owed. Returns whether all of it is written."""
+        lease = self.lease
+        if lease is None:
+            return False
+        if self.owes or (release and self.holds):
+            settlement = replace(self._new, release=release, incomplete=incomplete)
+            self._unsure.append((lease.next_settlement(), settlement))
+            self._new, self._state_is_old = Settlement(), False
+        try:
+            while self._unsure:
+                await self._write(lease, *self._unsure[0])
+                self._unsure.pop(0)
+        except FencedError:
+            self._unsure.clear()
+            self.holds = False
+            return False
+        except SessionStoreError:
+            return False
+        self.holds = self.holds and not release
+        return True
+
+    async def _write(self, lease: Lease, number: int, settlement: Settlement) -> None:
+        await self._services.database.run(
+            f"settle chat {lease.chat_id!r}",
+            lambda connection: self._services.writer.settle(connection, lease, number, settlement),
+        )
+
+
+def _is_stored(connection: Connection, lease: Lease) -> bool:
+    entry = ClaudeSessionEntry
+    statement = (
+        select(entry.id)
+        .where(
+            entry.project_key == lease.project_key,
+            entry.session_id == lease.session_id,
+            entry.subpath == "",
+        )
+        .limit(1)
+    )
+    return connection.execute(statement).first() is not None

@@ -1,0 +1,194 @@
+"""The backend: a warm agent for each chat, and the chat's own on whatever host takes its next prompt."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio.abc import TaskGroup
+from claude_agent_sdk import ClaudeAgentOptions, PermissionMode
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from boocode_sessions.agents.chat import Chat
+from boocode_sessions.agents.database import Database
+from boocode_sessions.agents.errors import BackendClosedError, NoTurnError
+from boocode_sessions.agents.events import AgentEvent
+from boocode_sessions.agents.guard import Guard
+from boocode_sessions.agents.lease import AgentSessions
+from boocode_sessions.agents.permissions import Permissions
+from boocode_sessions.agents.pool import Pool
+from boocode_sessions.agents.process import AgentProcess
+from boocode_sessions.agents.services import ChatKey, Listener, OptionsFor, Services
+from boocode_sessions.agents.settings import Limits
+from boocode_sessions.agents.writer import AgentSessionWriter, Holder
+from boocode_sessions.sdk import SQLAlchemySessionStore
+
+
+class ClaudeSdkBackend:
+    """Keeps a process of the agent warm for each chat, and resumes the chat from the store without one.
+
+    An async context manager, for asyncio; over an Engine for trio too. Leaving it ends every process.
+
+    Args:
+        bind: An Engine or an AsyncEngine. It is used as it is and never disposed of.
+        options: The agent's options, or a function of (chat id, agent) that gives them. A chat keeps the
+            `cwd` that it began with. `session_store`, `session_store_flush`, `include_partial_messages`,
+            `resume` and `session_id` are the backend's; without a `can_use_tool` permissions become events.
+        limits: How much may run, and how long to wait.
+        schema: Where the tables are, when the connection's search path does not lead there.
+        writer: Keeps leases and costs in a table of the host's own, instead of `claude_agent_sessions`.
+        on_background: Hears (chat id, agent, event) of what an agent does between turns, when a background
+            task has ended.
+        start_afresh: Whether a chat whose session the store does not know, or that the agent can't take up,
+            goes on in a new session. Otherwise its prompts are refused.
+    """
+
+    def __init__(
+        self,
+        bind: Engine | AsyncEngine,
+        options: ClaudeAgentOptions | OptionsFor | None = None,
+        *,
+        limits: Limits | None = None,
+        schema: str | None = None,
+        writer: AgentSessionWriter | None = None,
+        on_background: Listener | None = None,
+        start_afresh: bool = False,
+    ) -> None:
+        self._limits = limits or Limits()
+        same_for_all = options if isinstance(options, ClaudeAgentOptions) else ClaudeAgentOptions()
+        self._services = Services(
+            options_for=options if callable(options) else lambda _chat_id, _agent: same_for_all,
+            limits=self._limits,
+            database=Database(bind, schema, self._limits.database_seconds),
+            schema=schema,
+            store=SQLAlchemySessionStore(bind, schema=schema),
+            writer=writer or AgentSessions(),
+            holder=Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid()),
+            pool=Pool(self._limits.max_warm, self._limits.pool_seconds),
+            permissions=Permissions(self._limits.permission_seconds),
+            guard=Guard(),
+            on_background=on_background or _not_heard,
+            start_afresh=start_afresh,
+        )
+        self._chats: dict[ChatKey, Chat] = {}
+        self._tasks: TaskGroup | None = None
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is None:
+            return
+        for chat in list(self._chats.values()):
+            chat.close()
+        if error is not None:
+            tasks.cancel_scope.cancel()
+        try:
+            await tasks.__aexit__(None, None, None)
+        finally:
+            self._services.guard.close()
+
+    @property
+    def warm(self) -> int:
+        """How many processes there are."""
+        return len(self._services.pool)
+
+    async def send(self, chat_id: str, prompt: str, *, agent: str = "claude") -> AsyncGenerator[AgentEvent]:
+        """One turn: its events as they come, TurnEnded the last of them.
+
+        Prompts of one chat are answered in their order. Who stops listening interrupts the turn; a slow
+        listener does not, since its events are kept until they are asked for.
+
+        Raises AgentError for a turn that can't begin, and SessionStoreError when the database is the reason.
+        """
+        chat = self._chat(chat_id, agent)
+        turn = chat.enqueue(prompt)
+        try:
+            async for event in turn.events:
+                yield event
+        finally:
+            turn.events.close()
+            if not turn.ended.is_set():
+                chat.stop(turn)
+        if turn.error is not None:
+            raise turn.error
+
+    def _chat(self, chat_id: str, agent: str) -> Chat:
+        """The chat, begun if need be, without a wait: of many first prompts at once each finds it."""
+        if self._tasks is None:
+            raise BackendClosedError("the backend is not open: use it as `async with ClaudeSdkBackend(...)`")
+        key = (chat_id, agent)
+        chat = self._chats.get(key)
+        if chat is None:
+            chat = self._chats[key] = Chat(self._services, chat_id, agent, self._tasks)
+            self._tasks.start_soon(chat.run, lambda: self._forget(key))
+        return chat
+
+    def _forget(self, key: ChatKey) -> None:
+        self._chats.pop(key, None)
+
+    async def interrupt(self, chat_id: str, *, agent: str = "claude") -> None:
+        """End the turn that is under way, and wait until it has ended. Raises NoTurnError."""
+        chat = self._chats.get((chat_id, agent))
+        turn = None if chat is None else chat.turn
+        if chat is None or turn is None:
+            raise NoTurnError(f"agent {agent!r} of chat {chat_id!r} has no turn under way")
+        chat.stop(turn)
+        await turn.ended.wait()
+
+    async def close(self, chat_id: str, *, agent: str = "claude") -> None:
+        """End the chat's agent: interrupt its turn, refuse what waits. The chat can go on later."""
+        chat = self._chats.get((chat_id, agent))
+        if chat is not None:
+            chat.close()
+            await chat.ended.wait()
+
+    def answer(
+        self, request_id: str, *, allow: bool, message: str = "", updated_input: dict[str, Any] | None = None
+    ) -> None:
+        """Answer a PermissionRequested, once.
+
+        Args:
+            request_id: The event's.
+            allow: Whether the tool may run.
+            message: What the agent is told of a denial.
+            updated_input: What the tool is to run with instead.
+
+        Raises PermissionAnsweredError for a second answer, UnknownPermissionError for any other id.
+        """
+        self._services.permissions.answer(
+            request_id, allow=allow, message=message, updated_input=updated_input
+        )
+
+    async def set_model(self, chat_id: str, model: str | None, *, agent: str = "claude") -> None:
+        """Let the chat's agent use another model from now on, as long as this backend lives."""
+        self._wish(chat_id, agent, model=model)
+        if (process := self._process(chat_id, agent)) is not None:
+            await process.set_model(model)
+
+    async def set_permission_mode(self, chat_id: str, mode: PermissionMode, *, agent: str = "claude") -> None:
+        """Let the chat's agent ask for other permissions from now on, as long as this backend lives."""
+        self._wish(chat_id, agent, permission_mode=mode)
+        if (process := self._process(chat_id, agent)) is not None:
+            await process.set_permission_mode(mode)
+
+    def _wish(self, chat_id: str, agent: str, **options: Any) -> None:  # noqa: ANN401 - fields of ClaudeAgentOptions
+        self._services.wishes.setdefault((chat_id, agent), {}).update(options)
+
+    def _process(self, chat_id: str, agent: str) -> AgentProcess | None:
+        chat = self._chats.get((chat_id, agent))
+        return None if chat is None else chat.process
+
+
+def _not_heard(_chat_id: str, _agent: str, _event: AgentEvent) -> None:
+    """Nobody listens to what happens between turns: the transcript tells it."""

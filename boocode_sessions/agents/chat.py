@@ -1,0 +1,290 @@
+"""One agent of one chat: takes its prompts one after the other, ends its process when it is not needed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+from claude_agent_sdk import CLIConnectionError, project_key_for_directory
+
+from boocode_sessions.agents.accounts import Accounts
+from boocode_sessions.agents.errors import BackendClosedError, QueueFullError, SessionUnknownError
+from boocode_sessions.agents.events import MirrorRepaired, TurnEnded
+from boocode_sessions.agents.process import AgentProcess
+from boocode_sessions.agents.reading import Reader
+from boocode_sessions.agents.repairing import Repair
+from boocode_sessions.agents.services import Services
+from boocode_sessions.agents.starting import Starter
+from boocode_sessions.agents.turn import Turn
+
+_CLOSE_SECONDS = 3
+"""How long a turn may take to end when its process is to end."""
+
+
+class Chat:
+    """The queue of a chat's agent, and the task that works it off."""
+
+    def __init__(self, services: Services, chat_id: str, agent: str, tasks: TaskGroup) -> None:
+        self.chat_id, self.agent = chat_id, agent
+        self.ended = anyio.Event()
+        self._services = services
+        self._limits = services.limits
+        self._tasks = tasks
+        self._queue: deque[Turn] = deque()
+        self._process: AgentProcess | None = None
+        self._accounts = Accounts(services)
+        self._reader = Reader(services, self._accounts, chat_id, agent, self._wake)
+        self._closing = False
+        self._evicted = False
+        self._woken = anyio.Event()
+        self._repair = Repair(self._limits.repair_seconds)
+        self._starter = Starter(services, self._accounts, self._reader.ask)
+
+    # What the backend calls, none of which waits.
+
+    def enqueue(self, prompt: str) -> Turn:
+        """Queue a prompt. Raises QueueFullError."""
+        if len(self._queue) >= self._limits.max_queued:
+            raise QueueFullError(
+                f"{len(self._queue)} prompts wait for agent {self.agent!r} of chat {self.chat_id!r}: "
+                "send this one when a turn has ended"
+            )
+        turn = Turn(prompt)
+        self._queue.append(turn)
+        self._wake()
+        return turn
+
+    def stop(self, turn: Turn) -> None:
+        """Let a turn end early, or not begin."""
+        turn.stop_wanted = True
+        if turn in self._queue:
+            self._queue.remove(turn)
+            turn.close()
+        self._wake()
+
+    @property
+    def turn(self) -> Turn | None:
+        """The turn that is under way."""
+        return self._reader.turn
+
+    @property
+    def process(self) -> AgentProcess | None:
+        """The warm process."""
+        return self._process
+
+    def close(self) -> None:
+        """End the turn and the process."""
+        self._closing = True
+        self._wake()
+
+    @property
+    def rested_at(self) -> float:
+        """Since when it has been idle."""
+        return self._reader.heard_at
+
+    def can_be_evicted(self) -> bool:
+        """Whether nothing is under way, nothing waits, and nothing is left to be written."""
+        return not (self._evicted or self._is_busy() or self._is_behind() or self._accounts.owes)
+
+    def evict(self) -> None:
+        """End the process."""
+        self._evicted = True
+        self._wake()
+
+    # The task.
+
+    async def run(self, forget: Callable[[], None]) -> None:
+        """Work the queue off, until the process has ended and nothing waits."""
+        try:
+            while True:
+                if self._queue and not self._closing:
+                    await self._take(self._queue.popleft())
+                elif self._should_end():
+                    await self._end_process()
+                    if self._closing:
+                        self._refuse_all()
+                    if not self._queue:
+                        return  # and nobody can queue anything before `forget`, which comes without a wait
+                else:
+                    await self._rest()
+        finally:
+            forget()
+            self._closing = True
+            self._refuse_all()
+            with anyio.CancelScope(shield=True):
+                await self._end_process()
+            self.ended.set()
+
+    def _refuse_all(self) -> None:
+        for turn in (*([self._reader.turn] if self._reader.turn else []), *self._queue):
+            turn.refuse(BackendClosedError(f"agent {self.agent!r} of chat {self.chat_id!r} was closed"))
+        self._queue.clear()
+
+    def _should_end(self) -> bool:
+        process = self._process
+        if process is None or self._closing or process.store.is_fenced:
+            return True
+        if self._is_behind():
+            return False
+        if process.has_ended:
+            return True
+        if process.store.imports or self._evicted:
+            return not process.is_at_work
+        idle_for = anyio.current_time() - self.rested_at
+        return not self._is_busy() and idle_for >= self._limits.idle_seconds
+
+    def _is_busy(self) -> bool:
+        at_work = self._process is not None and self._process.is_at_work
+        return bool(self._reader.turn or self._queue or self._reader.permissions or at_work)
+
+    def _is_behind(self) -> bool:
+        return self._process is not None and self._process.store.is_behind
+
+    async def _rest(self) -> None:
+        """Wait for the next prompt; meanwhile write what is left to be written, and keep or free the chat."""
+        seconds = min(self._limits.lease_seconds / 3, self._limits.idle_seconds)
+        if self._is_behind():
+            seconds = min(seconds, self._limits.repair_seconds)
+        await self._sleep(seconds)
+        if self._queue:  # which takes the chat, and writes what is owed
+            return
+        await self._catch_up_if_due()
+        if self._accounts.owes or (self._accounts.holds and not self._is_busy()):
+            await self._accounts.settle(release=not self._is_busy(), incomplete=self._is_behind())
+            self._services.pool.notify()
+        elif self._is_busy():  # for a background task, say
+            await self._keep_lease(at_once=not self._accounts.holds)
+
+    async def _take(self, turn: Turn) -> None:
+        self._reader.turn = turn
+        try:
+            process = await self._prepare()
+        except Exception as error:  # noqa: BLE001 - the sender's to hear, whatever the host's options raise too
+            self._reader.turn = None
+            await self._accounts.settle(release=not self._queue, incomplete=self._is_behind())
+            turn.refuse(error)
+        else:
+            if turn.stop_wanted:
+                await self._accounts.settle(release=not self._queue, incomplete=self._is_behind())
+                ended = TurnEnded("interrupted")
+            else:
+                ended = await self._perform(turn, process)
+            self._reader.turn = None
+            turn.emit(ended)
+            turn.close()
+        finally:
+            self._reader.heard_at = anyio.current_time()
+            self._services.pool.notify()
+
+    async def _prepare(self) -> AgentProcess:
+        """The chat is this process's, and its agent is warm. Raises AgentError or SessionStoreError."""
+        options = self._starter.options_for(self.chat_id, self.agent)
+        project_key = project_key_for_directory(options.cwd)
+        lease = await self._accounts.acquire(self.chat_id, self.agent, project_key)
+        process = self._process
+        if process is not None:
+            store = process.store
+            if process.has_ended or store.is_fenced or store.lease.token != lease.token:
+                await self._end_process()
+            else:
+                self._accounts.lease = process.store.lease
+                return process
+        if lease.project_key != project_key:
+            raise SessionUnknownError(
+                f"{lease} goes on in session {lease.session_id} of project {lease.project_key}, but the "
+                f"options' cwd belongs to project {project_key}: give each chat the cwd that it began with"
+            )
+        self._evicted = False
+        await self._services.pool.enter(self)
+        try:
+            self._process = await self._starter.start(lease, options)
+        except BaseException:
+            self._services.pool.leave(self)
+            raise
+        self._tasks.start_soon(self._reader.read, self._process)
+        await self._keep_lease()
+        return self._process
+
+    async def _perform(self, turn: Turn, process: AgentProcess) -> TurnEnded:
+        """Send the prompt, and see the turn through to its end, whatever that is."""
+        now = anyio.current_time()
+        deadline, drained_at, timed_out = now + self._limits.turn_seconds, None, False
+        try:
+            await process.prompt(turn.prompt, turn.id)
+        except CLIConnectionError:
+            process.has_ended = True
+        while not (turn.result or process.has_ended or process.store.is_fenced):
+            now = anyio.current_time()
+            if drained_at is None and (turn.stop_wanted or self._closing or now >= deadline):
+                timed_out = now >= deadline
+                drained_at = now + (_CLOSE_SECONDS if self._closing else self._limits.drain_seconds)
+                await process.interrupt(drained_at - now)
+                continue
+            if drained_at is not None and now >= drained_at:
+                break
+            await self._sleep(min((drained_at or deadline) - now, self._limits.lease_seconds / 3))
+            await self._keep_lease()
+            await self._catch_up_if_due()
+        if turn.result is None:
+            process.has_ended = True  # it is ended before the next turn, which its late result can't end then
+        return await self._conclude(turn, process, timed_out=timed_out, stopped=drained_at is not None)
+
+    async def _conclude(
+        self, turn: Turn, process: AgentProcess, *, timed_out: bool, stopped: bool
+    ) -> TurnEnded:
+        accounts, is_answered = self._accounts, turn.result is not None
+        reason, failed = turn.outcome(is_fenced=process.store.is_fenced, timed_out=timed_out, stopped=stopped)
+        if failed is not None:
+            turn.emit(failed)
+        if not is_answered:  # what it wrote last may not have come here, nor what it has spent
+            process.store.is_behind = True
+            accounts.spend(process.count_unconfirmed())
+        await self._catch_up_if_due(at_once=True)
+        is_stored = not (process.store.is_fenced or process.store.is_behind)
+        error = failed.kind if failed else reason if reason in {"failed", "timed_out"} else None
+        accounts.end_turn(error, is_answered=is_answered)
+        spent = accounts.spent()
+        is_settled = await accounts.settle(
+            release=not (self._queue or process.tasks), incomplete=process.store.is_behind
+        )
+        return TurnEnded(reason, spent.usage, spent.cost_usd, is_stored and is_settled)
+
+    async def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            if not process.store.is_fenced:
+                if self._reader.turn is not None and not process.has_ended:
+                    await process.interrupt(_CLOSE_SECONDS)
+                await self._repair.save(process)
+            await process.stop()
+        finally:
+            self._services.pool.leave(self)
+            self._accounts.spend(process.count_unconfirmed())
+            await self._accounts.settle(
+                release=self._closing or not self._reader.turn, incomplete=process.store.is_behind
+            )
+
+    async def _catch_up_if_due(self, *, at_once: bool = False) -> None:
+        if self._process is None:
+            return
+        lines = await self._repair.catch_up(self._process.store, at_once=at_once)
+        if lines is not None:
+            self._reader.tell(MirrorRepaired(lines))
+            if self._reader.turn is None:
+                self._accounts.owes_state()
+
+    async def _keep_lease(self, *, at_once: bool = False) -> None:
+        if await self._accounts.renew(at_once=at_once) is False and self._process is not None:
+            self._process.store.is_fenced = True
+
+    async def _sleep(self, seconds: float) -> None:
+        with anyio.move_on_after(max(seconds, 0)):
+            await self._woken.wait()
+        self._woken = anyio.Event()
+
+    def _wake(self) -> None:
+        self._woken.set()

@@ -1,0 +1,159 @@
+"""Whether a session is whole: its chains, its tools' results, its subagents, and the agent's own files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, Engine, inspect, update
+
+from boocode_sessions._core.keys import SessionKey
+from boocode_sessions.agents.models import ClaudeAgentSession
+from boocode_sessions.agents.transcripts import lines_to_import
+from boocode_sessions.agents.values import get, get_objects
+from boocode_sessions.jsonl import import_tree
+from boocode_sessions.repository import ClaudeSessionRepository
+
+FindingKind = Literal["broken_chain", "missing_result", "missing_subagent"]
+
+
+class Finding(NamedTuple):
+    """Something that a session lacks."""
+
+    kind: FindingKind
+    subpath: str
+    """The transcript that shows it; `''` for the main one."""
+    id: str
+    """The entry whose parent is missing, the call without a result, the subagent without a transcript."""
+    missing: str
+    """What the entry refers to."""
+
+
+class Report(NamedTuple):
+    """What was found out about one session."""
+
+    project_key: str
+    session_id: str
+    entries: int
+    findings: list[Finding]
+    in_files: int | None
+    """Lines that the agent's own files have and the database lacked; None if there are no files."""
+    repaired: bool
+    """Whether those lines were taken in. `findings` are what was left then."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing as far as anybody can tell."""
+        return not self.findings and (self.repaired or not self.in_files)
+
+
+def check_session(
+    engine: Engine,
+    project_key: str,
+    session_id: str,
+    *,
+    files: Path | None = None,
+    repair: bool = False,
+    schema: str | None = None,
+) -> Report:
+    """Look for what a session lacks.
+
+    Args:
+        engine: The database.
+        project_key: The session's project.
+        session_id: The session.
+        files: The `projects` folder with the agent's own files.
+        repair: Whether to take in the lines that those have and the database lacks, each once.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    Raises SessionStoreError.
+    """
+    in_files = (
+        None
+        if files is None
+        else _compare(engine, project_key, session_id, files, repair=repair, schema=schema)
+    )
+    repository = ClaudeSessionRepository(engine, schema=schema)
+    session: SessionKey = {"project_key": project_key, "session_id": session_id}
+    subpaths = repository.list_subkeys({"project_key": project_key, "session_id": session_id})
+    findings: list[Finding] = []
+    count = 0
+    for subpath in ("", *subpaths):
+        key: SessionKey = {**session, "subpath": subpath} if subpath else session
+        entries = repository.load(key) or []
+        count += len(entries)
+        findings += find_missing(subpath, entries, subpaths)
+    repaired = repair and in_files is not None
+    if repaired and not findings:
+        _mark_whole(engine, project_key, session_id, schema)
+    return Report(project_key, session_id, count, findings, in_files, repaired)
+
+
+def find_missing(
+    subpath: str, entries: Sequence[Mapping[str, Any]], subpaths: Sequence[str]
+) -> Iterator[Finding]:
+    """What one transcript refers to and nobody has."""
+    known = {entry.get("uuid") for entry in entries}
+    for entry in entries:
+        parent = entry.get("parentUuid")
+        if isinstance(parent, str) and parent not in known:
+            yield Finding("broken_chain", subpath, str(entry.get("uuid")), parent)
+    yield from _missing_results(subpath, entries)
+    if subpath:
+        return
+    stored = {path.rpartition("/")[2] for path in subpaths}
+    for entry in entries:
+        agent = get(entry.get("toolUseResult"), "agentId")
+        if isinstance(agent, str) and f"agent-{agent}" not in stored:
+            yield Finding("missing_subagent", subpath, agent, f"subagents/agent-{agent}")
+
+
+def _missing_results(subpath: str, entries: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Calls that the conversation went on from without their results. The last ones may still be at work."""
+    called: dict[str, int] = {}
+    answered: set[str] = set()
+    last_said = 0
+    for position, entry in enumerate(entries):
+        for block in get_objects(entry.get("message"), "content"):
+            match block:
+                case {"type": "tool_use", "id": str(tool_use_id)}:
+                    called[tool_use_id] = position
+                case {"type": "tool_result", "tool_use_id": str(tool_use_id)}:
+                    answered.add(tool_use_id)
+                case {"type": "text"} if entry.get("type") == "assistant":
+                    last_said = position
+                case _:
+                    pass
+    for tool_use_id, position in called.items():
+        if tool_use_id not in answered and position < last_said:
+            yield Finding("missing_result", subpath, tool_use_id, tool_use_id)
+
+
+def _compare(
+    engine: Engine, project_key: str, session_id: str, files: Path, *, repair: bool, schema: str | None
+) -> int | None:
+    """How many lines of the agent's files the database lacks, or lacked, by the import's own rule."""
+    with lines_to_import(files, project_key, session_id) as folder:
+        if folder is None:
+            return None
+        if repair:
+            return import_tree(engine, folder, schema=schema, workers=1).added
+        with engine.connect() as connection:  # never committed
+            return import_tree(connection, folder, schema=schema).added
+
+
+def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str | None) -> None:
+    with engine.begin() as connection:
+        if _has_chats(connection, schema):
+            connection.execution_options(schema_translate_map={None: schema} if schema else {})
+            connection.execute(
+                update(ClaudeAgentSession)
+                .where(
+                    ClaudeAgentSession.project_key == project_key,
+                    ClaudeAgentSession.session_id == session_id,
+                )
+                .values(incomplete=False)
+            )
+
+
+def _has_chats(connection: Connection, schema: str | None) -> bool:
+    return inspect(connection).has_table(ClaudeAgentSession.__tablename__, schema=schema)

@@ -1,0 +1,80 @@
+"""What an agent asks its host's leave for: answered once, or denied in the end."""
+
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import anyio
+from claude_agent_sdk import PermissionResultAllow, PermissionResultDeny, ToolPermissionContext
+
+from boocode_sessions.agents.errors import PermissionAnsweredError, UnknownPermissionError
+from boocode_sessions.agents.events import AgentEvent, PermissionClosed, PermissionRequested
+
+_REMEMBERED = 1000
+"""Closed requests of which a late answer is told that it is late."""
+
+PermissionResult = PermissionResultAllow | PermissionResultDeny
+
+
+@dataclass(slots=True)
+class _Request:
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    answer: PermissionResult | None = None
+
+
+class Permissions:
+    """The open requests of all chats."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._open: dict[str, _Request] = {}
+        self._closed: deque[str] = deque(maxlen=_REMEMBERED)
+
+    async def ask(
+        self,
+        emit: Callable[[AgentEvent], None],
+        tool_name: str,
+        tool_input: dict[str, Any],
+        context: ToolPermissionContext,
+    ) -> PermissionResult:
+        """Tell the host, and wait for its answer: a denial after the time-out."""
+        request_id, request = uuid.uuid4().hex, _Request()
+        self._open[request_id] = request
+        outcome: Literal["allowed", "denied", "timed_out", "withdrawn"] = "withdrawn"
+        emit(
+            PermissionRequested(
+                request_id, tool_name, tool_input, context.title, context.description, context.tool_use_id
+            )
+        )
+        try:
+            with anyio.move_on_after(self._seconds):
+                await request.answered.wait()
+            if request.answer is None:
+                outcome = "timed_out"
+                return PermissionResultDeny(message="Nobody has answered in time.")
+            outcome = "allowed" if isinstance(request.answer, PermissionResultAllow) else "denied"
+            return request.answer
+        finally:
+            del self._open[request_id]
+            self._closed.append(request_id)
+            emit(PermissionClosed(request_id, outcome))
+
+    def answer(
+        self, request_id: str, *, allow: bool, message: str, updated_input: dict[str, Any] | None
+    ) -> None:
+        """Answer a request. Raises PermissionAnsweredError or UnknownPermissionError."""
+        request = self._open.get(request_id)
+        if request is None:
+            if request_id in self._closed:
+                raise PermissionAnsweredError(f"permission {request_id} was answered, or its time is over")
+            raise UnknownPermissionError(f"no agent here asks for permission {request_id}")
+        if request.answer is not None:
+            raise PermissionAnsweredError(f"permission {request_id} was answered before")
+        request.answer = (
+            PermissionResultAllow(updated_input=updated_input)
+            if allow
+            else PermissionResultDeny(message=message or "The user has denied it.")
+        )
+        request.answered.set()

@@ -1,0 +1,253 @@
+"""One process of the agent, through the SDK's client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+from claude_agent_sdk import (
+    TERMINAL_TASK_STATUSES,
+    AssistantMessage,
+    ClaudeAgentOptions,
+    ClaudeSDKClient,
+    CLIConnectionError,
+    CLINotFoundError,
+    ConversationResetMessage,
+    ResultMessage,
+    StreamEvent,
+    SystemMessage,
+    TaskNotificationMessage,
+    TaskStartedMessage,
+    TaskUpdatedMessage,
+    ToolPermissionContext,
+)
+
+from boocode_sessions.agents.errors import AgentError, AgentMissingError, AgentStartError, SessionDamagedError
+from boocode_sessions.agents.events import Usage
+from boocode_sessions.agents.guard import Guard, end_marked
+from boocode_sessions.agents.mapping import cost_of, usage_of_models
+from boocode_sessions.agents.permissions import PermissionResult
+from boocode_sessions.agents.store import FencedStore, Totals
+from boocode_sessions.agents.values import get_count
+from boocode_sessions.errors import DamagedEntryError, SessionStoreError
+
+CanUseTool = Callable[[str, dict[str, Any], ToolPermissionContext], Awaitable[PermissionResult]]
+
+_TELL_STATE = "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS"
+"""Makes the agent say when it is idle: a background task that has ended still owes a turn."""
+
+_MARK = "BOOCODE_SESSIONS_AGENT"
+"""Marks the processes of one agent: its tools are found by it when the agent was killed."""
+
+STOP_SECONDS = 30
+"""Longer than the SDK needs to end a process that does not want to: it asks, terminates and kills in 20 s."""
+
+
+class AgentProcess:
+    """A process, what it has spent, and what it does in the background."""
+
+    def __init__(
+        self, options: ClaudeAgentOptions, store: FencedStore, can_use_tool: CanUseTool, guard: Guard
+    ) -> None:
+        self.store = store
+        self._guard = guard
+        self._pid: int | None = None
+        self._mark = uuid4().hex
+        self.options = replace(
+            options,
+            env={_TELL_STATE: "1", **options.env, _MARK: self._mark},
+            session_store=store,
+            session_store_flush="eager",  # or a process that is killed takes the turn's lines with it
+            include_partial_messages=True,
+        )
+        if _asks_the_host(options):
+            self.options.can_use_tool = can_use_tool
+        self._client = ClaudeSDKClient(self.options)
+        self.tasks: set[str] = set()
+        """Subagents and commands at work in the background."""
+        self.has_ended = False
+        self._state = "idle"
+        self._counted = Totals()
+        """What the process says that it has spent, as far as it was counted."""
+        self._unconfirmed: dict[str, Usage] = {}
+        """By message: what the API has streamed since the newest result, which will count it."""
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it would go on by itself."""
+        return not self.has_ended and (bool(self.tasks) or self._state != "idle")
+
+    async def start(self, seconds: float) -> None:
+        """Start the process, resumed from the store where the options say so. Raises AgentStartError."""
+        failure: Exception
+        try:
+            with anyio.fail_after(seconds):
+                await self._client.connect()
+        except TimeoutError:
+            raise AgentStartError(
+                f"the agent did not start within {seconds:g} s: raise start_seconds, or look at MCP servers"
+            ) from None
+        except Exception as error:  # noqa: BLE001 - the SDK raises plain ones too
+            failure = _start_error(error, self.options)
+        else:
+            self._counted = self.store.restored
+            self.store.projects = self._projects()
+            self._pid = getattr(
+                getattr(getattr(self._client, "_transport", None), "_process", None), "pid", None
+            )
+            if self._pid is not None:
+                self._guard.watch(self._pid)
+            return
+        raise failure from None
+
+    def _projects(self) -> Path:
+        """Where the process writes transcripts. Only the SDK knows which folder it made for a resume."""
+        materialized = getattr(self._client, "_materialized", None)
+        if materialized is not None:
+            return Path(materialized.config_dir, "projects")
+        return own_projects(self.options)
+
+    async def prompt(self, text: str, message_id: str) -> None:
+        """Send a prompt. The result that answers it names its id."""
+
+        async def message() -> AsyncIterator[dict[str, Any]]:
+            yield {
+                "type": "user",
+                "uuid": message_id,
+                "message": {"role": "user", "content": text},
+                "parent_tool_use_id": None,
+            }
+
+        await self._client.query(message())
+
+    async def interrupt(self, seconds: float) -> None:
+        """Ask it to end the turn. Whether it does, its messages tell."""
+        await self._ask(seconds, self._client.interrupt)
+
+    async def set_model(self, model: str | None) -> None:
+        """Use another model from now on. Raises AgentError."""
+        await self._change(f"model {model!r}", self._client.set_model(model))
+
+    async def set_permission_mode(self, mode: Any) -> None:  # noqa: ANN401 - a Literal that grows with the SDK
+        """Ask for other permissions from now on. Raises AgentError."""
+        await self._change(f"permission mode {mode!r}", self._client.set_permission_mode(mode))
+
+    async def _change(self, what: str, change: Awaitable[None]) -> None:
+        with suppress(Exception):  # the SDK's are plain ones, and may quote anything
+            await change
+            return
+        raise AgentError(f"the agent does not take {what}: it goes on as before")
+
+    async def messages(self) -> AsyncIterator[object]:
+        """What it says, until it ends. Never raises for a process that fails: it has then ended."""
+        try:
+            async for message in self._client.receive_messages():
+                self._note(message)
+                yield message
+        except Exception:  # noqa: BLE001 - the SDK raises what made the process end, and plain ones too
+            return
+        finally:
+            self.has_ended = True
+
+    async def stop(self) -> None:
+        """End the process and remove its temporary folder."""
+        self.has_ended = True
+        with anyio.move_on_after(STOP_SECONDS, shield=True), suppress(Exception):
+            await self._client.disconnect()
+        if self._pid is not None:
+            self._guard.unwatch(self._pid)
+        await anyio.to_thread.run_sync(end_marked, f"{_MARK}={self._mark}")
+
+    async def _ask(self, seconds: float, control: Callable[[], Awaitable[None]]) -> None:
+        with anyio.move_on_after(seconds):
+            try:
+                await control()
+            except Exception:  # noqa: BLE001 - a process that has ended, or does not answer
+                return
+
+    def count(self, result: ResultMessage) -> Totals:
+        """What was spent since the result before. Counts are cumulative, since the process began."""
+        now = Totals(usage_of_models(result.model_usage), cost_of(result))
+        before, self._counted = self._counted, now
+        self._unconfirmed.clear()
+        return Totals(now.usage - before.usage, max(now.cost_usd - before.cost_usd, 0.0))
+
+    def count_unconfirmed(self) -> Usage:
+        """Tokens that no result will count, of a process that has ended. What they cost nobody says."""
+        spent = sum(self._unconfirmed.values(), Usage())
+        self._unconfirmed.clear()
+        return spent
+
+    def _note(self, message: object) -> None:
+        match message:
+            case TaskStartedMessage():
+                self.tasks.add(message.task_id)
+            case TaskNotificationMessage():
+                self.tasks.discard(message.task_id)
+            case TaskUpdatedMessage() if message.status in TERMINAL_TASK_STATUSES:
+                self.tasks.discard(message.task_id)
+            case SystemMessage(subtype="session_state_changed", data={"state": str(state)}):
+                self._state = state
+            case ConversationResetMessage():
+                self._counted = Totals()
+            case SystemMessage(subtype="init", data={"session_id": str(session_id)}):
+                self.store.lease.session_id = session_id
+            case StreamEvent(event={"type": "message_start", "message": {"id": str(name), "usage": usage}}):
+                self._unconfirmed[name] = _usage(usage)
+            case StreamEvent(event={"type": "message_delta", "usage": usage}) if self._unconfirmed:
+                name = next(reversed(self._unconfirmed))
+                self._unconfirmed[name] = replace(
+                    self._unconfirmed[name], output_tokens=_usage(usage).output_tokens
+                )
+            case AssistantMessage(message_id=str(name), parent_tool_use_id=str(), usage=usage):
+                self._unconfirmed[name] = _usage(usage)
+            case _:
+                pass
+
+
+def own_projects(options: ClaudeAgentOptions) -> Path:
+    """Where an agent that was not resumed from a store writes its transcripts."""
+    folder = options.env.get("CLAUDE_CONFIG_DIR") or os.environ.get("CLAUDE_CONFIG_DIR")
+    home = options.env.get("HOME") or Path.home()
+    return Path(folder or Path(home, ".claude"), "projects")
+
+
+def _asks_the_host(options: ClaudeAgentOptions) -> bool:
+    """Whether permissions become events: not where the host has its own way, or needs none."""
+    return (
+        options.can_use_tool is None
+        and options.permission_prompt_tool_name is None
+        and options.permission_mode != "bypassPermissions"
+    )
+
+
+def _usage(counts: object) -> Usage:
+    names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    return Usage(*(get_count(counts, name) for name in names))
+
+
+def _start_error(error: Exception, options: ClaudeAgentOptions) -> Exception:  # noqa: PLR0911 - one each
+    cause = error.__cause__
+    if isinstance(cause, DamagedEntryError):
+        return SessionDamagedError(f"session {options.resume} can't be loaded: {cause}")
+    if isinstance(cause, SessionStoreError):
+        return cause
+    if isinstance(error, CLINotFoundError):
+        return AgentMissingError("the agent's executable is not there: check cli_path, or the SDK's wheel")
+    if isinstance(error, CLIConnectionError):
+        if options.cwd and not Path(options.cwd).is_dir():
+            return AgentMissingError(f"the folder {options.cwd} is not there: the agent is to work in it")
+        return AgentStartError("the agent's executable can't be run: check cli_path and its permissions")
+    if options.resume is not None:
+        return SessionDamagedError(
+            f"the agent can't take up session {options.resume}: `boocode-sessions check {options.resume}` "
+            "tells what it lacks; with start_afresh=True the chat goes on in a new session"
+        )
+    return AgentStartError("the agent ended before it was ready: run its executable by hand to see why")

@@ -1,0 +1,77 @@
+"""What an agent says, and asks: to whoever listens to the turn, or to what happens between turns."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from claude_agent_sdk import ResultMessage, SystemMessage, ToolPermissionContext
+
+from boocode_sessions.agents.accounts import Accounts
+from boocode_sessions.agents.events import AgentEvent, TurnEnded
+from boocode_sessions.agents.mapping import map_message
+from boocode_sessions.agents.permissions import PermissionResult
+from boocode_sessions.agents.process import AgentProcess
+from boocode_sessions.agents.services import Services
+from boocode_sessions.agents.turn import Turn
+
+
+class Reader:
+    """Hears the processes of one chat's agent."""
+
+    def __init__(
+        self, services: Services, accounts: Accounts, chat_id: str, agent: str, wake: Callable[[], None]
+    ) -> None:
+        self._services = services
+        self._accounts = accounts
+        self._chat_id, self._agent = chat_id, agent
+        self._wake = wake
+        self.turn: Turn | None = None
+        """The turn that is under way."""
+        self.permissions = 0
+        """Requests that are open."""
+        self.heard_at = anyio.current_time()
+        """When the process said something, or had something to do."""
+
+    async def read(self, process: AgentProcess) -> None:
+        """Hear a process to its end."""
+        async for message in process.messages():
+            turn, self.heard_at = self.turn, anyio.current_time()
+            for event in map_message(message):
+                if not isinstance(event, TurnEnded):
+                    self.tell(event)
+                elif turn is not None and isinstance(message, ResultMessage) and _answers(message, turn):
+                    turn.result = event
+                else:
+                    self._services.on_background(self._chat_id, self._agent, event)
+            if isinstance(message, ResultMessage):
+                spent = process.count(message)
+                self._accounts.spend(spent.usage, spent.cost_usd)
+                self._wake()
+            elif isinstance(message, SystemMessage):  # it may have begun or ended something
+                self._wake()
+        self._wake()
+
+    def tell(self, event: AgentEvent) -> None:
+        """Tell an event to who listens."""
+        if self.turn is not None:
+            self.turn.emit(event)
+        else:
+            self._services.on_background(self._chat_id, self._agent, event)
+
+    async def ask(
+        self, tool_name: str, tool_input: dict[str, Any], context: ToolPermissionContext
+    ) -> PermissionResult:
+        """Let the host decide whether a tool may run."""
+        self.permissions += 1
+        try:
+            return await self._services.permissions.ask(self.tell, tool_name, tool_input, context)
+        finally:
+            self.permissions -= 1
+
+
+def _answers(result: ResultMessage, turn: Turn) -> bool:
+    """Whether a result is the turn's, and not that of one which the agent began by itself."""
+    ids = result.user_message_uuids or []
+    if result.user_message_uuid is not None or ids:
+        return turn.id == result.user_message_uuid or turn.id in ids
+    return result.origin is None or result.origin.get("kind") == "human"

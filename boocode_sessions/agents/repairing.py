@@ -1,0 +1,42 @@
+"""When what the database has not taken is tried again, and where it stays if that fails."""
+
+from contextlib import suppress
+
+import anyio
+
+from boocode_sessions.agents.process import AgentProcess, own_projects
+from boocode_sessions.agents.store import FencedStore
+from boocode_sessions.agents.transcripts import keep_transcript
+from boocode_sessions.errors import SessionStoreError
+
+
+class Repair:
+    """The attempts of one chat."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due_at = 0.0
+
+    async def catch_up(self, store: FencedStore, *, at_once: bool = False) -> int | None:
+        """Take what is missing from the agent's file. Returns how many lines; None if nothing was done."""
+        now = anyio.current_time()
+        if not store.is_behind or store.is_fenced or not (at_once or now >= self._due_at):
+            return None
+        self._due_at = now + self._seconds
+        try:
+            return await store.catch_up()
+        except SessionStoreError:
+            return None
+
+    async def save(self, process: AgentProcess) -> None:
+        """The last attempt before a process ends. Without success its file is kept where files stay."""
+        store = process.store
+        if not store.is_behind:
+            return
+        try:
+            await store.catch_up()
+        except SessionStoreError:
+            if store.projects is not None:  # which the SDK removes, where it made it
+                lease, kept = store.lease, own_projects(process.options)
+                with suppress(OSError):
+                    keep_transcript(store.projects, lease.project_key, lease.session_id, kept)

@@ -1,0 +1,31 @@
+"""How much a backend may run, and how long it waits."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Numbers and time-outs of a backend. Every wait has its end."""
+
+    max_warm: int = 8
+    """Processes at most: some 250 MB each."""
+    max_queued: int = 8
+    """Prompts that may wait for one chat's agent."""
+    idle_seconds: float = 600
+    """After which an agent that has nothing to do is ended. The chat resumes from the store."""
+    pool_seconds: float = 30
+    """How long a prompt waits for a place in a full pool."""
+    start_seconds: float = 90
+    """How long a process may take to start, its resume from the store included."""
+    turn_seconds: float = 3600
+    """After which a turn is interrupted."""
+    drain_seconds: float = 20
+    """How long an interrupted turn may take to end, before its process is ended."""
+    permission_seconds: float = 300
+    """After which a permission that nobody has answered is denied."""
+    lease_seconds: float = 30
+    """How long a chat stays held by a host that has died."""
+    database_seconds: float = 50
+    """How long a transaction may take: less than the 60 s after which the SDK gives an append up."""
+    repair_seconds: float = 5
+    """How long to wait between two attempts at writing what the database has not taken."""

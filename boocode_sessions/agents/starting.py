@@ -1,0 +1,51 @@
+"""How an agent's process begins: resumed from the store, or in a session of its own."""
+
+import uuid
+from dataclasses import replace
+
+from claude_agent_sdk import ClaudeAgentOptions
+
+from boocode_sessions.agents.accounts import Accounts
+from boocode_sessions.agents.errors import SessionDamagedError, SessionUnknownError
+from boocode_sessions.agents.process import AgentProcess, CanUseTool
+from boocode_sessions.agents.services import Services
+from boocode_sessions.agents.store import FencedStore
+from boocode_sessions.agents.writer import Lease
+
+
+class Starter:
+    """Starts the processes of one chat's agent."""
+
+    def __init__(self, services: Services, accounts: Accounts, can_use_tool: CanUseTool) -> None:
+        self._services = services
+        self._accounts = accounts
+        self._can_use_tool = can_use_tool
+
+    def options_for(self, chat_id: str, agent: str) -> ClaudeAgentOptions:
+        """The host's options, and what was changed since."""
+        changed = self._services.wishes.get((chat_id, agent), {})
+        return replace(self._services.options_for(chat_id, agent), **changed)
+
+    async def start(self, lease: Lease, options: ClaudeAgentOptions) -> AgentProcess:
+        """A process that has the chat's session. Raises AgentError or SessionStoreError."""
+        if await self._accounts.is_stored(lease):
+            try:
+                return await self._started(lease, replace(options, resume=lease.session_id))
+            except SessionDamagedError:
+                if not self._services.start_afresh:
+                    raise
+        elif lease.turns and not self._services.start_afresh:
+            raise SessionUnknownError(
+                f"{lease} goes on in session {lease.session_id}, of which the store has nothing: import it "
+                "with `boocode-sessions import`; with start_afresh=True the chat goes on in a new session"
+            )
+        if not lease.is_new:  # another agent may have begun a file of that name, and died
+            await self._accounts.move(lease, str(uuid.uuid4()))
+        return await self._started(lease, replace(options, session_id=lease.session_id))
+
+    async def _started(self, lease: Lease, options: ClaudeAgentOptions) -> AgentProcess:
+        services = self._services
+        store = FencedStore(services.store, services.database, services.writer, lease, services.schema)
+        process = AgentProcess(options, store, self._can_use_tool, services.guard)
+        await process.start(services.limits.start_seconds)
+        return process

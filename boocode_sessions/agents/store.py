@@ -1,0 +1,174 @@
+"""The store that an agent's process writes through: fenced, and whole again after the mirror has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from sqlalchemy import Connection
+
+from boocode_sessions._core.keys import (
+    SessionKey,
+    SessionListSubkeysKey,
+    SessionStoreEntry,
+    SessionStoreListEntry,
+    SessionSummaryEntry,
+)
+from boocode_sessions.agents.database import Database
+from boocode_sessions.agents.errors import FencedError
+from boocode_sessions.agents.events import Usage
+from boocode_sessions.agents.mapping import usage_of_models
+from boocode_sessions.agents.transcripts import lines_to_import
+from boocode_sessions.agents.writer import AgentSessionWriter, Lease, Written
+from boocode_sessions.errors import SessionStoreError
+from boocode_sessions.jsonl import import_tree
+from boocode_sessions.repository import ClaudeSessionRepository
+from boocode_sessions.sdk import SQLAlchemySessionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What an agent's process says that it has spent."""
+
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A batch that the database did not take."""
+
+    entries: object
+    number: int
+
+
+class FencedStore:
+    """The SDK's `SessionStore` for one process of an agent.
+
+    Each append checks the fencing token in its transaction. When the SDK has given a batch up (after three
+    tries), later ones do not overtake it: from then on the lines come from the agent's own file, where all of
+    them are, in their order, by the rule of `jsonl.import_tree`, which adds a line once.
+    """
+
+    def __init__(
+        self,
+        inner: SQLAlchemySessionStore,
+        database: Database,
+        writer: AgentSessionWriter,
+        lease: Lease,
+        schema: str | None,
+    ) -> None:
+        self._inner = inner
+        self._database = database
+        self._writer = writer
+        self._schema = schema
+        self._refused: _Refused | None = None
+        self._lock = anyio.Lock()
+        self.lease = lease
+        self.projects: Path | None = None
+        """The `projects` folder that the agent's process writes to, once it is known."""
+        self.restored = Totals()
+        """What a resume makes the process count again: the totals in the transcript's newest `cost-state`."""
+        self.is_fenced = False
+        """Whether another process has taken the chat over."""
+        self.imports = False
+        """Whether lines come from the agent's file by now."""
+        self.is_behind = False
+        """Whether the database may lack lines."""
+        self.repaired = 0
+        """Lines that came from the agent's file."""
+
+    async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Add a batch, if the chat is still this process's. Raises SessionStoreError."""
+        async with self._lock:
+            refused = self._refused
+            if refused is not None and refused.entries is not entries:
+                self.imports = True  # the SDK has dropped that batch: this one must not overtake it
+            if self.imports:
+                self.is_behind = True
+                return
+            number = refused.number if refused else self.lease.next_append()
+            try:
+                await self._database.run(
+                    f"append to session {key['session_id']}",
+                    lambda connection: self._append(connection, number, key, entries),
+                )
+            except FencedError:
+                self.is_fenced = True
+                raise
+            except SessionStoreError:
+                self._refused = _Refused(entries, number)
+                self.is_behind = True
+                raise
+            if refused is not None:
+                self._refused, self.is_behind = None, False
+
+    def _append(
+        self, connection: Connection, number: int, key: SessionKey, entries: Sequence[Mapping[str, Any]]
+    ) -> None:
+        if self._writer.append(connection, self.lease, number) is Written.due:
+            ClaudeSessionRepository(connection, schema=self._schema).append(key, entries)
+
+    async def catch_up(self) -> int:
+        """Take what the database lacks from the agent's own file. Returns how many lines.
+
+        A line that the file does not hold yet stays for the next time. Raises SessionStoreError.
+        """
+        async with self._lock:
+            self.imports = True
+            if self.projects is None:
+                raise SessionStoreError("the folder that the agent writes to is not known")
+            number, lease = self.lease.next_append(), self.lease
+            try:
+                with lines_to_import(self.projects, lease.project_key, lease.session_id) as folder:
+                    added = await self._database.run(
+                        f"repair session {lease.session_id}",
+                        lambda connection: self._import(connection, number, folder),
+                    )
+            except FencedError:
+                self.is_fenced = True
+                raise
+            self._refused, self.is_behind = None, False
+            self.repaired += added
+            return added
+
+    def _import(self, connection: Connection, number: int, folder: Path | None) -> int:
+        self._writer.append(connection, self.lease, number)
+        if folder is None:
+            return 0
+        return import_tree(connection, folder, schema=self._schema).added
+
+    async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
+        """As SQLAlchemySessionStore.load. Notes what a resume from these lines restores."""
+        entries = await self._inner.load(key)
+        if entries and not key.get("subpath"):
+            self.restored = _restored(entries)
+        return entries
+
+    async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
+        """As SQLAlchemySessionStore.list_sessions."""
+        return await self._inner.list_sessions(project_key)
+
+    async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
+        """As SQLAlchemySessionStore.list_session_summaries."""
+        return await self._inner.list_session_summaries(project_key)
+
+    async def delete(self, key: SessionKey) -> None:
+        """As SQLAlchemySessionStore.delete."""
+        await self._inner.delete(key)
+
+    async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
+        """As SQLAlchemySessionStore.list_subkeys."""
+        return await self._inner.list_subkeys(key)
+
+
+def _restored(entries: Sequence[Mapping[str, Any]]) -> Totals:
+    for entry in reversed(entries):
+        if entry.get("type") == "cost-state":
+            cost: object = entry.get("totalCostUSD")
+            usage = usage_of_models(entry.get("modelUsage"))
+            return Totals(usage, float(cost) if isinstance(cost, int | float) else 0.0)
+    return Totals()

@@ -1,0 +1,61 @@
+"""One prompt, from the queue to its last event."""
+
+import math
+import uuid
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from boocode_sessions.agents.events import AgentEvent, EndReason, Failed, TurnEnded
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """A prompt, and the events that answer it."""
+
+    prompt: str
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    stop_wanted: bool = False
+    """Whether it was interrupted, or nobody listens any more."""
+    result: TurnEnded | None = None
+    """What the agent said of its end; its costs are still those of the process."""
+    error: Exception | None = None
+    """Why it did not begin."""
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    events: MemoryObjectReceiveStream[AgentEvent] = field(init=False)
+    _sender: MemoryObjectSendStream[AgentEvent] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Without a bound: a slow listener must not keep the agent from reading its answers.
+        self._sender, self.events = anyio.create_memory_object_stream[AgentEvent](math.inf)
+
+    def emit(self, event: AgentEvent) -> None:
+        """Tell an event. Nobody may listen any more."""
+        try:
+            self._sender.send_nowait(event)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return
+
+    def outcome(self, *, is_fenced: bool, timed_out: bool, stopped: bool) -> tuple[EndReason, Failed | None]:
+        """Why it has ended, and what the agent could not say of it any more."""
+        if is_fenced:
+            advice = "another process has taken the chat over: send the prompt there"
+            return "failed", Failed("lease_lost", advice)
+        if timed_out:
+            return "timed_out", None
+        if self.result is not None:
+            return self.result.reason, None
+        if stopped:
+            return "interrupted", None
+        return "failed", Failed("agent_died", "the agent's process has ended: send the prompt again")
+
+    def refuse(self, error: Exception) -> None:
+        """It does not begin."""
+        self.error = error
+        self.close()
+
+    def close(self) -> None:
+        """There is no more to tell."""
+        self._sender.close()
+        self.ended.set()

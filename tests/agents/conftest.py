@@ -1,0 +1,71 @@
+"""A backend over each database, whose agents are real and whose model is on loopback."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from claude_agent_sdk import ClaudeAgentOptions
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from boocode_sessions.agents import AgentEvent, ClaudeSdkBackend, Limits, TextDelta
+from tests.e2e.agent import Agent
+from tests.e2e.conftest import agent, api
+
+__all__ = ["agent", "api"]
+
+Options = Callable[..., ClaudeAgentOptions]
+MakeBackend = Callable[..., ClaudeSdkBackend]
+
+LIMITS: dict[str, Any] = {
+    "turn_seconds": 40,
+    "start_seconds": 40,
+    "drain_seconds": 10,
+    "pool_seconds": 20,
+    "lease_seconds": 6,
+    "repair_seconds": 0.2,
+}
+"""Far more than anything here takes, so that only a hang is cut off."""
+
+
+@pytest.fixture
+def options(agent: Agent) -> Options:
+    """An agent's options: each process has a config folder of its own, and knows only what a store tells."""
+
+    def make(**more: Any) -> ClaudeAgentOptions:
+        env = agent.environment() | more.pop("env", {})
+        return ClaudeAgentOptions(
+            **{"cwd": agent.project, "env": env, "permission_mode": "bypassPermissions", **more}
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_backend(engine: Engine, options: Options) -> MakeBackend:
+    """Makes backends over the test's database: several stand for several hosts."""
+
+    def make(
+        bind: Engine | AsyncEngine = engine, limits: dict[str, Any] | None = None, **arguments: Any
+    ) -> ClaudeSdkBackend:
+        more = arguments.pop("options", {})
+        return ClaudeSdkBackend(
+            bind,
+            lambda _chat_id, _agent: options(**more),
+            limits=Limits(**{**LIMITS, **(limits or {})}),
+            **arguments,
+        )
+
+    return make
+
+
+async def told(
+    backend: ClaudeSdkBackend, chat_id: str, prompt: str, agent: str = "claude"
+) -> list[AgentEvent]:
+    """A whole turn."""
+    return [event async for event in backend.send(chat_id, prompt, agent=agent)]
+
+
+def text_of(events: list[AgentEvent]) -> str:
+    """What the agent answered."""
+    return "".join(event.text for event in events if isinstance(event, TextDelta))

@@ -1,0 +1,155 @@
+"""Agents and hosts are killed at any moment: what was acknowledged is stored once, in order; nothing is left.
+
+SOAK=20 makes it 500 turns over 20 chats.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from boocode_sessions import ClaudeSessionRepository
+from boocode_sessions.agents import ClaudeAgentSession
+from tests.e2e.agent import ROOT, Agent
+from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call
+from tests.fixtures.databases import Database
+
+pytestmark = pytest.mark.xdist_group("agents")
+
+SOAK = int(os.environ.get("SOAK", "1"))
+CHATS, TURNS = (2, 2) if SOAK == 1 else (SOAK, 25)
+
+
+class Host:
+    """A process that runs a backend."""
+
+    def __init__(self, database: Database, agent: Agent, prompts: list[tuple[str, str]]) -> None:
+        order = {
+            "url": database.url,
+            "cwd": str(agent.project),
+            "env": agent.environment(),
+            "prompts": prompts,
+        }
+        self.acknowledged: list[tuple[str, str]] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.agents.host"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            text=True,
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.acknowledged.append(tuple(json.loads(line)))
+
+    def wait(self, seconds: float = 120) -> None:
+        self.process.wait(seconds)
+        self._reader.join()
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+
+    def end(self, number: int) -> None:
+        self.process.send_signal(number)
+        self.wait()
+
+
+def prompts_of(engine: Engine, agent: Agent) -> dict[str, list[str]]:
+    """What the database says that each chat's user has said, in its order."""
+    with Session(engine) as db:
+        rows = db.scalars(select(ClaudeAgentSession)).all()
+    said: dict[str, list[str]] = {}
+    repository = ClaudeSessionRepository(engine)
+    for row in rows:
+        entries: Any = repository.load({"project_key": agent.project_key, "session_id": row.session_id}) or []
+        uuids = [entry["uuid"] for entry in entries if "uuid" in entry]
+        assert len(uuids) == len(set(uuids)), "an entry is stored twice"
+        contents = [entry["message"]["content"] for entry in entries if entry["type"] == "user"]
+        said[row.chat_id] = [
+            content for content in contents if isinstance(content, str) and content.startswith("P")
+        ]
+    return said
+
+
+def in_order(wanted: list[str], there: list[str]) -> bool:
+    rest: Iterator[str] = iter(there)
+    return all(prompt in rest for prompt in wanted)
+
+
+def nothing_left(agent: Agent, seconds: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + seconds
+    while (left := list(agent.survivors())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def test_turns_survive_kills_of_agents_and_hosts(database: Database, engine: Engine, agent: Agent) -> None:
+    chooser = random.Random(7)
+    left = {f"chat {number}": [f"Prompt {turn}" for turn in range(TURNS)] for number in range(CHATS)}
+    acknowledged: list[tuple[str, str]] = []
+    deadline = time.monotonic() + 110 * SOAK
+    kills = 0
+    while any(left.values()):
+        host = Host(database, agent, [(chat, prompt) for chat, rest in left.items() for prompt in rest])
+        until = None
+        while host.process.poll() is None and (until is None or time.monotonic() < until):
+            assert time.monotonic() < deadline, (left, acknowledged)
+            time.sleep(0.05)
+            if until is None and len(host.acknowledged) >= chooser.randint(1, CHATS):
+                until = time.monotonic() + chooser.uniform(0, 2)
+                if running := list(agent.survivors()):
+                    chooser.choice(running).kill()
+                    kills += 1
+        kills += host.process.poll() is None
+        host.end(signal.SIGKILL)
+        assert nothing_left(agent, 15) == []
+        acknowledged += host.acknowledged
+        for chat, prompt in host.acknowledged:
+            left[chat].remove(prompt)
+    assert kills > 0
+    stored = prompts_of(engine, agent)
+    for chat in left:
+        mine = [prompt for name, prompt in acknowledged if name == chat]
+        assert mine == [f"Prompt {turn}" for turn in range(TURNS)]
+        assert in_order(mine, stored[chat])
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_host_that_is_ended_in_the_middle_of_a_turn_leaves_no_process(
+    database: Database, agent: Agent, api: MessagesAPI, number: int
+) -> None:
+    ran = Path(agent.project, "ran")
+
+    def script(_request: MessagesRequest) -> list[Block]:
+        return [call("Bash", command="touch ran; for i in $(seq 300); do sleep 0.1; done")]
+
+    api.script = script
+    host = Host(database, agent, [("chat", "Prompt 1")])
+    deadline = time.monotonic() + 30
+    while not ran.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(list(agent.survivors())) > 1  # the agent, and what its tool runs
+    host.end(number)
+    assert nothing_left(agent, 15) == []

@@ -1,0 +1,116 @@
+"""An append of an agent lands once or not at all: when its answer is lost, and when it comes too late."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Engine
+
+from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionStoreEntry, SessionStoreError
+from boocode_sessions.agents import AgentSessions, FencedError, Holder, Settlement
+from boocode_sessions.agents.database import Database as AgentDatabase
+from boocode_sessions.agents.store import FencedStore
+from boocode_sessions.engine import create_engine
+from boocode_sessions.sdk import SQLAlchemySessionStore
+from tests.fixtures.databases import Database
+from tests.reliability.proxy import Cut, Proxy
+
+pytestmark = pytest.mark.anyio
+
+SESSION = "6f0c2f0e-5a39-4a4e-9a8c-0a4f5f1a0001"
+KEY: SessionKey = {"project_key": "p", "session_id": SESSION}
+
+MakeStore = Callable[..., Any]
+
+
+def lines(*texts: str) -> list[SessionStoreEntry]:
+    """Entries without a uuid: only the number of their append tells whether they have landed."""
+    return [cast("SessionStoreEntry", {"type": "mode", "text": text}) for text in texts]
+
+
+async def held(engine: Engine, chat_id: str, holder: str = "one", seconds: float = 30) -> FencedStore:
+    database = AgentDatabase(engine, None, 20)
+    lease = await database.run(
+        "take the chat",
+        lambda connection: AgentSessions().acquire(
+            connection,
+            chat_id,
+            "claude",
+            holder=Holder(holder, "host", 1),
+            project_key="p",
+            session_id=SESSION,
+            seconds=seconds,
+        ),
+    )
+    return FencedStore(SQLAlchemySessionStore(engine), database, AgentSessions(), lease, None)
+
+
+@pytest.fixture
+def shaky_engine(proxy: Proxy) -> Iterator[Engine]:
+    engine = create_engine(proxy.url, pool_size=1, max_overflow=0)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_an_append_whose_answer_is_lost_is_sent_again_and_lands_once(
+    shaky_engine: Engine, proxy: Proxy, postgres_database: Database, cut: Cut
+) -> None:
+    key: SessionKey = {"project_key": "p", "session_id": f"cut {cut.value}"}
+    store = await held(shaky_engine, cut.value)
+    batch = lines("b", "c")
+    await store.append(key, lines("a"))
+    proxy.cut(cut)
+    with pytest.raises(SessionStoreError):
+        await store.append(key, batch)
+    assert store.is_behind
+    await store.append(key, batch)
+    assert not store.is_behind
+    await store.append(key, lines("d"))
+    observer = postgres_database.engine()
+    assert ClaudeSessionRepository(observer).load(key) == lines("a", "b", "c", "d")
+    observer.dispose()
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_what_a_turn_has_spent_is_added_once_when_the_answer_is_lost(
+    shaky_engine: Engine, proxy: Proxy, cut: Cut
+) -> None:
+    store = await held(shaky_engine, f"settle {cut.value}")
+    lease, writer = store.lease, AgentSessions()
+    database = AgentDatabase(shaky_engine, None, 20)
+    number = lease.next_settlement()
+    spent = Settlement(cost_usd=0.5, turns=1, release=False)
+
+    async def settle() -> None:
+        await database.run("settle", lambda connection: writer.settle(connection, lease, number, spent))
+
+    proxy.cut(cut)
+    with pytest.raises(SessionStoreError):
+        await settle()
+    await settle()
+    again = await held(shaky_engine, lease.chat_id)
+    assert again.lease.turns == 1
+
+
+async def test_a_late_append_is_refused_and_nothing_of_it_is_written(engine: Engine) -> None:
+    late = await held(engine, "chat", seconds=-1)
+    await late.append(KEY, lines("a"))
+    other = await held(engine, "chat", "other")
+    with pytest.raises(FencedError):
+        await late.append(KEY, lines("too late"))
+    await other.append(KEY, lines("b"))
+    assert late.is_fenced
+    assert ClaudeSessionRepository(engine).load(KEY) == lines("a", "b")
+
+
+async def test_what_comes_after_a_batch_that_was_given_up_does_not_overtake_it(engine: Engine) -> None:
+    store = await held(engine, "chat")
+    bad = cast("list[SessionStoreEntry]", ["no entry"])
+    for _ in range(3):
+        with pytest.raises(SessionStoreError):
+            await store.append(KEY, bad)
+    await store.append(KEY, lines("later"))
+    assert store.imports
+    assert store.is_behind
+    assert ClaudeSessionRepository(engine).load(KEY) is None

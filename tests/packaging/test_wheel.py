@@ -80,4 +80,4 @@ def _assert_complete(wheel: Path, source: Path) -> None:
     package = source / "boocode_sessions"
     assert names == {str(path.relative_to(source)) for path in package.rglob("*") if path.is_file()}
     assert "boocode_sessions/py.typed" in names
-    assert "boocode_sessions/migrations/versions/0001_entries_and_summaries.py" in names
+    assert "boocode_sessions/migrations/versions/0001_entries_and_sessions.py" in names

@@ -330,11 +330,17 @@ def test_a_database_error_tells_no_content(databases: Databases, dialect: str, k
 
 def test_text_that_the_database_can_not_encode_tells_no_content(postgres_server: URL) -> None:
     name = f"boocode_latin1_{os.getpid()}"
-    execute(postgres_server, f"CREATE DATABASE {name} ENCODING LATIN1 LOCALE 'C' TEMPLATE template0")
-    url = postgres_server.set(database=name).render_as_string(hide_password=False)
+    execute(postgres_server, f"CREATE DATABASE {name}")
+    url = postgres_server.set(database=name)
+    latin1 = url.update_query_dict({"client_encoding": "latin1"})
     try:
         migrations.upgrade(url)
-        check(Database("postgresql", url), Kind(RefusedError))
+        engine = sqlalchemy.create_engine(latin1)
+        with listening() as told, pytest.raises(RefusedError) as refused:
+            ClaudeSessionRepository(engine).append({"project_key": "p", "session_id": "s"}, canary_entries())
+        engine.dispose()
+        assert_private(told_by(refused.value))
+        assert_private(told)
     finally:
         execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 

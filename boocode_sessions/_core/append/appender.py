@@ -139,8 +139,10 @@ class Appender:
                 self.in_doubt.remember(request)
 
         def work(connection: StoreConnection) -> list[bool]:
-            if not alone and pipelines(connection):
-                run_pipelined(connection, [plan for its_plans in plans for plan in its_plans])
+            every = [plan for its_plans in plans for plan in its_plans]
+            in_one = all(runs_in_one(connection.dialect, plan) for plan in every)
+            if len(every) > 1 and in_one and pipelines(connection):
+                run_pipelined(connection, every)
                 return [True] * len(plans)
             return [run_plans(connection, its_plans) for its_plans in plans]
 
@@ -174,8 +176,6 @@ def run_pipelined(connection: StoreConnection, plans: Sequence[Plan]) -> None:
     """
     by_kind: dict[PlanKind, list[Plan]] = {}
     for plan in plans:
-        if not runs_in_one(connection.dialect, plan):
-            raise OvertakenError
         by_kind.setdefault(plan.kind, []).append(plan)
     for kind, alike in by_kind.items():
         if connection.count_rows(

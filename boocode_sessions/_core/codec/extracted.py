@@ -47,9 +47,6 @@ class Extracted(NamedTuple):
         return sum(said) if said else None
 
 
-NOTHING = Extracted()
-
-
 def extract(entry: Mapping[str, object]) -> Extracted:
     """A line's values, whatever JSON stands where they are expected."""
     kind = _label(entry.get("type"))

@@ -85,6 +85,8 @@ RUNS = [
     "release long",
     "delete s01 --yes",
     "backfill",
+    "check",
+    "check long",
     "backfill --json",
     "upgrade",
     "upgrade --sql",

@@ -22,13 +22,13 @@ from sqlalchemy import (
 
 from boocode_sessions import migrations
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.database_errors import is_of_database, translate
 from boocode_sessions._core.keys import MAIN
 from boocode_sessions._core.schema_check import found_version
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import unplaced
 from boocode_sessions._core.statements.read import is_true_fold
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.errors import is_of_database, translate
 from boocode_sessions.models import SCHEMA_VERSION, Base, ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 

@@ -6,7 +6,6 @@ joins the caller's and never commits.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -16,12 +15,13 @@ from sqlalchemy import Connection, Engine, Pool, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
-from sqlalchemy.pool import AssertionPool, StaticPool
 
 from boocode_sessions import engine as settings
 from boocode_sessions import errors
+from boocode_sessions._core import database_errors
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, deadline, note_connection
+from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.schema_check import (
     check_columns,
     check_dialect,
@@ -97,7 +97,7 @@ class UnitOfWork:
             return self._run(operation, work, connections)
         except errors.DatabaseError as error:
             lost = isinstance(error, errors.UnavailableError) and error.connection_lost
-            if not (self.own and (lost or error.sqlstate == errors.STALE_PLAN)):
+            if not (self.own and (lost or error.sqlstate == database_errors.STALE_PLAN)):
                 raise
         return self._run(operation, work, connections)
 
@@ -134,7 +134,7 @@ class UnitOfWork:
             try:
                 return self._run(operation, limited, lambda: self._writing(in_doubt), bounded=bounded)
             except errors.DatabaseError as error:
-                outdated = error.sqlstate == errors.STALE_PLAN
+                outdated = error.sqlstate == database_errors.STALE_PLAN
                 if not tries or not (outdated or isinstance(error, errors.RetryableError)):
                     raise
 
@@ -180,12 +180,12 @@ class UnitOfWork:
                     self._check(opened)
                     return work(opened)
         except Exception as error:
-            if not errors.is_of_database(error, connecting=not connected):
+            if not database_errors.is_of_database(error, connecting=not connected):
                 raise
             caught = error
         # Outside the handler: the driver's error repeats parameters, and must not be chained to ours.
         if limit is not None and limit.expired:
-            raise errors.timed_out(operation, seconds)
+            raise database_errors.timed_out(operation, seconds)
         raise self._explained(caught, operation)
 
     @contextmanager
@@ -195,14 +195,14 @@ class UnitOfWork:
             try:
                 yield limit
             except SQLAlchemyError as error:
-                if self.own and errors.sqlstate_of(error) == errors.STALE_PLAN:
+                if self.own and database_errors.sqlstate_of(error) == database_errors.STALE_PLAN:
                     connection.invalidate()
                 raise
 
     @contextmanager
     def _scanning(self) -> Generator[Connection]:
         if isinstance(self.bind, Engine):
-            with _alone(self.bind.pool), self.bind.connect() as connection:
+            with alone(self.bind.pool), self.bind.connect() as connection:
                 # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
                 yield connection.execution_options(**{READING: True})
         else:
@@ -212,7 +212,7 @@ class UnitOfWork:
     @contextmanager
     def _autocommitting(self, in_doubt: Callable[[], None] = lambda: None) -> Generator[Connection]:
         assert isinstance(self.bind, Engine)  # noqa: S101 - callers ask `_single_statements` first
-        with _alone(self.bind.pool), self.bind.connect() as connection, _noting_doubt(in_doubt):
+        with alone(self.bind.pool), self.bind.connect() as connection, _noting_doubt(in_doubt):
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -230,13 +230,13 @@ class UnitOfWork:
             check(connection)
             yield connection
         elif isinstance(bind, Engine):
-            with _alone(bind.pool), bind.connect() as connection, connection.begin() as transaction:
+            with alone(bind.pool), bind.connect() as connection, connection.begin() as transaction:
                 check(connection)
                 yield connection
                 with _noting_doubt(in_doubt):
                     transaction.commit()
         else:
-            with bind() as db, _alone(db.get_bind(ClaudeSessionEntry).engine.pool):
+            with bind() as db, alone(db.get_bind(ClaudeSessionEntry).engine.pool):
                 if not db.in_transaction():
                     db.begin()
                 connection = db.connection(bind_arguments=_BIND_ARGUMENTS)
@@ -255,8 +255,8 @@ class UnitOfWork:
             checked.add(schema)
 
     def _explained(self, error: Exception, operation: str) -> errors.SessionStoreError:
-        failure = errors.translate(error, operation)
-        if not errors.may_be_schema(error) or not isinstance(self.bind, Engine):
+        failure = database_errors.translate(error, operation)
+        if not database_errors.may_be_schema(error) or not isinstance(self.bind, Engine):
             return failure
         _schema_checked.pop(self.bind.pool, None)
         try:
@@ -271,25 +271,6 @@ class UnitOfWork:
         return failure
 
 
-@contextmanager
-def _alone(pool: Pool) -> Generator[None]:
-    """Wait for other threads where all of them have one connection, as with SQLite in memory.
-
-    AssertionPool is not made for threads: two that ask at once may get the same connection.
-    """
-    if not isinstance(pool, AssertionPool | StaticPool):
-        yield
-        return
-    with _one_at_a_time:
-        lock = _static_pools.setdefault(pool, threading.RLock())
-    with lock:
-        yield
-
-
-_one_at_a_time = threading.Lock()
-_static_pools: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
-
-
 def _unchecked(_: Connection) -> None:
     """In place of check_transactional."""
 
@@ -300,6 +281,6 @@ def _noting_doubt(in_doubt: Callable[[], None]) -> Generator[None]:
     try:
         yield
     except BaseException as error:
-        if not isinstance(error, Exception) or errors.leaves_doubt(error):
+        if not isinstance(error, Exception) or database_errors.leaves_doubt(error):
             in_doubt()
         raise

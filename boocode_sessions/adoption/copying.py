@@ -29,7 +29,7 @@ from boocode_sessions._core.codec import EncodedEntry, copied_key, encode_stored
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.sql.functions import json_text
-from boocode_sessions._core.statements import append as statements
+from boocode_sessions._core.statements import append, place
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
@@ -135,7 +135,7 @@ class _Copy:
             return _Batch(0, 0)
         encoded = [self._encoded(seq, line) for seq, line, _ in found]
         keys = [item.dedup_key for item in encoded]
-        known = set(connection.select(statements.select_keys(), {**where, "keys": keys}).scalars())
+        known = set(connection.select(place.select_keys(), {**where, "keys": keys}).scalars())
         new = next((n for n, key in enumerate(keys) if key not in known), len(keys))
         before = keys[new - 1] if new else self._last_key
         self._after, self._last_key = found[-1][0], keys[-1]
@@ -152,13 +152,13 @@ class _Copy:
                 **row_parameters(item),
                 "new_entry": item.text,
                 "new_verbatim": item.verbatim,
-                "new_position": next_position + place,
+                "new_position": next_position + offset,
                 "new_created_at": at,
-                "new_is_first": True if before is None and place == 0 else None,
+                "new_is_first": True if before is None and offset == 0 else None,
             }
-            for place, (item, at) in enumerate(zip(encoded[new:], times, strict=True))
+            for offset, (item, at) in enumerate(zip(encoded[new:], times, strict=True))
         ]
-        connection.write(statements.insert_entries(), rows)
+        connection.write(append.insert_entries(), rows)
         main = self.transcript.is_main
         recount(
             connection,

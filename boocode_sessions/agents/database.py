@@ -8,7 +8,8 @@ import anyio.to_thread
 from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from boocode_sessions.errors import TimedOutError, is_of_database, translate
+from boocode_sessions._core.database_errors import is_of_database, translate
+from boocode_sessions.errors import TimedOutError
 
 _T = TypeVar("_T")
 

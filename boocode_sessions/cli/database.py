@@ -158,7 +158,8 @@ def one_line(error: Exception) -> str | None:
 
     from sqlalchemy.exc import SQLAlchemyError
 
-    from boocode_sessions.errors import SessionStoreError, translate
+    from boocode_sessions._core.database_errors import translate
+    from boocode_sessions.errors import SessionStoreError
 
     if isinstance(error, SQLAlchemyError):
         return str(translate(error, "this command"))

@@ -141,14 +141,14 @@ def _named(key: Mapping[str, object]) -> str:
 
 
 @contextmanager
-def _showing_bytes(doing: str) -> "Generator[Callable[[Progress], None]]":
+def _showing_bytes(label: str) -> "Generator[Callable[[Progress], None]]":
     with progress("bytes") as bar:
-        task = bar.add_task(doing, total=None)
+        task = bar.add_task(label, total=None)
         yield lambda at: bar.update(task, completed=at.bytes_done, total=at.bytes_total)
 
 
 @contextmanager
-def _showing_sessions(doing: str) -> "Generator[Callable[[Progress], None]]":
+def _showing_sessions(label: str) -> "Generator[Callable[[Progress], None]]":
     with progress("sessions") as bar:
-        task = bar.add_task(doing, total=None)
+        task = bar.add_task(label, total=None)
         yield lambda at: bar.update(task, completed=at.parts_done, total=at.parts_total)

@@ -243,7 +243,7 @@ def _advice(stands: "SchemaStatus", schema: str | None) -> str:
 
 
 @contextmanager
-def _counting(doing: str) -> "Generator[Callable[[Progress], None]]":
+def _counting(label: str) -> "Generator[Callable[[Progress], None]]":
     with progress("rows") as bar:
-        task = bar.add_task(doing, total=None)
+        task = bar.add_task(label, total=None)
         yield lambda at: bar.update(task, completed=at.done, total=at.total)

@@ -34,8 +34,7 @@ from boocode_sessions._core.codec import (
 )
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
-from boocode_sessions._core.statements import append as statements
-from boocode_sessions._core.statements import maintenance
+from boocode_sessions._core.statements import append, maintenance, place
 from boocode_sessions._core.statements.parameters import in_transcript
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import DamagedEntryError
@@ -108,7 +107,7 @@ class Intake:
 
     def _lacks_some(self, connection: StoreConnection, lines: Sequence[NumberedLine]) -> bool:
         where = in_transcript(self._transcript)
-        newest, _, others = connection.select(statements.select_standing(), where).one()
+        newest, _, others = connection.select(place.select_standing(), where).one()
         if others:
             return True  # they have to be placed first
         self._look(connection, newest)
@@ -151,7 +150,7 @@ class Intake:
         known: set[bytes | None] = set()
         for start in range(0, len(keys), PAGE_ROWS):
             page = {**in_transcript(self._transcript), "keys": keys[start : start + PAGE_ROWS]}
-            known.update(connection.select(statements.select_keys(), page).scalars())
+            known.update(connection.select(place.select_keys(), page).scalars())
         return [line for line in lines if self._lacks(line, known)]
 
     def _lacks(self, line: NumberedLine, known: set[bytes | None]) -> bool:
@@ -168,7 +167,7 @@ def can_copy(connection: StoreConnection) -> bool:
 
 def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
     """Run a plan of a locked session with COPY as its insertion."""
-    at = connection.select(statements.advance(plan.kind), plan.parameters).scalar_one()
+    at = connection.select(append.advance(plan.kind), plan.parameters).scalar_one()
     core = connection.connection
     dialect = core.dialect
     statement = maintenance.copy_entries(dialect, connection.effective_schema)
@@ -176,9 +175,9 @@ def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
     errors: type[Exception] = dialect.loaded_dbapi.Error
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as rows:
-            for place, item in enumerate(plan.encoded):
-                opens = True if plan.opens and place == 0 else None
-                position = plan.parameters["known_position"] + place
+            for offset, item in enumerate(plan.encoded):
+                opens = True if plan.opens and offset == 0 else None
+                position = plan.parameters["known_position"] + offset
                 rows.write_row((*plan.transcript, position, at, opens, *item.row))
     except errors as error:
         raise DBAPIError.instance(

@@ -42,7 +42,7 @@ def in_parallel(work: Callable[[_T], None], items: Iterable[_T], workers: int, s
             work(item)
         return
     shared = _Shared(work, iter(items), stop)
-    running = [threading.Thread(target=shared.take_turns, daemon=True) for _ in range(workers)]
+    running = [threading.Thread(target=shared.run, daemon=True) for _ in range(workers)]
     for thread in running:
         thread.start()
     try:
@@ -65,7 +65,7 @@ class _Shared(Generic[_T]):
         self._items = items
         self._lock = threading.Lock()
 
-    def take_turns(self) -> None:
+    def run(self) -> None:
         try:
             while (taken := self._next()) is not None:
                 self._work(taken[0])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from sqlalchemy import URL, Connection, Engine
 
 from boocode_sessions import errors
+from boocode_sessions._core import database_errors
 from boocode_sessions.engine import create_engine
 from boocode_sessions.migrations import host
 from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_objects, render_item
@@ -122,7 +123,7 @@ def drop_search_index(bind: Engine | str | URL, *, schema: str | None = None) ->
 
 def _over(
     bind: Engine | Connection | str | URL,
-    doing: str,
+    operation: str,
     run: Callable[[Connection], None],
     *,
     writes: bool = True,
@@ -130,9 +131,9 @@ def _over(
     if isinstance(bind, Connection):
         run(bind)
         return
-    from boocode_sessions.migrations.turns import own_transaction  # noqa: PLC0415 - imports Alembic
+    from boocode_sessions.migrations.locking import own_transaction  # noqa: PLC0415 - imports Alembic
 
-    with _engine(bind) as engine, _translated(doing):
+    with _engine(bind) as engine, _translated(operation):
         if writes:
             with own_transaction(engine) as connection:
                 run(connection)
@@ -156,18 +157,18 @@ def _engine(bind: object) -> Generator[Engine]:
 
 
 @contextmanager
-def _translated(doing: str) -> Generator[None]:
+def _translated(operation: str) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        if not errors.is_of_database(error, connecting=True):
+        if not database_errors.is_of_database(error, connecting=True):
             raise
         # Chained and quoted, other than elsewhere: no statement of a migration carries transcript content.
-        raise _failure(error, doing) from error
+        raise _failure(error, operation) from error
 
 
-def _failure(error: Exception, doing: str) -> errors.SessionStoreError:
-    failure = errors.translate(error, doing)
+def _failure(error: Exception, operation: str) -> errors.SessionStoreError:
+    failure = database_errors.translate(error, operation)
     if isinstance(
         failure,
         errors.UnavailableError | errors.TimedOutError | errors.RetryableError | errors.EncodingError,
@@ -175,6 +176,6 @@ def _failure(error: Exception, doing: str) -> errors.SessionStoreError:
         return failure
     kind = type(failure) if isinstance(failure, errors.DatabaseError) else errors.DatabaseError
     reason = str(getattr(error, "orig", error)).partition("\n")[0]
-    failed = kind(f"{doing}: failed and changed nothing: {reason}")
-    failed.sqlstate = errors.sqlstate_of(error)
+    failed = kind(f"{operation}: failed and changed nothing: {reason}")
+    failed.sqlstate = database_errors.sqlstate_of(error)
     return failed

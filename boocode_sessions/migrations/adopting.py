@@ -15,8 +15,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from boocode_sessions.errors import SchemaError
+from boocode_sessions.migrations.locking import own_transaction
 from boocode_sessions.migrations.target import effective_schema, schema
-from boocode_sessions.migrations.turns import own_transaction
 
 TABLE = "claude_session_entries"
 PAGE_ROWS = 5000

@@ -13,8 +13,8 @@ from sqlalchemy.schema import CreateSchema
 
 from boocode_sessions.engine import create_engine
 from boocode_sessions.errors import SchemaError
+from boocode_sessions.migrations.locking import lock_migrations, make_schema, own_transaction
 from boocode_sessions.migrations.target import effective_schema, targeting
-from boocode_sessions.migrations.turns import make_schema, own_transaction, take_turn
 from boocode_sessions.models import VERSION_TABLE, Base
 
 URL_VARIABLE = "BOOCODE_SESSIONS_URL"
@@ -28,7 +28,7 @@ def run(context: EnvironmentContext) -> None:
     schema = attributes.get("schema") or arguments.get("schema") or os.environ.get(SCHEMA_VARIABLE) or None
     connection = attributes.get("connection")
     if isinstance(connection, Connection):
-        take_turn(connection)
+        lock_migrations(connection)
         _run_online(context, connection, schema)
     elif (dialect := attributes.get("dialect")) is not None:
         _run_offline(context, dialect, schema)
@@ -70,6 +70,6 @@ def _configure(context: EnvironmentContext, schema: str | None, **where: Any) ->
         version_table=VERSION_TABLE,
         version_table_schema=schema,
         compare_server_default=True,
-        # SQLite has it too; Alembic doubts only Python's driver, for which `take_turn` begins.
+        # SQLite has it too; Alembic doubts only Python's driver, for which `lock_migrations` begins.
         transactional_ddl=True,
     )

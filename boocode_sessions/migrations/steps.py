@@ -9,8 +9,8 @@ from sqlalchemy.schema import CreateSchema, CreateTable
 
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations import chain
+from boocode_sessions.migrations.locking import lock_migrations, make_schema
 from boocode_sessions.migrations.target import effective_schema, schema, targeting
-from boocode_sessions.migrations.turns import make_schema, take_turn
 from boocode_sessions.models import VERSION_TABLE
 
 
@@ -47,7 +47,7 @@ def _is_due(context: MigrationContext, before: str | None, after: str | None) ->
             op.execute(CreateSchema(str(schema()), if_not_exists=True))
         return True
     connection = op.get_bind()
-    take_turn(connection)
+    lock_migrations(connection)
     make_schema(connection, schema())
     found = chain.version(connection, schema())
     if found == before:

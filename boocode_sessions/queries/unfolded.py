@@ -16,8 +16,8 @@ from boocode_sessions._core.keys import MAIN, SessionStoreEntry, Transcript
 from boocode_sessions._core.sql.functions import byte_length
 from boocode_sessions._core.sql.json_values import json_member
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.append import tokens_of
 from boocode_sessions._core.statements.parameters import exact_text, unplaced
+from boocode_sessions._core.statements.place import tokens_of
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.calls import is_unplaced_answer, unplaced_columns
 from boocode_sessions.queries.scope import unplaced_said_at

@@ -42,7 +42,7 @@ def _check_whole(loaded: list[Entry]) -> dict[int, list[int]]:
 
 
 @CONCURRENCY.contract()
-async def writers_of_one_session_take_turns(trial: Trial) -> None:
+async def writers_of_one_session_never_mix(trial: Trial) -> None:
     """Batches that mix, or a writer's that swap, give a conversation that never was."""
     async with anyio.create_task_group() as tasks:
         for writer in range(WRITERS):

@@ -83,7 +83,7 @@ class Follower(threading.Thread):
             self.seen += connection.execute(new).scalars()
 
 
-def test_processes_that_write_to_one_session_take_turns(
+def test_processes_that_write_to_one_session_never_mix(
     database: Database, engine: Engine, fleet: Fleet, publish: Callable[[Verdict], None]
 ) -> None:
     key = new_session()

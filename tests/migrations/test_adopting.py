@@ -194,7 +194,7 @@ def test_the_first_index_is_built_while_readers_go_on(other: Engine) -> None:
 def test_an_upgrade_that_gets_no_lock_gives_up_and_lets_the_others_go_on(
     other: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boocode_sessions.migrations.turns.LOCK_SECONDS", 1)
+    monkeypatch.setattr("boocode_sessions.migrations.locking.LOCK_SECONDS", 1)
     store = SeedStore(other)
     store.create()
     with other.connect() as connection:

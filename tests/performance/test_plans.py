@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from boocode_sessions._core.keys import Session, Transcript
-from boocode_sessions._core.statements import append, delete, read
+from boocode_sessions._core.statements import append, delete, place, read
 from boocode_sessions._core.statements.parameters import in_project, in_session, in_transcript
 from tests.fixtures.databases import Database, Databases
 
@@ -163,8 +163,8 @@ def test_an_append_probes_its_session_once_and_reads_no_other_entry(
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (append.select_standing(), POSITION),
-        (append.select_last_call(), POSITION),
+        (place.select_standing(), POSITION),
+        (place.select_last_call(), POSITION),
     ],
     ids=["standing", "last call"],
 )

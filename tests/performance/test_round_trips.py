@@ -15,7 +15,7 @@ from boocode_sessions.engine import create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.fixtures.databases import Database
 from tests.fixtures.stores import Awaited, Store
-from tests.performance.turns import TurnCounter
+from tests.performance.wire import WireCounter
 
 pytestmark = pytest.mark.anyio
 
@@ -28,8 +28,8 @@ _numbers = count()
 
 
 @pytest.fixture
-def wire(postgres_database: Database) -> Iterator[TurnCounter]:
-    made = TurnCounter(make_url(postgres_database.url))
+def wire(postgres_database: Database) -> Iterator[WireCounter]:
+    made = WireCounter(make_url(postgres_database.url))
     yield made
     made.close()
 
@@ -46,7 +46,7 @@ def listened_to(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(params=["repository", "engine", "async-engine"])
-async def store(request: pytest.FixtureRequest, wire: TurnCounter, listened_to: bool) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, wire: WireCounter, listened_to: bool) -> AsyncIterator[Store]:
     if request.param == "async-engine":
         async_engine = create_async_engine(wire.url)
         if listened_to:
@@ -69,7 +69,7 @@ def entries(how_many: int) -> list[dict[str, Any]]:
     ]
 
 
-async def turns_of(wire: TurnCounter, call: Callable[[], Awaitable[object]]) -> list[int]:
+async def round_trips_of(wire: WireCounter, call: Callable[[], Awaitable[object]]) -> list[int]:
     """Turnarounds of each of three calls in the steady state."""
     for _ in range(STEADY):
         await call()
@@ -83,18 +83,18 @@ async def turns_of(wire: TurnCounter, call: Callable[[], Awaitable[object]]) -> 
 
 @pytest.mark.parametrize("size", [1, 2, 100, 500])
 async def test_a_writer_that_keeps_its_session_appends_in_one_round_trip(
-    store: Store, wire: TurnCounter, size: int
+    store: Store, wire: WireCounter, size: int
 ) -> None:
-    assert await turns_of(wire, lambda: store.append(KEY, entries(size))) == [1, 1, 1]
+    assert await round_trips_of(wire, lambda: store.append(KEY, entries(size))) == [1, 1, 1]
 
 
-async def test_a_subagent_of_that_session_appends_in_one_round_trip(store: Store, wire: TurnCounter) -> None:
+async def test_a_subagent_of_that_session_appends_in_one_round_trip(store: Store, wire: WireCounter) -> None:
     key = {**KEY, "subpath": "subagents/agent-1"}
     await store.append(KEY, entries(1))
-    assert await turns_of(wire, lambda: store.append(key, entries(1))) == [1, 1, 1]
+    assert await round_trips_of(wire, lambda: store.append(key, entries(1))) == [1, 1, 1]
 
 
-async def test_every_reading_takes_one_round_trip(store: Store, wire: TurnCounter) -> None:
+async def test_every_reading_takes_one_round_trip(store: Store, wire: WireCounter) -> None:
     await store.append(KEY, entries(500))
     await store.append({**KEY, "subpath": "subagents/agent-2"}, entries(1))
     readings: dict[str, Callable[[], Awaitable[object]]] = {
@@ -103,19 +103,21 @@ async def test_every_reading_takes_one_round_trip(store: Store, wire: TurnCounte
         "list_session_summaries": lambda: store.list_session_summaries(PROJECT),
         "list_subkeys": lambda: store.list_subkeys(KEY),
     }
-    counted = {name: await turns_of(wire, call) for name, call in readings.items()}
+    counted = {name: await round_trips_of(wire, call) for name, call in readings.items()}
     assert counted == {name: [1, 1, 1] for name in readings}
 
 
-async def test_the_sdks_own_listing_takes_two(store: Store, wire: TurnCounter) -> None:
+async def test_the_sdks_own_listing_takes_two(store: Store, wire: WireCounter) -> None:
     await store.append(KEY, entries(3))
     any_store: Any = store
-    listed = await turns_of(wire, lambda: list_sessions_from_store(any_store, "/home/dev/project", limit=5))
+    listed = await round_trips_of(
+        wire, lambda: list_sessions_from_store(any_store, "/home/dev/project", limit=5)
+    )
     assert listed == [2, 2, 2]
 
 
 async def test_fifty_sessions_of_one_store_share_their_round_trips(
-    store: Store, wire: TurnCounter, request: pytest.FixtureRequest
+    store: Store, wire: WireCounter, request: pytest.FixtureRequest
 ) -> None:
     if request.node.callspec.params["store"] == "repository":
         pytest.skip("it blocks: nobody else can call meanwhile")
@@ -132,7 +134,7 @@ async def test_fifty_sessions_of_one_store_share_their_round_trips(
     await everybody(STEADY)
     wire.take()
     await everybody(10)
-    turns = wire.take()
-    assert turns <= 150, (
+    taken = wire.take()
+    assert taken <= 150, (
         "500 appends in batches of 25, each begun, sent and committed: 60, and some to begin with"
     )

@@ -10,7 +10,7 @@ PACKAGE = Path(boocode_sessions.__file__).parent
 
 LAYERS = [
     {"errors", "_core.background"},
-    {"_core.keys", "_core.sql.functions"},
+    {"_core.database_errors", "_core.keys", "_core.one_connection_pools", "_core.sql.functions"},
     {"_core.sql.types", "_core.fold"},
     {"_core.sql.json_values"},
     {"_core.sql.messages", "_core.sql.times"},
@@ -21,6 +21,7 @@ LAYERS = [
     {"_core.statements.parameters"},
     {"_core.statements.delete", "_core.statements.read"},
     {"_core.statements.append", "_core.schema_check"},
+    {"_core.statements.place"},
     {"_core.statements.maintenance", "_core.unit_of_work"},
     {"_core.append.request", "_core.greenlets"},
     {"_core.append.in_doubt", "_core.append.plan"},

@@ -17,7 +17,7 @@ from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 import boocode_sessions
-from boocode_sessions._core.statements import append, delete, maintenance, read
+from boocode_sessions._core.statements import append, delete, maintenance, place, read
 from boocode_sessions._core.statements.append import PlanKind
 
 PACKAGE = Path(boocode_sessions.__file__).parent
@@ -52,7 +52,7 @@ ORDER_BY_ID = {"select_unplaced"}
 def builders() -> dict[str, Any]:
     """Every statement that the modules build, by the name of its function."""
     found: dict[str, Any] = {}
-    for module in (append, delete, maintenance, read):
+    for module in (append, delete, maintenance, place, read):
         found |= dict(_cached(module))
     return found
 
@@ -124,10 +124,10 @@ def test_an_insertion_selects_from_no_table_of_ours(name: str, statement: Any) -
 def _up_to_its_end(text: str) -> str:
     """A statement up to the parenthesis that closes the CTE that it is, if it is one."""
     depth = 0
-    for place, character in enumerate(text):
+    for at, character in enumerate(text):
         depth += (character == "(") - (character == ")")
         if depth < 0:
-            return text[:place]
+            return text[:at]
     return text
 
 

@@ -26,7 +26,7 @@ from boocode_sessions._core.codec import (
 )
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, Transcript
-from boocode_sessions._core.statements import append as statements
+from boocode_sessions._core.statements import place as statements
 from boocode_sessions._core.statements.parameters import in_session, in_transcript
 from boocode_sessions._core.statements.read import select_page
 from boocode_sessions.errors import DamagedEntryError

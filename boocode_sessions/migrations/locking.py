@@ -25,13 +25,13 @@ def own_transaction(engine: Engine) -> Generator[Connection]:
                 # Engines of ours have limits that suit appends, not the building of an index.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
-                take_turn(connection)
+                lock_migrations(connection)
                 # While an ALTER TABLE waits for its lock, everybody else waits behind it.
                 connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
             yield connection
 
 
-def take_turn(connection: Connection) -> None:
+def lock_migrations(connection: Connection) -> None:
     """Wait until no other migration runs in this database, and keep others waiting until the commit."""
     if connection.dialect.name == "postgresql":
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:

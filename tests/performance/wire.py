@@ -12,8 +12,8 @@ _FLUSH = b"H\0\0\0\x04"
 """What psycopg sends behind the end of a pipeline, and does not wait for."""
 
 
-class TurnCounter:
-    """Counts turnarounds: the client says something after the server has answered."""
+class WireCounter:
+    """Counts round trips: each begins where the client sends something after the server has answered."""
 
     def __init__(self, server: URL) -> None:
         self._connect = connector(server)
@@ -21,13 +21,13 @@ class TurnCounter:
         address = {"sslmode": "disable", "gssencmode": "disable"}
         url = server.set(host="127.0.0.1", port=self._listener.getsockname()[1], query=address)
         self.url = url.render_as_string(hide_password=False)
-        self._turns = 0
+        self._count = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def take(self) -> int:
-        """Turnarounds since this was last asked."""
-        turns, self._turns = self._turns, 0
-        return turns
+        """Round trips since this was last asked."""
+        taken, self._count = self._count, 0
+        return taken
 
     def close(self) -> None:
         self._listener.close()
@@ -41,11 +41,11 @@ class TurnCounter:
                 threading.Thread(target=link.to_client, daemon=True).start()
 
     def count(self) -> None:
-        self._turns += 1
+        self._count += 1
 
 
 class _Link:
-    def __init__(self, counter: TurnCounter, client: socket.socket, server: socket.socket) -> None:
+    def __init__(self, counter: WireCounter, client: socket.socket, server: socket.socket) -> None:
         self._counter = counter
         self._client = client
         self._server = server

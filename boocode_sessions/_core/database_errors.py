@@ -1,0 +1,226 @@
+"""The one place that translates what databases and drivers raise into our errors.
+
+Drivers repeat statement parameters in their messages, and the SDK logs `str(error)`: nothing of a driver's
+error is copied but its class and SQLSTATE, and nothing of it stays chained to ours.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+
+from sqlalchemy import exc as sa
+
+from boocode_sessions.errors import (
+    DatabaseError,
+    EncodingError,
+    PermissionDeniedError,
+    PoolExhaustedError,
+    ReadOnlyDatabaseError,
+    RefusedError,
+    RetryableError,
+    SchemaMissingError,
+    SessionStoreError,
+    StorageFullError,
+    TimedOutError,
+    UnavailableError,
+)
+
+_BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
+    ("40003", UnavailableError, "nobody knows whether it was committed; send the same again"),
+    ("40", RetryableError, "it lost against a concurrent transaction and was rolled back; run it again"),
+    ("55P03", TimedOutError, "another transaction kept the lock past lock_timeout; try again later"),
+    ("57014", TimedOutError, "it ran past statement_timeout or was cancelled; try again, or raise the limit"),
+    ("57", UnavailableError, "the server is shutting down or restarting; try again"),
+    ("08", UnavailableError, "the connection was lost; check that the database runs and can be reached"),
+    ("53300", UnavailableError, "the server has no connection left; use a smaller pool or a pooler"),
+    ("28", UnavailableError, "the server refused the user or the password; check the URL"),
+    ("3D", UnavailableError, "the server has no such database; check the URL"),
+    (
+        "53",
+        StorageFullError,
+        "the server ran out of disk, memory or another resource; free some, then try again",
+    ),
+    ("54", RefusedError, "it is larger than the server takes; no entry may have over 256 MB"),
+    (
+        "22P05",
+        EncodingError,
+        "the database's encoding does not have the text's characters; use one made with ENCODING UTF8",
+    ),
+    (
+        "42501",
+        PermissionDeniedError,
+        (
+            "the user has no permission, or a row security policy forbids it; grant USAGE on the schema, "
+            "SELECT, INSERT, UPDATE and DELETE on claude_session_entries and claude_sessions, SELECT on "
+            "boocode_sessions_alembic_version, and USAGE on the sequence claude_session_entries_id_seq"
+        ),
+    ),
+    ("25006", ReadOnlyDatabaseError, "the transaction is read-only; connect to the primary"),
+    (
+        "26000",
+        DatabaseError,
+        "a prepared statement is gone; behind a transaction pooler set prepare_threshold=None",
+    ),
+    (
+        "42P05",
+        DatabaseError,
+        "a prepared statement exists already; behind a transaction pooler set prepare_threshold=None",
+    ),
+)
+
+_BY_SQLITE_CODE: dict[int, tuple[type[DatabaseError], str]] = {
+    sqlite3.SQLITE_BUSY: (TimedOutError, "another connection kept the database locked; try again"),
+    sqlite3.SQLITE_LOCKED: (TimedOutError, "another connection kept a table locked; try again"),
+    sqlite3.SQLITE_FULL: (StorageFullError, "the disk is full; free some space, then try again"),
+    sqlite3.SQLITE_READONLY: (ReadOnlyDatabaseError, "the database file is read-only"),
+    sqlite3.SQLITE_PERM: (PermissionDeniedError, "the file system forbids it; check the file's permissions"),
+    sqlite3.SQLITE_CANTOPEN: (UnavailableError, "the file can't be opened; check the path and its folder"),
+    sqlite3.SQLITE_NOTADB: (UnavailableError, "the file is no SQLite database; check the path"),
+    sqlite3.SQLITE_CORRUPT: (DatabaseError, "the database file is damaged; restore it from a backup"),
+    sqlite3.SQLITE_IOERR: (RefusedError, "the disk failed to read or write; check it"),
+}
+
+_MISSING_RELATION = ("42P01", "42703", "3F000")
+"""Undefined table, column, schema: the migrations have not run here."""
+
+LOST_ANSWER = ("08", "57P", "40003")
+"""SQLSTATEs (by prefix) after which nobody knows whether a COMMIT that was sent has landed."""
+
+
+def _is_of(error: Exception, package: str) -> bool:
+    """Whether code of a package was under way when it was raised."""
+    at = error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_globals.get("__name__", "").startswith(package):
+            return True
+        at = at.tb_next
+    return False
+
+
+STALE_PLAN = "0A000"
+"""A prepared statement whose columns have got another type since: to be run again on a new connection."""
+
+
+def is_of_database(error: Exception, *, connecting: bool) -> bool:
+    """Whether an exception comes from the database or its driver, and not from a mistake in the program.
+
+    `connecting`: while there was no connection yet, when drivers raise bare socket errors.
+    """
+    if isinstance(error, sa.TimeoutError | sa.StatementError | UnicodeError):
+        return True
+    if isinstance(error, SessionStoreError):
+        return False
+    if isinstance(error, TypeError):  # psycopg gives bytes over SQL_ASCII, which SQLAlchemy then can't read
+        return connecting and _is_of(error, "sqlalchemy.dialects")
+    if isinstance(error, AssertionError):  # how sqlalchemy.pool.AssertionPool says that it is exhausted
+        return _is_of(error, "sqlalchemy.pool")
+    return sqlstate_of(error) is not None or (connecting and isinstance(error, OSError))
+
+
+def translate(error: Exception, operation: str) -> SessionStoreError:
+    """What to raise instead of a database's `error`, which came during `operation`."""
+    if isinstance(error, sa.TimeoutError | AssertionError):
+        return PoolExhaustedError(
+            f"{operation}: the engine's pool had no free connection in time; "
+            "raise pool_size or max_overflow, or give the store an engine of its own"
+        )
+    if isinstance(error, TypeError):
+        return EncodingError(
+            f"{operation}: the database or the connection is encoded in SQL_ASCII, which is no encoding; "
+            "use a database made with ENCODING UTF8, and client_encoding UTF8"
+        )
+    if isinstance(error, UnicodeError):  # of a driver, before it sends anything; holds the whole text
+        return EncodingError(
+            f"{operation}: the database's encoding does not have the text's characters; "
+            "use one made with ENCODING UTF8"
+        )
+    sqlstate = sqlstate_of(error)
+    if sqlstate in _MISSING_RELATION:
+        return SchemaMissingError(
+            f"{operation}: a table or column of ours is missing (SQLSTATE {sqlstate}); "
+            "run `boocode-sessions upgrade`, and check the schema and the search_path"
+        )
+    kind, advice = _verdict(error, sqlstate)
+    code = f"SQLSTATE {sqlstate}" if sqlstate else _driver_class(error)
+    translated = kind(f"{operation}: {advice} ({code})")
+    translated.sqlstate = sqlstate
+    translated.connection_lost = bool(getattr(error, "connection_invalidated", False))
+    return translated
+
+
+def timed_out(operation: str, seconds: float) -> TimedOutError:
+    """What to raise for a call that the client's own deadline ended."""
+    failure = TimedOutError(
+        f"{operation}: the database did not answer within {seconds:g} s, and the connection was dropped; "
+        "what was sent may have been written: send the same again"
+    )
+    failure.connection_lost = True
+    return failure
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The SQLSTATE that the server gave, if any: psycopg's name for it, then asyncpg's and psycopg2's."""
+    for cause in _chain(error):
+        for name in ("sqlstate", "pgcode"):
+            code = getattr(cause, name, None)
+            if isinstance(code, str):
+                return code
+    return None
+
+
+def may_be_schema(error: BaseException) -> bool:
+    """Whether a missing or different schema would explain `error`. SQLite has no code of its own for it."""
+    return sqlstate_of(error) in _MISSING_RELATION or _sqlite_code(error) == sqlite3.SQLITE_ERROR
+
+
+def leaves_doubt(error: BaseException) -> bool:
+    """Whether a COMMIT that failed with `error` may have landed all the same."""
+    sqlstate = sqlstate_of(error)
+    if sqlstate is not None:
+        return sqlstate.startswith(LOST_ANSWER)
+    return _sqlite_code(error) is None
+
+
+def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError], str]:
+    if sqlstate is not None:
+        for prefix, kind, advice in _BY_SQLSTATE:
+            if sqlstate.startswith(prefix):
+                return kind, advice
+        return DatabaseError, "the database refused it; look the code up in its manual"
+    if (code := _sqlite_code(error)) is not None:
+        return _BY_SQLITE_CODE.get(code & 0xFF, (DatabaseError, "SQLite refused it"))
+    if isinstance(error, sa.OperationalError | sa.InterfaceError | OSError) or getattr(
+        error, "connection_invalidated", False
+    ):
+        return (
+            UnavailableError,
+            (
+                "the database can't be reached or refuses the connection; check that it runs, "
+                "and the URL's host, port, database, user and password"
+            ),
+        )
+    return DatabaseError, "the database or its driver failed"
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    for cause in _chain(error):
+        if isinstance(cause, sqlite3.Error):
+            code = getattr(cause, "sqlite_errorcode", None)
+            return code if isinstance(code, int) else sqlite3.SQLITE_ERROR
+    return None
+
+
+def _driver_class(error: Exception) -> str:
+    original = error.orig if isinstance(error, sa.DBAPIError) else error
+    return f"{type(original).__module__.partition('.')[0]}.{type(original).__name__}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        cause = pending.pop(0)
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        pending += [getattr(cause, "orig", None), cause.__cause__, cause.__context__]

@@ -6,6 +6,7 @@ import os
 import platform
 import warnings
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmarks.work import append, listing, load, scale, sqlite, streaming, sub
 
 WORK: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "append": append.one_writer,
+    "disk": append.disk,
     "round-trip": append.round_trip,
     "at-once": append.at_once,
     "load": load.load,
@@ -28,6 +30,8 @@ WORK: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "sqlite": sqlite.sqlite,
     "streaming": streaming.streaming,
 }
+ON_BOTH = ("append", "disk")
+"""What depends on the server's compression is run on Debian's server too, where it is installed."""
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
@@ -41,19 +45,23 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # the peers' own
     server = Server(arguments.socket)
-    asyncio.run(_run(server, arguments.only or list(WORK), quick=arguments.quick, write=arguments.write))
+    other = Server.of_distribution() if arguments.socket is None else None
+    names = arguments.only or list(WORK)
+    asyncio.run(_run(server, other, names, quick=arguments.quick, write=arguments.write))
 
 
-async def _run(server: Server, names: list[str], *, quick: bool, write: bool) -> None:
+async def _run(server: Server, other: Server | None, names: list[str], *, quick: bool, write: bool) -> None:
     try:
         bench = Bench(server, quick)
         heading = _heading(server, quick=quick)
         print(heading, flush=True)
-        lines: list[Line] = []
-        for name in names:
-            for line in await WORK[name](bench):
-                lines.append(line)
-                print(f"\n{report.details(line)}", flush=True)
+        lines = await _measure(bench, names)
+        if other is not None and (again := [name for name in names if name in ON_BOTH]):
+            what = other.describe()
+            print(f"\n## {what}", flush=True)
+            for line in await _measure(Bench(other, quick), again):
+                lines.append(replace(line, title=f"{line.title}; {what.partition(' (')[0]} with lz4"))
+            heading = f"{heading[:-1]}. Also {what}."
         print(f"\n{report.summary(lines)}")
         if write:
             equivalents = {kind.label: kind.equivalent for kind in (*OURS[:1], *ADAPTERS, *OTHERS)}
@@ -63,6 +71,17 @@ async def _run(server: Server, names: list[str], *, quick: bool, write: bool) ->
                 report.growth(grown, DOCS / "listing-growth.png")
     finally:
         server.stop()
+        if other is not None:
+            other.stop()
+
+
+async def _measure(bench: Bench, names: list[str]) -> list[Line]:
+    lines: list[Line] = []
+    for name in names:
+        for line in await WORK[name](bench):
+            lines.append(line)
+            print(f"\n{report.details(line)}", flush=True)
+    return lines
 
 
 def _heading(server: Server, *, quick: bool) -> str:

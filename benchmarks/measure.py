@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.processors import Clock
+
 Step = Callable[[], Awaitable[float | None]]
 """Calling it prepares one unit of work; only awaiting that is timed, unless it returns its own seconds."""
 
@@ -17,6 +19,10 @@ class Figure:
 
     label: str
     samples: list[float] = field(default_factory=list)
+    client: list[float] = field(default_factory=list)
+    """Processor seconds of this process and its children, where they were measured."""
+    server: list[float] = field(default_factory=list)
+    """And of the database server's processes."""
 
     @property
     def median(self) -> float:
@@ -26,6 +32,12 @@ class Figure:
     def p95(self) -> float:
         return sorted(self.samples)[min(len(self.samples) - 1, int(len(self.samples) * 0.95))]
 
+    @property
+    def processors(self) -> "Figure":
+        """The processor time of client and server together, as a figure of its own."""
+        both = [mine + theirs for mine, theirs in zip(self.client, self.server, strict=True)]
+        return Figure(self.label, both, self.client, self.server)
+
 
 @dataclass
 class Line:
@@ -34,11 +46,10 @@ class Line:
     title: str
     unit: str
     figures: list[Figure]
-    subject: str
-    """The label whose ratio is held against the target."""
     baseline: str
     """The label that counts as 1.0."""
-    target: float | None = None
+    targets: Mapping[str, float] = field(default_factory=dict)
+    """By label: what its ratio is held against."""
     more_is_better: bool = False
     notes: Sequence[str] = ()
     shortfall: str = ""
@@ -54,18 +65,22 @@ class Line:
         mine, base = self.figure(label), self.figure(self.baseline)
         return mine.median / base.median if mine and base else None
 
-    @property
-    def met(self) -> bool | None:
-        ratio = self.ratio(self.subject)
-        if self.target is None or ratio is None:
+    def met(self, label: str) -> bool | None:
+        """Whether a subject is within its target; None where it has none, or did not run."""
+        ratio = self.ratio(label)
+        target = self.targets.get(label)
+        if target is None or ratio is None:
             return None
-        return ratio >= self.target if self.more_is_better else ratio <= self.target
+        return ratio >= target if self.more_is_better else ratio <= target
 
 
 async def interleave(
-    steps: Mapping[str, Step], rounds: int, *, repeat: int = 1, warm_up: int = 1
+    steps: Mapping[str, Step], rounds: int, *, repeat: int = 1, warm_up: int = 1, clock: Clock | None = None
 ) -> list[Figure]:
-    """Run every step `rounds` times `repeat` times, after a warm-up that is not counted."""
+    """Run every step `rounds` times `repeat` times, after a warm-up that is not counted.
+
+    `clock`: measures processor time too.
+    """
     figures = {label: Figure(label) for label in steps}
     order = list(steps)
     shuffled = random.Random(1)
@@ -77,11 +92,19 @@ async def interleave(
     for _ in range(rounds):
         shuffled.shuffle(order)
         for label in order:
+            figure = figures[label]
             gc.collect()
+            if clock is not None:
+                clock.find_processes()
             for _ in range(repeat):
                 work = steps[label]()
+                before = None if clock is None else clock.read()
                 start = time.perf_counter()
                 own = await work
                 elapsed = time.perf_counter() - start
-                figures[label].samples.append(elapsed if own is None else own)
+                if clock is not None and before is not None:
+                    after = clock.read()
+                    figure.client.append(after.client - before.client)
+                    figure.server.append(after.server - before.server)
+                figure.samples.append(elapsed if own is None else own)
     return list(figures.values())

@@ -1,5 +1,6 @@
 """The figures as a page, and a picture of how the listings grow."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,20 +11,24 @@ def summary(lines: Sequence[Line]) -> str:
     """One row a line: the ratio that is held against the target."""
     rows = ["| work | this package | target | |", "| --- | --- | --- | --- |"]
     for line in lines:
-        if (ratio := line.ratio(line.subject)) is None or line.target is None:
-            continue
-        sign = ">=" if line.more_is_better else "<="
-        rows.append(f"| {line.title} | {ratio:.2f} | {sign} {line.target:g} | {_verdict(line, ratio)} |")
+        for label, target in line.targets.items():
+            if (ratio := line.ratio(label)) is None:
+                continue
+            sign = ">=" if line.more_is_better else "<="
+            of = line.title if len(line.targets) == 1 else f"{line.title}: {label}"
+            rows.append(f"| {of} | {ratio:.2f} | {sign} {target:g} | {_verdict(line, label)} |")
     return "\n".join(rows)
 
 
 def details(line: Line) -> str:
     """Everybody's figures for one line."""
+    measured = any(figure.client for figure in line.figures)
+    processors = " processor time: client | server |" if measured else ""
     rows = [
         f"### {line.title[0].upper()}{line.title[1:]}",
         "",
-        f"| | median, {line.unit} | p95 | ratio |",
-        "| --- | ---: | ---: | ---: |",
+        f"| | median, {line.unit} | p95 | ratio |{processors}",
+        f"| --- | ---: | ---: | ---: |{' ---: | ---: |' if measured else ''}",
     ]
     for figure in line.figures:
         ratio = line.ratio(figure.label)
@@ -31,8 +36,10 @@ def details(line: Line) -> str:
         rows.append(
             f"| {figure.label} | {figure.median * line.scale:,.{_digits(line, figure.median)}f} | {p95} "
             f"| {'' if ratio is None else f'{ratio:.2f}'} |"
+            + "".join(f" {_mean(line, used)} |" for used in (figure.client, figure.server) if measured)
         )
-    shortfall = ["", f"Why it is missed: {line.shortfall}"] if line.shortfall and line.met is False else []
+    missed = any(line.met(label) is False for label in line.targets)
+    shortfall = ["", f"Why it is missed: {line.shortfall}"] if line.shortfall and missed else []
     return "\n".join([*rows, "", *line.notes, *shortfall]).rstrip()
 
 
@@ -70,11 +77,19 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
-def _verdict(line: Line, ratio: float) -> str:
-    if line.met or line.target is None:
+def _verdict(line: Line, label: str) -> str:
+    target, ratio = line.targets[label], line.ratio(label)
+    if line.met(label) or ratio is None:
         return "met"
-    factor = line.target / ratio if line.more_is_better else ratio / line.target
+    factor = target / ratio if line.more_is_better else ratio / target
     return f"missed by a factor of {factor:.2f}"
+
+
+def _mean(line: Line, used: Sequence[float]) -> str:
+    if not used:
+        return ""
+    mean = statistics.mean(used)
+    return f"{mean * 1000:,.{_digits(line, mean)}f} ms"
 
 
 def _digits(line: Line, value: float) -> int:

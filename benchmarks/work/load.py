@@ -11,6 +11,7 @@ from benchmarks.peers import Peer
 from benchmarks.peers.all import ADAPTERS, BASELINE, HEADLINE, OTHERS, OURS
 from benchmarks.peers.seed import Seed
 
+_WHY = "TODO."
 _PEAK = "Resident memory at its highest over what it was before the call, each in a process of its own."
 
 
@@ -29,8 +30,8 @@ async def load(bench: Bench) -> list[Line]:
     title = f"load of {len(entries):,} entries"
     head, base = HEADLINE.label, BASELINE.label
     return [
-        Line(title, "ms", times, head, base, 0.7, notes=[f"{describe(entries)}."]),
-        Line(f"{title}, peak memory", "MB", memory, head, base, 1.0, scale=1e-6, notes=[_PEAK]),
+        Line(title, "ms", times, base, {head: 0.4}, notes=[f"{describe(entries)}."], shortfall=_WHY),
+        Line(f"{title}, peak memory", "MB", memory, base, {head: 1.0}, scale=1e-6, notes=[_PEAK]),
     ]
 
 

@@ -34,7 +34,7 @@ async def scale(bench: Bench) -> list[Line]:
         mine = f"{HEADLINE.label}, beside {rows:,} rows"
         alone = f"{HEADLINE.label}, in an empty table"
         title = f"{what}, in a table of {rows:,} rows against an empty one"
-        lines.append(Line(title, "ms", list(by_label.values()), mine, alone, 1.2))
+        lines.append(Line(title, "ms", list(by_label.values()), alone, {mine: 1.2}))
     return lines
 
 

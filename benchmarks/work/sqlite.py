@@ -67,17 +67,14 @@ async def sqlite(bench: Bench) -> list[Line]:
         figures = await interleave(steps, rounds, repeat=repeat, warm_up=5)
         title = f"SQLite: append {size} {'entry' if size == 1 else 'entries'}"
         notes = [_NOTE] if size == 1 else ()
-        lines.append(Line(title, "ms", figures, _OURS, _PEER, 1.0, notes=notes, shortfall=_WHY_APPEND))
+        lines.append(Line(title, "ms", figures, _PEER, {_OURS: 1.0}, notes=notes, shortfall=_WHY_APPEND))
     entries = transcript(5, bench.pick(6000, 3000))
     for store in stores.values():
         for start in range(0, len(entries), 500):
             await store.append("long", entries[start : start + 500])
     figures = await interleave({n: _loading(s) for n, s in stores.items()}, bench.pick(12, 5), warm_up=2)
-    lines.append(
-        Line(
-            f"SQLite: load of {len(entries):,} entries", "ms", figures, _OURS, _PEER, 1.0, shortfall=_WHY_LOAD
-        )
-    )
+    title = f"SQLite: load of {len(entries):,} entries"
+    lines.append(Line(title, "ms", figures, _PEER, {_OURS: 1.0}, shortfall=_WHY_LOAD))
     for store in stores.values():
         await store.close()
     shutil.rmtree(folder)

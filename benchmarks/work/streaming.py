@@ -45,8 +45,8 @@ async def streaming(bench: Bench) -> list[Line]:
     seconds = [Figure(label, [found["seconds"]]) for label, found in zip((load, stream), taken, strict=True)]
     memory = [Figure(label, [found["bytes"]]) for label, found in zip((load, stream), taken, strict=True)]
     return [
-        Line(title, "s", seconds, stream, load, scale=1),
-        Line(f"{title}, peak memory", "MB", memory, stream, load, scale=1e-6),
+        Line(title, "s", seconds, load, scale=1),
+        Line(f"{title}, peak memory", "MB", memory, load, scale=1e-6),
     ]
 
 

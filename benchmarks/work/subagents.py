@@ -38,10 +38,10 @@ async def _subagents(bench: Bench, entries: int) -> list[Line]:
         listed = await interleave({n: _listing(p) for n, p in peers.items()}, rounds * 3, warm_up=8)
         deleted = await interleave({n: _deleting(p) for n, p in peers.items()}, rounds)
     what = f"session with {_FILES:,} subagent files of {entries} entries"
-    sides = (HEADLINE.label, BASELINE.label)
+    base, ours = BASELINE.label, HEADLINE.label
     return [
-        Line(f"`list_subkeys` of a {what}", "ms", listed, *sides, 0.5, shortfall=_WHY_LISTING),
-        Line(f"`delete` of a {what}", "ms", deleted, *sides, 0.5, shortfall=_WHY_DELETION),
+        Line(f"`list_subkeys` of a {what}", "ms", listed, base, {ours: 0.3}, shortfall=_WHY_LISTING),
+        Line(f"`delete` of a {what}", "ms", deleted, base, {ours: 0.8}, shortfall=_WHY_DELETION),
     ]
 
 

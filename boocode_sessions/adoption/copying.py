@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from boocode_sessions._core.append.place import Summary, recount
-from boocode_sessions._core.append.plan import PAGE_ROWS, row_parameters
+from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters
 from boocode_sessions._core.codec import EncodedEntry, copied_key, encode_stored
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
@@ -149,9 +149,7 @@ class _Copy:
         rows = [
             {
                 **where,
-                **row_parameters(item),
-                "new_entry": item.text,
-                "new_verbatim": item.verbatim,
+                **entry_parameters(item),
                 "new_position": next_position + offset,
                 "new_created_at": at,
                 "new_is_first": True if before is None and offset == 0 else None,

@@ -173,12 +173,15 @@ def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
     statement = maintenance.copy_entries(dialect, connection.effective_schema)
     driver: Any = core.connection.driver_connection
     errors: type[Exception] = dialect.loaded_dbapi.Error
+    rows = [
+        item.row(connection.utf8) for item in plan.encoded
+    ]  # before the cursor, which knows types from then
     try:
-        with driver.cursor() as cursor, cursor.copy(statement) as rows:
-            for offset, item in enumerate(plan.encoded):
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for offset, row in enumerate(rows):
                 opens = True if plan.opens and offset == 0 else None
                 position = plan.parameters["known_position"] + offset
-                rows.write_row((*plan.transcript, position, at, opens, *item.row))
+                copy.write_row((*plan.transcript, position, at, opens, *row))
     except errors as error:
         raise DBAPIError.instance(
             statement, None, error, errors, hide_parameters=True, dialect=dialect

@@ -44,7 +44,7 @@ def test_every_whole_record_of_a_line_is_read(
 ) -> None:
     found, problem = LineReader(as_is=as_is).read_all(line)
     assert [item.entry for item in found] == entries
-    assert [json.loads(item.verbatim or item.text) for item in found] == entries
+    assert [json.loads(item.verbatim or item.json) for item in found] == entries
     assert problem == (f"{left} bytes of it are no whole record" if left else None)
 
 

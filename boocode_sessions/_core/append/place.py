@@ -115,12 +115,13 @@ def drop_known(
 
 def _known_texts(
     connection: StoreConnection, transcript: Transcript, keys: Sequence[bytes]
-) -> dict[bytes, str]:
-    known: dict[bytes, str] = {}
+) -> dict[bytes, bytes]:
+    known: dict[bytes, bytes] = {}
     for start in range(0, len(keys), PAGE_ROWS):
         page = {**in_transcript(transcript), "keys": keys[start : start + PAGE_ROWS]}
         rows = connection.select(statements.select_known(), page)
-        known |= {key: text for key, text in rows if key is not None}
+        # SQLite gives a text that another program stored as `7` back as a number.
+        known |= {key: str(text).encode() for key, text in rows if key is not None}
     return known
 
 

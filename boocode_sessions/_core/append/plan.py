@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from boocode_sessions._core.append.request import entries_of
-from boocode_sessions._core.codec import EncodedEntry, encode_rows, encode_summary
+from boocode_sessions._core.codec import EncodedEntry, Extracted, encode_rows, encode_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import Transcript
@@ -189,9 +189,7 @@ def _rows(plan: Plan, at: datetime) -> list[dict[str, Any]]:
     return [
         {
             **where,
-            **row_parameters(item),
-            "new_entry": item.text,
-            "new_verbatim": item.verbatim,
+            **entry_parameters(item),
             "new_position": first + place,
             "new_created_at": at,
             "new_is_first": True if plan.opens and place == 0 else None,
@@ -200,7 +198,19 @@ def _rows(plan: Plan, at: datetime) -> list[dict[str, Any]]:
     ]
 
 
+def entry_parameters(item: EncodedEntry) -> dict[str, Any]:
+    """What is stored of an entry, as parameters of `insert_entries`."""
+    return {
+        "new_entry": item.json.decode(),
+        "new_verbatim": None if item.verbatim is None else item.verbatim.decode(),
+        **row_parameters(item),
+    }
+
+
 def row_parameters(item: EncodedEntry) -> dict[str, Any]:
-    """What is stored of an entry beside itself, as parameters of `insert_entries` and `place_entry`."""
-    row = {"new_dedup_key": item.dedup_key, "new_size": item.size}
-    return row | {f"new_{name}": value for name, value in item.extracted._asdict().items()}
+    """What is stored of an entry beside itself, as parameters of `place_entry`."""
+    extracted = zip(_EXTRACTED, item.extracted, strict=True)
+    return {"new_dedup_key": item.dedup_key, "new_size": item.size, **dict(extracted)}
+
+
+_EXTRACTED = [f"new_{name}" for name in Extracted._fields]

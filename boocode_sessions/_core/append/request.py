@@ -46,7 +46,7 @@ class AppendRequest:
         """Tells apart what two calls with the same list write."""
         digest = hashlib.sha256()
         for item in self.encoded:
-            digest.update(item.exact.encode())
+            digest.update(item.exact)
             digest.update(b"\n")
         return digest.digest()
 

@@ -1,6 +1,6 @@
 """One append's entries, and what is stored of them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, cast
 
 from boocode_sessions._core.codec.extracted import Extracted, extract
@@ -25,32 +25,30 @@ class EncodedEntry(NamedTuple):
     dedup_key: bytes
     """Unique within its transcript: made of the uuid, or of the append call's nonce and the place. Empty
     where another program's row has no uuid."""
-    text: str
-    """JSON that JSONB accepts."""
-    verbatim: str | None
-    """ASCII JSON that reads back exactly, where `text` would not."""
-    size: int
-    """Bytes of `text`."""
+    json: bytes
+    """JSON in UTF-8 that JSONB accepts."""
+    verbatim: bytes | None
+    """ASCII JSON that reads back exactly, where `json` would not."""
     extracted: Extracted
 
     @classmethod
     def of_line(cls, dedup_key: bytes, line: Line) -> Self:
         """A line of a transcript file, under a key."""
-        return cls(dedup_key, line.text, line.verbatim, size_of(line.text), extract(line.entry))
+        return cls(dedup_key, line.json, line.verbatim, extract(line.entry))
 
     @property
-    def exact(self) -> str:
-        return self.text if self.verbatim is None else self.verbatim
+    def exact(self) -> bytes:
+        return self.json if self.verbatim is None else self.verbatim
 
     @property
-    def row(self) -> tuple[Any, ...]:
-        """The values of `statements.append.COLUMNS`, in their order."""
-        return (self.dedup_key, self.text, self.verbatim, self.size, *self.extracted)
+    def size(self) -> int:
+        """Bytes of the entry as JSON."""
+        return len(self.json)
 
-
-def size_of(text: str) -> int:
-    """Bytes of a text in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())
+    def row(self, text: Callable[[bytes], object]) -> tuple[Any, ...]:
+        """The values of `statements.append.COLUMNS`, in their order. `text` makes a parameter of UTF-8."""
+        verbatim = None if self.verbatim is None else text(self.verbatim)
+        return (self.dedup_key, text(self.json), verbatim, self.size, *self.extracted)
 
 
 def encode_batch(
@@ -85,7 +83,7 @@ def encode_each(
             problem = f"{transcript}: entries[{position}]{problem_in(entry)}"
         else:
             key = uuid_key(entry) or call_key(nonce, position)
-            yield EncodedEntry(key, text, verbatim, size_of(text), extract(entry))
+            yield EncodedEntry(key, text, verbatim, extract(entry))
             continue
         raise InvalidEntryError(problem)
 
@@ -97,25 +95,16 @@ def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
     """
     pieces: list[bytes] = []
     before = b'[["'
-    for key, text, exact, size, extracted in encoded:
-        verbatim = "null" if exact is None else encode_ascii(exact)
-        values = encode_values((size, *extracted))
-        pieces += (
-            before,
-            key.hex().encode(),
-            b'",',
-            text.encode(),
-            b",",
-            verbatim.encode(),
-            b",",
-            values[1:],
-        )
+    for key, text, exact, extracted in encoded:
+        verbatim = b"null" if exact is None else encode_values(exact.decode())
+        values = encode_values((len(text), *extracted))
+        pieces += (before, key.hex().encode(), b'",', text, b",", verbatim, b",", values[1:])
         before = b',["'
     pieces.append(b"]")
     return b"".join(pieces)
 
 
-def decode(text: str) -> SessionStoreEntry:
+def decode(text: str | bytes) -> SessionStoreEntry:
     """The entry that was stored as this exact text. Raises DamagedEntryError."""
     try:
         entry: object = with_a_whole_stack(decode_text, text)
@@ -129,7 +118,7 @@ def decode(text: str) -> SessionStoreEntry:
     raise DamagedEntryError(f"a stored entry {problem}")
 
 
-def same_entry(stored: str, encoded: EncodedEntry) -> bool:
+def same_entry(stored: bytes, encoded: EncodedEntry) -> bool:
     """Whether a stored text is the same entry, types included: 1, 1.0 and true differ; key order does not.
 
     A stored one that can't be read is not.
@@ -140,7 +129,7 @@ def same_entry(stored: str, encoded: EncodedEntry) -> bool:
         return False
 
 
-def _canonical(text: str) -> str:
+def _canonical(text: bytes) -> str:
     return with_a_whole_stack(encode_sorted, decode(text))
 
 
@@ -155,8 +144,8 @@ def encode_stored(text: str) -> EncodedEntry:
         entry = decode(text)
     except DamagedEntryError:
         # SQLite gives the text `7` as a number.
-        return EncodedEntry(b"", text, None, size_of(str(text)), Extracted())
-    return EncodedEntry(uuid_key(entry) or b"", text, None, size_of(text), extract(entry))
+        return EncodedEntry(b"", str(text).encode(), None, Extracted())
+    return EncodedEntry(uuid_key(entry) or b"", text.encode(), None, extract(entry))
 
 
 def encode_summary(data: Mapping[str, Any]) -> str:

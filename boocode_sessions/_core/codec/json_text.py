@@ -24,8 +24,8 @@ _encode_plain = msgspec.json.Encoder().encode
 _decode_plain = msgspec.json.Decoder().decode
 
 
-def encode_values(values: Iterable[str | int | bool | None]) -> bytes:
-    """An array of plain values as JSON in UTF-8. None of them holds a lone surrogate."""
+def encode_values(values: str | Iterable[str | int | bool | None]) -> bytes:
+    """A text, or an array of plain values, as JSON in UTF-8. None of them holds a lone surrogate."""
     return _encode_plain(values)
 
 
@@ -34,7 +34,7 @@ encode_sorted = json.JSONEncoder(sort_keys=True).encode
 
 _SCALARS = frozenset({str, int, bool, type(None)})
 _CONTAINERS = frozenset({dict, list, tuple})
-_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
@@ -50,7 +50,7 @@ def with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
         return own.submit(work, argument).result()
 
 
-def decode_text(text: str) -> object:
+def decode_text(text: str | bytes) -> object:
     """The value of a JSON text. Raises ValueError, or RecursionError where it is nested too deeply."""
     try:
         return _decode_plain(text)
@@ -59,29 +59,52 @@ def decode_text(text: str) -> object:
     return json.loads(text)
 
 
-def encode(entry: dict[Any, Any]) -> tuple[str, str | None]:
-    """An entry as JSON that JSONB accepts, and as JSON that reads back exactly, where that is another."""
-    text, changed = write(entry)
-    if _is_storable(text):
-        return text, encode_ascii(entry) if changed else None
-    return _storable(text), encode_ascii(entry)
+def encode(entry: dict[Any, Any]) -> tuple[bytes, bytes | None]:
+    """An entry as JSON that JSONB accepts, and as JSON that reads back exactly, where that is another.
 
-
-def write(entry: dict[Any, Any]) -> tuple[str, bool]:
-    """An entry as JSON text, and whether JSONB would give a float in it back as another value or type.
-
-    Lone surrogates stand in the text as they are. Raises TypeError, ValueError or RecursionError for what
-    is no JSON.
+    Both in UTF-8. Raises TypeError, ValueError or RecursionError for what is no JSON.
     """
-    try:
-        text = _encode_plain(entry).decode()
-        return text, _floats_change(entry)  # which ends, since the entry does not hold itself
-    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):
-        pass
+    plain = _encode_quickly(entry)
+    if plain is None:
+        return _encode_unusual(entry)
+    text, changed = plain
+    if b"\\u0000" in text and _ESCAPED_NUL.search(text):
+        return _without_nul(text), _encode_exactly(entry)
+    return text, _encode_exactly(entry) if changed else None
+
+
+def _encode_unusual(entry: dict[Any, Any]) -> tuple[bytes, bytes | None]:
+    """As `encode`, for what msgspec refuses."""
     if find_problem(entry):
         raise ValueError
     text = _encode_any(entry)
-    return text, _floats_change(json.loads(text))
+    changed = _floats_change(json.loads(text))
+    # A lone surrogate becomes U+FFFD, the nearest character that JSONB accepts.
+    storable = _without_nul(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())
+    if changed or storable != text.encode(errors="surrogatepass"):
+        return storable, _encode_exactly(entry)
+    return storable, None
+
+
+def write(entry: dict[Any, Any]) -> bytes:
+    """An entry as JSON text in UTF-8 that reads back exactly.
+
+    Raises TypeError, ValueError or RecursionError for what is no JSON, or holds a lone surrogate.
+    """
+    if (plain := _encode_quickly(entry)) is not None:
+        return plain[0]
+    if find_problem(entry):
+        raise ValueError
+    return _encode_any(entry).encode()
+
+
+def _encode_quickly(entry: dict[Any, Any]) -> tuple[bytes, bool] | None:
+    """An entry as JSON text, and whether JSONB would change a float in it; None for what msgspec refuses, or
+    would write as something else."""
+    try:
+        return _encode_plain(entry), _floats_change(entry)  # which ends: the entry does not hold itself
+    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):
+        return None
 
 
 def _floats_change(entry: dict[Any, Any]) -> bool:
@@ -125,16 +148,10 @@ def _float_changes(value: float) -> bool:
     return "e" in float.__repr__(value) or (value == 0 and math.copysign(1, value) < 0)
 
 
-def _is_storable(text: str) -> bool:
-    """Whether a JSON text has neither a NUL nor a lone surrogate."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\\u0000" not in text or not _ESCAPED_NUL.search(text)
+def _without_nul(text: bytes) -> bytes:
+    """The nearest JSON that JSONB accepts: a NUL becomes U+FFFD."""
+    return _ESCAPED_NUL.sub(rb"\1\\ufffd", text)
 
 
-def _storable(text: str) -> str:
-    """The nearest JSON that JSONB accepts: NUL and lone surrogates become U+FFFD."""
-    without_nul = _ESCAPED_NUL.sub(r"\1\\ufffd", text)
-    return without_nul.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _encode_exactly(entry: dict[Any, Any]) -> bytes:
+    return encode_ascii(entry).encode()

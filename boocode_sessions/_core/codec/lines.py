@@ -16,8 +16,9 @@ class Line(NamedTuple):
     """One line of a transcript file."""
 
     entry: dict[str, Any]
-    text: str
-    verbatim: str | None
+    json: bytes
+    """As `EncodedEntry.json`."""
+    verbatim: bytes | None
 
 
 class Lines(NamedTuple):
@@ -51,7 +52,7 @@ class LineReader:
             if isinstance(entry, dict):
                 members = cast("dict[str, Any]", entry)
                 if self._plain and _is_plain(text):
-                    return Line(members, text, None)
+                    return Line(members, line, None)
                 return Line(members, *with_a_whole_stack(encode, members))
             problem = "it is JSON, but not an object"
         except UnicodeDecodeError:
@@ -119,7 +120,7 @@ def write_line(entry: Mapping[str, Any]) -> bytes:
     """
     ordered = {"type": entry["type"], **entry} if "type" in entry else dict(entry)
     try:
-        return with_a_whole_stack(write, ordered)[0].encode() + b"\n"
+        return with_a_whole_stack(write, ordered) + b"\n"
     except ValueError:  # a lone surrogate, or another writer's entry that nests deeper than ours may
         return with_a_whole_stack(encode_ascii, ordered).encode() + b"\n"
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from boocode_sessions import ClaudeSessionRepository, migrations, queries
 from boocode_sessions._core.sql.search import spell_is_message, spell_search_vector
+from boocode_sessions.agents import models as _agents_models  # noqa: F401 - its table belongs to Base.metadata
 from boocode_sessions.models import VERSION_TABLE, Base
 from tests.fixtures.seed import insert_as_the_seed_does
 from tests.queries.lines import DAY, answer, entries, key, prompt, result, tool_use

@@ -35,7 +35,7 @@ BOUND_SECONDS = 15
 
 @pytest.fixture(autouse=True)
 def a_short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "CALL_SECONDS", 2, raising=False)
+    monkeypatch.setattr(engine, "CALL_SECONDS", 1, raising=False)
 
 
 @pytest.fixture(scope="module")

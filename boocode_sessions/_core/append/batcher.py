@@ -16,12 +16,12 @@ from weakref import WeakKeyDictionary
 import anyio
 from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 
+from boocode_sessions import engine as settings
 from boocode_sessions._core.append.appender import Appender, Outcome
 from boocode_sessions._core.append.plan import PAGE_BYTES, PAGE_ROWS
 from boocode_sessions._core.append.request import AppendRequest
 from boocode_sessions._core.background import spawn
 from boocode_sessions._core.keys import Session
-from boocode_sessions.engine import LOCK_SECONDS
 from boocode_sessions.errors import TimedOutError, UnavailableError
 
 _T = TypeVar("_T")
@@ -162,7 +162,7 @@ class _Queue:
                 outcome = self._interrupted(request, error)
             if self._was_locked(outcome):
                 now = time.monotonic()
-                waiting.gives_up_at = waiting.gives_up_at or now + LOCK_SECONDS
+                waiting.gives_up_at = waiting.gives_up_at or now + settings.LOCK_SECONDS
                 if now < waiting.gives_up_at and not waiting.ended.is_set():
                     self._locked_out.append(waiting)
                     continue

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVarTuple
 
 from sqlalchemy import Connection, Executable, Result
+from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 _Row = TypeVarTuple("_Row")
@@ -39,6 +40,12 @@ class StoreConnection(NamedTuple):
     ) -> None:
         """Run a statement that returns none."""
         self.connection.execute(statement, parameters, execution_options=self._options())
+
+    def write_rows(
+        self, spell: Callable[[Dialect, str | None], str], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Run an INSERT as the driver takes it, with values as they are stored. `spell` gives its text."""
+        self.connection.exec_driver_sql(spell(self.connection.dialect, self.effective_schema), list(rows))
 
     def utf8(self, text: bytes) -> object:
         """A text that is UTF-8 already, as a parameter: as it is where the driver takes it so."""

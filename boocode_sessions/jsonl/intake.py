@@ -22,7 +22,14 @@ from typing import Any, NamedTuple
 from sqlalchemy.exc import DBAPIError
 
 from boocode_sessions._core.append.place import lock
-from boocode_sessions._core.append.plan import PAGE_ROWS, Plan, Version, make_plans, run_plan
+from boocode_sessions._core.append.plan import (
+    PAGE_ROWS,
+    Plan,
+    Version,
+    make_plans,
+    run_plan,
+    stored_rows,
+)
 from boocode_sessions._core.codec import (
     EncodedEntry,
     Line,
@@ -173,15 +180,11 @@ def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
     statement = maintenance.copy_entries(dialect, connection.effective_schema)
     driver: Any = core.connection.driver_connection
     errors: type[Exception] = dialect.loaded_dbapi.Error
-    rows = [
-        item.row(connection.utf8) for item in plan.encoded
-    ]  # before the cursor, which knows types from then
+    rows = stored_rows(plan, at, connection.utf8)  # before the cursor, which knows types from then
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for offset, row in enumerate(rows):
-                opens = True if plan.opens and offset == 0 else None
-                position = plan.parameters["known_position"] + offset
-                copy.write_row((*plan.transcript, position, at, opens, *row))
+            for row in rows:
+                copy.write_row(row)
     except errors as error:
         raise DBAPIError.instance(
             statement, None, error, errors, hide_parameters=True, dialect=dialect

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -11,7 +11,14 @@ from boocode_sessions._core.codec import EncodedEntry, Extracted, encode_rows, e
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import Transcript
-from boocode_sessions._core.statements.append import PlanKind, advance, append_in_one, insert_entries
+from boocode_sessions._core.sql.types import time_text
+from boocode_sessions._core.statements.append import (
+    PlanKind,
+    advance,
+    append_in_one,
+    insert_entries,
+    insert_rows,
+)
 from boocode_sessions._core.statements.parameters import in_transcript
 
 PAGE_ROWS = 500
@@ -167,7 +174,10 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
     at = connection.select(advance(plan.kind), plan.parameters).scalar_one_or_none()
     if at is None:
         return False
-    connection.write(insert_entries(), _rows(plan, at))
+    if connection.dialect == "sqlite":
+        connection.write_rows(insert_rows, stored_rows(plan, time_text(at), bytes.decode))
+    else:
+        connection.write(insert_entries(), _rows(plan, at))
     return True
 
 
@@ -180,6 +190,24 @@ def in_one_parameters(connection: StoreConnection, plan: Plan) -> dict[str, Any]
     """The parameters of `append_in_one`."""
     entries = connection.utf8(encode_rows(plan.encoded))
     return {**plan.parameters, "opens": plan.opens, "entries": entries}
+
+
+def stored_rows(plan: Plan, at: object, text: Callable[[bytes], object]) -> list[tuple[Any, ...]]:
+    """The rows that a plan inserts: the values of `statements.append.INSERTED`, as a driver takes them.
+
+    `at`: their storage time. `text` makes a parameter of UTF-8.
+    """
+    first = plan.parameters["known_position"]
+    return [
+        (
+            *plan.transcript,
+            first + offset,
+            at,
+            True if plan.opens and offset == 0 else None,
+            *item.row(text),
+        )
+        for offset, item in enumerate(plan.encoded)
+    ]
 
 
 def _rows(plan: Plan, at: datetime) -> list[dict[str, Any]]:

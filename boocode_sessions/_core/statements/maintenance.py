@@ -29,7 +29,7 @@ from sqlalchemy.engine import Dialect
 from boocode_sessions._core.codec import LINE_KEY_LENGTH, UUID_KEY_LENGTHS
 from boocode_sessions._core.sql.functions import statement_clock
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.append import COLUMNS
+from boocode_sessions._core.statements.append import inserted_into
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
@@ -73,13 +73,9 @@ def select_without_uuid() -> Select[bytes | None, str | None]:
 
 
 def copy_entries(dialect: Dialect, schema: str | None) -> str:
-    """PostgreSQL's COPY of entries: the transcript's key, position, created_at, is_first, and COLUMNS."""
-    preparer = dialect.identifier_preparer
-    table = preparer.format_table(Entry.__table__, use_schema=False)
-    if schema:
-        table = f"{preparer.quote_schema(schema)}.{table}"
-    columns = ["project_key", "session_id", "subpath", "position", "created_at", "is_first", *COLUMNS]
-    return f"COPY {table} ({', '.join(map(preparer.quote, columns))}) FROM STDIN"
+    """PostgreSQL's COPY of entries: the values of INSERTED."""
+    table, columns = inserted_into(dialect, schema)
+    return f"COPY {table} ({columns}) FROM STDIN"
 
 
 # Export

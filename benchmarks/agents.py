@@ -30,14 +30,14 @@ CHATS = 20
 
 
 class Statements:
-    """Counts what is sent to the database."""
+    """Counts what is sent to the database, without BEGIN."""
 
     def __init__(self, engine: Engine) -> None:
         self.count = 0
 
         @event.listens_for(engine, "before_cursor_execute")
-        def _count(*_: object) -> None:
-            self.count += 1
+        def _count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            self.count += not statement.startswith("BEGIN")
 
 
 async def seconds_to_first_token(events: AsyncIterator[Any]) -> float:

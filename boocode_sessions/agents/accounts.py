@@ -56,7 +56,7 @@ class Accounts:
             self._unsure.clear()  # refused by now, since they name the token of before
         elif self.lease is not None:
             lease.settlements = max(lease.settlements, self.lease.settlements)
-            lease.appends = max(lease.appends, self.lease.appends)
+            lease.repairs = max(lease.repairs, self.lease.repairs)
         self._renewed_at, self.lease, self.holds = before, lease, True
         return lease
 

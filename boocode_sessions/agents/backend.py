@@ -15,6 +15,7 @@ from claude_agent_sdk import ClaudeAgentOptions, PermissionMode
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from boocode_sessions._core.statements.append import Condition
 from boocode_sessions.agents.chat import Chat
 from boocode_sessions.agents.database import Database
 from boocode_sessions.agents.errors import BackendClosedError, NoTurnError
@@ -62,13 +63,15 @@ class ClaudeSdkBackend:
     ) -> None:
         self._limits = limits or Limits()
         same_for_all = options if isinstance(options, ClaudeAgentOptions) else ClaudeAgentOptions()
+        keeper = writer or AgentSessions()
         self._services = Services(
             options_for=options if callable(options) else lambda _chat_id, _agent: same_for_all,
             limits=self._limits,
             database=Database(bind, schema, self._limits.database_seconds),
             schema=schema,
             store=SQLAlchemySessionStore(bind, schema=schema),
-            writer=writer or AgentSessions(),
+            writer=keeper,
+            held=Condition(keeper.fence),
             holder=Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid()),
             pool=Pool(self._limits.max_warm, self._limits.pool_seconds),
             permissions=Permissions(self._limits.permission_seconds),

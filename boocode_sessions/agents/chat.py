@@ -243,7 +243,7 @@ class Chat:
             accounts.spend(process.count_unconfirmed())
         await self._catch_up_if_due(at_once=True)
         is_stored = not (process.store.is_fenced or process.store.is_behind)
-        error = failed.kind if failed else reason if reason in {"failed", "timed_out"} else None
+        error = (turn.failure or reason) if reason in {"failed", "timed_out"} else None
         accounts.end_turn(error, is_answered=is_answered)
         spent = accounts.spent()
         is_settled = await accounts.settle(

@@ -14,7 +14,6 @@ FailureKind = Literal[
     "agent_error",
     "agent_died",
     "lease_lost",
-    "database",
 ]
 """Why a turn failed. docs/agents.md says what a host can do about each."""
 

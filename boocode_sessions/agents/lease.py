@@ -1,15 +1,29 @@
 """Who holds a chat: a lease in the database, and a fencing token that a late writer fails on.
 
 A chat is held while a turn or a background task runs. Between turns it is free: whoever sends the next
-prompt takes it, with a token one higher if that is another process than before. Every write of an agent comes
-with its token, in the same transaction, and with a number that grows by one: a write that comes late is
-refused, and a write that is sent again, because the answer to its COMMIT was lost, is known again.
+prompt takes it, with a token one higher if that is another process than before. Every write of an agent names
+its token, in the statement that writes, and is refused if it comes late. What a turn has spent comes with a
+number that grows by one: sent again, because the answer to its COMMIT was lost, it is known again.
 """
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, Update, and_, case, null, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Table,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -17,13 +31,13 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from boocode_sessions._core.sql.functions import storage_clock
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions.agents.errors import ChatHeldError, FencedError
+from boocode_sessions.agents.errors import ChatHeldError
 from boocode_sessions.agents.models import ClaudeAgentSession
-from boocode_sessions.agents.writer import Holder, Lease, Settlement, Written
+from boocode_sessions.agents.writer import Holder, Lease, Settlement
 
 
 class AgentSessions:
-    """The writer over `claude_agent_sessions`."""
+    """The writer over `claude_agent_sessions`: a statement for each method."""
 
     def acquire(
         self,
@@ -36,7 +50,7 @@ class AgentSessions:
         session_id: str,
         seconds: float,
     ) -> Lease:
-        """As AgentSessionWriter.acquire. One statement."""
+        """As AgentSessionWriter.acquire."""
         statement = _take(
             connection.dialect.name,
             {
@@ -62,7 +76,7 @@ class AgentSessions:
             row.project_key,
             row.turns,
             row.session_id == session_id,
-            row.appends,
+            row.repairs,
             row.settlements,
         )
 
@@ -71,15 +85,30 @@ class AgentSessions:
         statement = update(_TABLE).where(_is_ours(lease)).values(_held_by(lease.holder, seconds))
         return _changes_a_row(connection, statement)
 
-    def append(self, connection: Connection, lease: Lease, number: int) -> Written:
-        """As AgentSessionWriter.append. The row stays locked until the transaction ends."""
-        return _write(connection, lease, _TABLE.c.appends, number, {})
+    @property
+    def fence(self) -> ColumnElement[bool]:
+        """As AgentSessionWriter.fence."""
+        columns = _TABLE.c
+        held = select(columns.fencing_token).where(
+            columns.chat_id == bindparam("fence_chat_id", type_=Text),
+            columns.agent == bindparam("fence_agent", type_=Text),
+            columns.holder == bindparam("fence_holder", type_=Text),
+            columns.fencing_token == bindparam("fence_token", type_=BigInteger),
+            columns.repairs == bindparam("fence_repairs", type_=BigInteger),
+        )
+        return held.with_for_update(read=True).exists()
+
+    def repair(self, connection: Connection, lease: Lease, number: int) -> None:
+        """As AgentSessionWriter.repair. The row stays locked until the transaction ends."""
+        statement = update(_TABLE).where(_is_ours(lease)).values(repairs=number)
+        if not _changes_a_row(connection, statement):
+            raise lease.fenced()
 
     def move(self, connection: Connection, lease: Lease, session_id: str) -> None:
         """As AgentSessionWriter.move."""
         statement = update(_TABLE).where(_is_ours(lease)).values(session_id=session_id)
         if not _changes_a_row(connection, statement):
-            raise _fenced(lease)
+            raise lease.fenced()
 
     def settle(self, connection: Connection, lease: Lease, number: int, settlement: Settlement) -> None:
         """As AgentSessionWriter.settle."""
@@ -99,20 +128,11 @@ class AgentSessions:
             values["last_error"] = settlement.error
         if settlement.release:
             values |= {"state": "idle", "lease_until": null()}
-        _write(connection, lease, columns.settlements, number, values)
-
-
-def _write(
-    connection: Connection, lease: Lease, counter: Column[int], number: int, values: dict[str, Any]
-) -> Written:
-    statement = (
-        update(_TABLE).where(_is_ours(lease), counter < number).values({counter.name: number, **values})
-    )
-    if _changes_a_row(connection, statement):
-        return Written.due
-    if connection.execute(select(counter).where(_is_ours(lease))).scalar() is None:
-        raise _fenced(lease)
-    return Written.landed
+        statement = update(_TABLE).where(_is_ours(lease), columns.settlements < number)
+        if _changes_a_row(connection, statement.values(settlements=number, **values)):
+            return
+        if connection.execute(select(columns.settlements).where(_is_ours(lease))).scalar() is None:
+            raise lease.fenced()
 
 
 def _changes_a_row(connection: Connection, statement: Update) -> bool:
@@ -152,7 +172,6 @@ def _take(dialect: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - two di
     taken = {
         **{name: values[name] for name in ("holder", "host", "pid", "state", "lease_until", "updated_at")},
         "fencing_token": columns.fencing_token + case((is_same, 0), else_=1),
-        "appends": case((is_same, columns.appends), else_=0),
         "settlements": case((is_same, columns.settlements), else_=0),
     }
     insert = (postgresql if dialect == "postgresql" else sqlite).insert(_TABLE).values(values)
@@ -165,7 +184,7 @@ def _take(dialect: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - two di
         columns.session_id,
         columns.project_key,
         columns.turns,
-        columns.appends,
+        columns.repairs,
         columns.settlements,
     )
 
@@ -203,7 +222,3 @@ def _held_elsewhere(connection: Connection, chat_id: str, agent: str) -> ChatHel
         f"agent {agent!r} of chat {chat_id!r} is at work in {whom}: send the prompt there, or again when its "
         f"turn has ended{f', at {found.lease_until} at the latest if it has died' if found else ''}"
     )
-
-
-def _fenced(lease: Lease) -> FencedError:
-    return FencedError(f"{lease} was taken over by another process: what this one still has is not written")

@@ -40,10 +40,10 @@ class ClaudeAgentSession(Base):
     """Until when nobody else may take the chat, by the database's clock; NULL while it is free."""
     fencing_token: Mapped[int] = mapped_column(BigInteger, server_default=_ZERO)
     """Grows whenever the chat changes hands. A write that comes with an older one is refused."""
-    appends: Mapped[int] = mapped_column(BigInteger, server_default=_ZERO)
-    """The number of the holder's newest append: tells a retry whether its first try has landed."""
+    repairs: Mapped[int] = mapped_column(BigInteger, server_default=_ZERO)
+    """How often lines came from the agent's own file: an append that was begun before is refused."""
     settlements: Mapped[int] = mapped_column(BigInteger, server_default=_ZERO)
-    """The same for what turns have spent."""
+    """The number of what the holder has settled last: tells a retry whether its first try has landed."""
     turns: Mapped[int] = mapped_column(BigInteger, server_default=_ZERO)
     """Prompts that were answered, be it with an error."""
     input_tokens: Mapped[int] = mapped_column(BigInteger, server_default=_ZERO)

@@ -1,10 +1,15 @@
 """What a host asks of any backend that runs agents, so that this one can stand beside the host's own."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from boocode_sessions.agents.events import AgentEvent
+
+if TYPE_CHECKING:  # a host that chooses its own backend may do without the SDK
+    from claude_agent_sdk import PermissionMode
 
 VARIABLE = "CLAUDE_SDK_BACKEND"
 """The environment's flag, off by default."""
@@ -32,6 +37,14 @@ class AgentBackend(Protocol):
         self, request_id: str, *, allow: bool, message: str = "", updated_input: dict[str, Any] | None = None
     ) -> None:
         """Answer a PermissionRequested."""
+        ...
+
+    async def set_model(self, chat_id: str, model: str | None, *, agent: str = "claude") -> None:
+        """Let the chat's agent use another model from now on."""
+        ...
+
+    async def set_permission_mode(self, chat_id: str, mode: PermissionMode, *, agent: str = "claude") -> None:
+        """Let the chat's agent ask for other permissions from now on."""
         ...
 
 

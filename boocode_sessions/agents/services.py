@@ -6,6 +6,7 @@ from typing import Any
 
 from claude_agent_sdk import ClaudeAgentOptions
 
+from boocode_sessions._core.statements.append import Condition
 from boocode_sessions.agents.database import Database
 from boocode_sessions.agents.events import AgentEvent
 from boocode_sessions.agents.guard import Guard
@@ -35,6 +36,8 @@ class Services:
     schema: str | None
     store: SQLAlchemySessionStore
     writer: AgentSessionWriter
+    held: Condition
+    """The writer's fence."""
     holder: Holder
     pool: Pool
     permissions: Permissions

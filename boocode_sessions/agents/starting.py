@@ -45,7 +45,9 @@ class Starter:
 
     async def _started(self, lease: Lease, options: ClaudeAgentOptions) -> AgentProcess:
         services = self._services
-        store = FencedStore(services.store, services.database, services.writer, lease, services.schema)
+        store = FencedStore(
+            services.store, services.database, services.writer, services.held, lease, schema=services.schema
+        )
         process = AgentProcess(options, store, self._can_use_tool, services.guard)
         await process.start(services.limits.start_seconds)
         return process

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 from sqlalchemy import Connection
 
+from boocode_sessions._core.append.request import Fence
 from boocode_sessions._core.keys import (
     SessionKey,
     SessionListSubkeysKey,
@@ -17,15 +18,15 @@ from boocode_sessions._core.keys import (
     SessionStoreListEntry,
     SessionSummaryEntry,
 )
+from boocode_sessions._core.statements.append import Condition
 from boocode_sessions.agents.database import Database
 from boocode_sessions.agents.errors import FencedError
 from boocode_sessions.agents.events import Usage
 from boocode_sessions.agents.mapping import usage_of_models
 from boocode_sessions.agents.transcripts import lines_to_import
-from boocode_sessions.agents.writer import AgentSessionWriter, Lease, Written
+from boocode_sessions.agents.writer import AgentSessionWriter, Lease
 from boocode_sessions.errors import SessionStoreError
 from boocode_sessions.jsonl import import_tree
-from boocode_sessions.repository import ClaudeSessionRepository
 from boocode_sessions.sdk import SQLAlchemySessionStore
 
 
@@ -37,18 +38,10 @@ class Totals:
     cost_usd: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """A batch that the database did not take."""
-
-    entries: object
-    number: int
-
-
 class FencedStore:
     """The SDK's `SessionStore` for one process of an agent.
 
-    Each append checks the fencing token in its transaction. When the SDK has given a batch up (after three
+    Each append checks the fencing token in its own statement. When the SDK has given a batch up (after three
     tries), later ones do not overtake it: from then on the lines come from the agent's own file, where all of
     them are, in their order, by the rule of `jsonl.import_tree`, which adds a line once.
     """
@@ -58,14 +51,18 @@ class FencedStore:
         inner: SQLAlchemySessionStore,
         database: Database,
         writer: AgentSessionWriter,
+        held: Condition,
         lease: Lease,
-        schema: str | None,
+        *,
+        schema: str | None = None,
     ) -> None:
         self._inner = inner
         self._database = database
         self._writer = writer
         self._schema = schema
-        self._refused: _Refused | None = None
+        self._held = held
+        self._refused: object = None
+        """The batch that the database did not take, while the SDK may send it again."""
         self._lock = anyio.Lock()
         self.lease = lease
         self.projects: Path | None = None
@@ -84,33 +81,33 @@ class FencedStore:
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch, if the chat is still this process's. Raises SessionStoreError."""
         async with self._lock:
-            refused = self._refused
-            if refused is not None and refused.entries is not entries:
+            if self._refused is not None and self._refused is not entries:
                 self.imports = True  # the SDK has dropped that batch: this one must not overtake it
             if self.imports:
                 self.is_behind = True
                 return
-            number = refused.number if refused else self.lease.next_append()
             try:
-                await self._database.run(
-                    f"append to session {key['session_id']}",
-                    lambda connection: self._append(connection, number, key, entries),
-                )
+                fence = Fence(self._held, self.fence_parameters, self.lease.fenced())
+                await self._database.append(key, entries, fence)
             except FencedError:
                 self.is_fenced = True
                 raise
             except SessionStoreError:
-                self._refused = _Refused(entries, number)
-                self.is_behind = True
+                self._refused, self.is_behind = entries, True
                 raise
-            if refused is not None:
-                self._refused, self.is_behind = None, False
+            self._refused, self.is_behind = None, False
 
-    def _append(
-        self, connection: Connection, number: int, key: SessionKey, entries: Sequence[Mapping[str, Any]]
-    ) -> None:
-        if self._writer.append(connection, self.lease, number) is Written.due:
-            ClaudeSessionRepository(connection, schema=self._schema).append(key, entries)
+    @property
+    def fence_parameters(self) -> dict[str, Any]:
+        """What the chat's row has to say for an append: the parameters of AgentSessionWriter.fence."""
+        lease = self.lease
+        return {
+            "fence_chat_id": lease.chat_id,
+            "fence_agent": lease.agent,
+            "fence_holder": lease.holder.id,
+            "fence_token": lease.token,
+            "fence_repairs": lease.repairs,
+        }
 
     async def catch_up(self) -> int:
         """Take what the database lacks from the agent's own file. Returns how many lines.
@@ -121,7 +118,7 @@ class FencedStore:
             self.imports = True
             if self.projects is None:
                 raise SessionStoreError("the folder that the agent writes to is not known")
-            number, lease = self.lease.next_append(), self.lease
+            number, lease = self.lease.next_repair(), self.lease
             try:
                 with lines_to_import(self.projects, lease.project_key, lease.session_id) as folder:
                     added = await self._database.run(
@@ -136,7 +133,7 @@ class FencedStore:
             return added
 
     def _import(self, connection: Connection, number: int, folder: Path | None) -> int:
-        self._writer.append(connection, self.lease, number)
+        self._writer.repair(connection, self.lease, number)
         if folder is None:
             return 0
         return import_tree(connection, folder, schema=self._schema).added

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from boocode_sessions.agents.events import AgentEvent, EndReason, Failed, TurnEnded
+from boocode_sessions.agents.events import AgentEvent, EndReason, Failed, FailureKind, TurnEnded
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +20,8 @@ class Turn:
     """Whether it was interrupted, or nobody listens any more."""
     result: TurnEnded | None = None
     """What the agent said of its end; its costs are still those of the process."""
+    failure: FailureKind | None = None
+    """Why it can't succeed, as its listener was told."""
     error: Exception | None = None
     """Why it did not begin."""
     ended: anyio.Event = field(default_factory=anyio.Event)
@@ -32,6 +34,8 @@ class Turn:
 
     def emit(self, event: AgentEvent) -> None:
         """Tell an event. Nobody may listen any more."""
+        if isinstance(event, Failed):
+            self.failure = event.kind
         try:
             self._sender.send_nowait(event)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):

@@ -1,11 +1,11 @@
 """What a backend needs of the table that says who holds a chat: the package's own, or the host's."""
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 
+from boocode_sessions.agents.errors import FencedError
 from boocode_sessions.agents.events import Usage
 
 
@@ -32,20 +32,26 @@ class Lease:
     turns: int
     is_new: bool
     """Whether the chat had no row before."""
-    appends: int
-    """The number of the newest append; one at a time."""
+    repairs: int
+    """The number of the newest repair; one at a time."""
     settlements: int
     """The number of the newest settlement; one at a time."""
 
-    def next_append(self) -> int:
-        """The number of an append that has not been tried."""
-        self.appends += 1
-        return self.appends
+    def next_repair(self) -> int:
+        """The number of a repair that has not been tried."""
+        self.repairs += 1
+        return self.repairs
 
     def next_settlement(self) -> int:
         """The number of a settlement that has not been tried."""
         self.settlements += 1
         return self.settlements
+
+    def fenced(self) -> FencedError:
+        """What a write raises that comes after another process has taken the chat."""
+        return FencedError(
+            f"{self} was taken over by another process: what this one still has is not written"
+        )
 
     def __str__(self) -> str:
         return f"agent {self.agent!r} of chat {self.chat_id!r}"
@@ -76,19 +82,22 @@ class Settlement:
         )
 
 
-class Written(Enum):
-    """Whether a numbered append is still to be written."""
-
-    due = "due"
-    landed = "landed"
-    """A try whose answer was lost has committed it."""
-
-
 class AgentSessionWriter(Protocol):
     """Keeps the leases and the costs: `AgentSessions`, or the host's own over its own table.
 
     Every method runs in a transaction of `connection` that the backend commits.
     """
+
+    @property
+    def fence(self) -> ColumnElement[bool]:
+        """The condition that every append is under, in the statement that appends: the chat's row says that
+        this process has it, and locks the row (`with_for_update(read=True)`), so that nobody takes it before
+        the commit.
+
+        Its parameters are `fence_chat_id`, `fence_agent`, `fence_holder` (text), `fence_token` and
+        `fence_repairs` (bigint): the lease's, all of which the row has to have.
+        """
+        ...
 
     def acquire(
         self,
@@ -108,8 +117,9 @@ class AgentSessionWriter(Protocol):
         """Hold the chat for so long from now. Returns False if somebody else has taken it."""
         ...
 
-    def append(self, connection: Connection, lease: Lease, number: int) -> Written:
-        """Check that this process may append, and note the append's number. Raises FencedError."""
+    def repair(self, connection: Connection, lease: Lease, number: int) -> None:
+        """Note a repair: an append that was begun before is refused from now on, and can't land behind what
+        the repair has added. Raises FencedError."""
         ...
 
     def move(self, connection: Connection, lease: Lease, session_id: str) -> None:

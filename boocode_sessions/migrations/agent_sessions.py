@@ -30,7 +30,7 @@ def create() -> None:
         sa.Column("holder", sa.Text()),
         sa.Column("lease_until", sa.DateTime(timezone=True)),
         sa.Column("fencing_token", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
-        sa.Column("appends", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("repairs", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column("settlements", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column("turns", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column("input_tokens", sa.BigInteger(), nullable=False, server_default=sa.text("0")),

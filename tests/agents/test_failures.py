@@ -65,7 +65,7 @@ async def test_what_the_api_refuses_is_told_by_its_kind(
         assert (failed.kind, failed.status) == (kind, status)
         assert any(isinstance(event, Retrying) and event.status == status for event in events)
         assert "secret" not in repr(events)
-        assert row(engine).last_error == "failed"
+        assert row(engine).last_error == kind
         api.script = echo
         assert text_of(await told(backend, "chat", "Again.")) == "You said: Again."
         assert row(engine).last_error is None

@@ -18,7 +18,6 @@ from boocode_sessions.agents import (
     Usage,
 )
 from boocode_sessions.agents.database import Database as AgentDatabase
-from boocode_sessions.agents.writer import Written
 
 _T = TypeVar("_T")
 
@@ -98,7 +97,7 @@ def test_a_late_writer_is_refused(run: Run) -> None:
     late = acquire(run, ONE, seconds=-1)
     acquire(run, OTHER)
     with pytest.raises(FencedError, match="taken over"):
-        run(lambda connection: table.append(connection, late, late.next_append()))
+        run(lambda connection: table.repair(connection, late, late.next_repair()))
     with pytest.raises(FencedError):
         settle(run, late, Settlement(cost_usd=1))
     with pytest.raises(FencedError):
@@ -112,14 +111,11 @@ def test_a_late_writer_is_refused_though_the_chat_came_back_to_it(run: Run) -> N
     settle(run, acquire(run, OTHER), Settlement())
     assert acquire(run, ONE).token == 3
     with pytest.raises(FencedError):
-        run(lambda connection: table.append(connection, late, late.next_append()))
+        run(lambda connection: table.repair(connection, late, late.next_repair()))
 
 
 def test_a_write_that_is_sent_again_is_known(run: Run) -> None:
     lease = acquire(run, ONE)
-    number = lease.next_append()
-    written = [run(lambda connection: table.append(connection, lease, number)) for _ in range(2)]
-    assert written == [Written.due, Written.landed]
     spent = Settlement(Usage(1, 2, 3, 4), 0.5, turns=1, has_ended=True, error="overloaded", incomplete=True)
     number = lease.next_settlement()
     for _ in range(2):
@@ -174,5 +170,4 @@ async def test_the_same_over_an_async_engine(async_engine: AsyncEngine) -> None:
     lease = await acquired(ONE)
     with pytest.raises(ChatHeldError):
         await acquired(OTHER)
-    number = lease.next_append()
-    assert await database.run("append", lambda c: table.append(c, lease, number)) is Written.due
+    await database.run("renew", lambda connection: table.renew(connection, lease, 30))

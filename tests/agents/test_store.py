@@ -1,17 +1,21 @@
 """An append of an agent lands once or not at all: when its answer is lost, and when it comes too late."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import cast
 
+import anyio
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.exc import OperationalError
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionStoreEntry, SessionStoreError
-from boocode_sessions.agents import AgentSessions, FencedError, Holder, Settlement
+from boocode_sessions._core.statements.append import Condition
+from boocode_sessions.agents import AgentSessions, FencedError, Holder, Lease, Settlement
 from boocode_sessions.agents.database import Database as AgentDatabase
 from boocode_sessions.agents.store import FencedStore
 from boocode_sessions.engine import create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
+from tests.agents.statements import counted
 from tests.fixtures.databases import Database
 from tests.reliability.proxy import Cut, Proxy
 
@@ -20,29 +24,32 @@ pytestmark = pytest.mark.anyio
 SESSION = "6f0c2f0e-5a39-4a4e-9a8c-0a4f5f1a0001"
 KEY: SessionKey = {"project_key": "p", "session_id": SESSION}
 
-MakeStore = Callable[..., Any]
+on_postgresql = pytest.mark.parametrize("dialect", ["postgresql"])
+"""SQLite has one writer at a time."""
 
 
 def lines(*texts: str) -> list[SessionStoreEntry]:
-    """Entries without a uuid: only the number of their append tells whether they have landed."""
+    """Entries without a uuid: nothing in them tells whether they have landed."""
     return [cast("SessionStoreEntry", {"type": "mode", "text": text}) for text in texts]
+
+
+def take(connection: Connection, chat_id: str, holder: str, seconds: float = 30) -> Lease:
+    return AgentSessions().acquire(
+        connection,
+        chat_id,
+        "claude",
+        holder=Holder(holder, "host", 1),
+        project_key="p",
+        session_id=SESSION,
+        seconds=seconds,
+    )
 
 
 async def held(engine: Engine, chat_id: str, holder: str = "one", seconds: float = 30) -> FencedStore:
     database = AgentDatabase(engine, None, 20)
-    lease = await database.run(
-        "take the chat",
-        lambda connection: AgentSessions().acquire(
-            connection,
-            chat_id,
-            "claude",
-            holder=Holder(holder, "host", 1),
-            project_key="p",
-            session_id=SESSION,
-            seconds=seconds,
-        ),
-    )
-    return FencedStore(SQLAlchemySessionStore(engine), database, AgentSessions(), lease, None)
+    lease = await database.run("take the chat", lambda connection: take(connection, chat_id, holder, seconds))
+    writer = AgentSessions()
+    return FencedStore(SQLAlchemySessionStore(engine), database, writer, Condition(writer.fence), lease)
 
 
 @pytest.fixture
@@ -102,6 +109,63 @@ async def test_a_late_append_is_refused_and_nothing_of_it_is_written(engine: Eng
     await other.append(KEY, lines("b"))
     assert late.is_fenced
     assert ClaudeSessionRepository(engine).load(KEY) == lines("a", "b")
+
+
+@on_postgresql
+async def test_nobody_takes_a_chat_while_an_append_of_its_holder_is_under_way(
+    engine: Engine,
+) -> None:
+    store = await held(engine, "chat", seconds=-1)
+    with engine.begin() as appending, engine.begin() as taking:
+        assert appending.execute(select(AgentSessions().fence), store.fence_parameters).scalar()
+        taking.execute(text("SET LOCAL lock_timeout = 50"))
+        with pytest.raises(OperationalError, match="lock"):
+            take(taking, "chat", "other")
+
+
+@on_postgresql
+async def test_an_append_that_meets_a_takeover_waits_for_it_and_is_refused(engine: Engine) -> None:
+    late = await held(engine, "chat", seconds=-1)
+    await late.append(KEY, lines("a"))
+    with engine.begin() as taking:
+        take(taking, "chat", "other")
+        async with anyio.create_task_group() as group:
+            group.start_soon(_refused, late)
+            await _until_somebody_waits(engine)
+            taking.commit()
+    assert ClaudeSessionRepository(engine).load(KEY) == lines("a")
+
+
+async def _refused(late: FencedStore) -> None:
+    with pytest.raises(FencedError):
+        await late.append(KEY, lines("too late"))
+
+
+async def _until_somebody_waits(engine: Engine) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with anyio.fail_after(10):
+        while True:
+            with engine.connect() as connection:
+                if connection.execute(waiting).scalar():
+                    return
+            await anyio.sleep(0.01)
+
+
+async def test_an_append_that_was_given_up_does_not_land_behind_a_repair(engine: Engine) -> None:
+    store = await held(engine, "chat")
+    before = dict(store.fence_parameters)
+    with engine.begin() as connection:
+        AgentSessions().repair(connection, store.lease, store.lease.next_repair())
+        assert not connection.execute(select(AgentSessions().fence), before).scalar()
+        assert connection.execute(select(AgentSessions().fence), store.fence_parameters).scalar()
+
+
+async def test_a_fenced_append_takes_as_many_statements_as_any_other(engine: Engine) -> None:
+    store = await held(engine, "chat")
+    await store.append(KEY, lines("a"))
+    with counted(engine) as statements:
+        await store.append(KEY, lines("b"))
+    assert len(statements) == (1 if engine.dialect.name == "postgresql" else 2)
 
 
 async def test_what_comes_after_a_batch_that_was_given_up_does_not_overtake_it(engine: Engine) -> None:

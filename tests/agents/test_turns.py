@@ -22,6 +22,7 @@ from boocode_sessions.agents import (
     Usage,
 )
 from tests.agents.conftest import MakeBackend, text_of, told
+from tests.agents.statements import counted
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
 from tests.fixtures.databases import Database
@@ -73,6 +74,19 @@ async def test_a_turn_is_told_as_it_goes_and_stored_when_it_has_ended(
         assert (stored.session_id, stored.project_key) == (started.session_id, agent.project_key)
         assert (stored.state, stored.turns, stored.lease_until, stored.last_error) == ("idle", 1, None, None)
         assert ("assistant", "Done.") in conversation(engine, agent, started.session_id)
+
+
+async def test_a_warm_turn_takes_two_statements_beside_its_appends(
+    make_backend: MakeBackend, engine: Engine
+) -> None:
+    async with make_backend() as backend:
+        await told(backend, "chat", "One.")
+        with counted(engine) as statements:
+            await told(backend, "chat", "Two.")
+    beside = [statement for statement in statements if "claude_agent_sessions" in statement.split("WHERE")[0]]
+    assert len(beside) == 2
+    appends = sum("INSERT INTO claude_session_entries" in statement for statement in statements)
+    assert len(statements) == 2 + appends * (1 if engine.dialect.name == "postgresql" else 2)
 
 
 @once

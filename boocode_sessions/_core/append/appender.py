@@ -23,7 +23,7 @@ from boocode_sessions._core.append.plan import (
     run_plan,
     runs_in_one,
 )
-from boocode_sessions._core.append.request import AppendRequest
+from boocode_sessions._core.append.request import AppendRequest, Fence
 from boocode_sessions._core.codec import check_batch
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Session, SessionKey, transcript_of
@@ -55,7 +55,9 @@ class Appender:
         self._lock = threading.Lock()
         self.in_doubt = CallsInDoubt()
 
-    def request(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> AppendRequest | None:
+    def request(
+        self, key: SessionKey, entries: Sequence[Mapping[str, Any]], fence: Fence | None = None
+    ) -> AppendRequest | None:
         """Check and encode one call; None when there is nothing to write.
 
         Raises InvalidKeyError, InvalidEntryError.
@@ -65,7 +67,7 @@ class Appender:
         if not entries:
             return None
         fold.available()  # imports the SDK now: inside a transaction it would hold the session for a second
-        return self.in_doubt.request(transcript, entries)
+        return self.in_doubt.request(transcript, entries, fence)
 
     def run(self, request: AppendRequest) -> None:
         """Append in the quickest way that holds. Raises SessionStoreError."""
@@ -129,7 +131,7 @@ class Appender:
             return ()
         if len({item.dedup_key for item in request.encoded}) < len(request.encoded):
             return ()
-        return make_plans(request.transcript, request.encoded, version, guarded=True)
+        return make_plans(request.transcript, request.encoded, version, guarded=True, fence=request.fence)
 
     def _run_all(self, batch: Sequence[AppendRequest], plans: Sequence[Sequence[Plan]]) -> list[bool]:
         """Run the plans of each request. Returns which were done; the others wrote nothing."""
@@ -213,8 +215,10 @@ def append_locked(
     encoded: Sequence[Any] = request.encoded
     if request.transcript.subpath in version.tails or len(encoded) > 1:
         encoded = drop_known(connection, request.transcript, encoded)
-    for plan in make_plans(request.transcript, encoded, version, guarded=False):
+    for plan in make_plans(request.transcript, encoded, version, guarded=False, fence=request.fence):
         if not run_plan(connection, plan):
+            if request.fence is not None:
+                raise request.fence.refusal
             raise AssertionError("a locked session was advanced by somebody else")
         version = plan.then
     return version

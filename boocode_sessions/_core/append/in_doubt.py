@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from cachetools import LRUCache
 
-from boocode_sessions._core.append.request import AppendRequest
+from boocode_sessions._core.append.request import AppendRequest, Fence
 from boocode_sessions._core.codec import new_nonce
 from boocode_sessions._core.keys import Transcript
 
@@ -39,7 +39,9 @@ class CallsInDoubt:
         self._abandoned: WeakSet[AppendRequest] = WeakSet()
         self._lock = threading.Lock()
 
-    def request(self, transcript: Transcript, given: Sequence[Mapping[str, Any]]) -> AppendRequest:
+    def request(
+        self, transcript: Transcript, given: Sequence[Mapping[str, Any]], fence: Fence | None = None
+    ) -> AppendRequest:
         """The request of a call: under the nonce of the one that it repeats, if it is one in doubt.
 
         Raises InvalidEntryError.
@@ -47,10 +49,10 @@ class CallsInDoubt:
         with self._lock:
             doubt = self._calls.get((id(given), transcript))
         if doubt is not None:
-            again = AppendRequest(transcript, given, doubt.nonce)
+            again = AppendRequest(transcript, given, doubt.nonce, fence)
             if again.fingerprint == doubt.fingerprint:
                 return again  # else the list holds something else by now: another call
-        return AppendRequest(transcript, given, new_nonce())
+        return AppendRequest(transcript, given, new_nonce(), fence)
 
     def remember(self, request: AppendRequest) -> None:
         """Note that a call may have landed."""

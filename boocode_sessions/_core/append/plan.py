@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from boocode_sessions._core.append.request import entries_of
+from boocode_sessions._core.append.request import Fence, entries_of
 from boocode_sessions._core.codec import EncodedEntry, Extracted, encode_rows, encode_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.fold import fold
@@ -86,6 +86,7 @@ def make_plans(
     *,
     guarded: bool,
     entries: Sequence[Mapping[str, Any]] | None = None,
+    fence: Fence | None = None,
 ) -> list[Plan]:
     """The plans that append a batch to a session at `version`, each of them one page of it.
 
@@ -96,7 +97,7 @@ def make_plans(
     done = 0
     for page in pages(encoded):
         given = entries_of(page) if entries is None else entries[done : done + len(page)]
-        plans.append(_make_plan(transcript, page, given, version, guarded=guarded))
+        plans.append(_make_plan(transcript, page, given, version, guarded=guarded, fence=fence))
         done += len(page)
         version = plans[-1].then
     return plans
@@ -109,6 +110,7 @@ def _make_plan(
     version: Version,
     *,
     guarded: bool,
+    fence: Fence | None,
 ) -> Plan:
     tail = version.tails.get(transcript.subpath)
     next_position = version.next_position + len(encoded)
@@ -134,7 +136,9 @@ def _make_plan(
         assert tail is not None  # noqa: S101 - who knows a version knows the transcript's end
         parameters["newest_position"] = tail.position
     tails = {**version.tails, transcript.subpath: Tail(next_position - 1, call, call_tokens)}
-    kind = PlanKind(transcript.is_main, guarded)
+    if fence is not None:
+        parameters |= fence.parameters
+    kind = PlanKind(transcript.is_main, guarded, fence.condition if fence else None)
     return Plan(transcript, encoded, parameters, kind, tail is None, Version(next_position, data, tails))
 
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from boocode_sessions._core.codec import EncodedEntry, decode, encode_batch
 from boocode_sessions._core.keys import Session, Transcript
+from boocode_sessions._core.statements.append import Condition
+from boocode_sessions.errors import SessionStoreError
+
+
+class Fence(NamedTuple):
+    """Who may append: a condition that the statement itself checks."""
+
+    condition: Condition
+    parameters: Mapping[str, Any]
+    refusal: SessionStoreError
+    """What is raised where it does not hold."""
 
 
 def append_label(entries: int, transcript: Transcript) -> str:
@@ -23,12 +34,19 @@ class AppendRequest:
     is stored and what the summary is folded from are the same.
     """
 
-    def __init__(self, transcript: Transcript, given: Sequence[Mapping[str, Any]], nonce: bytes) -> None:
+    def __init__(
+        self,
+        transcript: Transcript,
+        given: Sequence[Mapping[str, Any]],
+        nonce: bytes,
+        fence: Fence | None = None,
+    ) -> None:
         """Raises InvalidEntryError."""
         self.transcript = transcript
         self.given = given
         """The caller's own list, by which a retry is known."""
         self.nonce = nonce
+        self.fence = fence
         self.encoded: Sequence[EncodedEntry] = encode_batch(transcript, given, nonce)
         self.size = sum(item.size for item in self.encoded)
         """Bytes of JSON."""

@@ -7,7 +7,7 @@ the position, or another program has written, the statements of `place` come fir
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -89,6 +89,20 @@ INSERTED = ("project_key", "session_id", "subpath", "position", "created_at", "i
 """The columns of a row that is inserted."""
 
 
+_MOST_KINDS = 64
+"""Statements that are kept: each condition has some of its own."""
+
+
+class Condition:
+    """What else has to hold for an append, over parameters of its own: made once, and known by identity.
+
+    It locks the row that it depends on (FOR SHARE), or that could change before the commit.
+    """
+
+    def __init__(self, holds: ColumnElement[bool]) -> None:
+        self.holds = holds
+
+
 class PlanKind(NamedTuple):
     """Which of the statements of a plan it is."""
 
@@ -97,9 +111,10 @@ class PlanKind(NamedTuple):
     guarded: bool
     """Only where no other program has inserted into the session, or deleted the transcript's newest entry.
     Who has locked the session has looked already."""
+    condition: Condition | None = None
 
 
-@cache
+@lru_cache(_MOST_KINDS)
 def append_in_one(kind: PlanKind) -> Select[int]:
     """The whole append as one statement: one row (1,) when it was done, no row when not.
 
@@ -147,12 +162,12 @@ def _member(value: ColumnElement[Any], place: int, name: str) -> ColumnElement[A
     return text if isinstance(kind, Text) else cast(text, kind)
 
 
-@cache
+@lru_cache(_MOST_KINDS)
 def advance(kind: PlanKind) -> ReturningUpdate[Any]:
     """Compare a session's next position with the one that we know, and advance it over what is appended.
 
     Parameters: those of `in_transcript`; known_position, next_position; the counts of what is added;
-    `summary` for the main transcript; `newest_position`, the transcript's, when guarded.
+    `summary` for the main transcript; `newest_position`, the transcript's, when guarded; the condition's.
     Shape: one row (the time at which it was written,) when it was advanced; no row when not.
     """
     c = SESSIONS.c
@@ -193,6 +208,8 @@ def advance(kind: PlanKind) -> ReturningUpdate[Any]:
             )
             .exists(),
         ]
+    if kind.condition is not None:
+        conditions.append(kind.condition.holds)
     return update(SESSIONS).where(*conditions).values(values).returning(written_at.label("at"))
 
 

@@ -85,7 +85,7 @@ CREATE TABLE claude_agent_sessions (
     holder TEXT, 
     lease_until TIMESTAMP WITH TIME ZONE, 
     fencing_token BIGINT DEFAULT 0 NOT NULL, 
-    appends BIGINT DEFAULT 0 NOT NULL, 
+    repairs BIGINT DEFAULT 0 NOT NULL, 
     settlements BIGINT DEFAULT 0 NOT NULL, 
     turns BIGINT DEFAULT 0 NOT NULL, 
     input_tokens BIGINT DEFAULT 0 NOT NULL, 

@@ -20,6 +20,9 @@ env: $(STAMP)  ## make the environment in .venv
 demo: $(STAMP)  ## a store on SQLite, from nothing, in a second
 	$(BIN)/python examples/quickstart.py
 
+chat: $(STAMP)  ## a chat in the browser on http://127.0.0.1:8000, each with an agent of its own
+	$(BIN)/python -m examples.chat_app
+
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,10 +49,13 @@ reliability: $(STAMP)  ## the tests of concurrency and faults, with their counts
 soak: $(STAMP)  ## the same, five times as long: SOAK=5, up to 15 minutes
 	SOAK=$${SOAK:-5} $(BIN)/python -m pytest -n 0 -q --timeout 600 tests/concurrency tests/faults
 
-services:  ## PgBouncer from the system's packages, for tests/pgbouncer; root only
+services:  ## PgBouncer and Chromium from the system's packages, for the tests that need them; root only
 	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || \
 		{ apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; } || \
 		echo "PgBouncer can't be installed here: tests/pgbouncer will be skipped"
+	@command -v chromium >/dev/null || \
+		{ apt-get update -q && apt-get install -q -y --no-install-recommends chromium; } || \
+		echo "Chromium can't be installed here: tests/agents/test_chat_app.py will be skipped"
 
 test-lowest:  ## every test, with the lowest versions that pyproject.toml declares
 	$(PYTHON) -m venv .venv-lowest
@@ -69,4 +75,4 @@ test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .venv-* .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo check bench test reliability soak services test-lowest test-matrix clean
+.PHONY: help env demo chat check bench test reliability soak services test-lowest test-matrix clean

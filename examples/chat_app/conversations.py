@@ -1,0 +1,61 @@
+"""The chats that somebody looks at, or that are at work."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+from sqlalchemy import Engine
+
+from boocode_sessions import SessionStoreError
+from boocode_sessions.agents import AgentBackend, AgentError
+from examples.chat_app import chats
+from examples.chat_app.log import Log
+
+
+class Conversations:
+    """One log for each of them: all tabs of a chat see the same."""
+
+    def __init__(self, engine: Engine, backend: AgentBackend, tasks: TaskGroup) -> None:
+        self._engine = engine
+        self._backend = backend
+        self._tasks = tasks
+        self._logs: dict[str, Log] = {}
+        self._lock = anyio.Lock()
+
+    @asynccontextmanager
+    async def open(self, chat_id: str) -> AsyncIterator[Log]:
+        """The chat's log, kept while it is used: afterwards the database has all of it."""
+        async with self._lock:  # or two tabs that come at once would read the history twice
+            if (log := self._logs.get(chat_id)) is None:
+                log = Log(await anyio.to_thread.run_sync(chats.history, self._engine, chat_id))
+                self._logs[chat_id] = log
+            log.users += 1
+        try:
+            yield log
+        finally:
+            log.users -= 1
+            if not log.users:
+                del self._logs[chat_id]
+
+    async def say(self, chat_id: str, prompt: str) -> None:
+        """Let the agent answer, whether or not a tab stays for it. Returns once every tab has the prompt."""
+        await self._tasks.start(self._answer, chat_id, prompt)
+
+    async def _answer(
+        self,
+        chat_id: str,
+        prompt: str,
+        *,
+        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        async with self.open(chat_id) as log:
+            turn = log.begin_turn(prompt)
+            task_status.started()
+            try:
+                async for event in self._backend.send(chat_id, prompt):
+                    log.add(turn, {"kind": type(event).__name__, **asdict(event)})
+            except (AgentError, SessionStoreError) as error:  # their texts hold nothing that was said
+                log.add(turn, {"kind": "Refused", "message": str(error)})

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from boocode_sessions.agents import ClaudeAgentSession
 from tests.e2e.agent import ROOT, Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call
 from tests.fixtures.databases import Database
+from tests.reliability.counts import COUNTS
 
 pytestmark = pytest.mark.xdist_group("agents")
 
@@ -41,6 +43,7 @@ class Host:
             "cwd": str(agent.project),
             "env": agent.environment(),
             "prompts": prompts,
+            "max_warm": CHATS,
         }
         self.acknowledged: list[tuple[str, str]] = []
         self.process = subprocess.Popen(
@@ -108,30 +111,35 @@ def test_turns_survive_kills_of_agents_and_hosts(database: Database, engine: Eng
     left = {f"chat {number}": [f"Prompt {turn}" for turn in range(TURNS)] for number in range(CHATS)}
     acknowledged: list[tuple[str, str]] = []
     deadline = time.monotonic() + 110 * SOAK
-    kills = 0
+    killed = hosts = 0
     while any(left.values()):
         host = Host(database, agent, [(chat, prompt) for chat, rest in left.items() for prompt in rest])
-        until = None
-        while host.process.poll() is None and (until is None or time.monotonic() < until):
+        lives = chooser.randint(1, 5 * CHATS)  # turns, until it is killed
+        kills_next = 1
+        while host.process.poll() is None and len(host.acknowledged) < lives:
             assert time.monotonic() < deadline, (left, acknowledged)
             time.sleep(0.05)
-            if until is None and len(host.acknowledged) >= chooser.randint(1, CHATS):
-                until = time.monotonic() + chooser.uniform(0, 2)
-                if running := list(agent.survivors()):
+            if len(host.acknowledged) >= kills_next and (running := list(agent.survivors())):
+                kills_next += CHATS
+                with suppress(psutil.NoSuchProcess):
                     chooser.choice(running).kill()
-                    kills += 1
-        kills += host.process.poll() is None
+                    killed += 1
+        time.sleep(chooser.uniform(0, 1))
+        hosts += host.process.poll() is None
         host.end(signal.SIGKILL)
         assert nothing_left(agent, 15) == []
         acknowledged += host.acknowledged
         for chat, prompt in host.acknowledged:
             left[chat].remove(prompt)
-    assert kills > 0
+    assert killed + hosts > 0
     stored = prompts_of(engine, agent)
     for chat in left:
         mine = [prompt for name, prompt in acknowledged if name == chat]
         assert mine == [f"Prompt {turn}" for turn in range(TURNS)]
         assert in_order(mine, stored[chat])
+    COUNTS["turns of agents acknowledged, all stored once and in order"] += len(acknowledged)
+    COUNTS["agents killed amid them"] += killed
+    COUNTS["hosts killed amid them"] += hosts
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

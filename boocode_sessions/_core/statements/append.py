@@ -112,6 +112,7 @@ class PlanKind(NamedTuple):
     """Only where no other program has inserted into the session, or deleted the transcript's newest entry.
     Who has locked the session has looked already."""
     condition: Condition | None = None
+    """What else has to hold: for an agent, that its host still has the chat."""
 
 
 @lru_cache(_MOST_KINDS)

@@ -1,6 +1,7 @@
 """A mirror that fails loses nothing: the lines come from the agent's own file, each once, in their order."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,10 +81,13 @@ def kinds(events: list[AgentEvent]) -> list[str]:
 async def test_lines_that_the_database_refused_in_the_middle_of_a_turn_are_there_when_it_ends(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI, agent: Agent, options: Options, table: Table
 ) -> None:
+    given_up = threading.Event()
+
     def script(request: MessagesRequest) -> list[Block]:
         if request.prompt == "Go.":
             table.take_away()
             return [call("Bash", command=f"echo {CANARY}")]
+        given_up.wait(20)
         table.bring_back()
         return [say("Done.")]
 
@@ -92,7 +96,11 @@ async def test_lines_that_the_database_refused_in_the_middle_of_a_turn_are_there
     with stored_is_whole(engine, agent, Path(env["CLAUDE_CONFIG_DIR"])):
         async with make_backend(options={"env": env}) as backend:
             await told(backend, "chat", "Hello.")
-            events = await told(backend, "chat", "Go.")
+            events: list[AgentEvent] = []
+            async for event in backend.send("chat", "Go."):
+                events.append(event)
+                if isinstance(event, MirrorFailed):
+                    given_up.set()
             failed = next(event for event in events if isinstance(event, MirrorFailed))
             assert failed.session_id == row(engine).session_id
             assert CANARY not in failed.error

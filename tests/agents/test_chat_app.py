@@ -57,12 +57,12 @@ class Server:
         self._process.send_signal(number)
         self._process.wait(SECONDS)
 
-    def agents(self) -> list[ClaudeAgentSession]:
+    def agent_of(self, tab: Page) -> ClaudeAgentSession:
         engine = create_engine(f"sqlite:///{self.folder}/chats.db")
         with Session(engine) as db:
-            rows = list(db.scalars(select(ClaudeAgentSession)))
+            row = db.scalars(select(ClaudeAgentSession).filter_by(chat_id=chat_of(tab))).one()
         engine.dispose()
-        return rows
+        return row
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def server(browser: Browser, tmp_path: Path) -> Iterator[Server]:  # noqa: ARG001 - without one it is not started
-    server = Server(tmp_path)
+@pytest.fixture(scope="module")
+def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:  # noqa: ARG001 - without one it is not started
+    server = Server(tmp_path_factory.mktemp("chats"))
     yield server
     server.stop()
 
@@ -95,6 +95,10 @@ def tab(browser: Browser, server: Server) -> Iterator[Page]:
     page.get_by_label("Prompt").wait_for()
     yield page
     context.close()
+
+
+def chat_of(tab: Page) -> str:
+    return tab.url.partition("#")[2]
 
 
 def say(page: Page, text: str) -> None:
@@ -139,7 +143,7 @@ def test_a_chat_goes_on_after_a_restart_of_the_server(tab: Page, server: Server)
         say(tab, "what did I say first?")
         expect(tab.locator(".text").nth(restarts)).to_have_text("First you said: Remember 7731.")
         expect(tab.locator(".ended")).to_contain_text("completed")
-    (row,) = server.agents()
+    row = server.agent_of(tab)
     assert (row.turns, row.fencing_token) == (3, 3)
 
 
@@ -148,7 +152,7 @@ def test_what_is_not_there_is_not_found_and_another_name_is_not_answered(tab: Pa
     assert requests.get(f"{server.url}/chats/none/events").status == 404
     assert requests.post(f"{server.url}/chats/none/prompts", data={"text": "Hello."}).status == 404
     assert requests.post(f"{server.url}/permissions/none", data={"allow": True}).status == 404
-    chat = tab.url.partition("#")[2]
+    chat = chat_of(tab)
     assert requests.post(f"{server.url}/chats/{chat}/interrupt").status == 409  # no turn
     assert requests.post(f"{server.url}/chats/{chat}/prompts", data={"text": ""}).status == 422
     assert requests.get(f"{server.url}/chats", headers={"Host": "elsewhere.example"}).status == 400

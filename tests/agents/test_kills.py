@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -143,21 +142,24 @@ def test_turns_survive_kills_of_agents_and_hosts(database: Database, engine: Eng
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_a_host_that_is_ended_in_the_middle_of_a_turn_leaves_no_process(
-    database: Database, agent: Agent, api: MessagesAPI, number: int
+def test_hosts_that_are_ended_in_the_middle_of_a_turn_leave_no_process(
+    database: Database, agent: Agent, api: MessagesAPI
 ) -> None:
-    ran = Path(agent.project, "ran")
+    """At once, since each takes seconds: terminated, killed, interrupted."""
+    numbers = (signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
 
     def script(_request: MessagesRequest) -> list[Block]:
-        return [call("Bash", command="touch ran; for i in $(seq 300); do sleep 0.1; done")]
+        return [call("Bash", command="touch ran-$$; for i in $(seq 300); do sleep 0.1; done")]
 
     api.script = script
-    host = Host(database, agent, [("chat", "Prompt 1")])
-    deadline = time.monotonic() + 30
-    while not ran.exists():
+    hosts = [Host(database, agent, [(f"chat {number}", "Prompt 1")]) for number in numbers]
+    deadline = time.monotonic() + 60
+    while len(list(agent.project.glob("ran-*"))) < len(hosts):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert len(list(agent.survivors())) > 1  # the agent, and what its tool runs
-    host.end(number)
+    assert len(list(agent.survivors())) >= 2 * len(hosts)  # the agents, and what their tools run
+    for host, number in zip(hosts, numbers, strict=True):
+        host.process.send_signal(number)
+    for host in hosts:
+        host.wait()
     assert nothing_left(agent, 15) == []

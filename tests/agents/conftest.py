@@ -29,6 +29,13 @@ LIMITS: dict[str, Any] = {
 
 
 @pytest.fixture
+def impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three attempts, as ever, without the second of waiting between them."""
+    batcher = "claude_agent_sdk._internal.transcript_mirror_batcher"
+    monkeypatch.setattr(f"{batcher}.MIRROR_APPEND_BACKOFF_S", (0.0, 0.0))
+
+
+@pytest.fixture
 def options(agent: Agent) -> Options:
     """An agent's options: each process has a config folder of its own, and knows only what a store tells."""
 

@@ -214,6 +214,7 @@ async def test_an_agent_that_does_not_hear_an_interrupt_is_ended(
         assert text_of(await told(backend, "chat", "Again.")) == "You said: Again."
 
 
+@pytest.mark.usefixtures("impatient_sdk")
 async def test_a_turn_whose_chat_was_taken_over_says_so_and_writes_nothing_more(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI
 ) -> None:

@@ -19,16 +19,9 @@ from tests.agents.test_turns import row
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("impatient_sdk")]
 
 CANARY = "yellow-bird-7731"
-
-
-@pytest.fixture(autouse=True)
-def impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three attempts, as ever, without the second of waiting between them."""
-    batcher = "claude_agent_sdk._internal.transcript_mirror_batcher"
-    monkeypatch.setattr(f"{batcher}.MIRROR_APPEND_BACKOFF_S", (0.0, 0.0))
 
 
 class Table:

@@ -113,7 +113,7 @@ def test_turns_survive_kills_of_agents_and_hosts(database: Database, engine: Eng
     killed = hosts = 0
     while any(left.values()):
         host = Host(database, agent, [(chat, prompt) for chat, rest in left.items() for prompt in rest])
-        lives = chooser.randint(1, 5 * CHATS)  # turns, until it is killed
+        lives = chooser.randint(1, CHATS * TURNS // 6 + 2)  # turns, until it is killed
         kills_next = 1
         while host.process.poll() is None and len(host.acknowledged) < lives:
             assert time.monotonic() < deadline, (left, acknowledged)
@@ -130,7 +130,8 @@ def test_turns_survive_kills_of_agents_and_hosts(database: Database, engine: Eng
         acknowledged += host.acknowledged
         for chat, prompt in host.acknowledged:
             left[chat].remove(prompt)
-    assert killed + hosts > 0
+    assert killed
+    assert hosts
     stored = prompts_of(engine, agent)
     for chat in left:
         mine = [prompt for name, prompt in acknowledged if name == chat]

@@ -88,6 +88,12 @@ def normalized(url: str | URL) -> URL:
     return made
 
 
+def shown_url(url: URL) -> str:
+    """A URL without its password, and of its query only where the server is: the rest may hold keys."""
+    query = {name: url.query[name] for name in ("host", "port") if name in url.query}
+    return url.set(query=query).render_as_string(hide_password=True)
+
+
 def postgresql_arguments() -> dict[str, Any]:
     """libpq's connect arguments: limits for connecting, and for a peer that has vanished."""
     probes, interval = 2, 5

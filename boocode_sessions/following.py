@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, select, tuple_
@@ -29,7 +30,8 @@ class Cursor(NamedTuple):
 START = Cursor()
 
 
-class FollowedEntry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FollowedEntry:
     """One entry of a session that is followed."""
 
     position: int

@@ -12,9 +12,7 @@ from boocode_sessions._core import operations
 from boocode_sessions._core.append.appender import Appender, append_locked
 from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
 from boocode_sessions._core.keys import (
-    SessionKey,
-    SessionListSubkeysKey,
-    SessionStoreEntry,
+    KeyLike,
     SessionStoreListEntry,
     SessionSummaryEntry,
     project_of,
@@ -46,7 +44,7 @@ class ClaudeSessionRepository:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._unit_of_work}>"
 
-    def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
+    def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch to the end of a transcript: all of it or nothing, each entry once.
 
         An entry that the transcript holds already, with the same `uuid` and the same content, is not added
@@ -59,7 +57,7 @@ class ClaudeSessionRepository:
         else:
             self._unit_of_work.write(request.label, lambda connection: append_locked(connection, request))
 
-    def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
+    def load(self, key: KeyLike) -> list[dict[str, Any]] | None:
         """A transcript's entries in the order of their appends; None when it was never written."""
         transcript = transcript_of(key)
         return self._unit_of_work.read(
@@ -86,14 +84,14 @@ class ClaudeSessionRepository:
             lambda connection: operations.list_session_summaries(connection, project),
         )
 
-    def delete(self, key: SessionKey) -> None:
+    def delete(self, key: KeyLike) -> None:
         """Remove a transcript; without `subpath` the whole session. A key never written is no error."""
         transcript = transcript_of(key)
         self._unit_of_work.write(
             f"delete {transcript}", lambda connection: operations.delete(connection, transcript)
         )
 
-    def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
+    def list_subkeys(self, key: KeyLike) -> list[str]:
         """The subpaths of a session's subagent transcripts."""
         session = session_of(key)
         return self._unit_of_work.read(
@@ -119,7 +117,7 @@ class AsyncClaudeSessionRepository:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._unit_of_work}>"
 
-    async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
+    async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append."""
         if not self._unit_of_work.own:
             await self._run(self._sync.append, key, entries)
@@ -130,7 +128,7 @@ class AsyncClaudeSessionRepository:
                 self._appender.in_doubt.abandon(request)
                 raise
 
-    async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
+    async def load(self, key: KeyLike) -> list[dict[str, Any]] | None:
         """As ClaudeSessionRepository.load."""
         return await self._run(self._sync.load, key)
 
@@ -142,11 +140,11 @@ class AsyncClaudeSessionRepository:
         """As ClaudeSessionRepository.list_session_summaries."""
         return await self._run(self._sync.list_session_summaries, project_key)
 
-    async def delete(self, key: SessionKey) -> None:
+    async def delete(self, key: KeyLike) -> None:
         """As ClaudeSessionRepository.delete."""
         await self._run(self._sync.delete, key)
 
-    async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
+    async def list_subkeys(self, key: KeyLike) -> list[str]:
         """As ClaudeSessionRepository.list_subkeys."""
         return await self._run(self._sync.list_subkeys, key)
 

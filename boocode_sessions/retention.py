@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.place import lock_row
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import (
     MAIN,
+    KeyLike,
     Session,
-    SessionListSubkeysKey,
     Transcript,
     project_of,
     session_of,
@@ -26,7 +26,8 @@ from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
 
-class PrunedSession(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PrunedSession:
     """A session that was removed, or would be."""
 
     project_key: str
@@ -39,7 +40,8 @@ class PrunedSession(NamedTuple):
     """Storage time; None for a session that has no entries."""
 
 
-class PruneResult(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PruneResult:
     """What was removed, or would be."""
 
     sessions: Sequence[PrunedSession]
@@ -110,7 +112,7 @@ def prune(
     return PruneResult(removed, dry_run)
 
 
-def hold(bind: Bind, key: SessionListSubkeysKey, *, schema: str | None = None) -> None:
+def hold(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
     """Exempt a session from pruning, also one that is yet to be written. A deletion still removes it."""
     session = session_of(key)
 
@@ -121,7 +123,7 @@ def hold(bind: Bind, key: SessionListSubkeysKey, *, schema: str | None = None) -
     UnitOfWork(bind, schema).write(f"hold {session}", operation)
 
 
-def release(bind: Bind, key: SessionListSubkeysKey, *, schema: str | None = None) -> None:
+def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
     """End a session's hold. One that was not on hold is no error."""
     session = session_of(key)
     UnitOfWork(bind, schema).write(

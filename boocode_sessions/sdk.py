@@ -1,7 +1,7 @@
 """The store that the SDK takes: `ClaudeAgentOptions(session_store=SQLAlchemySessionStore(engine))`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias
 
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,16 +12,12 @@ from boocode_sessions._core.append.batcher import Batcher, Run
 from boocode_sessions._core.background import in_abandoned_thread, in_thread
 from boocode_sessions._core.greenlets import in_greenlet
 from boocode_sessions._core.keys import (
-    SessionKey,
-    SessionListSubkeysKey,
-    SessionStoreEntry,
+    KeyLike,
     SessionStoreListEntry,
     SessionSummaryEntry,
 )
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.repository import ClaudeSessionRepository
-
-_Key = TypeVar("_Key", SessionKey, SessionListSubkeysKey)
 
 ProjectKey: TypeAlias = str | Callable[[str], str]
 """A fixed project key, or a function of the SDK's."""
@@ -66,12 +62,21 @@ class SQLAlchemySessionStore:
             raise TypeError(f"bind is an Engine or an AsyncEngine, not {type(bind).__name__}")
         fold.available()  # imports the SDK now: the first append would take a second for it
         self._project_key = project_key
+        self._unit_of_work = UnitOfWork(engine, schema)
         self._repository = ClaudeSessionRepository(engine, schema=schema)
-        self._appender = Appender(UnitOfWork(engine, schema))
+        self._appender = Appender(self._unit_of_work)
         self._batcher = Batcher(self._appender, self._write, one_writer=engine.dialect.name == "sqlite")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} over {self._repository!r}>"
+        key = self._project_key
+        shown = (
+            ""
+            if key is None
+            else f", project_key {key!r}"
+            if isinstance(key, str)
+            else ", project_key of a function"
+        )
+        return f"<{type(self).__name__} over {self._unit_of_work}{shown}>"
 
     def project_key(self, given: str) -> str:
         """The project key that is stored for one of the SDK's: what `queries` and the command line take."""
@@ -79,7 +84,7 @@ class SQLAlchemySessionStore:
             return given
         return self._project_key if isinstance(self._project_key, str) else self._project_key(given)
 
-    async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
+    async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append.
 
         A call that is cancelled under way goes on in the background, and may land; sent again with the same
@@ -88,8 +93,8 @@ class SQLAlchemySessionStore:
         if (request := self._appender.request(self._stored(key), entries)) is not None:
             await self._batcher.append(request)
 
-    async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
-        """As ClaudeSessionRepository.load."""
+    async def load(self, key: KeyLike) -> list[Any] | None:
+        """As ClaudeSessionRepository.load. `Any`, since type checkers know the SDK's own type of an entry."""
         return await self._read(self._repository.load, self._stored(key))
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
@@ -100,16 +105,16 @@ class SQLAlchemySessionStore:
         """As ClaudeSessionRepository.list_session_summaries."""
         return await self._read(self._repository.list_session_summaries, self.project_key(project_key))
 
-    async def delete(self, key: SessionKey) -> None:
+    async def delete(self, key: KeyLike) -> None:
         """As ClaudeSessionRepository.delete."""
         await self._write(self._repository.delete, self._stored(key))
 
-    async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
+    async def list_subkeys(self, key: KeyLike) -> list[str]:
         """As ClaudeSessionRepository.list_subkeys."""
         return await self._read(self._repository.list_subkeys, self._stored(key))
 
-    def _stored(self, key: _Key) -> _Key:
+    def _stored(self, key: KeyLike) -> KeyLike:
         """A key of the SDK's as it is stored."""
         if self._project_key is None:
             return key
-        return cast("_Key", {**key, "project_key": self.project_key(key["project_key"])})
+        return {**key, "project_key": self.project_key(key["project_key"])}

@@ -33,7 +33,7 @@ from boocode_sessions.models import SCHEMA_VERSION, Base, ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SchemaStatus:
     """Where a database's schema stands."""
 
@@ -47,7 +47,7 @@ class SchemaStatus:
     """What `upgrade` would apply."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Holdings:
     """What our tables hold."""
 

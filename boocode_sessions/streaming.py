@@ -6,10 +6,11 @@ a transaction pooler. Entries that are appended meanwhile are read too.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
-from boocode_sessions._core.keys import SessionKey, SessionStoreEntry, transcript_of
+from boocode_sessions._core.keys import KeyLike, transcript_of
 from boocode_sessions._core.operations import decode_at
 from boocode_sessions._core.statements.parameters import in_transcript
 from boocode_sessions._core.statements.read import select_page
@@ -21,7 +22,7 @@ PAGE_CHARS = 4 << 20
 """JSON that a page should come to, going by the page before it."""
 
 
-def iterate(bind: Bind, key: SessionKey, *, schema: str | None = None) -> Iterator[SessionStoreEntry]:
+def iterate(bind: Bind, key: KeyLike, *, schema: str | None = None) -> Iterator[dict[str, Any]]:
     """A transcript's entries, oldest first; none when it was never written.
 
     Over an Engine or a sessionmaker each page is a transaction of its own; over a Connection or a Session all
@@ -33,8 +34,8 @@ def iterate(bind: Bind, key: SessionKey, *, schema: str | None = None) -> Iterat
 
 
 async def iterate_async(
-    bind: AsyncBind, key: SessionKey, *, schema: str | None = None
-) -> AsyncIterator[SessionStoreEntry]:
+    bind: AsyncBind, key: KeyLike, *, schema: str | None = None
+) -> AsyncIterator[dict[str, Any]]:
     """As `iterate`, for asyncio."""
     pages = _Pages(UnitOfWork(core_of(bind), schema), key)
     while page := await in_greenlet(pages.next):
@@ -43,14 +44,14 @@ async def iterate_async(
 
 
 class _Pages:
-    def __init__(self, unit_of_work: UnitOfWork, key: SessionKey) -> None:
+    def __init__(self, unit_of_work: UnitOfWork, key: KeyLike) -> None:
         self._unit_of_work = unit_of_work
         self._transcript = transcript_of(key)
         self._after = (0, 0)
         self._read = 0
         self._most = PAGE_ROWS // 10
 
-    def next(self) -> list[SessionStoreEntry]:
+    def next(self) -> list[dict[str, Any]]:
         """The next page; empty at the end."""
         rows = self._unit_of_work.read(f"read {self._transcript}", self._select)
         if not rows:

@@ -4,7 +4,8 @@ The types are structurally those of `claude_agent_sdk.types`, so that values pas
 without a conversion, and without the SDK being installed.
 """
 
-from typing import Any, NamedTuple, NotRequired, Required, TypedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NotRequired, Required, TypeAlias, TypedDict
 
 from boocode_sessions.errors import InvalidKeyError
 
@@ -26,6 +27,10 @@ class SessionListSubkeysKey(TypedDict):
 
     project_key: str
     session_id: str
+
+
+KeyLike: TypeAlias = SessionKey | SessionListSubkeysKey | Mapping[str, str | None]
+"""What a method takes as a key: a plain dict passes type checkers too, and a `subpath` of None is none."""
 
 
 class SessionStoreEntry(TypedDict, total=False):
@@ -94,7 +99,7 @@ class Transcript(NamedTuple):
         return f"{self.session}" if self.is_main else f"{self.subpath!r} in {self.session}"
 
 
-def transcript_of(key: SessionKey) -> Transcript:
+def transcript_of(key: KeyLike) -> Transcript:
     """The transcript that `key` names.
 
     A `subpath` of None is the main transcript; an empty one is refused, because reading it as "main"
@@ -111,7 +116,7 @@ def transcript_of(key: SessionKey) -> Transcript:
     return Transcript(project_key, session_id, MAIN if subpath is None else subpath)
 
 
-def session_of(key: SessionListSubkeysKey) -> Session:
+def session_of(key: KeyLike) -> Session:
     """The session that `key` names. Raises InvalidKeyError."""
     parts = _session_parts(key)
     _bounded(parts)
@@ -124,8 +129,8 @@ def project_of(project_key: str) -> str:
     return project_key
 
 
-def _session_parts(key: SessionKey | SessionListSubkeysKey) -> tuple[str, str]:
-    if not isinstance(key, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+def _session_parts(key: KeyLike) -> tuple[str, str]:
+    if not isinstance(key, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise InvalidKeyError(f"a key is a dict, not {type(key).__name__}")
     return _text("project_key", key.get("project_key")), _text("session_id", key.get("session_id"))
 

@@ -5,12 +5,13 @@ Never begins or commits: the caller owns the transaction.
 
 from __future__ import annotations
 
+from typing import Any
+
 from boocode_sessions._core.append.place import Summary, lock_row, recount
 from boocode_sessions._core.codec import decode, decode_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import (
     Session,
-    SessionStoreEntry,
     SessionStoreListEntry,
     SessionSummaryEntry,
     Transcript,
@@ -21,15 +22,15 @@ from boocode_sessions._core.statements.parameters import in_project, in_session,
 from boocode_sessions.errors import DamagedEntryError
 
 
-def load(connection: StoreConnection, transcript: Transcript) -> list[SessionStoreEntry] | None:
+def load(connection: StoreConnection, transcript: Transcript) -> list[dict[str, Any]] | None:
     """A transcript's entries, oldest first; None when it has none. Raises DamagedEntryError."""
-    entries: list[SessionStoreEntry] = []
+    entries: list[dict[str, Any]] = []
     for in_entry, verbatim in connection.select(statements.select_entries(), in_transcript(transcript)):
         entries.append(decode_at(transcript, len(entries), in_entry if verbatim is None else verbatim))
     return entries or None
 
 
-def decode_at(transcript: Transcript, place: int, text: str | None) -> SessionStoreEntry:
+def decode_at(transcript: Transcript, place: int, text: str | None) -> dict[str, Any]:
     """The entry that stands at a place of a transcript. Raises DamagedEntryError, which names it."""
     try:
         return decode(text or "")

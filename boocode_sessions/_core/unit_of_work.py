@@ -29,7 +29,7 @@ from boocode_sessions._core.schema_check import (
     check_schema,
     check_transactional,
 )
-from boocode_sessions.engine import READING
+from boocode_sessions.engine import READING, shown_url
 from boocode_sessions.models import ClaudeSessionEntry
 
 T = TypeVar("T")
@@ -73,8 +73,14 @@ class UnitOfWork:
         self.schema = schema
 
     def __repr__(self) -> str:
-        bind = f"{self.bind!r}" if isinstance(self.bind, Engine) else type(self.bind).__name__
-        return f"{bind}, schema {self.schema!r}" if self.schema else bind
+        bind = self.bind.get if isinstance(self.bind, CurrentSession) else self.bind
+        engine = _engine_of(bind)
+        kind = type(bind).__name__
+        if engine is None:
+            shown = kind
+        else:
+            shown = shown_url(engine.url) if engine is bind else f"{kind} on {shown_url(engine.url)}"
+        return f"{shown}, schema {self.schema!r}" if self.schema else shown
 
     @property
     def own(self) -> bool:
@@ -269,6 +275,15 @@ class UnitOfWork:
         except SQLAlchemyError:
             pass  # the first failure tells more
         return failure
+
+
+def _engine_of(bind: object) -> Engine | None:
+    """The engine of a bind, as far as that can be told without making a Session."""
+    if isinstance(bind, Engine | Connection):
+        return bind.engine
+    options: dict[str, object] = getattr(bind, "kw", {})  # a sessionmaker's
+    found = options.get("bind") or getattr(bind, "bind", None)
+    return found.engine if isinstance(found, Engine | Connection) else None
 
 
 def _unchecked(_: Connection) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import NamedTuple
 
 from sqlalchemy import Select, Text, func, literal_column, or_, select
 
@@ -26,7 +26,8 @@ from boocode_sessions.adoption.transcripts import (
 from boocode_sessions.models import ClaudeSession
 
 
-class Backfilled(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Backfilled:
     """What `backfill` did."""
 
     placed: int

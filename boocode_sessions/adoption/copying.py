@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -53,7 +54,8 @@ REFERENCE_TABLE = "claude_session_store"
 """What the Python SDK's reference adapter calls its table."""
 
 
-class Adopted(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Adopted:
     """What `adopt` did."""
 
     copied: int

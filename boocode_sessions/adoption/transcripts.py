@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, tuple_
 
@@ -21,7 +22,8 @@ from boocode_sessions._core.statements.place import select_summary
 from boocode_sessions._core.unit_of_work import UnitOfWork
 
 
-class Progress(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Progress:
     """How far it has come, in rows."""
 
     done: int

@@ -1,8 +1,9 @@
 """Whether a session is whole: its chains, its tools' results, its subagents, and the agent's own files."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, inspect, update
 
@@ -16,7 +17,8 @@ from boocode_sessions.repository import ClaudeSessionRepository
 FindingKind = Literal["broken_chain", "missing_result", "missing_subagent"]
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Finding:
     """Something that a session lacks."""
 
     kind: FindingKind
@@ -28,7 +30,8 @@ class Finding(NamedTuple):
     """What the entry refers to."""
 
 
-class Report(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Report:
     """What was found out about one session."""
 
     project_key: str

@@ -1,5 +1,6 @@
 """`check`."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,5 +92,5 @@ def _sentence(finding: "Finding") -> str:
 
 
 def _as_json(report: "Report") -> dict[str, object]:
-    findings = [finding._asdict() for finding in report.findings]
-    return {**report._asdict(), "findings": findings, "whole": report.is_whole}
+    findings = [asdict(finding) for finding in report.findings]
+    return {**asdict(report), "findings": findings, "whole": report.is_whole}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +66,7 @@ def import_(
             on_broken=report,
         )
     if json:
-        counted = result._asdict()
+        counted = asdict(result)
         counted["first_broken"] = [str(broken) for broken in result.first_broken]
         print_json(counted)
     else:
@@ -119,7 +120,7 @@ def export(
     for refused in result.refused:
         say(f"not written: {_named(refused.key)}: {refused.reason}")
     if json:
-        counted = result._asdict()
+        counted = asdict(result)
         counted["refused"] = [{**refused.key, "reason": refused.reason} for refused in result.refused]
         print_json(counted)
     else:

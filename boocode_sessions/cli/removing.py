@@ -1,5 +1,6 @@
 """`prune`, `hold`, `release` and `delete`."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,7 +76,7 @@ def prune(
             yes=yes,
         )
         result = run(dry_run=False)
-    rows = [session._asdict() for session in result.sessions]
+    rows = [asdict(session) for session in result.sessions]
     if json:
         print_json({"dry_run": dry_run, "sessions": rows, "entries": result.entries, "bytes": result.bytes})
         return

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -147,7 +148,7 @@ def adopt(
     for transcript in done.left:
         say(f"not completed, since it has gone on here: {transcript}")
     if json:
-        print_json(done._asdict() | {"left": [transcript.key for transcript in done.left]})
+        print_json(asdict(done) | {"left": [transcript.key for transcript in done.left]})
     else:
         typer.echo(f"{count(done.copied, 'entry')} copied, {done.known:,} known before")
     if done.left:
@@ -165,7 +166,7 @@ def backfill(database: Database, json: JsonOption = False) -> None:
     with _counting("Placing") as shown_progress:
         done = run(database.engine, schema=database.schema, progress=shown_progress)
     if json:
-        print_json(done._asdict())
+        print_json(asdict(done))
     else:
         typer.echo(f"{count(done.placed, 'entry')} placed, {count(done.folded, 'session')} folded")
 

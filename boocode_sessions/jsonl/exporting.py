@@ -8,9 +8,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.codec import AGENT_METADATA, decode, write_line, write_metadata
@@ -25,14 +26,16 @@ from boocode_sessions.jsonl.trees import metadata_path, path_of
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
 
 
-class RefusedFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
     """A transcript that was not exported."""
 
     key: SessionKey
     reason: str
 
 
-class ExportResult(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ExportResult:
     """What an export did."""
 
     sessions: int
@@ -144,7 +147,8 @@ class _Export:
         with self._lock:
             at = self._at
             self._files += files
-            self._at = at._replace(
+            self._at = replace(
+                at,
                 bytes_done=at.bytes_done + size,
                 parts_done=at.parts_done + parts,
                 entries=at.entries + entries,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,8 @@ MOST_BROKEN = 100
 """Broken lines that a result names; the callback is told of all."""
 
 
-class BrokenLine(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BrokenLine:
     """A line that is no entry, or not only one. What is no record was left out; the rest went on."""
 
     path: Path
@@ -38,7 +40,8 @@ class BrokenLine(NamedTuple):
         return f"{self.path}{f':{self.line}' if self.line else ''}: {self.problem}"
 
 
-class ImportResult(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ImportResult:
     """What an import did."""
 
     files: int
@@ -137,7 +140,7 @@ class _Import:
         if self._strict:
             raise BrokenLineError(str(broken))
         with self._lock:
-            self._at = self._at._replace(broken=self._at.broken + 1)
+            self._at = replace(self._at, broken=self._at.broken + 1)
             if len(self._first_broken) < MOST_BROKEN:
                 self._first_broken.append(broken)
             if self._on_broken is not None:
@@ -213,7 +216,8 @@ class _Import:
         added, refused = self._store(file, intake, chunk) if chunk else (0, 0)
         with self._lock:
             at = self._at
-            self._at = at._replace(
+            self._at = replace(
+                at,
                 bytes_done=at.bytes_done + size,
                 parts_done=at.parts_done + parts,
                 entries=at.entries + added,

@@ -15,7 +15,7 @@ from boocode_sessions.queries.chain import main_conversation, subagent_conversat
 from boocode_sessions.queries.finding import only_session
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation."""
 

@@ -15,7 +15,7 @@ NAMED = 5
 """How many of several sessions an error names."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SessionRef:
     """Names one session."""
 

@@ -23,7 +23,7 @@ from boocode_sessions.queries.scope import moment
 from boocode_sessions.queries.unfolded import NOTHING_MORE, Key, More, count_unplaced, fold_stale
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SessionRow:
     """One session, its subagents included."""
 

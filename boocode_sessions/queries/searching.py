@@ -25,7 +25,7 @@ from boocode_sessions.queries.scope import Scope
 SNIPPET_CHARS = 160
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Match:
     """One message that says what was searched for."""
 

@@ -41,7 +41,7 @@ from boocode_sessions.queries.scope import (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ToolRow:
     """One tool."""
 

@@ -18,7 +18,7 @@ from boocode_sessions.queries.scope import Scope
 Dimension: TypeAlias = Literal["day", "model", "project", "session"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Price:
     """What a model costs per million tokens, in any one currency."""
 
@@ -31,7 +31,7 @@ class Price:
     """Written for an hour; twice the price of input where it is None, as Anthropic's price list has it."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class UsageRow:
     """What was used by one group of API calls. A dimension that was not asked for is None."""
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from claude_agent_sdk import fold_session_summary
@@ -153,5 +153,5 @@ def test_both_write_the_same_session_at_once_and_nothing_is_lost(
 def _is_true_fold(ours: ClaudeSessionRepository) -> bool:
     [summary] = ours.list_session_summaries("p")
     [listed] = ours.list_sessions("p")
-    folded = fold_session_summary(None, KEY, ours.load(KEY) or [])
+    folded = fold_session_summary(None, KEY, cast("Any", ours.load(KEY)))
     return summary["mtime"] >= listed["mtime"] and summary["data"] == folded["data"]

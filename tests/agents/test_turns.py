@@ -46,7 +46,7 @@ def conversation(engine: Engine, agent: Agent, session_id: str) -> list[tuple[st
     said: list[tuple[str, str]] = []
     for entry in entries or []:
         if entry["type"] in {"user", "assistant"}:
-            content: Any = entry["message"]["content"]  # type: ignore[typeddict-item]
+            content: Any = entry["message"]["content"]
             blocks = [say(content)] if isinstance(content, str) else content
             said += [(entry["type"], str(block.get("text"))) for block in blocks]
     return said

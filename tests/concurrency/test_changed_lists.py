@@ -3,7 +3,7 @@
 import copy
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -40,7 +40,7 @@ def spoil(batch: list[Any]) -> None:
 async def assert_of_one_reading(subject: Subject, *may_be: list[Any]) -> None:
     stored = await subject.load(KEY) or []
     assert stored in may_be, "neither what was given nor what it was changed to"
-    folded = fold_session_summary(None, KEY, stored)["data"]
+    folded = fold_session_summary(None, KEY, cast("Any", stored))["data"]
     assert (await summary_of(subject, KEY))["data"] == folded
 
 
@@ -97,7 +97,7 @@ async def test_entries_and_summary_are_of_one_reading(database: Database, size: 
     (summary,) = repository.list_session_summaries("p")
     engine.dispose()
     assert len(stored) == 2 + size
-    assert summary["data"] == fold_session_summary(None, KEY, stored)["data"]
+    assert summary["data"] == fold_session_summary(None, KEY, cast("Any", stored))["data"]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -127,4 +127,4 @@ async def test_a_thread_that_changes_entries_all_the_time(database: Database, si
     (summary,) = repository.list_session_summaries("p")
     engine.dispose()
     assert len(stored) == 2 + 20 * size
-    assert summary["data"] == fold_session_summary(None, KEY, stored)["data"]
+    assert summary["data"] == fold_session_summary(None, KEY, cast("Any", stored))["data"]

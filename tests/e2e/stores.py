@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-from claude_agent_sdk import SessionKey, SessionStoreEntry
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from boocode_sessions._core.keys import KeyLike
 from boocode_sessions.sdk import SQLAlchemySessionStore
 
 EngineKind = Literal["Engine", "AsyncEngine"]
@@ -35,13 +35,13 @@ class WatchedStore(SQLAlchemySessionStore):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self.appended: list[tuple[SessionKey, list[Mapping[str, Any]]]] = []
-        self.loaded: list[SessionKey] = []
+        self.appended: list[tuple[KeyLike, list[Mapping[str, Any]]]] = []
+        self.loaded: list[KeyLike] = []
 
-    async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
+    async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         self.appended.append((key, list(entries)))
         await super().append(key, entries)
 
-    async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
+    async def load(self, key: KeyLike) -> list[Any] | None:
         self.loaded.append(key)
         return await super().load(key)

@@ -1,5 +1,6 @@
 """The agent resumes from an exported tree, and from a store that its local files were imported into."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,8 @@ async def test_the_agent_resumes_from_an_exported_tree(
     assert [entry["uuid"] for entry in main or [] if "uuid" in entry] == list(
         dict.fromkeys(entry["uuid"] for entry in main or [] if "uuid" in entry)
     )
-    assert await to_thread.run_sync(import_tree, engine, config) == imported._replace(
-        added=0, skipped=imported.added + imported.skipped
+    assert await to_thread.run_sync(import_tree, engine, config) == replace(
+        imported, added=0, skipped=imported.added + imported.skipped
     )
 
 

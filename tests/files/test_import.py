@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from claude_agent_sdk import fold_session_summary, import_session_to_store
@@ -273,7 +274,7 @@ def test_the_summary_is_the_fold_of_the_transcript(engine: Engine, projects: Pat
     import_tree(engine, projects)
     repository = ClaudeSessionRepository(engine)
     [summary] = repository.list_session_summaries(PROJECT)
-    expected = fold_session_summary(None, MAIN, repository.load(MAIN) or [])
+    expected = fold_session_summary(None, MAIN, cast("Any", repository.load(MAIN)))
     assert summary["data"] == expected["data"]
     assert summary["data"]["first_prompt"] == "find the bug"
     assert summary["mtime"] >= repository.list_sessions(PROJECT)[0]["mtime"]

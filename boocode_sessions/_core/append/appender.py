@@ -26,7 +26,7 @@ from boocode_sessions._core.append.plan import (
 from boocode_sessions._core.append.request import AppendRequest, Fence
 from boocode_sessions._core.codec import check_batch
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.keys import Session, SessionKey, transcript_of
+from boocode_sessions._core.keys import KeyLike, Session, transcript_of
 from boocode_sessions._core.statements.append import PlanKind, append_in_one
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import DatabaseError, SessionStoreError, TimedOutError, UnavailableError
@@ -56,7 +56,7 @@ class Appender:
         self.in_doubt = CallsInDoubt()
 
     def request(
-        self, key: SessionKey, entries: Sequence[Mapping[str, Any]], fence: Fence | None = None
+        self, key: KeyLike, entries: Sequence[Mapping[str, Any]], fence: Fence | None = None
     ) -> AppendRequest | None:
         """Check and encode one call; None when there is nothing to write.
 

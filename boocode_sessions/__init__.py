@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from boocode_sessions import migrations
+    from boocode_sessions._core.greenlets import run_sync
     from boocode_sessions._core.keys import (
         SessionKey,
         SessionListSubkeysKey,
@@ -69,9 +70,10 @@ __all__ = [
     "UnavailableError",
     "UnsupportedBindError",
     "migrations",
+    "run_sync",
 ]
 
-_MODULES = ("repository", "models", "errors", "_core.keys")
+_MODULES = ("repository", "models", "errors", "_core.keys", "_core.greenlets")
 
 
 def __getattr__(name: str) -> object:

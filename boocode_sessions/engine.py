@@ -7,6 +7,7 @@ POOL_SECONDS + CONNECT_SECONDS + CALL_SECONDS, which has room for LOCK_SECONDS +
 
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -16,7 +17,7 @@ from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from boocode_sessions.errors import InvalidURLError
+from boocode_sessions.errors import InvalidURLError, UnsupportedBindError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.default import DefaultDialect
@@ -43,28 +44,61 @@ SERVER_TIMEOUTS = {
 
 _LIBPQ_DRIVERS = ("psycopg", "psycopg2")
 
+SUPPORTED_DIALECTS = ("postgresql", "sqlite")
+
+_SYNCHRONOUS = {
+    "postgresql+asyncpg": "postgresql+psycopg",
+    "postgresql+psycopg_async": "postgresql+psycopg",
+    "sqlite+aiosqlite": "sqlite",
+}
+_ASYNCHRONOUS = {
+    "postgresql+psycopg2": "postgresql+psycopg",
+    "postgresql+pg8000": "postgresql+psycopg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+pysqlite": "sqlite+aiosqlite",
+}
+_ONLY_ASYNCPG = {
+    "command_timeout",
+    "direct_tls",
+    "max_cacheable_statement_size",
+    "max_cached_statement_lifetime",
+    "prepared_statement_cache_size",
+    "prepared_statement_name_func",
+    "statement_cache_size",
+}
+"""What a URL can say to asyncpg, and libpq would refuse."""
+_LIBPQ_NAMES = {"ssl": "sslmode", "timeout": "connect_timeout", "database": "dbname"}
+"""asyncpg's names in a URL, and libpq's."""
+
 READING = "boocode_sessions_reading"
 """The execution option of a connection that will only read: on SQLite it then takes no write lock."""
+
+
+def check_dialect(name: str) -> None:
+    """Raises UnsupportedBindError for a database that is not one of ours."""
+    if name not in SUPPORTED_DIALECTS:
+        raise UnsupportedBindError(f"{name} is not supported: use PostgreSQL 14 or later, or SQLite")
 
 
 def create_engine(url: str | URL, **options: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's options
     """An engine with time-outs, on PostgreSQL fit for a transaction pooler, on SQLite with WAL.
 
-    `options` go to `sqlalchemy.create_engine` and win over the defaults here, as what the URL says does.
+    `options` go to `sqlalchemy.create_engine` and win over the defaults here, as what the URL says does. A
+    URL of asyncpg or aiosqlite, such as the application's own, is read as psycopg's or sqlite3's.
+
+    Raises InvalidURLError, UnsupportedBindError.
     """
-    url = normalized(url)
+    url = _with_driver(normalized(url), _SYNCHRONOUS)
     engine = sqlalchemy.create_engine(url, **_with_defaults(url, options))
     _prepare(engine)
     return engine
 
 
 def create_async_engine(url: str | URL, **options: Any) -> "AsyncEngine":  # noqa: ANN401 - SQLAlchemy's options
-    """`create_engine` for asyncio. A URL that names no driver gets psycopg or aiosqlite."""
+    """`create_engine` for asyncio. A URL without a driver for asyncio gets psycopg or aiosqlite."""
     from sqlalchemy.ext import asyncio  # noqa: PLC0415 - needs the optional greenlet
 
-    url = normalized(url)
-    if url.drivername == "sqlite":
-        url = url.set(drivername="sqlite+aiosqlite")
+    url = _with_driver(normalized(url), _ASYNCHRONOUS)
     engine = asyncio.create_async_engine(url, **_with_defaults(url, options))
     _prepare(engine.sync_engine)
     return engine
@@ -86,6 +120,19 @@ def normalized(url: str | URL) -> URL:
     if made.drivername in {"postgres", "postgresql"}:
         return made.set(drivername="postgresql+psycopg")
     return made
+
+
+def _with_driver(url: URL, twins: Mapping[str, str]) -> URL:
+    """The URL with the driver that the engine needs. Raises UnsupportedBindError."""
+    check_dialect(url.get_backend_name())
+    if url.drivername not in twins:
+        return url
+    query = dict(url.query)
+    if url.drivername == "postgresql+asyncpg":
+        query = {_LIBPQ_NAMES.get(name, name): query[name] for name in query if name not in _ONLY_ASYNCPG}
+    if isinstance(socket := query.pop("unix_sock", None), str):  # pg8000's
+        query["host"] = os.path.dirname(socket)  # noqa: PTH120 - a server's path, not one of this machine
+    return url.set(drivername=twins[url.drivername], query=query)
 
 
 def shown_url(url: URL) -> str:

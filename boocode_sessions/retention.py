@@ -5,7 +5,6 @@ Never part of a session: a resume reads the whole chain, and a transcript withou
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from datetime import datetime, timedelta
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.place import lock_row
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import (
     MAIN,
     KeyLike,
@@ -108,7 +108,7 @@ def prune(
         if progress is not None:
             progress(found)
         if len(removed) % batch == 0 and unit_of_work.own:
-            time.sleep(pause)
+            wait(pause)
     return PruneResult(removed, dry_run)
 
 

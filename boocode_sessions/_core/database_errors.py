@@ -4,8 +4,10 @@ Drivers repeat statement parameters in their messages, and the SDK logs `str(err
 error is copied but its class and SQLSTATE, and nothing of it stays chained to ours.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
+from typing import cast
 
 from sqlalchemy import exc as sa
 
@@ -32,8 +34,13 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("57", UnavailableError, "the server is shutting down or restarting; try again"),
     ("08", UnavailableError, "the connection was lost; check that the database runs and can be reached"),
     ("53300", UnavailableError, "the server has no connection left; use a smaller pool or a pooler"),
-    ("28", UnavailableError, "the server refused the user or the password; check the URL"),
-    ("3D", UnavailableError, "the server has no such database; check the URL"),
+    ("28P01", UnavailableError, "the server refused the password; check the URL's user and password"),
+    (
+        "28",
+        UnavailableError,
+        "the server does not let this user in, or has no such role; check the URL's user, and pg_hba.conf",
+    ),
+    ("3D", UnavailableError, "the server has no database of this name; check the URL's database"),
     (
         "53",
         StorageFullError,
@@ -67,6 +74,17 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ),
 )
 
+_REFUSALS = (
+    ("28P01", re.compile(r"password authentication failed|no password supplied")),
+    ("28000", re.compile(r'role ".*" does not exist|pg_hba\.conf|authentication failed')),
+    ("3D000", re.compile(r'database ".*" does not exist')),
+    ("53300", re.compile(r"too many (?:clients|connections)|remaining connection slots")),
+    ("57P03", re.compile(r"the database system is (?:starting up|shutting down|in recovery|not yet)")),
+)
+"""libpq tells why a server refuses a connection in words alone, in English where it is not set otherwise."""
+
+_DRIVERS = ("sqlalchemy.dialects", "sqlalchemy.pool", "asyncpg", "pg8000", "psycopg", "aiosqlite")
+
 _BY_SQLITE_CODE: dict[int, tuple[type[DatabaseError], str]] = {
     sqlite3.SQLITE_BUSY: (TimedOutError, "another connection kept the database locked; try again"),
     sqlite3.SQLITE_LOCKED: (TimedOutError, "another connection kept a table locked; try again"),
@@ -86,11 +104,11 @@ LOST_ANSWER = ("08", "57P", "40003")
 """SQLSTATEs (by prefix) after which nobody knows whether a COMMIT that was sent has landed."""
 
 
-def _is_of(error: Exception, package: str) -> bool:
-    """Whether code of a package was under way when it was raised."""
+def _is_of(error: Exception, *packages: str) -> bool:
+    """Whether code of one of these packages was under way when it was raised."""
     at = error.__traceback__
     while at is not None:
-        if at.tb_frame.f_globals.get("__name__", "").startswith(package):
+        if at.tb_frame.f_globals.get("__name__", "").startswith(packages):
             return True
         at = at.tb_next
     return False
@@ -103,7 +121,7 @@ STALE_PLAN = "0A000"
 def is_of_database(error: Exception, *, connecting: bool) -> bool:
     """Whether an exception comes from the database or its driver, and not from a mistake in the program.
 
-    `connecting`: while there was no connection yet, when drivers raise bare socket errors.
+    `connecting`: while there was no connection yet. Drivers raise bare socket errors, asyncpg later too.
     """
     if isinstance(error, sa.TimeoutError | sa.StatementError | UnicodeError):
         return True
@@ -113,7 +131,10 @@ def is_of_database(error: Exception, *, connecting: bool) -> bool:
         return connecting and _is_of(error, "sqlalchemy.dialects")
     if isinstance(error, AssertionError):  # how sqlalchemy.pool.AssertionPool says that it is exhausted
         return _is_of(error, "sqlalchemy.pool")
-    return sqlstate_of(error) is not None or (connecting and isinstance(error, OSError))
+    if isinstance(error, OSError):
+        return connecting or _is_of(error, *_DRIVERS)
+    wants_password = connecting and isinstance(error, AttributeError) and _is_of(error, "pg8000")
+    return wants_password or sqlstate_of(error) is not None
 
 
 def translate(error: Exception, operation: str) -> SessionStoreError:
@@ -158,12 +179,22 @@ def timed_out(operation: str, seconds: float) -> TimedOutError:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """The SQLSTATE that the server gave, if any: psycopg's name for it, then asyncpg's and psycopg2's."""
-    for cause in _chain(error):
-        for name in ("sqlstate", "pgcode"):
-            code = getattr(cause, name, None)
-            if isinstance(code, str):
-                return code
+    """The SQLSTATE that the server gave, if any, wherever the driver has it."""
+    return next((code for cause in _chain(error) if (code := _own_sqlstate(cause)) is not None), None)
+
+
+def _own_sqlstate(error: BaseException) -> str | None:
+    for name in ("sqlstate", "pgcode"):  # psycopg and asyncpg; psycopg2
+        if isinstance(code := getattr(error, name, None), str):
+            return code
+    driver = type(error).__module__.partition(".")[0]
+    said = error.args[0] if error.args else None
+    if driver == "pg8000":
+        code = cast("dict[str, object]", said).get("C") if isinstance(said, dict) else None
+        return code if isinstance(code, str) else None
+    if driver in {"psycopg", "psycopg2"} and type(error).__name__ == "OperationalError":
+        refused = str(said)
+        return next((code for code, words in _REFUSALS if words.search(refused)), None)
     return None
 
 
@@ -188,15 +219,15 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
         return DatabaseError, "the database refused it; look the code up in its manual"
     if (code := _sqlite_code(error)) is not None:
         return _BY_SQLITE_CODE.get(code & 0xFF, (DatabaseError, "SQLite refused it"))
+    if isinstance(error, AttributeError):
+        # pg8000's, where it has no password to send
+        return UnavailableError, "the server wants a password; check the URL's user and password"
     if isinstance(error, sa.OperationalError | sa.InterfaceError | OSError) or getattr(
         error, "connection_invalidated", False
     ):
         return (
             UnavailableError,
-            (
-                "the database can't be reached or refuses the connection; check that it runs, "
-                "and the URL's host, port, database, user and password"
-            ),
+            "the database can't be reached; check that it runs, and the URL's host and port",
         )
     return DatabaseError, "the database or its driver failed"
 

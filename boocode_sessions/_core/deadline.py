@@ -111,7 +111,10 @@ def _quietly(work: Callable[..., object], *args: object) -> None:
         work(*args)
 
 
-def _shut_down(driver: Any) -> None:  # noqa: ANN401 - psycopg's or psycopg2's connection
+def _shut_down(driver: Any) -> None:  # noqa: ANN401 - psycopg's, psycopg2's or pg8000's connection
+    if (own := getattr(driver, "_usock", None)) is not None:  # pg8000 has no other name for its socket
+        own.shutdown(socket.SHUT_RDWR)
+        return
     # The descriptor belongs to the driver: a socket made of a copy of it is ours to close.
     with socket.fromfd(driver.fileno(), socket.AF_UNSPEC, socket.SOCK_STREAM) as own:
         own.shutdown(socket.SHUT_RDWR)

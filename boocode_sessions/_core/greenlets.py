@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar, TypeVarTuple
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, TypeVarTuple
 
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -14,12 +16,14 @@ from sqlalchemy.ext.asyncio import (
     async_scoped_session,
     async_sessionmaker,
 )
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet as in_greenlet_of_sqlalchemy
 
 from boocode_sessions._core.deadline import Call, current_call
 from boocode_sessions._core.unit_of_work import Bind, CurrentSession
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 _Args = TypeVarTuple("_Args")
 
 AsyncBind: TypeAlias = (
@@ -44,6 +48,42 @@ async def in_greenlet(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
         if not task.done():
             await _cancel(task, call)
         raise
+
+
+async def run_sync(
+    function: Callable[Concatenate[Any, _P], _T], bind: AsyncBind, *args: _P.args, **kwargs: _P.kwargs
+) -> _T:
+    """Call one of this package's functions, which take a synchronous bind, over an asynchronous one.
+
+    `await run_sync(queries.sessions, async_engine, limit=20)`: so `queries`, `retention`, `jsonl`,
+    `adoption`, `status` and `migrations` work over an AsyncEngine, an async_sessionmaker, an AsyncConnection
+    or an AsyncSession, by the same rules as over their synchronous twins. The event loop goes on during each
+    round trip to the database, and waits while files are read or written in between.
+
+    Args:
+        function: What to call. Its first parameter is the bind. It returns when all is done: of
+            `streaming.iterate` there is `iterate_async`.
+        bind: What the function is to work over.
+        args: Further arguments of the function.
+        kwargs: Likewise, by their names.
+
+    Raises:
+        SessionStoreError: And whatever else the function raises.
+    """
+    return await in_greenlet(partial(function, core_of(bind), *args, **kwargs))
+
+
+def pause(seconds: float) -> None:
+    """Wait, and where that is in a greenlet, let the event loop go on meanwhile."""
+    if is_in_greenlet():
+        await_only(asyncio.sleep(seconds))
+    else:
+        time.sleep(seconds)
+
+
+def is_in_greenlet() -> bool:
+    """Whether this is synchronous work over an async engine: threads of its own can't use that."""
+    return in_greenlet_of_sqlalchemy()
 
 
 async def _cancel(task: asyncio.Future[Any], call: Call) -> None:

@@ -15,14 +15,6 @@ from boocode_sessions.errors import (
 )
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
 
-SUPPORTED_DIALECTS = ("postgresql", "sqlite")
-
-
-def check_dialect(name: str) -> None:
-    """Raises UnsupportedBindError for a database that is not one of ours."""
-    if name not in SUPPORTED_DIALECTS:
-        raise UnsupportedBindError(f"{name} is not supported: use PostgreSQL 14 or later, or SQLite")
-
 
 def check_transactional(connection: Connection) -> None:
     """Raises UnsupportedBindError for a connection on which a transaction would be none."""

@@ -19,17 +19,17 @@ from sqlalchemy.orm import scoped_session
 from boocode_sessions import engine as settings
 from boocode_sessions import errors
 from boocode_sessions._core import database_errors
+from boocode_sessions._core.binds import check_bind, shown_bind
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, deadline, note_connection
 from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.schema_check import (
     check_columns,
-    check_dialect,
     check_encoding,
     check_schema,
     check_transactional,
 )
-from boocode_sessions.engine import READING, shown_url
+from boocode_sessions.engine import READING, check_dialect
 from boocode_sessions.models import ClaudeSessionEntry
 
 T = TypeVar("T")
@@ -65,21 +65,13 @@ class UnitOfWork:
     def __init__(self, bind: Bind | CurrentSession, schema: str | None = None) -> None:
         if isinstance(bind, scoped_session):
             bind = CurrentSession(bind)
-        if not (isinstance(bind, Engine | Connection | OrmSession | CurrentSession) or callable(bind)):
-            raise TypeError(
-                f"bind is an Engine, sessionmaker, Connection or Session, not {type(bind).__name__}"
-            )
+        known = isinstance(bind, Engine | Connection | OrmSession | CurrentSession) or callable(bind)
+        check_bind(bind, known=known)
         self.bind = bind
         self.schema = schema
 
     def __repr__(self) -> str:
-        bind = self.bind.get if isinstance(self.bind, CurrentSession) else self.bind
-        engine = _engine_of(bind)
-        kind = type(bind).__name__
-        if engine is None:
-            shown = kind
-        else:
-            shown = shown_url(engine.url) if engine is bind else f"{kind} on {shown_url(engine.url)}"
+        shown = shown_bind(self.bind.get if isinstance(self.bind, CurrentSession) else self.bind)
         return f"{shown}, schema {self.schema!r}" if self.schema else shown
 
     @property
@@ -172,8 +164,6 @@ class UnitOfWork:
         *,
         bounded: bool = True,
     ) -> T:
-        if self.dialect is not None:
-            check_dialect(self.dialect)
         seconds = settings.CALL_SECONDS
         limit: Deadline | None = None
         connected = False
@@ -272,18 +262,10 @@ class UnitOfWork:
                 check_columns(opened)
         except errors.SchemaError as schema_error:
             return schema_error
-        except SQLAlchemyError:
-            pass  # the first failure tells more
+        except Exception as looking:
+            if not database_errors.is_of_database(looking, connecting=True):
+                raise  # else the first failure tells more
         return failure
-
-
-def _engine_of(bind: object) -> Engine | None:
-    """The engine of a bind, as far as that can be told without making a Session."""
-    if isinstance(bind, Engine | Connection):
-        return bind.engine
-    options: dict[str, object] = getattr(bind, "kw", {})  # a sessionmaker's
-    found = options.get("bind") or getattr(bind, "bind", None)
-    return found.engine if isinstance(found, Engine | Connection) else None
 
 
 def _unchecked(_: Connection) -> None:

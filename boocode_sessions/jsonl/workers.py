@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from boocode_sessions._core.greenlets import is_in_greenlet
 from boocode_sessions._core.unit_of_work import UnitOfWork
 
 _T = TypeVar("_T")
@@ -85,7 +86,7 @@ class _Shared(Generic[_T]):
 
 
 def threads(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, default: int) -> int:
-    """How many threads to use: a caller's transaction takes one, and SQLite has one writer."""
-    if not unit_of_work.own:
+    """How many threads to use: a caller's transaction and an async engine take one, SQLite has one writer."""
+    if not unit_of_work.own or is_in_greenlet():
         return 1
     return wanted or (1 if dialect == "sqlite" else default)

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from boocode_sessions import errors
 from boocode_sessions._core import database_errors
-from boocode_sessions.engine import create_engine
+from boocode_sessions.engine import check_dialect, create_engine
 from boocode_sessions.migrations import host
 from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_objects, render_item
 from boocode_sessions.migrations.target import effective_schema, targeting
@@ -37,9 +37,9 @@ def upgrade(bind: Engine | Connection | str | URL, to: str = "head", *, schema: 
 
     Over an Engine or a URL in one transaction: a failed upgrade leaves everything as it was. Programs that
     start at the same time take turns; all but the first find nothing to do. A Connection's transaction is
-    the caller's: nothing is committed there. An AsyncConnection runs it with
-    `await connection.run_sync(migrations.upgrade)`. Inside a revision of a host's own chain call
-    `migrations.host.upgrade` instead.
+    the caller's: nothing is committed there. Over an AsyncEngine or AsyncConnection:
+    `await boocode_sessions.run_sync(migrations.upgrade, engine)`. Inside a revision of a host's own chain
+    call `migrations.host.upgrade` instead.
 
     A `schema` that does not exist is created. Raises SessionStoreError.
     """
@@ -129,6 +129,7 @@ def _over(
     writes: bool = True,
 ) -> None:
     if isinstance(bind, Connection):
+        check_dialect(bind.dialect.name)
         run(bind)
         return
     from boocode_sessions.migrations.locking import own_transaction  # noqa: PLC0415 - imports Alembic
@@ -145,6 +146,7 @@ def _over(
 @contextmanager
 def _engine(bind: object) -> Generator[Engine]:
     if isinstance(bind, Engine):
+        check_dialect(bind.dialect.name)
         yield bind
     elif isinstance(bind, str | URL):
         engine = create_engine(bind)
@@ -153,7 +155,8 @@ def _engine(bind: object) -> Generator[Engine]:
         finally:
             engine.dispose()
     else:
-        raise TypeError(f"bind is an Engine, a Connection or a URL, not {type(bind).__name__}")
+        hint = ": call `await run_sync(function, engine)` of boocode_sessions" * hasattr(bind, "sync_engine")
+        raise TypeError(f"bind is an Engine, a Connection or a URL, not {type(bind).__name__}{hint}")
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.schema_check import check_dialect, check_encoding, found_version
+from boocode_sessions._core.schema_check import check_encoding, found_version
+from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError, SchemaNewerError
 from boocode_sessions.migrations.target import effective_schema
 from boocode_sessions.models import SCHEMA_VERSION
@@ -47,6 +48,7 @@ def downgrade(connection: Connection, to: str, schema: str | None) -> None:
 
 def script(dialect: str, to: str, schema: str | None) -> str:
     """What `alembic upgrade --sql` prints."""
+    check_dialect(dialect)
     made = config()
     made.output_buffer = output = StringIO()
     made.attributes.update(dialect=dialect, schema=schema)

@@ -3,7 +3,8 @@
 Each function takes a `bind` (an Engine, sessionmaker, Connection or Session) and returns a list of typed
 rows, which `pandas.DataFrame` and `polars.DataFrame` take as they are. It only reads, and rows of every
 writer count. Times are aware, in UTC; `since` is included and `until` is not. `schema` is where the tables
-are, when the connection's search path does not lead there.
+are, when the connection's search path does not lead there. Over an AsyncEngine or an AsyncSession:
+`await boocode_sessions.run_sync(queries.sessions, engine, ...)`.
 """
 
 from boocode_sessions.queries.conversation import Message, conversation

@@ -19,14 +19,18 @@ from boocode_sessions import (
     SessionKey,
     UnavailableError,
     migrations,
+    queries,
+    run_sync,
 )
 from boocode_sessions.sdk import SQLAlchemySessionStore
+from boocode_sessions.status import holdings, schema_status
 from tests.fixtures.canaries import PASSWORD, assert_private, told_by
+from tests.fixtures.databases import over_driver
 from tests.fixtures.servers import EmbeddedPostgres, execute
 
 pytestmark = pytest.mark.anyio
 
-SYNCHRONOUS, ASYNCHRONOUS = ("psycopg", "psycopg2"), ("psycopg_async", "asyncpg")
+SYNCHRONOUS, ASYNCHRONOUS = ("psycopg", "psycopg2", "pg8000"), ("psycopg_async", "asyncpg")
 SUBJECTS = [
     *((driver, kind) for driver in SYNCHRONOUS for kind in ("repository", "store")),
     *((driver, kind) for driver in ASYNCHRONOUS for kind in ("repository", "store")),
@@ -61,7 +65,7 @@ def server() -> Iterator[EmbeddedPostgres]:
 @asynccontextmanager
 async def opened(url: URL, driver: str, kind: str) -> AsyncIterator[Any]:
     """A host's own engine, with the driver's defaults."""
-    url = url.set(drivername=f"postgresql+{driver}")
+    url = over_driver(url, driver)
     if driver in ASYNCHRONOUS:
         async_engine = create_async_engine(url)
         bound = SQLAlchemySessionStore if kind == "store" else AsyncClaudeSessionRepository
@@ -107,7 +111,7 @@ async def test_a_wrong_password(server: EmbeddedPostgres, driver: str, kind: str
     url = server.url.set(username="locked", password="wr0ng")  # noqa: S106 - a wrong one
     async with opened(url, driver, kind) as subject:
         for call in CALLS:
-            with pytest.raises(UnavailableError) as refused:
+            with pytest.raises(UnavailableError, match="refused the password") as refused:
                 await call(subject)
             assert "wr0ng" not in told_by(refused.value)
 
@@ -121,7 +125,15 @@ async def test_no_password(
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
     async with opened(server.url.set(username="locked"), driver, kind) as subject:
         for call in CALLS:
-            with pytest.raises(UnavailableError):
+            with pytest.raises(UnavailableError, match="password"):
+                await call(subject)
+
+
+@every_subject
+async def test_an_unknown_role(server: EmbeddedPostgres, driver: str, kind: str) -> None:
+    async with opened(server.url.set(username="nobody"), driver, kind) as subject:
+        for call in CALLS:
+            with pytest.raises(UnavailableError, match="has no such role"):
                 await call(subject)
 
 
@@ -129,8 +141,26 @@ async def test_no_password(
 async def test_a_wrong_name_of_the_database(server: EmbeddedPostgres, driver: str, kind: str) -> None:
     async with opened(server.url.set(database="nowhere"), driver, kind) as subject:
         for call in CALLS:
-            with pytest.raises(UnavailableError):
+            with pytest.raises(UnavailableError, match="no database of this name"):
                 await call(subject)
+
+
+@pytest.mark.parametrize("driver", ASYNCHRONOUS)
+async def test_functions_over_a_server_that_is_down(driver: str, tmp_path: Path) -> None:
+    url = URL.create("postgresql", "postgres", database="postgres", query={"host": str(tmp_path)})
+    engine = create_async_engine(over_driver(url, driver))
+    functions: list[Callable[[Any], Any]] = [
+        queries.sessions,
+        queries.tools,
+        migrations.upgrade,
+        migrations.pending,
+        schema_status,
+        holdings,
+    ]
+    for function in functions:
+        with pytest.raises(UnavailableError, match="can't be reached"):
+            await run_sync(function, engine)
+    await engine.dispose()
 
 
 KILL_OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -17,7 +17,7 @@ LAYERS = [
     {"_core.sql.search"},
     {"_core.attributes"},
     {"engine", "models", "_core.codec", "_core.deadline", "_core.psycopg_text"},
-    {"_core.connection"},
+    {"_core.binds", "_core.connection"},
     {"_core.statements.parameters"},
     {"_core.statements.delete", "_core.statements.read"},
     {"_core.statements.append", "_core.schema_check"},

@@ -31,6 +31,10 @@ SCHEMA_VERSION = "0001"
 VERSION_TABLE = "boocode_sessions_alembic_version"
 """Our own: packages that share `alembic_version` overwrite each other's."""
 
+COMPATIBLE_RANGE = "compatible_range"
+"""Its column that says which versions of the package go with the schema: from "0001" to the schema's own, as
+"0001..0003". A version that only adds to the schema leaves the beginning where it is."""
+
 UNPLACED = 2**63 - 1
 """The `position` of a row that another program inserted, until we place it: behind every placed one."""
 

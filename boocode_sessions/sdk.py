@@ -1,7 +1,7 @@
 """The store that the SDK takes: `ClaudeAgentOptions(session_store=SQLAlchemySessionStore(engine))`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -117,4 +117,5 @@ class SQLAlchemySessionStore:
         """A key of the SDK's as it is stored."""
         if self._project_key is None:
             return key
-        return {**key, "project_key": self.project_key(key["project_key"])}
+        given = cast("Mapping[str, str | None]", key)
+        return {**given, "project_key": self.project_key(key["project_key"] or "")}

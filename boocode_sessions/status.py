@@ -24,7 +24,7 @@ from boocode_sessions import migrations
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import is_of_database, translate
 from boocode_sessions._core.keys import MAIN
-from boocode_sessions._core.schema_check import found_version
+from boocode_sessions._core.schema_check import found_schema
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import unplaced
 from boocode_sessions._core.statements.read import is_true_fold
@@ -43,6 +43,8 @@ class SchemaStatus:
     """The schema version that this version of the package needs."""
     found: str | None
     """The version that is there; None where we have no tables."""
+    compatible: bool
+    """Whether this version of the package goes with it: also a newer one that only adds to the schema."""
     pending: list[str]
     """What `upgrade` would apply."""
 
@@ -91,10 +93,12 @@ def holdings(bind: Bind, *, schema: str | None = None) -> Holdings:
 def _schema_status(connection: Connection, schema: str | None) -> SchemaStatus:
     version = ".".join(map(str, connection.dialect.server_version_info or ()))
     name = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}.get(connection.dialect.name, "")
-    found = found_version(StoreConnection(connection, schema))
+    there = found_schema(StoreConnection(connection, schema))
+    found = there.version if there else None
     newer = found is not None and found > SCHEMA_VERSION
     pending = [] if newer else migrations.pending(connection, schema=schema)
-    return SchemaStatus(f"{name} {version}", SCHEMA_VERSION, found, pending)
+    compatible = there is not None and there.is_compatible
+    return SchemaStatus(f"{name} {version}", SCHEMA_VERSION, found, compatible, pending)
 
 
 def _holdings(connection: StoreConnection) -> Holdings:

@@ -108,12 +108,13 @@ def transcript_of(key: KeyLike) -> Transcript:
     Raises InvalidKeyError.
     """
     project_key, session_id = _session_parts(key)
-    subpath = key.get("subpath")
-    parts = [project_key, session_id]
-    if subpath is not None:
-        parts.append(_text("subpath", subpath))
-    _bounded(parts)
-    return Transcript(project_key, session_id, MAIN if subpath is None else subpath)
+    given = key.get("subpath")
+    if given is None:
+        _bounded((project_key, session_id))
+        return Transcript(project_key, session_id, MAIN)
+    subpath = _text("subpath", given)
+    _bounded((project_key, session_id, subpath))
+    return Transcript(project_key, session_id, subpath)
 
 
 def session_of(key: KeyLike) -> Session:
@@ -125,7 +126,7 @@ def session_of(key: KeyLike) -> Session:
 
 def project_of(project_key: str) -> str:
     """`project_key`, when it is a valid one. Raises InvalidKeyError."""
-    _bounded([_text("project_key", project_key)])
+    _bounded((_text("project_key", project_key),))
     return project_key
 
 
@@ -155,7 +156,7 @@ def _text(part: str, value: object) -> str:
 _EMPTY_HINT = {"subpath": ": leave it out to name the main transcript"}
 
 
-def _bounded(parts: list[str] | tuple[str, ...]) -> None:
+def _bounded(parts: tuple[str, ...]) -> None:
     size = sum(map(len, parts))
     if size * 4 > MAX_KEY_BYTES and (size := sum(len(part.encode()) for part in parts)) > MAX_KEY_BYTES:
         raise InvalidKeyError(f"the key's parts have {size} bytes together, {MAX_KEY_BYTES} is the most")

@@ -5,7 +5,7 @@ Never begins or commits: the caller owns the transaction.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from boocode_sessions._core.append.place import Summary, lock_row, recount
 from boocode_sessions._core.codec import decode, decode_summary
@@ -33,7 +33,7 @@ def load(connection: StoreConnection, transcript: Transcript) -> list[dict[str, 
 def decode_at(transcript: Transcript, place: int, text: str | None) -> dict[str, Any]:
     """The entry that stands at a place of a transcript. Raises DamagedEntryError, which names it."""
     try:
-        return decode(text or "")
+        return cast("dict[str, Any]", decode(text or ""))
     except DamagedEntryError as error:
         problem = f"load {transcript}, entry {place}: {error}"
     raise DamagedEntryError(problem)

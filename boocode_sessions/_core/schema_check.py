@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sqlalchemy import Connection, inspect, text
 
 from boocode_sessions._core.connection import StoreConnection
@@ -68,26 +70,46 @@ def check_schema(connection: StoreConnection) -> None:
     schema = connection.effective_schema
     where = f"schema {schema!r}" if schema else "the database"
     command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")
-    found = found_version(connection)
-    if found is None:
+    schema_found = found_schema(connection)
+    if schema_found is None:
         raise SchemaMissingError(f"{where} has no tables of ours: run `{command}`")
-    if found < SCHEMA_VERSION:
+    if schema_found.version < SCHEMA_VERSION:
         raise SchemaOutdatedError(
-            f"{where} is at schema version {found}, this version of the package needs {SCHEMA_VERSION}: "
-            f"run `{command}`"
+            f"{where} is at schema version {schema_found.version}, "
+            f"this version of the package needs {SCHEMA_VERSION}: run `{command}`"
         )
-    if found > SCHEMA_VERSION:
+    if not schema_found.is_compatible:
         raise SchemaNewerError(
-            f"{where} is at schema version {found}, this version of the package knows {SCHEMA_VERSION}: "
-            "upgrade the boocode-sessions package"
+            f"{where} is at schema version {schema_found.version}, this version of the package knows "
+            f"{SCHEMA_VERSION}: upgrade the boocode-sessions package to one that knows "
+            f"{schema_found.needed} or later"
         )
 
 
-def found_version(connection: StoreConnection) -> str | None:
-    """The version that the schema stands at; None where we have no tables."""
+class FoundSchema(NamedTuple):
+    """Where a schema stands."""
+
+    version: str
+    needed: str
+    """The oldest version that a package has to know to go with it."""
+
+    @property
+    def is_compatible(self) -> bool:
+        """Whether this version of the package goes with it."""
+        return self.needed <= SCHEMA_VERSION <= self.version
+
+
+def found_schema(connection: StoreConnection) -> FoundSchema | None:
+    """Where the schema stands; None where we have no tables."""
     if not inspect(connection.connection).has_table(VERSION_TABLE, schema=connection.effective_schema):
         return None
-    return max((version for (version,) in connection.select(select_versions())), default=None)
+    rows = [(version, said or "") for version, said in connection.select(select_versions())]
+    if not rows:
+        return None
+    version, said = max(rows)
+    needed, _, last = said.partition("..")
+    # What was said of another version tells nothing of this one.
+    return FoundSchema(version, needed if last == version else version)
 
 
 def check_columns(connection: StoreConnection) -> None:

@@ -82,7 +82,7 @@ def status(database: Database, json: JsonOption = False) -> None:
     from boocode_sessions.status import holdings, schema_status
 
     stands = schema_status(database.reading, schema=database.schema)
-    ready = stands.found == stands.needed
+    ready = stands.compatible
     holds = holdings(database.reading, schema=database.schema) if ready else None
     if json:
         url = {"url": database.shown_url, "schema": database.schema}
@@ -107,7 +107,7 @@ def search_index(
     from boocode_sessions.status import schema_status
 
     stands = schema_status(database.reading, schema=database.schema)
-    if stands.found != stands.needed:
+    if not stands.compatible:
         raise BadInput(_advice(stands, database.schema))
     if database.engine.dialect.name != "postgresql":
         raise BadInput("only PostgreSQL has an index for search: here `search` reads every message")

@@ -14,7 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.schema_check import check_encoding, found_version
+from boocode_sessions._core.schema_check import check_encoding, found_schema
 from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError, SchemaNewerError
 from boocode_sessions.migrations.target import effective_schema
@@ -38,6 +38,9 @@ def upgrade(connection: Connection, to: str, schema: str | None) -> None:
     """Run `alembic upgrade` on a connection. The caller owns the transaction. Raises EncodingError."""
     check_dialect(connection.dialect.name)
     check_encoding(connection)
+    found = version(connection, effective_schema(connection, schema))
+    if found is not None and found > versions()[-1].revision:
+        return  # a newer version of the package was here, with which this one goes
     _run(command.upgrade, connection, to, schema)
 
 
@@ -57,15 +60,30 @@ def script(dialect: str, to: str, schema: str | None) -> str:
     return output.getvalue()
 
 
-def version(connection: Connection, schema: str | None) -> str | None:
-    """The version that the schema stands at; None when there is none of ours. Raises SchemaNewerError."""
-    found = found_version(StoreConnection(connection, schema))
-    if found is not None and found not in {known.revision for known in versions()}:
+def version(connection: Connection, schema: str | None, *, downwards: bool = False) -> str | None:
+    """The version that the schema stands at; None when there is none of ours.
+
+    `downwards`: for a downgrade, which only a package that knows the version can do. Raises SchemaNewerError.
+    """
+    found = found_schema(StoreConnection(connection, schema))
+    if found is None:
+        return None
+    known = found.version in {known.revision for known in versions()}
+    if not known and (downwards or not found.is_compatible):
         raise SchemaNewerError(
-            f"the schema is at version {found}, this version of the package knows {SCHEMA_VERSION}: "
-            "upgrade the boocode-sessions package"
+            f"the schema is at version {found.version}, this version of the package knows {SCHEMA_VERSION}: "
+            f"upgrade the boocode-sessions package to one that knows {found.needed} or later"
         )
-    return found
+    return found.version
+
+
+def compatible_range(to: str) -> str:
+    """Which versions of the package go with a schema version: see `models.COMPATIBLE_RANGE`."""
+    first = to
+    for script in versions():
+        if script.revision <= to and not getattr(script.module, "additive", False):
+            first = script.revision
+    return f"{first}..{to}"
 
 
 def versions() -> list[Script]:
@@ -95,7 +113,7 @@ def _run(run: Callable[[Config, str], None], connection: Connection, to: str, sc
         # A migration that failed leaves its context behind: only that of this very connection is alive.
         if context is not None and context.connection is connection and id(context) not in _failed:
             raise SchemaError("inside a revision call migrations.host.upgrade or migrations.host.downgrade")
-        version(connection, effective_schema(connection, schema))
+        version(connection, effective_schema(connection, schema), downwards=run is command.downgrade)
         try:
             with _known(to):
                 run(made, to)

@@ -128,7 +128,10 @@ def _walk(to: str, schema: str | None, since: str | None, *, upwards: bool) -> N
         start = places.index(since) if since else target + (-1 if upwards else 1)
     else:
         connection: Any = context.connection
-        start = places.index(chain.version(connection, effective_schema(connection, schema)) or "base")
+        there = effective_schema(connection, schema)
+        found = chain.version(connection, there, downwards=not upwards) or "base"
+        # Beyond our own: of a newer version of the package, with which this one goes.
+        start = places.index(found) if found in places else len(places)
     with targeting(schema):
         if upwards:
             for version in versions[start:target]:

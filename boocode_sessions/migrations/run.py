@@ -8,8 +8,8 @@ import os
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
-from sqlalchemy import Connection, make_url
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, make_url, select
+from sqlalchemy.schema import CreateSchema, DropTable
 
 from boocode_sessions.engine import create_engine
 from boocode_sessions.errors import SchemaError
@@ -53,6 +53,17 @@ def _run_online(context: EnvironmentContext, connection: Connection, schema: str
     _configure(context, schema, connection=connection)
     with targeting(schema), context.begin_transaction():
         context.run_migrations()
+    _drop_empty_version_table(connection, schema)
+
+
+def _drop_empty_version_table(connection: Connection, schema: str | None) -> None:
+    """Leave nothing behind after a downgrade to base: Alembic keeps its table."""
+    table = Table(VERSION_TABLE, MetaData(), Column("version_num", String), schema=schema)
+    if (
+        inspect(connection).has_table(VERSION_TABLE, schema=schema)
+        and not connection.execute(select(table.c.version_num).limit(1)).all()
+    ):
+        connection.execute(DropTable(table))
 
 
 def _run_offline(context: EnvironmentContext, dialect: str, schema: str | None) -> None:

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from functools import wraps
 
+import sqlalchemy as sa
 from alembic import op
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy.schema import CreateSchema, CreateTable
+from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations import chain
 from boocode_sessions.migrations.locking import lock_migrations, make_schema
 from boocode_sessions.migrations.target import effective_schema, schema, targeting
-from boocode_sessions.models import VERSION_TABLE
+from boocode_sessions.models import COMPATIBLE_RANGE, VERSION_TABLE
 
 
 def step(*, before: str | None, after: str | None) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -20,6 +21,8 @@ def step(*, before: str | None, after: str | None) -> Callable[[Callable[[], Non
     In our own chain Alembic keeps the record. In a host's chain (`migrations.host`, or our versions among the
     host's `version_locations`) it keeps the host's; ours is kept here, and a step that another route has
     taken already does nothing.
+
+    A version that older code goes on over says `additive = True` in its module: see docs/versions.md.
     """
 
     def decorate(migrate: Callable[[], None]) -> Callable[[], None]:
@@ -28,6 +31,7 @@ def step(*, before: str | None, after: str | None) -> Callable[[Callable[[], Non
             context = op.get_context()
             if context.version_table == VERSION_TABLE:
                 migrate()
+                _mark(context, before, after)
                 return
             connection = None if context.as_sql else context.connection
             with targeting(effective_schema(connection, schema()) if connection else schema()):
@@ -61,11 +65,37 @@ def _is_due(context: MigrationContext, before: str | None, after: str | None) ->
     )
 
 
+def _mark(context: MigrationContext, before: str | None, after: str | None) -> None:
+    """Say which versions of the package go with the schema; Alembic itself says its version."""
+    if after is None:
+        return
+    said = chain.compatible_range(after)
+    if before is None and (context.as_sql or not _has_column()):
+        column = sa.Column(COMPATIBLE_RANGE, sa.String(80), server_default=said)
+        op.add_column(VERSION_TABLE, column, schema=schema())
+    else:
+        op.execute(_versions(context).update().values({COMPATIBLE_RANGE: said}))
+
+
+def _has_column() -> bool:
+    columns = sa.inspect(op.get_bind()).get_columns(VERSION_TABLE, schema=schema())
+    return any(column["name"] == COMPATIBLE_RANGE for column in columns)
+
+
 def _record(context: MigrationContext, version: str | None) -> None:
+    versions = _versions(context)
+    if version is None:
+        op.execute(DropTable(versions))
+        return
+    op.execute(CreateTable(versions, if_not_exists=True))
+    op.execute(versions.delete())
+    said = chain.compatible_range(version)
+    op.execute(versions.insert().values({"version_num": version, COMPATIBLE_RANGE: said}))
+
+
+def _versions(context: MigrationContext) -> sa.Table:
     versions = context.impl.version_table_impl(
         version_table=VERSION_TABLE, version_table_schema=schema(), version_table_pk=True
     )
-    op.execute(CreateTable(versions, if_not_exists=True))
-    op.execute(versions.delete())
-    if version is not None:
-        op.execute(versions.insert().values(version_num=version))
+    versions.append_column(sa.Column(COMPATIBLE_RANGE, sa.String(80)))
+    return versions

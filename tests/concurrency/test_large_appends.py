@@ -11,7 +11,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from boocode_sessions import ClaudeSessionRepository, InvalidEntryError, SessionKey, UnavailableError
+from boocode_sessions import (
+    ClaudeSessionRepository,
+    InvalidEntryError,
+    SessionKey,
+    SessionStoreEntry,
+    UnavailableError,
+)
 from boocode_sessions._core.append import appender, place, plan
 from boocode_sessions.engine import create_engine
 from tests.fixtures.databases import Database
@@ -233,7 +239,7 @@ async def test_pages_of_a_pipeline_are_undone_together(
         await subject.append(key, marked("writer", 0))
         first = await subject.load(key) or []
         known = next(entry for entry in first if "uuid" in entry)
-        await subject.append(key, [*marked("writer", 1, LARGE), known])
+        await subject.append(key, [*marked("writer", 1, LARGE), cast("SessionStoreEntry", known)])
         assert examine(await subject.load(key) or [], [("writer", 0, 3), ("writer", 1, LARGE)]).wrong == 0
         await assert_true_summary(subject, key)
 

@@ -96,7 +96,7 @@ async def test_a_turn_that_is_not_given_up_ends_the_wait_at_lock_timeout(
             # A store steps aside for its other sessions, and tries again for LOCK_SECONDS.
             assert 0.2 < time.monotonic() - started < 6
         await subject.append(key, marked("w", 2))
-        assert [e["mark"][1] for e in await subject.load(key) or []] == [0, 0, 0, 2, 2, 2]  # type: ignore[typeddict-item]
+        assert [e["mark"][1] for e in await subject.load(key) or []] == [0, 0, 0, 2, 2, 2]
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"])

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -23,7 +24,7 @@ from boocode_sessions import engine as engines
 from tests.fixtures.databases import Database
 
 KEY = {"project_key": "p", "session_id": "s"}
-LINES = [
+LINES: list[dict[str, Any]] = [
     {"type": "user", "uuid": "u1", "sessionId": "s", "message": {"role": "user", "content": "Rain?"}},
     {"type": "mode", "text": "no uuid"},
 ]

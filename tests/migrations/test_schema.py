@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine, Inspector, inspect
 
 from boocode_sessions import migrations
-from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
+from boocode_sessions.models import SCHEMA_VERSION, Base
 from tests.fixtures.databases import Database, Databases
 from tests.migrations.hosting import differences, tables
 
@@ -33,9 +33,9 @@ def test_create_all_makes_the_same_columns_and_indexes(engine: Engine, plain_eng
         )
 
 
-def test_a_downgrade_to_base_leaves_only_the_empty_version_table(database: Database, engine: Engine) -> None:
+def test_a_downgrade_to_base_leaves_nothing_behind(database: Database, engine: Engine) -> None:
     migrations.downgrade(database.url)
-    assert tables(engine) == {VERSION_TABLE}
+    assert tables(engine) == set()
     assert migrations.pending(engine) == [SCHEMA_VERSION]
 
 

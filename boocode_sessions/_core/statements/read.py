@@ -37,7 +37,7 @@ from boocode_sessions._core.statements.parameters import (
     of_transcript,
     unplaced,
 )
-from boocode_sessions.models import VERSION_TABLE, ClaudeSession
+from boocode_sessions.models import COMPATIBLE_RANGE, VERSION_TABLE, ClaudeSession
 
 ONE = literal_column("1", Integer)
 
@@ -115,9 +115,13 @@ def select_subkeys() -> Select[str]:
 
 
 @cache
-def select_versions() -> Select[str]:
-    """The migration that the schema stands at. Shape: (version,); no row after a downgrade to base."""
-    return select(Table(VERSION_TABLE, MetaData(), Column("version_num", String(32))).c.version_num)
+def select_versions() -> Select[str, str | None]:
+    """The migration that the schema stands at, and which versions of the package it goes with.
+
+    Shape: (version, range as "0001..0003"); no row in a table that Alembic has just made.
+    """
+    table = Table(VERSION_TABLE, MetaData(), Column("version_num", String), Column(COMPATIBLE_RANGE, String))
+    return select(*table.c)
 
 
 Key = ColumnElement[str] | InstrumentedAttribute[str]

@@ -1,9 +1,9 @@
 BEGIN TRANSACTION;
 CREATE TABLE boocode_sessions_alembic_version (
-	version_num VARCHAR(32) NOT NULL, 
+	version_num VARCHAR(32) NOT NULL, compatible_range VARCHAR(80) DEFAULT '0001..0001', 
 	CONSTRAINT boocode_sessions_alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "boocode_sessions_alembic_version" VALUES('0001');
+INSERT INTO "boocode_sessions_alembic_version" VALUES('0001','0001..0001');
 CREATE TABLE claude_agent_sessions (
 	chat_id TEXT NOT NULL, 
 	agent TEXT NOT NULL, 
@@ -59,12 +59,12 @@ CREATE TABLE claude_session_entries (
 	entry JSON NOT NULL, 
 	verbatim TEXT
 );
-INSERT INTO "claude_session_entries" VALUES(1,1795650021554199,'2026-11-25 23:40:21.601000',NULL,87,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','',X'75FFE9AAEAA2A2D5048174DF0B80599EF0','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"a","message":{"content":"the first prompt"},"it''s":"a \\ quote"}',NULL);
-INSERT INTO "claude_session_entries" VALUES(2,1795650021554200,'2026-11-25 23:40:21.601000',NULL,84,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'6322BBB6CEBC0436CD2E4EFCB7F600000001','mode',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\ufffd � 😀"}','{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\u0000 \ud800 \ud83d\ude00"}');
-INSERT INTO "claude_session_entries" VALUES(3,1795650021554201,'2026-11-25 23:40:21.601000',NULL,89,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'751E57B933B0A78203E21D41CC4B16D731','assistant',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"assistant","uuid":"b","message":{"content":[{"type":"text","text":"%s ünï"}]}}',NULL);
-INSERT INTO "claude_session_entries" VALUES(4,1795650021554202,'2026-11-25 23:40:21.660000',NULL,45,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','subagents/workflows/w/agent-x',X'75EC49F17F2C205644D3A0D242EB5A82EC','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"c","isSidechain":true}',NULL);
-INSERT INTO "claude_session_entries" VALUES(5,9223372036854775807,'2026-11-25 23:40:21.680000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d", "message": {"content": "theirs"}}',NULL);
-INSERT INTO "claude_session_entries" VALUES(6,9223372036854775807,'2026-11-25 23:40:21.680000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d"}',NULL);
+INSERT INTO "claude_session_entries" VALUES(1,1795668968571973,'2026-11-26 04:56:08.601000',NULL,87,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','',X'75FFE9AAEAA2A2D5048174DF0B80599EF0','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"a","message":{"content":"the first prompt"},"it''s":"a \\ quote"}',NULL);
+INSERT INTO "claude_session_entries" VALUES(2,1795668968571974,'2026-11-26 04:56:08.601000',NULL,84,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'63D82A311EAB5D94CD8479408DCE00000001','mode',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\ufffd � 😀"}','{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\u0000 \ud800 \ud83d\ude00"}');
+INSERT INTO "claude_session_entries" VALUES(3,1795668968571975,'2026-11-26 04:56:08.601000',NULL,89,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','s','',X'751E57B933B0A78203E21D41CC4B16D731','assistant',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"assistant","uuid":"b","message":{"content":[{"type":"text","text":"%s ünï"}]}}',NULL);
+INSERT INTO "claude_session_entries" VALUES(4,1795668968571976,'2026-11-26 04:56:08.628000',NULL,45,NULL,NULL,NULL,NULL,NULL,NULL,NULL,1,'p','s','subagents/workflows/w/agent-x',X'75EC49F17F2C205644D3A0D242EB5A82EC','user',NULL,NULL,NULL,NULL,NULL,NULL,'{"type":"user","uuid":"c","isSidechain":true}',NULL);
+INSERT INTO "claude_session_entries" VALUES(5,9223372036854775807,'2026-11-26 04:56:08.639000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d", "message": {"content": "theirs"}}',NULL);
+INSERT INTO "claude_session_entries" VALUES(6,9223372036854775807,'2026-11-26 04:56:08.640000',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'p','of another writer','',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'{"type": "user", "uuid": "d"}',NULL);
 CREATE TABLE claude_sessions (
 	project_key TEXT NOT NULL, 
 	session_id TEXT NOT NULL, 
@@ -81,7 +81,7 @@ CREATE TABLE claude_sessions (
 	data TEXT, 
 	CONSTRAINT claude_sessions_pkey PRIMARY KEY (project_key, session_id)
 );
-INSERT INTO "claude_sessions" VALUES('p','s',1795650021554203,1795650021554201,'2026-11-25 23:40:21.601000',4,1,305,0,NULL,NULL,0,'{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
+INSERT INTO "claude_sessions" VALUES('p','s',1795668968571977,1795668968571975,'2026-11-26 04:56:08.601000',4,1,305,0,NULL,NULL,0,'{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
 CREATE UNIQUE INDEX claude_session_entries_position_idx ON claude_session_entries (project_key, session_id, subpath, position, id);
 CREATE UNIQUE INDEX claude_session_entries_dedup_idx ON claude_session_entries (project_key, session_id, subpath, dedup_key) WHERE dedup_key IS NOT NULL;
 CREATE INDEX claude_session_entries_first_idx ON claude_session_entries (project_key, session_id, subpath) WHERE is_first IS NOT NULL;

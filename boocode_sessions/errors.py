@@ -24,6 +24,10 @@ class BrokenLineError(SessionStoreError, ValueError):
     """A line of a transcript file is no entry, and the import was told to be strict."""
 
 
+class PriceListError(SessionStoreError, ValueError):
+    """The file is no list of prices, or one of its models lacks a price."""
+
+
 class InvalidURLError(SessionStoreError, ValueError):
     """The database's URL can't be read."""
 

@@ -149,16 +149,20 @@ def time_of(entry: object) -> datetime | None:
 
 def text_of(entry: object) -> str | None:
     """What a message says to a reader."""
-    content = _member(_member(entry, "message"), "content")
+    return text_of_content(_member(_member(entry, "message"), "content"))
+
+
+def text_of_content(content: object) -> str | None:
+    """The text of a message's content, or of a tool's result; None where there is none."""
     if isinstance(content, str):
         return content
-    said = [text for block in _blocks(entry, "text") if (text := string_at(block, "text")) is not None]
+    said = [text for block in _of_kind(content, "text") if (text := string_at(block, "text")) is not None]
     return "\n\n".join(said) if said else None
 
 
 def tools_of(entry: object) -> list[str]:
     """The tools that a message calls."""
-    return [name for block in _blocks(entry, "tool_use") if (name := string_at(block, "name")) is not None]
+    return [name for block in blocks_of(entry, "tool_use") if (name := string_at(block, "name")) is not None]
 
 
 _TIME = re.compile(
@@ -170,8 +174,12 @@ def _member(value: object, name: str) -> object:
     return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
 
 
-def _blocks(entry: object, kind: str) -> Iterator[object]:
-    content = _member(_member(entry, "message"), "content")
+def blocks_of(entry: object, kind: str) -> Iterator[object]:
+    """The blocks of one type in a line's message."""
+    return _of_kind(_member(_member(entry, "message"), "content"), kind)
+
+
+def _of_kind(content: object, kind: str) -> Iterator[object]:
     if isinstance(content, list):
         yield from (block for block in cast("list[object]", content) if _member(block, "type") == kind)
 

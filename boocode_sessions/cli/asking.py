@@ -2,24 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from boocode_sessions.cli.database import BadInput, Database, ProjectOption
-from boocode_sessions.cli.output import JsonOption, print_rows
+from boocode_sessions.cli.database import Database, ProjectOption
+from boocode_sessions.cli.output import JsonOption, count, print_rows
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import say
 from boocode_sessions.cli.tables import size
 from boocode_sessions.cli.values import moment
 
 if TYPE_CHECKING:
-    from boocode_sessions.queries import Price
+    from boocode_sessions.queries import PriceList, ToolCall
     from boocode_sessions.queries.usage import Dimension
 
+
+PRICES_VARIABLE = "BOOCODE_SESSIONS_PRICES"
 
 SinceOption = Annotated[
     datetime | None,
@@ -130,12 +132,17 @@ def usage(
         By.day,
         By.model,
     ],
+    cost: Annotated[
+        bool,
+        typer.Option("--cost", help="And what they cost, by the list prices that come with this."),
+    ] = False,
     prices: Annotated[
         Path | None,
         typer.Option(
             "--prices",
+            envvar=PRICES_VARIABLE,
             metavar="FILE",
-            help="A JSON file: model -> input, output, cache_read, cache_write per million tokens.",
+            help="And what they cost by your own prices: a JSON file.",
         ),
     ] = None,
     project: ProjectOption = None,
@@ -144,18 +151,19 @@ def usage(
     until: UntilOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Sum up tokens and, with `--prices`, what they cost.
+    """Sum up tokens and, with `--cost` or `--prices`, what they cost.
 
     One call of the API spans several lines: each is counted once, across forks too.
     """
     from boocode_sessions import queries
 
-    table = _prices(prices) if prices else None
+    table = queries.read_prices(prices) if prices else queries.list_prices() if cost else None
+    within = _within(database, project, session, since, until)
     found = queries.usage(
         database.reading,
         by=cast("Sequence[Dimension]", [str(one) for one in by]),
-        prices=table,
-        **_within(database, project, session, since, until),
+        prices=table.models if table else None,
+        **within,
     )
     names = {By.day: "day", By.model: "model", By.project: "project_key", By.session: "session_id"}
     headings = {By.day: "day (UTC)", By.model: "~model", By.project: "~project", By.session: "session"}
@@ -171,21 +179,38 @@ def usage(
     rows = [asdict(row) for row in found]
     first_to_go = ["cache_write_tokens", "cache_read_tokens", "calls"]
     print_rows(rows, columns, as_json=json, nothing="No tokens were used.", first_to_go=first_to_go)
+    if table and rows:
+        say(f"Prices: {_shown(table)}")
+        if any(row["cost"] is None for row in rows):
+            by_model = queries.usage(database.reading, by="model", prices=table.models, **within)
+            lacking = [str(row.model) for row in by_model if row.cost is None]
+            say(f"No price is known of {', '.join(lacking)}: their costs, and sums with them, are left out.")
 
 
 @over_database("tools", panel=Panel.ask)
 def tools(
     database: Database,
     *,
+    failed: Annotated[bool, typer.Option("--failed", help="List calls that failed, newest first.")] = False,
+    tool: Annotated[
+        str | None, typer.Option("--tool", metavar="NAME", help="List the calls of this tool, newest first.")
+    ] = None,
     project: ProjectOption = None,
     session: InSessionOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many to list; 0 for all.")] = 50,
     json: JsonOption = False,
 ) -> None:
-    """Count tool calls, their failures and how long they took, in seconds."""
+    """Count tool calls, their failures and how long they took, in seconds; or list the calls."""
     from boocode_sessions import queries
 
+    if failed or tool is not None:
+        within = _within(database, project, session, since, until)
+        chosen = True if failed else None
+        calls = queries.tool_calls(database.reading, failed=chosen, tool=tool, limit=limit or None, **within)
+        _print_calls(calls, as_json=json)
+        return
     found = queries.tools(database.reading, **_within(database, project, session, since, until))
     columns = {
         "tool": "~tool",
@@ -221,18 +246,29 @@ def _within(
     }
 
 
-def _prices(path: Path) -> "dict[str, Price]":
+def _print_calls(calls: "Sequence[ToolCall]", *, as_json: bool) -> None:
     import json
 
-    from boocode_sessions.queries import Price
+    rows = [asdict(call) for call in calls]
+    if not as_json:
+        for row in rows:
+            row["input"] = json.dumps(row["input"], ensure_ascii=False)
+    columns = {
+        "session_id": "session",
+        "called": "when",
+        "tool": "tool",
+        "seconds": ">s",
+        "failed": "failed",
+        "result": "~result",
+        "input": "~input",
+        "project_key": "~project",
+    }
+    first_to_go = ["project_key", "failed", "input", "seconds"]
+    print_rows(rows, columns, as_json=as_json, nothing="No such call.", first_to_go=first_to_go)
 
-    try:
-        given = json.loads(path.read_bytes())
-        return {
-            model: Price(**{kind: float(price[kind]) for kind in price}) for model, price in given.items()
-        }
-    except (ValueError, TypeError, AttributeError):
-        raise BadInput(
-            f'{path} is no price table: write {{"model": {{"input": 5, "output": 25, "cache_read": 0.5, '
-            '"cache_write": 6.25}}, ...}'
-        ) from None
+
+def _shown(prices: "PriceList") -> str:
+    if prices.as_of is None:
+        return prices.source
+    age = (datetime.now(UTC).date() - prices.as_of).days
+    return f"{prices.source}, of {prices.as_of} ({count(age, 'day')} old)"

@@ -10,7 +10,9 @@ are, when the connection's search path does not lead there. Over an AsyncEngine 
 from boocode_sessions.queries.conversation import Message, conversation
 from boocode_sessions.queries.finding import SessionRef, find_session
 from boocode_sessions.queries.listing import SessionRow, sessions
+from boocode_sessions.queries.prices import PriceList, list_prices, read_prices
 from boocode_sessions.queries.searching import Match, search
+from boocode_sessions.queries.tool_calls import ToolCall, tool_calls
 from boocode_sessions.queries.tools import ToolRow, tools
 from boocode_sessions.queries.usage import Price, UsageRow, usage
 
@@ -18,14 +20,19 @@ __all__ = [
     "Match",
     "Message",
     "Price",
+    "PriceList",
     "SessionRef",
     "SessionRow",
+    "ToolCall",
     "ToolRow",
     "UsageRow",
     "conversation",
     "find_session",
+    "list_prices",
+    "read_prices",
     "search",
     "sessions",
+    "tool_calls",
     "tools",
     "usage",
 ]

@@ -7,9 +7,11 @@ from datetime import UTC, date, tzinfo
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Integer,
     Select,
+    Subquery,
     Text,
     and_,
     case,
@@ -82,9 +84,7 @@ def tools(
     scope = Scope.of(project_key, session_id, since, until, tz)
 
     def operation(connection: StoreConnection) -> list[tuple[Any, ...]]:
-        read = _of_several(connection, scope), has_unplaced(connection, scope)
-        statement = _statement(scope, several=read[0], with_unplaced=read[1])
-        return [tuple(row) for row in connection.select(statement)]
+        return [tuple(row) for row in connection.select(_statement(calls_of_tools(connection, scope), scope))]
 
     rows = UnitOfWork(bind, schema).read("count the tools' calls", operation)
     return [
@@ -106,28 +106,37 @@ def _of_several(connection: StoreConnection, scope: Scope) -> bool:
     return connection.select(select(there)).scalar_one()
 
 
-def _statement(scope: Scope, *, several: bool, with_unplaced: bool) -> Select[*tuple[Any, ...]]:
-    """Calls, failures and seconds per tool.
+def calls_of_tools(connection: StoreConnection, scope: Scope) -> Subquery:
+    """One row per call: use, tool, when it was asked and answered, and `failed`, NULL without an answer.
 
-    Served by: claude_session_entries_tools_idx, in whose order the uses are grouped.
+    `use_row` and `result_row` are the lines' ids, where they are not found by the use. Two statements are
+    run first, which look for lines that are read in other ways. Served by: claude_session_entries_tools_idx,
+    in whose order the uses are grouped.
     """
     parts = [_of_columns(scope)]
-    if several:
+    if _of_several(connection, scope):
         parts += _of_blocks(scope, _Said(Entry.type, Entry.said_at, Entry.forked_from), _HAS_SEVERAL)
-    if with_unplaced:
+    if has_unplaced(connection, scope):
         said = _Said(unplaced_type(), unplaced_said_at(), unplaced_forked_from())
         parts += _of_blocks(scope, said, unplaced())
     uses = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("uses")
-    calls = (
+    return (
         select(
+            uses.c.use,
             func.max(uses.c.tool).label("tool"),
             func.max(uses.c.failed).label("failed"),
             func.min(case((uses.c.failed.is_(None), uses.c.at)), type_=UTCDateTime()).label("asked"),
             func.min(case((uses.c.failed.is_not(None), uses.c.at)), type_=UTCDateTime()).label("answered"),
+            func.min(case((uses.c.failed.is_(None), uses.c.row))).label("use_row"),
+            func.min(case((uses.c.failed.is_not(None), uses.c.row))).label("result_row"),
         )
         .group_by(uses.c.use)
         .subquery("calls")
     )
+
+
+def _statement(calls: Subquery, scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Calls, failures and seconds per tool."""
     seconds = seconds_between(calls.c.asked, calls.c.answered)
     count = func.count()
     return (
@@ -154,6 +163,8 @@ def _of_columns(scope: Scope) -> Select[*tuple[Any, ...]]:
         Entry.tool_use_id.label("use"),
         case((Entry.failed.is_(None), func.coalesce(Entry.tool_name, ""))).label("tool"),
         cast(Entry.failed, Integer).label("failed"),
+        # Not its id: the index alone is read.
+        cast(null(), BigInteger).label("row"),
     ).where(
         # As the index has it: without the second condition it would not be taken.
         Entry.tool_use_id.is_not(None),
@@ -180,7 +191,7 @@ def _of_blocks(scope: Scope, line: _Said, condition: ColumnElement[bool]) -> lis
 
     def of(block_type: str, in_line: str, *said: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
         return (
-            select(at, *said)
+            select(at, *said, Entry.id)
             .join_from(Entry, block, true())
             .where(
                 condition,

@@ -1,6 +1,7 @@
 """list, search, usage and tools: what they print, for people and for programs."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -86,6 +87,35 @@ def test_a_price_table_that_is_none_is_one_line(demo: Terminal, tmp_path: Path, 
     done = demo.run("usage", "--prices", str(prices))
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
     assert str(prices) in done.err
+
+
+def test_the_list_prices_say_their_source_and_their_age(demo: Terminal) -> None:
+    done = demo.run("usage", "--cost")
+    assert "cost" in done.out
+    assert re.search(r"Prices: https://\S+, of 20\d\d-\d\d-\d\d \([\d,]+ days? old\)", done.err)
+
+
+def test_prices_of_your_own_by_the_environment(
+    demo: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = tmp_path / "prices.json"
+    monkeypatch.setenv("BOOCODE_SESSIONS_PRICES", str(prices))
+    prices.write_text('{"gpt": {"input": 1, "output": 1, "cache_read": 1, "cache_write": 1}}')
+    done = demo.run("usage")
+    assert str(prices) in done.err
+    assert "No price is known of claude-" in done.err
+    prices.write_text('{"claude": {"input": 1, "output": 1, "cache_read": 1}}')
+    assert "'claude' lacks cache_write" in demo.run("usage").err
+
+
+def test_tools_lists_the_calls_that_failed(demo_anywhere: Terminal) -> None:
+    (row,) = demo_anywhere.run("tools", "--failed", "--json").json
+    assert (row["tool"], row["failed"]) == ("Bash", True)
+    assert row["input"]["command"]
+    assert row["result"]
+    assert row["session_id"][:8] in demo_anywhere.run("tools", "--failed").out
+    assert len(demo_anywhere.run("tools", "--tool", "Bash", "--json").json) == 2
+    assert demo_anywhere.run("tools", "--tool", "Nope").err.endswith("No such call.\n")
 
 
 def test_tools_counts_calls_and_failures(demo_anywhere: Terminal) -> None:

@@ -1,0 +1,164 @@
+"""Calls of tools, one by one: what went in, what came out, how long it took, and where."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, tzinfo
+from typing import Any, cast
+
+from sqlalchemy import Select, and_, or_, select
+
+from boocode_sessions._core.attributes import blocks_of, string_at, text_of_content
+from boocode_sessions._core.codec import decode
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.sql.times import seconds_between
+from boocode_sessions._core.statements.parameters import exact_text
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.queries.scope import Scope
+from boocode_sessions.queries.tools import calls_of_tools
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool."""
+
+    project_key: str
+    session_id: str
+    subpath: str
+    """`''` for the main transcript."""
+    id: int
+    """Of the entry that calls."""
+    tool: str
+    tool_use_id: str | None
+    called: datetime | None
+    seconds: float | None
+    """From the line of the call to that of its result: with a wait for permission. None without an answer."""
+    failed: bool | None
+    """Whether the result is marked as an error, a refused permission included. None without an answer."""
+    input: Any
+    """What the tool was given."""
+    result: str | None
+    """What it gave back, as text: without images. None without an answer."""
+    result_id: int | None
+    """Of the entry that answers."""
+
+
+def tool_calls(
+    bind: Bind,
+    *,
+    failed: bool | None = None,
+    tool: str | None = None,
+    project_key: str | None = None,
+    session_id: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    limit: int | None = 50,
+    tz: tzinfo = UTC,
+    schema: str | None = None,
+) -> list[ToolCall]:
+    """Calls that main agents and subagents made, the newest first; a fork's copies count once.
+
+    Args:
+        failed: Only those that failed, or with False only those that did not; None for all, unanswered ones
+            included.
+        tool: Only calls of the tool of this name.
+        project_key, session_id: Only calls of this project or session.
+        since, until: Only calls that were made from then on, and before then. A line that does not say when
+            it was said counts from when it was stored. A date is its beginning in `tz`.
+        limit: At most so many; None for all.
+        tz: The time zone that a date is meant in.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    The statements of `tools`, and one more that reads the lines of the calls that are listed.
+    """
+    scope = Scope.of(project_key, session_id, since, until, tz)
+
+    def operation(connection: StoreConnection) -> list[ToolCall]:
+        found = [
+            dict(row) for row in connection.select(_listed(connection, scope, failed, tool, limit)).mappings()
+        ]
+        lines = _Lines(connection, found)
+        return [call for row in found if (call := lines.call(row)) is not None]
+
+    return UnitOfWork(bind, schema).read("list the tools' calls", operation)
+
+
+def _listed(
+    connection: StoreConnection, scope: Scope, failed: bool | None, tool: str | None, limit: int | None
+) -> Select[*tuple[Any, ...]]:
+    calls = calls_of_tools(connection, scope)
+    c = calls.c
+    statement: Select[*tuple[Any, ...]] = (
+        select(*c, seconds_between(c.asked, c.answered).label("seconds"))
+        .where(c.tool.is_not(None), *scope.said(c.asked))
+        .order_by(c.asked.desc(), c.use)
+    )
+    if failed is not None:
+        statement = statement.where(c.failed == int(failed))
+    if tool is not None:
+        statement = statement.where(c.tool == tool)
+    return statement if limit is None else statement.limit(limit)
+
+
+PAGE = 500
+"""Calls whose lines are read at once: a statement takes so many parameters only."""
+
+
+class _Lines:
+    """The lines of some calls: where each use and each result stands first."""
+
+    def __init__(self, connection: StoreConnection, calls: Sequence[Mapping[str, Any]]) -> None:
+        self._uses: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+        self._results: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+        for first in range(0, len(calls), PAGE):
+            for row in connection.select(_select_lines(calls[first : first + PAGE])):
+                self._take(row)
+
+    def _take(self, row: Any) -> None:  # noqa: ANN401 - a row of _select_lines
+        line = decode(row.text)
+        for use in _blocks(line, "tool_use"):
+            self._uses.setdefault(string_at(use, "id") or f"~{row.id}", (row, use))
+        for result in _blocks(line, "tool_result"):
+            self._results.setdefault(string_at(result, "tool_use_id") or "", (row, result))
+
+    def call(self, found: Mapping[str, Any]) -> ToolCall | None:
+        """A call with what its lines say; None where its line went meanwhile."""
+        if (asked := self._uses.get(found["use"])) is None:
+            return None
+        row, use = asked
+        answer = None if found["failed"] is None else self._results.get(found["use"])
+        seconds = found["seconds"]
+        return ToolCall(
+            project_key=row.project_key,
+            session_id=row.session_id,
+            subpath=row.subpath,
+            id=row.id,
+            tool=found["tool"],
+            tool_use_id=string_at(use, "id"),
+            called=found["asked"],
+            seconds=None if seconds is None else round(seconds, 3),
+            failed=None if found["failed"] is None else bool(found["failed"]),
+            input=use.get("input"),
+            result=None if answer is None else text_of_content(answer[1].get("content")) or "",
+            result_id=None if answer is None else answer[0].id,
+        )
+
+
+def _blocks(line: object, kind: str) -> Iterator[Mapping[str, Any]]:
+    yield from cast("Iterator[Mapping[str, Any]]", blocks_of(line, kind))
+
+
+def _select_lines(calls: Sequence[Mapping[str, Any]]) -> Select[*tuple[Any, ...]]:
+    """The lines of calls, in the order in which they were stored.
+
+    Served by: claude_session_entries_tools_idx and claude_session_entries_pkey.
+    """
+    ids = [row[name] for row in calls for name in ("use_row", "result_row") if row[name] is not None]
+    named = and_(Entry.tool_use_id.in_([row["use"] for row in calls]), Entry.tool_count.is_not(None))
+    return (
+        select(Entry.project_key, Entry.session_id, Entry.subpath, Entry.id, exact_text().label("text"))
+        .where(or_(named, Entry.id.in_(ids)) if ids else named)
+        .order_by(Entry.position, Entry.id)
+    )

@@ -191,18 +191,18 @@ def host_revision(
     from boocode_sessions.migrations import host
     from boocode_sessions.models import SCHEMA_VERSION
 
-    if not config.is_file():
-        raise BadInput(f"{config} is no file: run this in your application's folder, or give --config")
+    ini = host.find_ini(config)
     with redirect_stdout(sys.stderr):  # Alembic tells what it does
         path = host.write_revision(
-            config,
+            ini,
             to=SCHEMA_VERSION if to == "head" else to,
             schema=schema or (ctx.find_object(Where) or Where()).schema,
             message=message,
             head=head,
         )
     typer.echo(str(path))
-    say("Now run your own `alembic upgrade head`.")
+    is_flask = "flask_migrate" in ini.read_text(encoding="utf-8")
+    say(f"Now run your own `{'flask db upgrade' if is_flask else 'alembic upgrade head'}`.")
 
 
 def _print_status(database: Database, stands: "SchemaStatus", holds: "Holdings | None") -> None:

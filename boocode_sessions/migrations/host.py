@@ -54,7 +54,8 @@ def write_revision(
 ) -> Path:
     """Write the revision of a host's chain that brings our schema to a version. Returns its path.
 
-    `host`: the host's alembic.ini, or its Config. `head`: the revision that it follows. The version that an
+    `host`: the host's alembic.ini, or its Config. Flask-Migrate's is `migrations/alembic.ini`, which is found
+    where there is none in the folder itself. `head`: the revision that it follows. The version that an
     earlier revision of the host's went to is found by reading the chain. Raises SchemaError.
     """
     from alembic.config import Config  # noqa: PLC0415 - slow, and needed nowhere else
@@ -64,9 +65,10 @@ def write_revision(
     from boocode_sessions.migrations import chain  # noqa: PLC0415
 
     if isinstance(host, str | Path):
-        if not Path(host).is_file():
-            raise SchemaError(f"there is no {host}: name the alembic.ini of the application")
-        host = Config(host)
+        ini = find_ini(host)
+        host = Config(ini)
+        if host.get_main_option("script_location") is None:  # Flask-Migrate says it when it runs
+            host.set_main_option("script_location", str(ini.parent).replace("%", "%%"))
     known = [version.revision for version in chain.versions()]
     if to not in known:
         raise SchemaError(f"there is no version {to!r}: {', '.join(known)} are known")
@@ -88,6 +90,14 @@ def write_revision(
     if written is None:
         raise SchemaError("the application's chain took no revision")
     return Path(written.path)
+
+
+def find_ini(given: str | Path) -> Path:
+    """The alembic.ini that is meant: the one given, or Flask-Migrate's beside it. Raises SchemaError."""
+    for path in (Path(given), Path(given).parent / "migrations" / Path(given).name):
+        if path.is_file():
+            return path
+    raise SchemaError(f"there is no {given}: run this in your application's folder, or name its alembic.ini")
 
 
 def _gone_to(scripts: "ScriptDirectory") -> str:

@@ -5,6 +5,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from boocode_sessions import ClaudeSessionEntry
 
 PROJECT_KEY = "host-app"
+"""Of all sessions of this application, whatever folder its agents work in: see `database.store_over`."""
 
 
 class Base(DeclarativeBase):
@@ -30,6 +31,6 @@ class Chat(Base):
             & (ClaudeSessionEntry.subpath == "")
         ),
         foreign_keys=lambda: ClaudeSessionEntry.session_id,
-        order_by=lambda: ClaudeSessionEntry.id,
+        order_by=lambda: (ClaudeSessionEntry.position, ClaudeSessionEntry.id),
         viewonly=True,
     )

@@ -1,0 +1,17 @@
+"""The application's own table."""
+
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """The application's. It does not know of our tables."""
+
+
+class Chat(Base):
+    """One chat of a user, with an agent behind it."""
+
+    __tablename__ = "chats"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user: Mapped[str] = mapped_column(index=True)
+    title: Mapped[str]

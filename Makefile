@@ -17,8 +17,13 @@ $(STAMP): pyproject.toml
 
 env: $(STAMP)  ## make the environment in .venv
 
-demo: $(STAMP)  ## a store on SQLite, from nothing, in a second
-	$(BIN)/python examples/quickstart.py
+demo: .demo/.installed  ## a tour on SQLite, from nothing
+	.demo/bin/boocode-sessions demo
+
+.demo/.installed: pyproject.toml
+	$(PYTHON) -m venv .demo
+	.demo/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[cli]"
+	@touch $@
 
 chat: $(STAMP)  ## a chat in the browser on http://127.0.0.1:8000, each with an agent of its own
 	$(BIN)/python -m examples.chat_app
@@ -40,6 +45,18 @@ $(BENCH)/.installed: pyproject.toml
 
 test: $(STAMP)  ## every test, on PostgreSQL and SQLite
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+release:  ## build sdist and wheel, check both, and run every test on the wheel
+	rm -rf dist .release
+	$(PYTHON) -m venv .release/venv
+	.release/venv/bin/python -m pip install --quiet --upgrade "pip>=25.1" build twine check-wheel-contents
+	.release/venv/bin/python -m build
+	.release/venv/bin/twine check --strict dist/*
+	.release/venv/bin/check-wheel-contents dist/*.whl
+	.release/venv/bin/python -m pip install --quiet dist/*.whl --group test
+	mkdir .release/tree
+	git ls-files | grep -v '^boocode_sessions/' | xargs cp --parents -t .release/tree
+	cd .release/tree && ../venv/bin/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 RELIABILITY := tests/concurrency tests/faults tests/pgbouncer tests/privacy tests/property/test_any_json_value.py
 
@@ -73,6 +90,6 @@ test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
 	done
 
 clean:  ## remove the environment and what tools left behind
-	rm -rf $(VENV) .venv-* .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .demo .release .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo chat check bench test reliability soak services test-lowest test-matrix clean
+.PHONY: help env demo chat check bench test release reliability soak services test-lowest test-matrix clean

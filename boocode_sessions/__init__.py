@@ -1,9 +1,11 @@
 """Keep Claude Agent SDK sessions in your own SQLAlchemy database."""
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from boocode_sessions import migrations
     from boocode_sessions._core.greenlets import run_sync
     from boocode_sessions._core.keys import (
@@ -81,6 +83,8 @@ def __getattr__(name: str) -> object:
 
     `boocode-sessions --help` and its completion import this package too, and must not wait for SQLAlchemy.
     """
+    if name == "__version__":
+        return version("boocode-sessions")
     if name == "migrations":
         return import_module("boocode_sessions.migrations")
     if name in __all__:

@@ -12,11 +12,13 @@ from sqlalchemy import (
     Integer,
     Select,
     Subquery,
+    Text,
     case,
     column,
     distinct,
     func,
     select,
+    table,
     true,
 )
 
@@ -29,7 +31,7 @@ from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import unplaced
 from boocode_sessions._core.statements.read import is_true_fold
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.models import SCHEMA_VERSION, Base, ClaudeSession
+from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base, ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 
@@ -88,6 +90,24 @@ def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
 def holdings(bind: Bind, *, schema: str | None = None) -> Holdings:
     """What our tables hold, counted exactly: it reads an index over all entries. Raises SessionStoreError."""
     return UnitOfWork(bind, schema).scan("count what the database holds", _holdings)
+
+
+def schemas_with_tables(bind: Engine) -> list[str]:
+    """The schemas of a PostgreSQL database that hold our tables; none on SQLite. Raises SessionStoreError."""
+    if bind.dialect.name != "postgresql":
+        return []
+    tables = table(
+        "tables", column("table_schema", Text), column("table_name", Text), schema="information_schema"
+    )
+    found = select(tables.c.table_schema).where(tables.c.table_name == VERSION_TABLE)
+    try:
+        with bind.connect() as connection:
+            return sorted(connection.scalars(found))
+    except Exception as error:
+        if not is_of_database(error, connecting=True):
+            raise
+        failure = translate(error, "look for our tables")
+    raise failure
 
 
 def _schema_status(connection: Connection, schema: str | None) -> SchemaStatus:

@@ -17,5 +17,6 @@ pytest_plugins = [
     "tests.fixtures.stores",
     "tests.fixtures.faults",
     "tests.fixtures.pooler",
+    "tests.fixtures.left_out",
     "tests.reliability.counts",
 ]

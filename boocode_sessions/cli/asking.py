@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from boocode_sessions.cli.database import Database, ProjectOption
+from boocode_sessions.cli.database import Database, ProjectOption, complete_session
 from boocode_sessions.cli.output import JsonOption, count, print_rows
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import say
@@ -38,7 +38,13 @@ UntilOption = Annotated[
 ]
 InSessionOption = Annotated[
     str | None,
-    typer.Option("--session", "-s", metavar="ID", help="Only this session, by its id's beginning."),
+    typer.Option(
+        "--session",
+        "-s",
+        metavar="ID",
+        help="Only this session, by its id's beginning.",
+        autocompletion=complete_session,
+    ),
 ]
 
 
@@ -84,7 +90,13 @@ def list_(
     if any(row["held"] for row in rows):
         columns["held"] = "held"
     first_to_go = ["project_key", "size", "entries", "tokens", "held"]
-    print_rows(rows, columns, as_json=json, nothing="No sessions.", first_to_go=first_to_go)
+    print_rows(
+        rows,
+        columns,
+        as_json=json,
+        nothing=lambda: database.nothing("No sessions.", project),
+        first_to_go=first_to_go,
+    )
 
 
 @over_database("search", panel=Panel.ask)
@@ -121,7 +133,13 @@ def search(
     }
     rows = [asdict(row) for row in found]
     first_to_go = ["project_key", "type"]
-    print_rows(rows, columns, as_json=json, nothing="Nothing was found.", first_to_go=first_to_go)
+    print_rows(
+        rows,
+        columns,
+        as_json=json,
+        nothing=lambda: database.nothing("Nothing was found.", project),
+        first_to_go=first_to_go,
+    )
 
 
 @over_database("usage", panel=Panel.ask)
@@ -178,7 +196,13 @@ def usage(
         columns["cost"] = ">cost"
     rows = [asdict(row) for row in found]
     first_to_go = ["cache_write_tokens", "cache_read_tokens", "calls"]
-    print_rows(rows, columns, as_json=json, nothing="No tokens were used.", first_to_go=first_to_go)
+    print_rows(
+        rows,
+        columns,
+        as_json=json,
+        nothing=lambda: database.nothing("No tokens were used.", project),
+        first_to_go=first_to_go,
+    )
     if table and rows:
         say(f"Prices: {_shown(table)}")
         if any(row["cost"] is None for row in rows):
@@ -223,7 +247,13 @@ def tools(
     }
     rows = [asdict(row) for row in found]
     first_to_go = ["unanswered", "max_seconds", "mean_seconds"]
-    print_rows(rows, columns, as_json=json, nothing="No tool was called.", first_to_go=first_to_go)
+    print_rows(
+        rows,
+        columns,
+        as_json=json,
+        nothing=lambda: database.nothing("No tool was called.", project),
+        first_to_go=first_to_go,
+    )
 
 
 def _within(
@@ -264,7 +294,7 @@ def _print_calls(calls: "Sequence[ToolCall]", *, as_json: bool) -> None:
         "project_key": "~project",
     }
     first_to_go = ["project_key", "failed", "input", "seconds"]
-    print_rows(rows, columns, as_json=as_json, nothing="No such call.", first_to_go=first_to_go)
+    print_rows(rows, columns, as_json=as_json, nothing=lambda: "No such call.", first_to_go=first_to_go)
 
 
 def _shown(prices: "PriceList") -> str:

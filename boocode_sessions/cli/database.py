@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
@@ -14,8 +14,49 @@ if TYPE_CHECKING:
 
     from boocode_sessions._core.keys import Session
 
+_T = TypeVar("_T")
+
 URL_VARIABLE = "BOOCODE_SESSIONS_URL"
 SCHEMA_VARIABLE = "BOOCODE_SESSIONS_SCHEMA"
+
+
+def complete_session(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Sessions for the shell's completion, the newest first, each with its title."""
+    from boocode_sessions import queries
+
+    def sessions(database: "Database") -> list[tuple[str, str]]:
+        project = ctx.params.get("project")
+        found = queries.sessions(database.reading, project_key=project, limit=None, schema=database.schema)
+        return [
+            (row.session_id, row.title or row.project_key)
+            for row in found
+            if row.session_id.startswith(incomplete)
+        ][:_COMPLETIONS]
+
+    return _completed(ctx, sessions)
+
+
+def complete_project(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Project keys for the shell's completion."""
+    from boocode_sessions import queries
+
+    def projects(database: "Database") -> list[str]:
+        found = queries.projects(database.reading, containing=incomplete, schema=database.schema)
+        return [key for key in found if key.startswith(incomplete)][:_COMPLETIONS]
+
+    return _completed(ctx, projects)
+
+
+_COMPLETIONS = 50
+
+
+def _completed(ctx: typer.Context, found: "Callable[[Database], list[_T]]") -> "list[_T]":
+    """What a database has to offer. Nothing where it can't be asked: completion has no place for errors."""
+    said = ctx.find_root().params
+    with suppress(Exception), opened(said.get("url"), said.get("schema"), makes_it=False) as database:
+        return found(database)
+    return []
+
 
 UrlOption = Annotated[
     str | None,
@@ -37,11 +78,17 @@ SchemaOption = Annotated[
 ]
 ProjectOption = Annotated[
     str | None,
-    typer.Option("--project", "-p", metavar="KEY", help="Only this project key."),
+    typer.Option(
+        "--project", "-p", metavar="KEY", help="Only this project key.", autocompletion=complete_project
+    ),
 ]
 SessionArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[SESSION]", help="The session's id or its beginning; by default the newest."),
+    typer.Argument(
+        metavar="[SESSION]",
+        help="The session's id or its beginning; by default the newest.",
+        autocompletion=complete_session,
+    ),
 ]
 
 
@@ -72,6 +119,17 @@ class Database(NamedTuple):
         """The same, for commands that only read: on SQLite they then wait for no writer."""
         return self.engine.execution_options(boocode_sessions_reading=True)
 
+    def nothing(self, said: str, project: str | None) -> str:
+        """What is said where nothing was found: with the projects that a mistyped one may have meant."""
+        from boocode_sessions import queries
+
+        if project is None or not project.strip():
+            return said
+        similar = queries.projects(self.reading, containing=project, limit=4, schema=self.schema)
+        if not similar or project in similar:
+            return said
+        return f"{said.rstrip('.')} in project {project!r}. Did you mean {' or '.join(similar)}?"
+
     def session(self, beginning: str | None, project: str | None) -> "Session":
         """The session that was meant: the newest one when nothing was said.
 
@@ -85,7 +143,9 @@ class Database(NamedTuple):
             return Session(found.project_key, found.session_id)
         newest = queries.sessions(self.reading, project_key=project, limit=1, schema=self.schema)
         if not newest:
-            raise BadInput("there is no session yet" + (f" in project {project!r}" if project else ""))
+            nothing = "there is no session yet" + (f" in project {project!r}" if project else "")
+            meant = self.nothing("there is no session", project)
+            raise BadInput(meant if "?" in meant else nothing)
         return Session(newest[0].project_key, newest[0].session_id)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boocode_sessions.cli.database import Database, ProjectOption
+from boocode_sessions.cli.database import Database, ProjectOption, complete_session
 from boocode_sessions.cli.output import JsonOption, count, print_json, progress
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import say
@@ -90,7 +90,13 @@ def export(
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to write to.")],
     session: Annotated[
         str | None,
-        typer.Option("--session", "-s", metavar="ID", help="Only this session, by its id's beginning."),
+        typer.Option(
+            "--session",
+            "-s",
+            metavar="ID",
+            help="Only this session, by its id's beginning.",
+            autocompletion=complete_session,
+        ),
     ] = None,
     project: ProjectOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,17 +33,17 @@ def print_rows(
     columns: Mapping[str, str],
     *,
     as_json: bool,
-    nothing: str,
+    nothing: Callable[[], str],
     first_to_go: Sequence[str] = (),
 ) -> None:
     """Rows as a table for people, or as a JSON array with every key of each.
 
-    `columns`, `first_to_go`: as for `print_table`. `nothing`: said instead of an empty table.
+    `columns`, `first_to_go`: as for `print_table`. `nothing`: gives what is said instead of an empty table.
     """
     if as_json:
         print_json(list(rows))
     elif not rows:
-        say(nothing)
+        say(nothing())
     else:
         with paged() as screen:
             print_table(screen, rows, columns, first_to_go)

@@ -1,7 +1,8 @@
 """`demo`, `upgrade`, `status`, `search-index`, `adopt`, `backfill` and `host-revision`."""
 
+import shlex
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -79,7 +80,7 @@ def status(database: Database, json: JsonOption = False) -> None:
     """
     from dataclasses import asdict
 
-    from boocode_sessions.status import holdings, schema_status
+    from boocode_sessions.status import holdings, schema_status, schemas_with_tables
 
     stands = schema_status(database.reading, schema=database.schema)
     ready = stands.compatible
@@ -90,7 +91,8 @@ def status(database: Database, json: JsonOption = False) -> None:
     else:
         _print_status(database, stands, holds)
     if not ready:
-        raise BadInput(_advice(stands, database.schema))
+        elsewhere = schemas_with_tables(database.reading) if stands.found is None else []
+        raise BadInput(_advice(stands, database.schema, elsewhere))
 
 
 @over_database("search-index", panel=Panel.set_up)
@@ -235,7 +237,11 @@ def _print_status(database: Database, stands: "SchemaStatus", holds: "Holdings |
         say("`boocode-sessions backfill` folds the stale summaries, so that listings are quick.")
 
 
-def _advice(stands: "SchemaStatus", schema: str | None) -> str:
+def _advice(stands: "SchemaStatus", schema: str | None, elsewhere: "Sequence[str]" = ()) -> str:
+    if elsewhere:
+        where = f"schema {schema!r}" if schema else "the search path"
+        named = " or ".join(f"`--schema {shlex.quote(name)}`" for name in elsewhere)
+        return f"our tables are not in {where}: give {named}"
     if not stands.pending:
         return f"a newer version made schema {stands.found}: upgrade the boocode-sessions package"
     command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")

@@ -8,7 +8,7 @@ are, when the connection's search path does not lead there. Over an AsyncEngine 
 """
 
 from boocode_sessions.queries.conversation import Message, conversation
-from boocode_sessions.queries.finding import SessionRef, find_session
+from boocode_sessions.queries.finding import SessionRef, find_session, projects
 from boocode_sessions.queries.listing import SessionRow, sessions
 from boocode_sessions.queries.prices import PriceList, list_prices, read_prices
 from boocode_sessions.queries.searching import Match, search
@@ -29,6 +29,7 @@ __all__ = [
     "conversation",
     "find_session",
     "list_prices",
+    "projects",
     "read_prices",
     "search",
     "sessions",

@@ -23,6 +23,24 @@ class SessionRef:
     session_id: str
 
 
+def projects(
+    bind: Bind, *, containing: str = "", limit: int | None = None, schema: str | None = None
+) -> list[str]:
+    """The project keys that have sessions, sorted; `containing` a text, if one is given."""
+
+    def wanted(model: type[Entry] | type[ClaudeSession]) -> ColumnElement[bool]:
+        return model.project_key.contains(containing, autoescape=True)
+
+    both = union(
+        select(ClaudeSession.project_key).where(wanted(ClaudeSession)),
+        select(Entry.project_key).where(unplaced(), wanted(Entry)),
+    ).subquery("both")
+    statement = select(both.c.project_key).order_by(both.c.project_key).limit(limit)
+    return UnitOfWork(bind, schema).read(
+        "list the projects", lambda connection: [key for (key,) in connection.select(statement)]
+    )
+
+
 def find_session(
     bind: Bind, session_id: str, *, project_key: str | None = None, schema: str | None = None
 ) -> SessionRef:

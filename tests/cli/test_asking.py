@@ -33,6 +33,14 @@ def test_list_takes_a_limit_and_a_project(demo: Terminal) -> None:
     assert demo.run("list", "--project", "nosuch", "--json").json == []
 
 
+@pytest.mark.parametrize("command", ["list", "search umbrella", "usage", "tools", "show"])
+def test_a_project_that_is_not_there_names_those_that_may_be_meant(demo: Terminal, command: str) -> None:
+    words = command.split()
+    told = demo.run(*words, "--project", "weather").err
+    assert "Did you mean -home-you-weather?" in told
+    assert "Did you mean" not in demo.run(*words, "--project", "nosuch").err
+
+
 def test_search_finds_what_was_said(demo_anywhere: Terminal) -> None:
     rows = demo_anywhere.run("search", "umbrella", "--json").json
     assert len(rows) >= 2

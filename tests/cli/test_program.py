@@ -140,6 +140,31 @@ def test_completion_completes_commands(demo: Terminal) -> None:
     assert demo.program().out.split() == ["export"]
 
 
+@pytest.mark.parametrize("words", ["show 8", "show ", "export --session ", "list --project -home"])
+def test_completion_completes_sessions_and_projects(demo: Terminal, ids: list[str], words: str) -> None:
+    incomplete = words.rpartition(" ")[2]
+    demo.env |= {
+        "_BOOCODE_SESSIONS_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"boocode-sessions {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+    }
+    known = ["-home-you-weather"] if "--project" in words else ids
+    done = demo.program()
+    assert sorted(done.out.split()) == sorted(one for one in known if one.startswith(incomplete))
+    assert done.err == ""
+
+
+def test_completion_is_silent_where_there_is_no_database(demo: Terminal) -> None:
+    demo.env |= {
+        "_BOOCODE_SESSIONS_COMPLETE": "complete_bash",
+        "COMP_WORDS": "boocode-sessions show ",
+        "COMP_CWORD": "2",
+        "BOOCODE_SESSIONS_URL": "postgresql://nobody@127.0.0.1:1/none",
+    }
+    done = demo.program()
+    assert (done.out.strip(), done.err) == ("", "")
+
+
 def test_without_the_extra_one_line_names_it() -> None:
     code = "import sys; sys.modules['typer'] = None\nfrom boocode_sessions.cli import main\nmain()"
     done = subprocess.run(

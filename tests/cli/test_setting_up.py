@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, inspect, make_url
 
-from boocode_sessions import ClaudeSessionEntry
+from boocode_sessions import ClaudeSessionEntry, SchemaError, migrations
 from boocode_sessions.cli.database import default_url, readable
 from boocode_sessions.engine import create_engine
+from boocode_sessions.migrations import host
 from boocode_sessions.models import SCHEMA_VERSION
 from boocode_sessions.status import holdings
 from tests.cli.conftest import Terminal
@@ -300,3 +301,21 @@ def test_status_works_in_a_schema_that_needs_quotes(databases: Databases, schema
 def test_a_url_is_shown_with_letters_and_stays_one(url: str, shown: str) -> None:
     assert readable(url) == shown
     assert make_url(readable(url)) == make_url(url)
+
+
+def test_status_names_the_schema_that_has_our_tables(databases: Databases) -> None:
+    database = databases.empty("postgresql")
+    migrations.upgrade(database.url, schema="our app")
+    done = Terminal(database).run("status")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "our tables are not in the search path: give `--schema 'our app'`" in done.err
+    databases.drop(database)
+
+
+def test_flask_migrates_ini_is_found(tmp_path: Path) -> None:
+    ini = tmp_path / "migrations" / "alembic.ini"
+    ini.parent.mkdir()
+    ini.touch()
+    assert host.find_ini(tmp_path / "alembic.ini") == ini
+    with pytest.raises(SchemaError, match="run this in your application's folder"):
+        host.find_ini(tmp_path / "other.ini")

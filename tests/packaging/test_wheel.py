@@ -1,5 +1,6 @@
 """The built wheel, in an environment without our source."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -77,7 +78,20 @@ def test_the_wheel_migrates_and_passes_the_contract_in_an_environment_of_its_own
 def _assert_complete(wheel: Path, source: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        _assert_page(archive.read(metadata).decode())
     package = source / "boocode_sessions"
     assert names == {str(path.relative_to(source)) for path in package.rglob("*") if path.is_file()}
     assert "boocode_sessions/py.typed" in names
     assert "boocode_sessions/migrations/versions/0001_entries_and_sessions.py" in names
+
+
+def _assert_page(metadata: str) -> None:
+    """What PyPI shows: it has no files beside it that a relative link could lead to."""
+    head, _, page = metadata.partition("\n\n")
+    links = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    assert "Project-URL: Changelog, https://" in head
+    claimed = set(re.findall(r"Classifier: Programming Language :: Python :: (\d\.\d+)", head))
+    assert claimed == {"3.11"}, "claim only what was run"

@@ -39,6 +39,27 @@ async def one_writer(bench: Bench) -> list[Line]:
     return lines
 
 
+async def flushes(bench: Bench) -> list[Line]:
+    """A turn of 40 lines as the SDK flushes it: in one append at its end, or eagerly, each line by itself."""
+    async with bench.peers((HEADLINE,)) as peers:
+        (peer,) = peers.values()
+        steps = {_AT_THE_END: _turn(peer, 1), "eager": _turn(peer, _TURN_LINES)}
+        bench.server.settle()
+        figures = await interleave(steps, bench.pick(40, 10), warm_up=5, clock=bench.server.clock())
+    note = "An eager append waits for nobody: the agent goes on meanwhile, and takes seconds for such a turn."
+    title = f"a turn of {_TURN_LINES} lines, {HEADLINE.label}, by session_store_flush"
+    used = [figure.processors for figure in figures]
+    processors = "its processor time, Python and server together"
+    return [
+        Line(title, "ms", figures, _AT_THE_END, notes=[note]),
+        Line(processors, "ms", used, _AT_THE_END),
+    ]
+
+
+_TURN_LINES = 40
+_AT_THE_END = "at the turn's end (the SDK's default)"
+
+
 async def disk(bench: Bench) -> list[Line]:
     """What 6,000 lines take, with indexes, in whatever calls each store takes them."""
     entries = transcript(5, 6000)
@@ -103,6 +124,16 @@ _WHY_AT_ONCE = (
 
 def _appending(peer: Peer, source: Iterator[list[Entry]]) -> Step:
     return lambda: peer.append("one", next(source))
+
+
+def _turn(peer: Peer, appends: int) -> Step:
+    source = batches(7, _TURN_LINES // appends)
+
+    async def send(turn: list[list[Entry]]) -> None:
+        for batch in turn:
+            await peer.append(f"turns of {appends}", batch)
+
+    return lambda: send([next(source) for _ in range(appends)])
 
 
 def _rush(peer: Peer, sessions: int, each: int) -> Step:

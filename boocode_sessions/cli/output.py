@@ -104,7 +104,7 @@ def progress(unit: str) -> "Progress":
 
 def count(number: int, noun: str) -> str:
     """ "1 session", "2,000 sessions"."""
-    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    plural = noun[:-1] + "ies" if noun.endswith("y") and noun != "day" else noun + "s"
     return f"{number:,} {noun if number == 1 else plural}"
 
 

@@ -97,7 +97,7 @@ def find_ini(given: str | Path) -> Path:
     for path in (Path(given), Path(given).parent / "migrations" / Path(given).name):
         if path.is_file():
             return path
-    raise SchemaError(f"there is no {given}: run this in your application's folder, or name its alembic.ini")
+    raise SchemaError(f"there is no {given}: name the alembic.ini of the application")
 
 
 def _gone_to(scripts: "ScriptDirectory") -> str:

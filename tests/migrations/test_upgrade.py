@@ -176,7 +176,7 @@ def test_every_method_says_which_command_to_run(plain_engine: Engine, standing: 
         with plain_engine.begin() as connection:
             connection.execute(text(f"DELETE FROM {VERSION_TABLE}"))
             if standing == "older":
-                connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES ('0000')"))
+                connection.execute(text(f"INSERT INTO {VERSION_TABLE} (version_num) VALUES ('0000')"))
     expected = SchemaOutdatedError if standing == "older" else SchemaMissingError
     repository = ClaudeSessionRepository(plain_engine)
     calls: list[Callable[[], object]] = [

@@ -91,7 +91,8 @@ def prune(
         for row in rows:
             row["size"] = size(row["bytes"])
         first_to_go = ["project_key", "size", "entries"]
-        print_rows(rows, columns, as_json=False, nothing="No session is that old.", first_to_go=first_to_go)
+        nothing = "No session is that old."
+        print_rows(rows, columns, as_json=False, nothing=lambda: nothing, first_to_go=first_to_go)
     verb = "would be deleted" if dry_run else "deleted"
     say(f"{count(len(rows), 'session')}, {count(result.entries, 'entry')}, {size(result.bytes)} {verb}.")
 

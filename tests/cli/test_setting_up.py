@@ -317,5 +317,5 @@ def test_flask_migrates_ini_is_found(tmp_path: Path) -> None:
     ini.parent.mkdir()
     ini.touch()
     assert host.find_ini(tmp_path / "alembic.ini") == ini
-    with pytest.raises(SchemaError, match="name the alembic.ini of the application"):
+    with pytest.raises(SchemaError, match=r"name the alembic\.ini of the application"):
         host.find_ini(tmp_path / "other.ini")

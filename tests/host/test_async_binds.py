@@ -119,7 +119,7 @@ async def test_the_applications_url_is_taken(given: str, synchronous: str) -> No
     ("given", "asynchronous_url"),
     [
         ("postgresql+psycopg2://h/db", "postgresql+psycopg://h/db"),
-        ("postgresql+pg8000:///db?unix_sock=/run/.s.PGSQL.5432", "postgresql+psycopg:///db?host=/run"),
+        ("postgresql+pg8000:///db?unix_sock=/run/.s.PGSQL.5432", "postgresql+psycopg:///db?host=%2Frun"),
         ("postgresql+asyncpg://h/db", "postgresql+asyncpg://h/db"),
         ("sqlite:///a.db", "sqlite+aiosqlite:///a.db"),
         ("sqlite+pysqlite:///a.db", "sqlite+aiosqlite:///a.db"),

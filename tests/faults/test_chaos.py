@@ -14,7 +14,7 @@ from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import transcript_of
 from tests.fixtures.databases import Database
 from tests.reliability.proxy import Proxy
-from tests.reliability.subjects import opened
+from tests.reliability.subjects import DRIVER_KINDS, opened
 from tests.reliability.verdicts import SOAK, Verdict, examine, marked
 from tests.reliability.writers import deliver
 
@@ -32,6 +32,7 @@ def size_of(batch: int) -> int:
         ("async repository", 0.125),
         ("store over Engine", 0.4),  # it combines, and so sends less that can be cut
         ("store over AsyncEngine", 0.4),
+        *((kind, 0.125) for kind in DRIVER_KINDS),
     ],
 )
 async def test_what_is_sent_until_it_is_acknowledged_is_there_once(

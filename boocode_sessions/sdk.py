@@ -115,7 +115,10 @@ class SQLAlchemySessionStore:
 
     def _stored(self, key: KeyLike) -> KeyLike:
         """A key of the SDK's as it is stored."""
-        if self._project_key is None:
+        if self._project_key is None or not isinstance(key, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             return key
-        given = cast("Mapping[str, str | None]", key)
-        return {**given, "project_key": self.project_key(key["project_key"] or "")}
+        given = cast("Mapping[str, Any]", key)
+        project_key = given.get("project_key")
+        if not isinstance(project_key, str) or not project_key:
+            return key  # refused where every key is checked
+        return {**given, "project_key": self.project_key(project_key)}

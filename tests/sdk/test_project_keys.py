@@ -54,3 +54,16 @@ async def test_a_key_that_is_none_is_refused(engine: Engine) -> None:
         await store.append(KEY, [entry("hello")])
     with pytest.raises(InvalidKeyError):
         await store.list_sessions("-srv-app")
+
+
+@pytest.mark.parametrize("project_key", ["user-42", lambda key: f"ada/{key}"], ids=["fixed", "a function"])
+@pytest.mark.parametrize("key", [{"session_id": "s"}, {"project_key": 5, "session_id": "s"}, "s", None])
+async def test_what_is_no_key_is_refused_as_without_a_project_key(
+    engine: Engine, project_key: Any, key: Any
+) -> None:
+    store = SQLAlchemySessionStore(engine, project_key=project_key)
+    for call in (store.load, store.list_subkeys, store.delete):
+        with pytest.raises(InvalidKeyError):
+            await call(key)
+    with pytest.raises(InvalidKeyError):
+        await store.append(key, [entry("hello")])

@@ -1,6 +1,6 @@
 """A session store from nothing: migrate, append, list, load. On SQLite, or where BOOCODE_SESSIONS_URL says.
 
-Run it with `make demo`, or `python examples/quickstart.py`.
+Run it with `python examples/quickstart.py`.
 """
 
 import os

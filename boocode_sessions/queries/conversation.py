@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from boocode_sessions._core.attributes import string_at, text_of, time_of, tools_of
 from boocode_sessions._core.connection import StoreConnection
@@ -53,7 +53,7 @@ def conversation(
     def operation(connection: StoreConnection) -> list[Message]:
         found = only_session(connection, session_id, project_key)
         transcript = Transcript(found.project_key, found.session_id, subpath or MAIN)
-        lines = cast("list[dict[str, Any]]", load(connection, transcript) or [])
+        lines = load(connection, transcript) or []
         chain = subagent_conversation(lines) if subpath else main_conversation(lines)
         return [_message(position, dict(line)) for position, line in enumerate(chain)]
 

@@ -238,15 +238,12 @@ def _print_status(database: Database, stands: "SchemaStatus", holds: "Holdings |
 
 
 def _advice(stands: "SchemaStatus", schema: str | None, elsewhere: "Sequence[str]" = ()) -> str:
-    if elsewhere:
-        where = f"schema {schema!r}" if schema else "the search path"
-        named = " or ".join(f"`--schema {shlex.quote(name)}`" for name in elsewhere)
-        return f"our tables are not in {where}: give {named}"
     if not stands.pending:
         return f"a newer version made schema {stands.found}: upgrade the boocode-sessions package"
     command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")
     what = "has no tables of ours" if stands.found is None else f"needs schema version {stands.needed}"
-    return f"the database {what}: run `{command}`"
+    named = " or ".join(f"`--schema {shlex.quote(name)}`" for name in elsewhere)
+    return f"the database {what}: run `{command}`" + (f", or give {named}, where they are" if named else "")
 
 
 @contextmanager

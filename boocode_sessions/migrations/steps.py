@@ -10,6 +10,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations import chain
+from boocode_sessions.migrations.adopting import quoted
 from boocode_sessions.migrations.locking import lock_migrations, make_schema
 from boocode_sessions.migrations.target import effective_schema, schema, targeting
 from boocode_sessions.models import COMPATIBLE_RANGE, VERSION_TABLE
@@ -71,8 +72,9 @@ def _mark(context: MigrationContext, before: str | None, after: str | None) -> N
         return
     said = chain.compatible_range(after)
     if before is None and (context.as_sql or not _has_column()):
-        column = sa.Column(COMPATIBLE_RANGE, sa.String(80), server_default=said)
-        op.add_column(VERSION_TABLE, column, schema=schema())
+        # Not op.add_column, which takes a dot in a schema's name for two names.
+        table = quoted(schema(), VERSION_TABLE)
+        op.execute(f"ALTER TABLE {table} ADD COLUMN {COMPATIBLE_RANGE} VARCHAR(80) DEFAULT '{said}'")
     else:
         op.execute(_versions(context).update().values({COMPATIBLE_RANGE: said}))
 

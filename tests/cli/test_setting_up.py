@@ -153,7 +153,10 @@ def test_upgrade_makes_the_tables_in_a_schema(databases: Databases) -> None:
     done = terminal.run("status")
     assert (done.status, done.err) == (
         2,
-        "error: the database has no tables of ours: run `boocode-sessions upgrade`\n",
+        (
+            "error: the database has no tables of ours: run `boocode-sessions upgrade`, "
+            "or give `--schema sessions`, where they are\n"
+        ),
     )
 
 
@@ -308,7 +311,7 @@ def test_status_names_the_schema_that_has_our_tables(databases: Databases) -> No
     migrations.upgrade(database.url, schema="our app")
     done = Terminal(database).run("status")
     assert (done.status, done.err.count("\n")) == (2, 1)
-    assert "our tables are not in the search path: give `--schema 'our app'`" in done.err
+    assert "or give `--schema 'our app'`, where they are" in done.err
     databases.drop(database)
 
 

@@ -83,6 +83,11 @@ _REFUSALS = (
 )
 """libpq tells why a server refuses a connection in words alone, in English where it is not set otherwise."""
 
+_UNREACHED = re.compile(
+    "Connection refused|No such file|not known|could not translate|[Tt]ime(d )?out|[Nn]o route|unreachable"
+)
+"""How drivers say that no server has answered."""
+
 _DRIVERS = ("sqlalchemy.dialects", "sqlalchemy.pool", "asyncpg", "pg8000", "psycopg", "aiosqlite")
 
 _BY_SQLITE_CODE: dict[int, tuple[type[DatabaseError], str]] = {
@@ -225,11 +230,17 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
     if isinstance(error, sa.OperationalError | sa.InterfaceError | OSError) or getattr(
         error, "connection_invalidated", False
     ):
-        return (
-            UnavailableError,
-            "the database can't be reached; check that it runs, and the URL's host and port",
-        )
+        return UnavailableError, _why_unavailable(error)
     return DatabaseError, "the database or its driver failed"
+
+
+def _why_unavailable(error: Exception) -> str:
+    if isinstance(error, OSError) or _UNREACHED.search(str(getattr(error, "orig", error))):
+        return "the database can't be reached; check that it runs, and the URL's host and port"
+    return (
+        "the database can't be reached or refuses the connection; check that it runs, "
+        "and the URL's host, port, database, user and password"
+    )
 
 
 def _sqlite_code(error: BaseException) -> int | None:

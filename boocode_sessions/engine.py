@@ -7,6 +7,8 @@ POOL_SECONDS + CONNECT_SECONDS + CALL_SECONDS, which has room for LOCK_SECONDS +
 
 import logging
 import os
+import sqlite3
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -202,7 +204,7 @@ def prepare_sqlite(engine: Engine) -> None:
         connection.isolation_level = None  # the driver would begin late, and not before a SELECT
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _switch_to_wal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
 
@@ -210,6 +212,34 @@ def prepare_sqlite(engine: Engine) -> None:
     def _begin(connection: sqlalchemy.Connection) -> None:
         reading = connection.get_execution_options().get(READING)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _switch_to_wal(cursor: Any) -> None:  # noqa: ANN401 - the driver's cursor
+    """Turn the write-ahead log on. Raises the driver's error where the file stays locked for LOCK_SECONDS.
+
+    SQLite doesn't wait for a lock here, whatever the busy_timeout. It does where a transaction begins: an empty
+    one waits until whoever has the lock is done. The mode stays in the file, so only a new file needs all this.
+    """
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > until:
+                raise
+        else:
+            return
+        try:
+            cursor.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+        else:
+            cursor.execute("ROLLBACK")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _make_private(name: str) -> None:

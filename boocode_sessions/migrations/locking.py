@@ -9,6 +9,10 @@ from sqlalchemy.schema import CreateSchema
 from boocode_sessions.engine import LOCK_SECONDS
 from boocode_sessions.errors import SchemaError
 
+SQLITE_SECONDS = 60
+"""How long a migration waits for the other writers of a SQLite file. A host's engine waits 5 s by default, which
+is less than several migrations take on a slow disk."""
+
 _LOCK = 0x626F6F5F73657373
 """Names our migrations among the advisory locks of a PostgreSQL database: "boo_sess" in ASCII."""
 
@@ -20,7 +24,7 @@ def own_transaction(engine: Engine) -> Generator[Connection]:
         if connection.dialect.name == "postgresql":
             # A stricter level would read the version as it was before the wait for the lock.
             connection.execution_options(isolation_level="READ COMMITTED")
-        with connection.begin():
+        with _patient(connection), connection.begin():
             if connection.dialect.name == "postgresql":
                 # Engines of ours have limits that suit appends, not the building of an index.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -44,7 +48,27 @@ def lock_migrations(connection: Connection) -> None:
         driver = connection.connection.driver_connection
         # Python's driver begins no transaction for DDL, so that a failure would leave half of it.
         if not getattr(driver, "in_transaction", True):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with _patient(connection):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _patient(connection: Connection) -> Generator[None]:
+    """Wait longer for the locks of a SQLite file than the connection does otherwise."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    cursor = connection.connection.cursor()  # the driver's: SQLAlchemy's would begin the transaction
+    try:
+        cursor.execute("PRAGMA busy_timeout")
+        (before,) = cursor.fetchone() or (0,)
+        cursor.execute(f"PRAGMA busy_timeout = {max(before, SQLITE_SECONDS * 1000)}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {before}")
+    finally:
+        cursor.close()
 
 
 def make_schema(connection: Connection, schema: str | None) -> None:

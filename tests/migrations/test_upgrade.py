@@ -1,13 +1,16 @@
 """Upgrades that race, fail, find something newer, or are only written down."""
 
+import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from boocode_sessions import (
@@ -18,6 +21,7 @@ from boocode_sessions import (
     SessionKey,
     migrations,
 )
+from boocode_sessions.engine import create_engine as ours
 from boocode_sessions.errors import DatabaseError, SchemaOutdatedError, UnavailableError
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE
 from tests.fixtures.databases import Database
@@ -29,25 +33,26 @@ KEY: SessionKey = {"project_key": "p", "session_id": "s"}
 
 _RACER = """
 import sys
+from sqlalchemy import create_engine
 from boocode_sessions import migrations
 from boocode_sessions.migrations import chain
 print("ready", flush=True)
 sys.stdin.readline()
-migrations.upgrade(sys.argv[1])
+migrations.upgrade({bind})
 """
 
 
 def test_six_processes_that_upgrade_at_once_all_end_well(empty_database: Database) -> None:
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", _RACER, empty_database.url],
+            [sys.executable, "-c", _RACER.format(bind=bind), empty_database.url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[2],
         )
-        for _ in range(6)
+        for bind in ["sys.argv[1]", "create_engine(sys.argv[1])"] * 3  # our engine's and a host's
     ]
     for racer in racers:
         assert racer.stdout is not None
@@ -62,6 +67,35 @@ def test_six_processes_that_upgrade_at_once_all_end_well(empty_database: Databas
     assert differences(engine) == []
     assert migrations.pending(engine) == []
     engine.dispose()
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_an_upgrade_waits_for_whoever_writes_to_a_new_sqlite_file(tmp_path: Path, is_ours: bool) -> None:
+    path = tmp_path / "sessions.db"
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+    # SQLite itself waits for nothing here: at the switch to WAL, and with the host's time-out of 0.
+    engine = ours(f"sqlite:///{path}") if is_ours else create_engine(f"sqlite:///{path}?timeout=0")
+    waiting = threading.Event()
+
+    @event.listens_for(engine, "do_connect")
+    def _connecting(*_: object) -> None:
+        waiting.set()
+
+    def end_it() -> None:
+        waiting.wait(10)
+        time.sleep(0.3)
+        writer.execute("COMMIT")
+
+    ending = threading.Thread(target=end_it)
+    ending.start()
+    migrations.upgrade(engine)
+    ending.join()
+    assert migrations.pending(engine) == []
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == (10_000 if is_ours else 0)
+    engine.dispose()
+    writer.close()
 
 
 def test_a_failed_upgrade_leaves_schema_and_version_as_they_were(

@@ -217,8 +217,8 @@ def prepare_sqlite(engine: Engine) -> None:
 def _switch_to_wal(cursor: Any) -> None:  # noqa: ANN401 - the driver's cursor
     """Turn the write-ahead log on. Raises the driver's error where the file stays locked for LOCK_SECONDS.
 
-    SQLite doesn't wait for a lock here, whatever the busy_timeout. It does where a transaction begins: an empty
-    one waits until whoever has the lock is done. The mode stays in the file, so only a new file needs all this.
+    SQLite doesn't wait for a lock here, whatever the busy_timeout. It does where a transaction begins: an
+    empty one waits until whoever has the lock is done. The mode stays in the file: only a new one needs this.
     """
     until = time.monotonic() + LOCK_SECONDS
     while True:

@@ -141,8 +141,13 @@ class Database(NamedTuple):
         if beginning is not None:
             found = queries.find_session(self.reading, beginning, project_key=project, schema=self.schema)
             return Session(found.project_key, found.session_id)
-        newest = queries.sessions(self.reading, project_key=project, limit=1, schema=self.schema)
-        if not newest:
+        for only in (True, False):
+            newest = queries.sessions(
+                self.reading, project_key=project, limit=1, conversations_only=only, schema=self.schema
+            )
+            if newest:
+                break
+        else:
             nothing = "there is no session yet" + (f" in project {project!r}" if project else "")
             meant = self.nothing("there is no session", project)
             raise BadInput(meant if "?" in meant else nothing)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from boocode_sessions._core import operations
-from boocode_sessions._core.codec import AGENT_METADATA, decode, write_line, write_metadata
+from boocode_sessions._core.codec import AGENT_METADATA, decode, said_at, write_line, write_metadata
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
 from boocode_sessions._core.statements import maintenance, read
@@ -63,8 +63,9 @@ def export_tree(
     `workers`: threads; by default 2, and 1 over a Connection or a Session. `progress` is called from them,
     one call at a time.
 
-    Each file holds one moment of its transcript, and is there whole or not at all. Its time is that of the
-    transcript's last append, by which the agent orders sessions. Nothing is written outside `destination`.
+    Each file holds one moment of its transcript, and is there whole or not at all. Its time, by which the
+    agent orders sessions, is when its latest line was said, as it was before an import; where no line says
+    that, when the last one was stored. Nothing is written outside `destination`.
 
     Raises SessionStoreError, and OSError where the destination can't be written.
     """
@@ -193,12 +194,13 @@ def write_transcript(
                 raise Exists(there)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: SessionStoreEntry | None = None
+    last_said: datetime | None = None
     beginning: list[SessionStoreEntry] = []
     size = entries = 0
     statement = read.select_entries().execution_options(yield_per=_ROWS)
     with (
         closing(connection.select(statement, in_transcript(transcript))) as rows,
-        _whole_file(path, written) as file,
+        _whole_file(path, lambda: last_said or written) as file,
     ):
         for in_entry, verbatim in rows:
             entry = decode(verbatim or in_entry or "")
@@ -206,6 +208,7 @@ def write_transcript(
             if not transcript.is_main and entry.get("type") == AGENT_METADATA:
                 metadata = entry
                 continue
+            last_said = _later(last_said, said_at(entry))
             size += file.write(write_line(entry))
             if entries <= ENOUGH_LINES:
                 beginning.append(entry)
@@ -213,10 +216,14 @@ def write_transcript(
             raise InvalidKeyError(f"{transcript} would be taken for the output of a tool when it is imported")
     files = 1 if size else 0
     if metadata is not None:
-        with _whole_file(sidecar, written) as file:
+        with _whole_file(sidecar, lambda: last_said or written) as file:
             size += file.write(write_metadata(metadata))
         files += 1
     return files, size, entries
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((at for at in (one, other) if at is not None), default=None)
 
 
 _ROWS = 32
@@ -224,8 +231,11 @@ _ROWS = 32
 
 
 @contextmanager
-def _whole_file(path: Path, modified: datetime) -> Generator[BinaryIO]:
-    """A file that takes its place when it is complete; none when it stays empty. Only its owner reads it."""
+def _whole_file(path: Path, modified: Callable[[], datetime]) -> Generator[BinaryIO]:
+    """A file that takes its place when it is complete; none when it stays empty. Only its owner reads it.
+
+    `modified`: its time, asked for when it is complete.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     temporary = Path(name)
     try:
@@ -237,7 +247,7 @@ def _whole_file(path: Path, modified: datetime) -> Generator[BinaryIO]:
         if empty:
             temporary.unlink()
         else:
-            seconds = modified.timestamp()
+            seconds = modified().timestamp()
             os.utime(temporary, (seconds, seconds))
             temporary.replace(path)
     except BaseException:

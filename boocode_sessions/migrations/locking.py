@@ -10,8 +10,8 @@ from boocode_sessions.engine import LOCK_SECONDS
 from boocode_sessions.errors import SchemaError
 
 SQLITE_SECONDS = 60
-"""How long a migration waits for the other writers of a SQLite file. A host's engine waits 5 s by default, which
-is less than several migrations take on a slow disk."""
+"""How long a migration waits for the other writers of a SQLite file. A host's engine waits 5 s by default,
+which is less than several migrations take on a slow disk."""
 
 _LOCK = 0x626F6F5F73657373
 """Names our migrations among the advisory locks of a PostgreSQL database: "boo_sess" in ASCII."""

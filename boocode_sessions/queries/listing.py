@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from typing import Any
@@ -50,6 +50,13 @@ class SessionRow:
     """Whether it is exempt from pruning."""
     has_main: bool
     """Whether it has a main transcript. The SDK lists no session that only has subagents."""
+    is_sidechain: bool
+    """Whether a subagent wrote the main transcript, as older agents had it. The SDK does not list it."""
+
+    @property
+    def is_conversation(self) -> bool:
+        """Whether it is a session as people know it: not a subagent's, and somebody was asked something."""
+        return not self.has_main or (self.title is not None and not self.is_sidechain)
 
 
 def sessions(
@@ -58,6 +65,7 @@ def sessions(
     project_key: str | None = None,
     since: date | None = None,
     limit: int | None = 50,
+    conversations_only: bool = False,
     tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> list[SessionRow]:
@@ -70,6 +78,8 @@ def sessions(
         project_key: Only sessions of this project.
         since: Only sessions whose time is not before it. A date is its beginning in `tz`.
         limit: At most so many; None for all.
+        conversations_only: Without what the SDK leaves out of its listing: main transcripts that a subagent
+            wrote, and those in which nothing was asked.
         tz: The time zone that a date is meant in.
         schema: Where the tables are, when the connection's search path does not lead there.
 
@@ -78,6 +88,16 @@ def sessions(
     """
     given = {"in_project": project_key, "since": moment("since", since, tz), "most": limit}
     parameters = {name: value for name, value in given.items() if value is not None}
+    unit_of_work = UnitOfWork(bind, schema)
+    while True:
+        found = unit_of_work.read("list the sessions", _listing(parameters))
+        kept = [row for row in found if row.is_conversation or not conversations_only]
+        if limit is None or len(kept) >= limit or len(found) < parameters["most"]:
+            return kept[:limit]
+        parameters["most"] *= 4
+
+
+def _listing(parameters: Mapping[str, Any]) -> Callable[[StoreConnection], list[SessionRow]]:
     statement = _select_listed(frozenset(parameters))
 
     def operation(connection: StoreConnection) -> list[SessionRow]:
@@ -86,7 +106,7 @@ def sessions(
         folded = fold_stale(connection, [_key(row) for row in rows if row["has_main"] and not row["fresh"]])
         return [_row(row, more.get(_key(row), NOTHING_MORE), folded) for row in rows]
 
-    return UnitOfWork(bind, schema).read("list the sessions", operation)
+    return operation
 
 
 def _key(row: Mapping[str, Any]) -> Key:
@@ -111,6 +131,7 @@ def _row(row: Mapping[str, Any], more: More, folded: Mapping[Key, Mapping[str, A
         updated=row["updated"],
         held=bool(row["held"]),
         has_main=bool(row["has_main"]),
+        is_sidechain=data.get("is_sidechain") is True,
     )
 
 

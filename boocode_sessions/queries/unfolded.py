@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Select, Text, and_, cast, func, or_, select, tuple_
 
+from boocode_sessions._core.attributes import text_of
 from boocode_sessions._core.codec import decode
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.fold import fold
@@ -112,9 +113,14 @@ def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key
 
 
 def _without_sdk(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The little that can be told without the SDK's fold: the titles."""
+    """The little that can be told without the SDK's fold: the titles, and the first prompt."""
     data: dict[str, Any] = {}
     for line in lines:
+        if "first_prompt" not in data and line.get("type") == "user" and not line.get("isMeta"):
+            data["is_sidechain"] = line.get("isSidechain") is True
+            prompt = " ".join((text_of(line) or "").split())
+            if prompt and not prompt.startswith("<"):  # what a command or a hook wrote
+                data.update(first_prompt=prompt[:_PROMPT_CHARS], first_prompt_locked=True)
         for said, name in (
             ("customTitle", "custom_title"),
             ("aiTitle", "ai_title"),
@@ -123,6 +129,10 @@ def _without_sdk(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             if isinstance(value := line.get(said), str):
                 data[name] = value
     return data
+
+
+_PROMPT_CHARS = 200
+"""Characters of a prompt that a listing has."""
 
 
 def _in_parts(sessions: Sequence[Key]) -> Iterator[Sequence[Key]]:

@@ -1,6 +1,7 @@
 """Export: the agent's own layout, whole files, nothing outside the destination."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,8 @@ async def test_the_sdk_reads_from_the_files_what_it_reads_from_the_store(
     assert get_session_messages(SESSION) == from_store
     [there] = await list_sessions_from_store(store, directory="/home/someone/project")
     assert (here.summary, here.first_prompt) == (there.summary, there.first_prompt)
-    assert abs(here.last_modified - there.last_modified) < 2000
+    # A file has the time of what was said, which an import does not change; the store has that of the import.
+    assert here.last_modified < there.last_modified
 
 
 def test_the_last_metadata_entry_becomes_the_metadata_file(engine: Engine, tmp_path: Path) -> None:
@@ -203,14 +205,20 @@ def test_a_transcript_that_can_not_be_read_leaves_no_part_of_a_file(filled: Engi
     assert files_below(tmp_path / "p2") == set()
 
 
-def test_files_have_the_time_of_the_last_append_and_are_the_owners_alone(
-    filled: Engine, tmp_path: Path
-) -> None:
+def test_files_have_the_time_when_their_last_line_was_said(filled: Engine, tmp_path: Path) -> None:
+    timeless: SessionKey = {"project_key": "p3", "session_id": "s3"}
+    ClaudeSessionRepository(filled).append(timeless, [{"type": "user", "timestamp": "yesterday"}])
     export_tree(filled, tmp_path)
-    [listed] = ClaudeSessionRepository(filled).list_sessions("p2")
-    found = (tmp_path / "p2" / "s2.jsonl").stat()
-    assert abs(found.st_mtime * 1000 - listed["mtime"]) < 2000
-    assert found.st_mode & 0o777 == 0o600
+    said = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    assert file_of(tmp_path, MAIN).stat().st_mtime == said
+    assert file_of(tmp_path, AGENT, ".meta.json").stat().st_mtime == said
+    [listed] = ClaudeSessionRepository(filled).list_sessions("p3")
+    assert abs(file_of(tmp_path, timeless).stat().st_mtime * 1000 - listed["mtime"]) < 2000
+
+
+def test_only_the_owner_can_read_the_files(filled: Engine, tmp_path: Path) -> None:
+    export_tree(filled, tmp_path)
+    assert (tmp_path / "p2" / "s2.jsonl").stat().st_mode & 0o777 == 0o600
 
 
 def test_progress_counts_sessions(filled: Engine, tmp_path: Path) -> None:

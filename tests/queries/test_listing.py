@@ -61,6 +61,7 @@ def test_a_session_has_its_title_its_size_and_its_tokens(engine: Engine) -> None
         updated=DAY,
         held=False,
         has_main=True,
+        is_sidechain=False,
     )
     assert row.bytes > 500
     assert row.updated is not None

@@ -17,7 +17,7 @@ from boocode_sessions._core.codec.entries import (
     encode_summary,
     same_entry,
 )
-from boocode_sessions._core.codec.extracted import Extracted, extract
+from boocode_sessions._core.codec.extracted import Extracted, extract, said_at
 from boocode_sessions._core.codec.keys import (
     LINE_KEY_LENGTH,
     UUID_KEY_LENGTHS,
@@ -56,6 +56,7 @@ __all__ = [
     "line_key",
     "new_nonce",
     "row_key",
+    "said_at",
     "same_entry",
     "uuid_key",
     "write_line",

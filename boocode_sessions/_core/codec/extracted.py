@@ -82,6 +82,12 @@ def extract(entry: Mapping[str, object]) -> Extracted:
     )
 
 
+def said_at(entry: Mapping[str, object]) -> datetime | None:
+    """When the agent wrote the line."""
+    at = _time(entry.get("timestamp"))
+    return None if at is None else datetime.fromisoformat(at).replace(tzinfo=UTC)
+
+
 def _only(message: _Object, kind: str) -> tuple[str | None, str | None, int | None, bool | None]:
     """A message's one block of a kind: name, id, and whether it failed. How many, where they are several."""
     content = message.get("content")

@@ -26,6 +26,8 @@ from boocode_sessions.errors import (
     UnavailableError,
 )
 
+_INSUFFICIENT_PRIVILEGE = "42501"
+
 _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("40003", UnavailableError, "nobody knows whether it was committed; send the same again"),
     ("40", RetryableError, "it lost against a concurrent transaction and was rolled back; run it again"),
@@ -53,11 +55,11 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
         "the database's encoding does not have the text's characters; use one made with ENCODING UTF8",
     ),
     (
-        "42501",
+        _INSUFFICIENT_PRIVILEGE,
         PermissionDeniedError,
         (
-            "the user has no permission, or a row security policy forbids it; grant USAGE on the schema, "
-            "SELECT, INSERT, UPDATE and DELETE on claude_session_entries and claude_sessions, SELECT on "
+            "the user has no permission; grant USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on "
+            "claude_session_entries, claude_sessions and claude_agent_sessions, SELECT on "
             "boocode_sessions_alembic_version, and USAGE on the sequence claude_session_entries_id_seq"
         ),
     ),
@@ -89,6 +91,14 @@ _UNREACHED = re.compile(
 """How drivers say that no server has answered."""
 
 _DRIVERS = ("sqlalchemy.dialects", "sqlalchemy.pool", "asyncpg", "pg8000", "psycopg", "aiosqlite")
+
+_REFUSED_BY_POLICY = (
+    PermissionDeniedError,
+    (
+        "a row security policy of the database does not allow this user such a row; look at the policies' "
+        "WITH CHECK, and at the settings of the connection that they read"
+    ),
+)
 
 _BY_SQLITE_CODE: dict[int, tuple[type[DatabaseError], str]] = {
     sqlite3.SQLITE_BUSY: (TimedOutError, "another connection kept the database locked; try again"),
@@ -218,6 +228,8 @@ def leaves_doubt(error: BaseException) -> bool:
 
 def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError], str]:
     if sqlstate is not None:
+        if sqlstate == _INSUFFICIENT_PRIVILEGE and _by_policy(error):
+            return _REFUSED_BY_POLICY
         for prefix, kind, advice in _BY_SQLSTATE:
             if sqlstate.startswith(prefix):
                 return kind, advice
@@ -241,6 +253,19 @@ def _why_unavailable(error: Exception) -> str:
         "the database can't be reached or refuses the connection; check that it runs, "
         "and the URL's host, port, database, user and password"
     )
+
+
+def _by_policy(error: Exception) -> bool:
+    """Whether row security refused a row: it has a missing grant's SQLSTATE, and a text in any language.
+
+    What tells is the server's own function, by psycopg's and psycopg2's name for it, then by asyncpg's.
+    """
+    for cause in _chain(error):
+        diagnosis = getattr(cause, "diag", cause)
+        for name in ("source_function", "server_source_function"):
+            if getattr(diagnosis, name, None) == "ExecWithCheckOptions":
+                return True
+    return False
 
 
 def _sqlite_code(error: BaseException) -> int | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from boocode_sessions._core.codec import Line, LineReader
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
-from boocode_sessions.jsonl.intake import Intake, NumberedLine
+from boocode_sessions.jsonl.intake import Intake, NumberedLine, can_copy
 from boocode_sessions.jsonl.trees import TranscriptFile, find_transcripts
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
 
@@ -79,9 +79,13 @@ def import_tree(
     Raises NotATranscriptTreeError, BrokenLineError, and what else a SessionStoreError is.
     """
     unit_of_work = UnitOfWork(bind, schema)
-    dialect = unit_of_work.scan("look at the database", lambda connection: connection.dialect)
+    dialect, copies = unit_of_work.scan(
+        "look at the database", lambda connection: (connection.dialect, can_copy(connection))
+    )
     files, unusable = find_transcripts(path)
-    running = _Import(unit_of_work, dialect, files, strict=strict, progress=progress, on_broken=on_broken)
+    running = _Import(
+        unit_of_work, dialect, files, copies=copies, strict=strict, progress=progress, on_broken=on_broken
+    )
     for file in unusable:
         running.report(BrokenLine(file.path, None, file.reason))
     in_parallel(running.run, running.jobs, threads(unit_of_work, dialect, workers, 3), running.stop)
@@ -104,11 +108,13 @@ class _Import:
         dialect: str,
         files: Sequence[TranscriptFile],
         *,
+        copies: bool,
         strict: bool,
         progress: Callable[[Progress], None] | None,
         on_broken: Callable[[BrokenLine], None] | None,
     ) -> None:
         self._unit_of_work = unit_of_work
+        self._copies = copies
         self._as_is = dialect == "postgresql"
         self._strict = strict
         self._progress = progress
@@ -148,7 +154,7 @@ class _Import:
 
     def _file(self, job: _Job) -> None:
         file = job.file
-        intake = Intake(self._unit_of_work, file.transcript)
+        intake = Intake(self._unit_of_work, file.transcript, copies=self._copies)
         done = 0
         chunk: list[NumberedLine] = []
         size = 0

@@ -70,8 +70,10 @@ class Intake:
     Holds some 200 bytes for each line that went by: which uuids and contents the file had before.
     """
 
-    def __init__(self, unit_of_work: UnitOfWork, transcript: Transcript) -> None:
+    def __init__(self, unit_of_work: UnitOfWork, transcript: Transcript, *, copies: bool) -> None:
+        """`copies`: what `can_copy` says of the database."""
         self._unit_of_work = unit_of_work
+        self._copies = copies
         self._transcript = transcript
         self._operation = f"import {transcript}"
         self._uuids: set[bytes] = set()
@@ -126,7 +128,7 @@ class Intake:
         version = lock(connection, self._transcript)
         self._look(connection, self._position(version))
         lacking = self._lacking(connection, lines)
-        run = run_with_copy if quickly and can_copy(connection) else run_plan
+        run = run_with_copy if quickly and self._copies else run_plan
         encoded = [line.encoded for line in lacking]
         entries = [line.line.entry for line in lacking]
         for plan in make_plans(self._transcript, encoded, version, guarded=False, entries=entries):
@@ -167,9 +169,15 @@ class Intake:
 
 
 def can_copy(connection: StoreConnection) -> bool:
-    """Whether the database and its driver have PostgreSQL's COPY as psycopg offers it."""
+    """Whether the database and its driver have PostgreSQL's COPY as psycopg offers it, for this user too.
+
+    COPY is refused where row security applies to the user.
+    """
     dialect = connection.connection.dialect
-    return dialect.driver == "psycopg" and not dialect.is_async
+    if dialect.driver != "psycopg" or dialect.is_async:
+        return False
+    policies = maintenance.select_row_security(dialect, connection.effective_schema)
+    return not connection.select(policies).scalar_one()
 
 
 def run_with_copy(connection: StoreConnection, plan: Plan) -> None:

@@ -78,6 +78,12 @@ def copy_entries(dialect: Dialect, schema: str | None) -> str:
     return f"COPY {table} ({columns}) FROM STDIN"
 
 
+def select_row_security(dialect: Dialect, schema: str | None) -> Select[bool | None]:
+    """Whether policies of PostgreSQL decide which entries the user may write. Shape: one row (whether,)."""
+    table, _ = inserted_into(dialect, schema)
+    return select(func.row_security_active(func.to_regclass(table), type_=Boolean))
+
+
 # Export
 
 

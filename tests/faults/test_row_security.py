@@ -1,0 +1,154 @@
+"""A role that owns nothing, with row security and without: refusals are told, and their remedy suffices."""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from sqlalchemy import URL, Engine, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from boocode_sessions import (
+    AsyncClaudeSessionRepository,
+    ClaudeSessionRepository,
+    PermissionDeniedError,
+    SessionKey,
+    queries,
+    retention,
+    status,
+)
+from boocode_sessions.adoption import backfill
+from boocode_sessions.engine import create_engine
+from boocode_sessions.jsonl import export_tree, import_tree
+from boocode_sessions.models import Base
+from tests.files.sample import MAIN, write_tree
+from tests.fixtures.databases import Database
+
+pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
+
+OURS: SessionKey = {"project_key": "ours", "session_id": "s"}
+THEIRS: SessionKey = {"project_key": "theirs", "session_id": "s"}
+
+
+@pytest.fixture
+def role(engine: Engine, database: Database) -> Iterator[URL]:
+    """A role that may do nothing."""
+    name = f"limited_{os.getpid()}"
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'limited'"))
+    yield make_url(database.url).set(username=name, password="limited")  # noqa: S106 - a test's
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP OWNED BY {name}"))
+        connection.execute(text(f"DROP ROLE {name}"))
+
+
+def grants_in(error: PermissionDeniedError, role: URL) -> list[str]:
+    """The statements that an error's list of rights stands for."""
+    advice = str(error).partition("; grant ")[2].rpartition(" (")[0]
+    statements: list[str] = []
+    for rights, objects in _GRANT.findall(advice):
+        named = objects.replace("the schema", "SCHEMA public").replace("the sequence", "SEQUENCE")
+        listed = [each.replace(" and ", ", ") for each in (rights, named)]
+        statements.append(f"GRANT {listed[0]} ON {listed[1]} TO {role.username}")
+    return statements
+
+
+_NAMES = r"(?:the schema|the sequence [a-z_]+|[a-z_]+(?:(?:, | and )(?!and )[a-z_]+)*)"
+_GRANT = re.compile(rf"([A-Z]+(?:(?:, | and )[A-Z]+)*) on ({_NAMES})")
+
+
+def do_everything(engine: Engine, folder: Path) -> None:
+    repository = ClaudeSessionRepository(engine)
+    for size in (1, 600):
+        repository.append(OURS, [{"type": "user"}] * size)
+    assert len(repository.load(OURS) or []) == 601
+    assert [session["session_id"] for session in repository.list_sessions("ours")] == ["s"]
+    assert repository.list_session_summaries("ours")
+    assert import_tree(engine, write_tree(folder / "from")).added == 13
+    assert queries.sessions(engine)
+    assert queries.search(engine, "bug")
+    assert queries.conversation(engine, MAIN["session_id"])
+    queries.usage(engine)
+    queries.tools(engine)
+    backfill(engine)
+    assert status.schema_status(engine).pending == []
+    assert status.holdings(engine).entries == 614
+    assert export_tree(engine, folder / "to").sessions == 2
+    retention.hold(engine, OURS)
+    assert len(retention.prune(engine, inactive_for=timedelta(0)).sessions) == 1
+    repository.delete(OURS)
+
+
+def test_the_grants_that_an_error_names_suffice(engine: Engine, role: URL, tmp_path: Path) -> None:
+    limited = create_engine(role)
+    try:
+        with pytest.raises(PermissionDeniedError) as refused:
+            ClaudeSessionRepository(limited).append(OURS, [{"type": "user"}])
+        with engine.begin() as connection:
+            connection.execute(text(f"REVOKE ALL ON SCHEMA public FROM PUBLIC, {role.username}"))
+            for statement in grants_in(refused.value, role):
+                connection.execute(text(statement))
+        for table in Base.metadata.tables:
+            assert table in str(refused.value)
+        do_everything(limited, tmp_path)
+    finally:
+        limited.dispose()
+
+
+@pytest.fixture
+def with_policies(engine: Engine, role: URL) -> URL:
+    """The role with every right, and a policy on each table: no row of project `theirs`."""
+    with engine.begin() as connection:
+        for kind in ("TABLES", "SEQUENCES"):
+            connection.execute(text(f"GRANT ALL ON ALL {kind} IN SCHEMA public TO {role.username}"))
+        for table in ("claude_session_entries", "claude_sessions"):
+            connection.execute(text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"))
+            connection.execute(text(f"CREATE POLICY mine ON {table} USING (project_key <> 'theirs')"))
+    return role
+
+
+def test_everything_works_under_row_security(engine: Engine, with_policies: URL, tmp_path: Path) -> None:
+    """COPY does not."""
+    ClaudeSessionRepository(engine).append(THEIRS, [{"type": "user"}])
+    limited = create_engine(with_policies)
+    do_everything(limited, tmp_path)
+    limited.dispose()
+    assert ClaudeSessionRepository(engine).load(THEIRS) == [{"type": "user"}]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+@pytest.mark.parametrize("size", [1, 600])
+def test_a_policys_refusal_is_not_told_as_a_missing_grant(with_policies: URL, driver: str, size: int) -> None:
+    url = with_policies.set(drivername=f"postgresql+{driver}")
+    told = _refusal(_append_async if driver == "asyncpg" else _append, url, size)
+    assert "row security policy" in told
+    assert "grant" not in told
+
+
+def _refusal(append: Callable[[URL, int], None], url: URL, size: int) -> str:
+    with pytest.raises(PermissionDeniedError) as refused:
+        append(url, size)
+    return str(refused.value)
+
+
+def _append(url: URL, size: int) -> None:
+    engine = sqlalchemy.create_engine(url)
+    try:
+        ClaudeSessionRepository(engine).append(THEIRS, [{"type": "user"}] * size)
+    finally:
+        engine.dispose()
+
+
+def _append_async(url: URL, size: int) -> None:
+    async def append() -> None:
+        engine = create_async_engine(url)
+        try:
+            await AsyncClaudeSessionRepository(engine).append(THEIRS, [{"type": "user"}] * size)
+        finally:
+            await engine.dispose()
+
+    asyncio.run(append())

@@ -1,6 +1,6 @@
 """`list`, `search`, `usage` and `tools`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from boocode_sessions.cli import clock
 from boocode_sessions.cli.database import Database, ProjectOption, complete_session
 from boocode_sessions.cli.output import JsonOption, count, print_rows
 from boocode_sessions.cli.program import Panel, over_database
@@ -64,19 +65,30 @@ def list_(
     project: ProjectOption = None,
     since: SinceOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many; 0 for all.")] = 50,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", "-a", help="Subagents' among the main transcripts, and those without a prompt too."
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """List sessions, the one that was worked in last first; those too of which only subagents' are there."""
     from boocode_sessions import queries
 
     found = queries.sessions(
-        database.reading, project_key=project, since=since, limit=limit or None, schema=database.schema
+        database.reading,
+        project_key=project,
+        since=since,
+        limit=limit or None,
+        conversations_only=not everything,
+        schema=database.schema,
     )
     rows = [asdict(row) for row in found]
     if not json:
         for row in rows:
             row["size"] = size(row["bytes"])
-            row["name"] = (row["title"] or row["first_prompt"]) if row["has_main"] else "(no main transcript)"
+            row["name"] = _name(row)
             row["when"] = row["last_said"] or row["updated"]
     columns = {
         "session_id": "session",
@@ -97,6 +109,12 @@ def list_(
         nothing=lambda: database.nothing("No sessions.", project),
         first_to_go=first_to_go,
     )
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    if not row["has_main"]:
+        return "(no main transcript)"
+    return ("(a subagent's) " if row["is_sidechain"] else "") + (row["title"] or "(no prompt)")
 
 
 @over_database("search", panel=Panel.ask)
@@ -181,10 +199,16 @@ def usage(
         database.reading,
         by=cast("Sequence[Dimension]", [str(one) for one in by]),
         prices=table.models if table else None,
+        tz=clock.zone(),
         **within,
     )
     names = {By.day: "day", By.model: "model", By.project: "project_key", By.session: "session_id"}
-    headings = {By.day: "day (UTC)", By.model: "~model", By.project: "~project", By.session: "session"}
+    headings = {
+        By.day: f"day ({clock.name()})",
+        By.model: "~model",
+        By.project: "~project",
+        By.session: "session",
+    }
     columns = {names[one]: headings[one] for one in by} | {
         "calls": ">calls",
         "input_tokens": ">input",

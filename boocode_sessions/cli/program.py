@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from boocode_sessions.cli import clock
+from boocode_sessions.cli.clock import TimezoneOption
 from boocode_sessions.cli.database import SchemaOption, UrlOption, Where, one_line, opened
 from boocode_sessions.cli.screen import complain, is_terminal
 
@@ -46,6 +48,7 @@ class Program(TyperGroup):
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
         extra["standalone_mode"] = False
+        clock.use_machines()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # one that knows few characters shows ? for the others
                 stream.reconfigure(errors="replace")
@@ -114,6 +117,7 @@ def program(
     ctx: typer.Context,
     url: UrlOption = None,
     schema: SchemaOption = None,
+    timezone: TimezoneOption = None,  # noqa: ARG001 - its callback takes it
     version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
@@ -136,7 +140,13 @@ def over_database(
     """
 
     def make(function: Callable[..., None]) -> Callable[..., None]:
-        def command(ctx: typer.Context, url: str | None, schema: str | None, **arguments: Any) -> None:  # noqa: ANN401 - the command's own
+        def command(
+            ctx: typer.Context,
+            url: str | None,
+            schema: str | None,
+            timezone: str | None,  # noqa: ARG001 - its callback has taken it
+            **arguments: Any,  # noqa: ANN401 - the command's own
+        ) -> None:
             before = ctx.find_object(Where) or Where()
             with opened(url or before.url, schema or before.schema, makes_it=makes_it) as database:
                 function(database, **arguments)
@@ -147,6 +157,7 @@ def over_database(
             inspect.Parameter("ctx", keyword, annotation=typer.Context),
             inspect.Parameter("url", keyword, default=None, annotation=UrlOption),
             inspect.Parameter("schema", keyword, default=None, annotation=SchemaOption),
+            inspect.Parameter("timezone", keyword, default=None, annotation=TimezoneOption),
         ]
         parameters = [parameter.replace(kind=keyword) for parameter in own] + shared
         command.__doc__ = function.__doc__

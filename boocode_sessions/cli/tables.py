@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from boocode_sessions.cli.clock import local
 from boocode_sessions.cli.screen import clean
 
 if TYPE_CHECKING:
@@ -64,11 +65,17 @@ def print_table(
 
 
 def _column(key: str, heading: str, values: Sequence[Any], *, in_pipe: bool) -> Column:
+    if heading.startswith("~") and not in_pipe:
+        values = [value[:_MOST_OF_TEXT] if isinstance(value, str) else value for value in values]
     cells = [shown(value) for value in values]
     short = [compact(value) for value in values]
     if key == "session_id" and not in_pipe:
         cells = short = _beginnings(cells)
     return Column(key, heading.lstrip(">~"), heading.startswith("~"), heading.startswith(">"), cells, short)
+
+
+_MOST_OF_TEXT = 2_000
+"""Characters of a text that a terminal may show: to measure a title of 78 MB takes 20 s."""
 
 
 def _laid_out(
@@ -184,8 +191,3 @@ def size(number: int | None) -> str:
 
 
 _KIB = 1024
-
-
-def local(at: datetime | None) -> str:
-    """A time on the clock of whoever reads."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M") if at is not None else ""

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
+from boocode_sessions.cli.clock import local
 from boocode_sessions.cli.output import count
 from boocode_sessions.cli.screen import clean, markdown_parts, one_line
-from boocode_sessions.cli.tables import local
 
 if TYPE_CHECKING:
     from boocode_sessions.cli.screen import Screen

@@ -5,16 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
+from boocode_sessions.cli import clock
+
 _AGE = re.compile(r"(\d+)\s*(w|d|h|m|s)")
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def moment(text: str) -> datetime:
-    """A point in time: a date or a time on the local clock, one with an offset, or an age such as 7d."""
+    """A point in time: a date or a time on the reader's clock, one with an offset, or an age such as 7d."""
     if _AGE.fullmatch(text.strip()):
         return datetime.now(UTC) - age(text)
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        at = datetime.fromisoformat(text)
+        return (at.replace(tzinfo=clock.zone()) if at.tzinfo is None else at).astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r} is no time: write 2026-11-22, 2026-11-22T18:00, or 7d") from None
 

@@ -2,12 +2,17 @@
 
 import json
 import re
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import typer
 
+from boocode_sessions.cli.clock import MachinesZone
 from boocode_sessions.cli.output import count
 from boocode_sessions.cli.tables import size
 from boocode_sessions.cli.values import age, moment
@@ -144,6 +149,76 @@ def test_a_moment_is_a_date_a_time_or_an_age() -> None:
     assert moment("2026-11-22T18:00+01:00") == datetime(2026, 11, 22, 17, tzinfo=UTC)
     assert moment("2026-11-22") == datetime(2026, 11, 22).astimezone()
     assert abs(moment("7d") - (datetime.now(UTC) - timedelta(days=7))) < timedelta(seconds=5)
+
+
+@pytest.fixture
+def in_vienna(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Takes the machine to another time zone."""
+
+    def move() -> None:
+        monkeypatch.setenv("TZ", "Europe/Vienna")
+        time.tzset()
+
+    yield move
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("place", ["before", "after", "machine"])
+def test_one_answer_has_one_clock(
+    demo: Terminal, tmp_path: Path, place: str, in_vienna: Callable[[], None]
+) -> None:
+    """Shortly before and after midnight in Vienna, which is the same day in UTC."""
+    session = "11111111-2222-4333-8444-555555555555"
+    projects = tmp_path / "projects" / "-home-zones"
+    projects.mkdir(parents=True)
+    lines = [
+        {
+            "type": "assistant",
+            "uuid": f"u{number}",
+            "timestamp": at,
+            "sessionId": session,
+            "requestId": f"r{number}",
+            "message": {"id": f"m{number}", "model": "m", "usage": {"input_tokens": 1}, "content": "said"},
+        }
+        for number, at in enumerate(["2026-07-01T21:30:00.000Z", "2026-07-01T22:30:00.000Z"])
+    ]
+    (projects / f"{session}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    demo.run("import", str(tmp_path / "projects"))
+    before = ["--timezone", "Europe/Vienna"] if place == "before" else []
+    after = ["--timezone", "Europe/Vienna"] if place == "after" else []
+    if place == "machine":
+        demo.env["TZ"] = "Europe/Vienna"
+        in_vienna()
+
+    def run(*arguments: str) -> Any:
+        return demo.run(*before, *arguments, *after, "--project", "-home-zones")
+
+    usage = run("usage", "--by", "day", "--json").json
+    assert [(row["day"], row["calls"]) for row in usage] == [("2026-07-01", 1), ("2026-07-02", 1)]
+    assert [row["calls"] for row in run("usage", "--since", "2026-07-02", "--json").json] == [1]
+    assert [row["timestamp"] for row in run("search", "said", "--until", "2026-07-02", "--json").json] == [
+        "2026-07-01T21:30:00+00:00"
+    ]
+    assert "2026-07-02 00:30" in run("list").out
+    assert "2026-07-02 00:30" in run("show", session, "--all").out
+    assert run("list", "--since", "2026-07-03", "--json").json == []
+
+
+def test_a_time_zone_that_nobody_knows_is_one_line(demo: Terminal) -> None:
+    failed = demo.run("--timezone", "Europe/Atlantis", "list")
+    assert failed.status == 2
+    assert "Europe/Atlantis" in failed.err
+    assert failed.err.count("\n") == 1
+
+
+def test_the_machines_zone_knows_the_hour_that_comes_twice(in_vienna: Callable[[], None]) -> None:
+    in_vienna()
+    for minute in range(0, 60 * 24 * 365, 30):
+        at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+        shown = at.astimezone(MachinesZone())
+        assert shown.utcoffset() == at.astimezone(ZoneInfo("Europe/Vienna")).utcoffset()
+        assert shown.astimezone(UTC) == at
 
 
 @pytest.mark.parametrize("text", ["", "soon", "7", "7y", "-7d", "99999999999999d"])

@@ -10,7 +10,7 @@ from tests.docs.pages import ROOT
 
 PAGE = (ROOT / "docs" / "command-line.md").read_text()
 COMMANDS: dict[str, typer.core.TyperCommand] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-EVERYWHERE = {"--url", "--schema", "--help", "-h"}
+EVERYWHERE = {"--url", "--schema", "--timezone", "--help", "-h"}
 
 
 def section(command: str) -> str:

@@ -182,6 +182,12 @@ def test_a_table_fits_the_terminal_and_cuts_only_text(width: int) -> None:
     assert "\u202e" not in out
 
 
+def test_a_title_of_20_million_characters_is_cut_before_it_is_measured() -> None:
+    row = {**ROWS[0], "name": "wörd " * 4_000_000}
+    out = drawn(lambda screen: print_table(screen, [row], COLUMNS, FIRST_TO_GO), 100)
+    assert max(map(cell_len, out.splitlines())) <= 100
+
+
 def test_a_wide_terminal_shows_every_column_and_a_narrow_one_the_title() -> None:
     def headings(width: int) -> list[str]:
         out = drawn(lambda screen: print_table(screen, ROWS, COLUMNS, FIRST_TO_GO), width)

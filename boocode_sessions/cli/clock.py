@@ -1,0 +1,83 @@
+"""The clock of whoever reads: the machine's own, or that of `--timezone`. One answer has one clock."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Annotated
+
+import typer
+
+
+class MachinesZone(tzinfo):
+    """The time zone of the machine, with the offset that it had at each time."""
+
+    def utcoffset(self, dt: datetime | None, /) -> timedelta | None:
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, dt: datetime | None, /) -> timedelta | None:  # noqa: ARG002 - tzinfo's signature
+        return None
+
+    def tzname(self, dt: datetime | None, /) -> str | None:
+        return None if dt is None else dt.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, dt: datetime, /) -> datetime:
+        at = dt.replace(tzinfo=UTC).astimezone()
+        made = at.replace(tzinfo=self)
+        # The hour that comes twice, when the clocks go back.
+        return made if made.utcoffset() == at.utcoffset() else made.replace(fold=1)
+
+
+_zone: ContextVar[tuple[tzinfo, str]] = ContextVar("zone", default=(MachinesZone(), "local"))
+
+
+def zone() -> tzinfo:
+    """The time zone whose days and hours are meant."""
+    return _zone.get()[0]
+
+
+def name() -> str:
+    """What a heading calls it."""
+    return _zone.get()[1]
+
+
+def local(at: datetime | None) -> str:
+    """A time on this clock, to the minute."""
+    return at.astimezone(zone()).strftime("%Y-%m-%d %H:%M") if at is not None else ""
+
+
+def use_machines() -> None:
+    """Begin with the machine's own time zone."""
+    _zone.set((MachinesZone(), "local"))
+
+
+def _use(wanted: str | None) -> str | None:
+    """Take the time zone that an option names, before other options are read."""
+    if wanted is not None:
+        _zone.set((_zone_of(wanted), wanted))
+    return wanted
+
+
+def _zone_of(wanted: str) -> tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    if wanted.upper() in {"UTC", "Z"}:
+        return UTC
+    try:
+        return ZoneInfo(wanted)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise typer.BadParameter(
+            f"{wanted!r} is no time zone that this machine knows: write UTC, or a name as Europe/Vienna"
+        ) from None
+
+
+TimezoneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone",
+        metavar="ZONE",
+        callback=_use,
+        is_eager=True,
+        help="Whose days and hours are meant: UTC or a name as Europe/Vienna; by default your machine's.",
+    ),
+]

@@ -71,6 +71,7 @@ def show(
             found.session_id,
             project_key=found.project_key,
             subpath=chosen or None,
+            queued=True,
             schema=database.schema,
         )
     )

@@ -30,8 +30,12 @@ class Block(NamedTuple):
 
 def blocks(entry: Mapping[str, Any], *, everything: bool = False) -> Iterator[Block]:
     """What an entry says. `everything`: thinking, and entries that are no message, too."""
+    from boocode_sessions.queries.chain import is_queued_prompt
+
     kind = entry.get("type")
     message = entry.get("message")
+    if is_queued_prompt(entry):
+        kind, message = "user", {"content": cast("dict[str, Any]", entry["attachment"]).get("prompt")}
     if kind not in {"user", "assistant"} or not isinstance(message, dict):
         if everything:
             yield Block("note", str(kind), _note(entry))
@@ -133,13 +137,24 @@ def _title(speaker: str, entry: Mapping[str, Any]) -> str:
 
 
 def _note(entry: Mapping[str, Any]) -> str:
-    """What an entry that is no message is about, in a few words."""
-    for key in ("subtype", "operation", "customTitle", "summary", "lastPrompt", "mode", "tag"):
-        value = entry.get(key)
-        if isinstance(value, str):
-            return " ".join(value.split())[:200]
+    """What an entry that is no message is about: what it is called, and what somebody wrote in it."""
+    names = (
+        "subtype",
+        "operation",
+        "customTitle",
+        "aiTitle",
+        "summary",
+        "lastPrompt",
+        "mode",
+        "tag",
+        "content",
+    )
+    said = [value for name in names if isinstance(value := entry.get(name), str)]
     attachment = entry.get("attachment")
-    return str(cast("dict[str, Any]", attachment).get("type")) if isinstance(attachment, dict) else ""
+    if isinstance(attachment, dict):
+        members = cast("dict[str, Any]", attachment)
+        said += [value for name in ("type", "prompt") if isinstance(value := members.get(name), str)]
+    return " ".join(said)
 
 
 def _print_block(screen: "Screen", block: Block, *, everything: bool) -> None:

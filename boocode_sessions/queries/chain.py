@@ -9,26 +9,67 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
+from boocode_sessions._core.attributes import text_of
+
 Line: TypeAlias = Mapping[str, Any]
 
 _LINKED = frozenset({"user", "assistant", "progress", "system", "attachment"})
 _SPOKEN = frozenset({"user", "assistant"})
 
 
-def main_conversation(lines: Iterable[Line]) -> list[Line]:
-    """The messages of a main transcript, oldest first."""
+def main_conversation(lines: Iterable[Line], *, queued: bool = False) -> list[Line]:
+    """The messages of a main transcript, oldest first.
+
+    `queued`: with the prompts that were sent while the agent was at work. It keeps those as attachments,
+    which the SDK's reader leaves out.
+    """
+    lines = list(lines)
     linked = _linked(lines)
     by_uuid = {line["uuid"]: line for line in linked}
     leaf = _leaf(linked, by_uuid)
     if leaf is None:
         return []
     chain = _with_parallel_tools(by_uuid, _path_to(leaf, by_uuid))
+    if queued:
+        chain = _with_nameless_prompts(lines, chain)
     return [
         line
         for line in chain
-        if line["type"] in _SPOKEN
+        if (line["type"] in _SPOKEN or (queued and is_queued_prompt(line)))
         and not (line.get("isMeta") or line.get("isSidechain") or line.get("teamName"))
     ]
+
+
+def is_queued_prompt(line: Line) -> bool:
+    """Whether a line is a prompt that somebody sent while the agent was at work."""
+    attachment = line.get("attachment")
+    if line.get("type") != "attachment" or not isinstance(attachment, dict):
+        return False
+    members = cast("dict[str, Any]", attachment)
+    return members.get("type") == "queued_command" and members.get("commandMode", "prompt") == "prompt"
+
+
+def queued_text(line: Line) -> str | None:
+    """What a queued prompt says."""
+    attachment = cast("dict[str, Any]", line["attachment"])
+    return text_of({"message": {"content": attachment.get("prompt")}})
+
+
+def _with_nameless_prompts(lines: Iterable[Line], chain: Sequence[Line]) -> list[Line]:
+    """The chain with queued prompts that have no uuid, each behind the line of it that they came after."""
+    places = {line["uuid"]: place for place, line in enumerate(chain)}
+    behind: dict[int, list[Line]] = {}
+    last = -1
+    for line in lines:
+        uuid = line.get("uuid")
+        if isinstance(uuid, str):
+            last = places.get(uuid, last)
+        elif is_queued_prompt(line):
+            behind.setdefault(last, []).append(line)
+    made = list(behind.get(-1, ()))
+    for place, line in enumerate(chain):
+        made += [line, *behind.get(place, ())]
+    return made
 
 
 def subagent_conversation(lines: Iterable[Line]) -> list[Line]:

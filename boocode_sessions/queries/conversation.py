@@ -11,7 +11,12 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Transcript
 from boocode_sessions._core.operations import load
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.queries.chain import main_conversation, subagent_conversation
+from boocode_sessions.queries.chain import (
+    is_queued_prompt,
+    main_conversation,
+    queued_text,
+    subagent_conversation,
+)
 from boocode_sessions.queries.finding import only_session
 
 
@@ -22,8 +27,9 @@ class Message:
     position: int
     """From 0."""
     uuid: str
+    """Empty for a queued prompt that has none."""
     type: str
-    """`user` or `assistant`."""
+    """`user` or `assistant`; `attachment` for a queued prompt."""
     role: str | None
     model: str | None
     timestamp: datetime | None
@@ -41,12 +47,14 @@ def conversation(
     *,
     project_key: str | None = None,
     subpath: str | None = None,
+    queued: bool = False,
     schema: str | None = None,
 ) -> list[Message]:
     """The messages that a resume would see, oldest first; with `subpath` a subagent's.
 
     Of a transcript's branches the one that was written last, without what a compaction has replaced. A
-    beginning of the session's id is enough. The rules are the SDK's, see `chain`.
+    beginning of the session's id is enough. The rules are the SDK's, see `chain`. `queued`: with the prompts
+    that were sent while the agent was at work: it keeps those as attachments, and the SDK leaves them out.
     Raises UnknownSessionError, AmbiguousSessionError.
     """
 
@@ -54,7 +62,7 @@ def conversation(
         found = only_session(connection, session_id, project_key)
         transcript = Transcript(found.project_key, found.session_id, subpath or MAIN)
         lines = load(connection, transcript) or []
-        chain = subagent_conversation(lines) if subpath else main_conversation(lines)
+        chain = subagent_conversation(lines) if subpath else main_conversation(lines, queued=queued)
         return [_message(position, dict(line)) for position, line in enumerate(chain)]
 
     return UnitOfWork(bind, schema).read(f"read the conversation of session {session_id!r}", operation)
@@ -63,12 +71,12 @@ def conversation(
 def _message(position: int, line: dict[str, Any]) -> Message:
     return Message(
         position,
-        line["uuid"],
+        line.get("uuid") or "",
         line["type"],
         string_at(line, "message", "role"),
         string_at(line, "message", "model"),
         time_of(line),
-        text_of(line),
+        queued_text(line) if is_queued_prompt(line) else text_of(line),
         tools_of(line),
         line,
     )

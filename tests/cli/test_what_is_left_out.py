@@ -153,3 +153,41 @@ def _append(
     key: Any = {"project_key": project, "session_id": session}
     ClaudeSessionRepository(engine).append(key | ({"subpath": subpath} if subpath else {}), entries)
     engine.dispose()
+
+
+def queued(prompt: Any, **members: Any) -> dict[str, Any]:
+    attachment = {"type": "queued_command", "commandMode": "prompt", "prompt": prompt}
+    return {
+        "type": "attachment",
+        "timestamp": "2026-11-22T18:00:01.000Z",
+        "attachment": attachment,
+        **members,
+    }
+
+
+def test_a_prompt_that_was_sent_while_the_agent_was_at_work_is_shown(terminal: Terminal) -> None:
+    repository = ClaudeSessionRepository(terminal.database.engine())
+    note = queued("<task-notification>", uuid="n", parentUuid="3")
+    note["attachment"]["commandMode"] = "task-notification"
+    lines = [
+        said("1", None, "begin"),
+        {"type": "queue-operation", "operation": "enqueue", "content": "use red and green"},
+        said("2", "1", "working", kind="assistant"),
+        queued("and keep it short"),
+        queued([{"type": "text", "text": "use red and green"}], uuid="3", parentUuid="2"),
+        note,
+        said("4", "n", "done", kind="assistant"),
+        said("5", "2", "another branch"),
+        queued("on another branch", uuid="6", parentUuid="5"),
+        said("7", "4", "thanks"),
+    ]
+    repository.append({"project_key": "p", "session_id": "s"}, lines)
+    shown = terminal.run("show", "s").out
+    order = ["begin", "working", "and keep it short", "use red and green", "done", "thanks"]
+    assert [shown.count(words) for words in order] == [1] * len(order)
+    assert sorted(order, key=shown.index) == order
+    assert shown.count("on another branch") == 1  # in the note at the end
+    everything = terminal.run("show", "s", "--all").out
+    assert "enqueue use red and green" in everything
+    assert "<task-notification>" in everything
+    assert "## You" in terminal.run("show", "s", "--format", "markdown").out

@@ -227,13 +227,12 @@ def leaves_doubt(error: BaseException) -> bool:
 
 
 def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError], str]:
+    if sqlstate == _INSUFFICIENT_PRIVILEGE and _by_policy(error):
+        return _REFUSED_BY_POLICY
     if sqlstate is not None:
-        if sqlstate == _INSUFFICIENT_PRIVILEGE and _by_policy(error):
-            return _REFUSED_BY_POLICY
-        for prefix, kind, advice in _BY_SQLSTATE:
-            if sqlstate.startswith(prefix):
-                return kind, advice
-        return DatabaseError, "the database refused it; look the code up in its manual"
+        unknown = (DatabaseError, "the database refused it; look the code up in its manual")
+        known = ((kind, advice) for prefix, kind, advice in _BY_SQLSTATE if sqlstate.startswith(prefix))
+        return next(known, unknown)
     if (code := _sqlite_code(error)) is not None:
         return _BY_SQLITE_CODE.get(code & 0xFF, (DatabaseError, "SQLite refused it"))
     if isinstance(error, AttributeError):

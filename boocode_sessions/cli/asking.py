@@ -84,6 +84,15 @@ def list_(
         conversations_only=not everything,
         schema=database.schema,
     )
+    nothing = "No sessions."
+    if (
+        not found
+        and not everything
+        and queries.sessions(
+            database.reading, project_key=project, since=since, limit=1, schema=database.schema
+        )
+    ):
+        nothing = "No sessions with a prompt; --all lists the others too."
     rows = [asdict(row) for row in found]
     if not json:
         for row in rows:
@@ -106,7 +115,7 @@ def list_(
         rows,
         columns,
         as_json=json,
-        nothing=lambda: database.nothing("No sessions.", project),
+        nothing=lambda: database.nothing(nothing, project),
         first_to_go=first_to_go,
     )
 

@@ -26,6 +26,13 @@ class Block(NamedTuple):
     kind: Kind
     title: str
     text: str
+    speaker: str = ""
+    """Of a part of a message that is no text: whose message it is."""
+
+    @property
+    def heading(self) -> str:
+        """What stands above it: who said it, and when."""
+        return self.title if self.kind in {"user", "assistant"} else self.speaker
 
 
 def blocks(entry: Mapping[str, Any], *, everything: bool = False) -> Iterator[Block]:
@@ -43,9 +50,12 @@ def blocks(entry: Mapping[str, Any], *, everything: bool = False) -> Iterator[Bl
     if entry.get("isMeta") is True and not everything:
         return
     content = cast("dict[str, Any]", message).get("content")
-    speaker = "You" if kind == "user" else "Claude"
+    speaker = _YOU if kind == "user" else "Claude"
     for part in cast("list[Any]", content) if isinstance(content, list) else [content]:
         yield from _part(part, cast("Kind", kind), _title(speaker, entry), everything=everything)
+
+
+_YOU = "You"
 
 
 def print_readable(
@@ -56,10 +66,10 @@ def print_readable(
     shown = 0
     for entry in entries:
         for block in blocks(entry, everything=everything):
-            if block.kind in {"user", "assistant"} and block.title != said:
-                said = block.title
+            if block.heading and block.heading != said:
+                said = block.heading
                 screen.write()
-                screen.write((said, "bold green" if block.kind == "user" else "bold cyan"))
+                screen.write((said, "bold green" if said.startswith(_YOU) else "bold cyan"))
             _print_block(screen, block, everything=everything)
             shown += 1
     return shown
@@ -71,10 +81,10 @@ def markdown(entries: Iterable[Mapping[str, Any]], *, everything: bool = False) 
     for entry in entries:
         for block in blocks(entry, everything=everything):
             text = clean(block.text)
+            if block.heading and block.heading != said:
+                said = block.heading
+                yield f"## {said}\n\n"
             if block.kind in {"user", "assistant"}:
-                if block.title != said:
-                    said = block.title
-                    yield f"## {said}\n\n"
                 yield f"{text}\n\n"
             elif block.kind == "tool":
                 yield f"**{one_line(block.title)}**\n\n{_fenced(text, 'json')}"
@@ -94,33 +104,41 @@ def _part(part: object, speaker: Kind, title: str, *, everything: bool) -> Itera
     if not isinstance(part, dict):
         return
     block = cast("dict[str, Any]", part)
-    match block.get("type"):
+    match kind := block.get("type"):
         case "text":
             yield Block(speaker, title, str(block.get("text", "")))
         case "thinking" if everything:
             yield Block("thinking", "thinking", str(block.get("thinking", "")))
-        case "tool_use":
+        case "tool_use" | "server_tool_use" | "mcp_tool_use":
             arguments = json.dumps(block.get("input"), indent=2, ensure_ascii=False)
             yield Block("tool", str(block.get("name")), arguments)
-        case "tool_result":
+        case str() if kind.endswith("tool_result"):
             failed = block.get("is_error") is True
             yield Block("failure" if failed else "result", "", _result_text(block.get("content")))
         case "thinking":
             return
         case other:
-            yield Block("note", str(other), "")
+            text = "" if not everything or other in _FILES else json.dumps(block, ensure_ascii=False)
+            yield Block("note", str(other), text, title)
+
+
+_FILES = ("image", "document", "redacted_thinking")
+"""Parts that hold no text, but a file's bytes."""
 
 
 def _result_text(content: object) -> str:
     if isinstance(content, str):
         return content
-    if not isinstance(content, list):
-        return ""
-    parts: list[str] = []
-    for part in cast("list[Any]", content):
-        block = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
-        parts.append(str(block["text"]) if "text" in block else f"[{block.get('type', 'something')}]")
-    return "\n".join(parts)
+    parts = cast("list[Any]", content) if isinstance(content, list) else [content]
+    return "\n".join(_result_part(part) for part in parts if part is not None)
+
+
+def _result_part(part: object) -> str:
+    if not isinstance(part, dict):
+        return str(part)
+    block = cast("dict[str, Any]", part)
+    named = [str(block[name]) for name in ("text", "title", "url", "error_code") if name in block]
+    return " ".join(named) or f"[{block.get('type', 'something')}]"
 
 
 def _title(speaker: str, entry: Mapping[str, Any]) -> str:

@@ -203,13 +203,13 @@ class _Import:
         try:
             records, problem = reader.read_all(raw)
         except InvalidEntryError as error:
-            records, problem = [], str(error)
+            records, problem = [], str(error) if raw.strip(b"\0\r\n ") else "it holds only NUL bytes"
         if problem is None and len(records) > 1:
             problem = f"it holds {len(records)} records, as where the end of a line was lost"
         elif problem is None and b"\0" in raw:
             problem = "it holds NUL bytes beside its record, as a crash leaves them"
         if problem is not None:
-            if not raw.endswith(b"\n"):
+            if not raw.endswith(b"\n") and not raw.endswith(b"\0"):
                 problem += "; it is the file's last line and has no end: import again when it is whole"
             self.report(BrokenLine(file.lines, number, problem, len(records)))
         return records

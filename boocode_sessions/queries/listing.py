@@ -87,7 +87,7 @@ def sessions(
     sessions that are listed, or where they have no summary yet.
     """
     given = {"in_project": project_key, "since": moment("since", since, tz), "most": limit}
-    parameters = {name: value for name, value in given.items() if value is not None}
+    parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     unit_of_work = UnitOfWork(bind, schema)
     while True:
         found = unit_of_work.read("list the sessions", _listing(parameters))

@@ -172,7 +172,8 @@ def test_one_answer_has_one_clock(
     session = "11111111-2222-4333-8444-555555555555"
     projects = tmp_path / "projects" / "-home-zones"
     projects.mkdir(parents=True)
-    lines = [
+    lines: list[dict[str, Any]] = [{"type": "user", "message": {"content": "say it"}, "uuid": "u"}]
+    lines += [
         {
             "type": "assistant",
             "uuid": f"u{number}",

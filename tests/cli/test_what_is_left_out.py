@@ -191,3 +191,58 @@ def test_a_prompt_that_was_sent_while_the_agent_was_at_work_is_shown(terminal: T
     assert "enqueue use red and green" in everything
     assert "<task-notification>" in everything
     assert "## You" in terminal.run("show", "s", "--format", "markdown").out
+
+
+def test_list_leaves_out_what_the_sdk_leaves_out_and_says_where_it_is(terminal: Terminal) -> None:
+    repository = ClaudeSessionRepository(terminal.database.engine())
+    repository.append({"project_key": "p", "session_id": "side"}, [said("1", None, isSidechain=True)])
+    repository.append({"project_key": "p", "session_id": "mute"}, [{"type": "mode", "mode": "plan"}])
+    assert "--all" in terminal.run("list").err
+    assert "(a subagent's) words" in terminal.run("list", "--all").out
+    assert "(no prompt)" in terminal.run("list", "--all").out
+    repository.append({"project_key": "p", "session_id": "main"}, [said("2", None)])
+    assert [row["session_id"] for row in terminal.run("list", "--json").json] == ["main"]
+    everything = terminal.run("list", "--all", "--json").json
+    assert {row["session_id"]: row["is_sidechain"] for row in everything} == {
+        "main": False,
+        "side": True,
+        "mute": False,
+    }
+    assert "Session main" in terminal.run("show").out
+
+
+def test_parts_of_a_message_that_are_no_text_stand_with_it(terminal: Terminal) -> None:
+    repository = ClaudeSessionRepository(terminal.database.engine())
+    picture = {"type": "image", "source": {"type": "base64", "data": "AAAA"}}
+    search = {
+        "type": "server_tool_use",
+        "id": "s",
+        "name": "web_search",
+        "input": {"query": "rain in Vienna"},
+    }
+    page = {"type": "web_search_result", "title": "The weather", "url": "https://weather.example"}
+    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": [page]}
+    odd = {"type": "odd_block", "words": "said oddly"}
+    lines = [
+        said("1", None, [picture, {"type": "text", "text": "what is this"}]),
+        said("2", "1", [search, found, odd, {"type": "text", "text": "It rains"}], kind="assistant"),
+        said("3", "2", [{"type": "tool_result", "tool_use_id": "x", "content": {"text": "an object"}}]),
+    ]
+    repository.append({"project_key": "p", "session_id": "s"}, lines)
+    for arguments in ([], ["--format", "markdown"]):
+        shown = terminal.run("show", "s", *arguments).out
+        order = [
+            "You",
+            "image",
+            "what is this",
+            "rain in Vienna",
+            "The weather",
+            "Claude",
+            "odd_block",
+            "It rains",
+        ]
+        places = [shown.index(words) for words in [*order, "an object"]]
+        assert places == sorted(places)
+    everything = terminal.run("show", "s", "--all").out
+    assert "said oddly" in everything
+    assert "AAAA" not in everything

@@ -167,7 +167,8 @@ def replayed_with_other_bodies(projects: Path) -> None:
 
 
 def tagged(projects: Path) -> None:
-    for session, tags in {S: ["first", "second"], T: ["once", None], U: ["büro"]}.items():
+    given: dict[str, list[str | None]] = {S: ["first", "second"], T: ["once", None], U: ["büro"]}
+    for session, tags in given.items():
         plain(projects, session)
         for tag in tags:
             tag_session(session, tag, CWD)

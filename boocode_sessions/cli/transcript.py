@@ -142,15 +142,11 @@ def _result_part(part: object) -> str:
 
 
 def _title(speaker: str, entry: Mapping[str, Any]) -> str:
-    from datetime import datetime
+    from boocode_sessions._core.codec import said_at
 
-    at = ""
-    stamp = entry.get("timestamp")
-    if isinstance(stamp, str):
-        try:
-            at = local(datetime.fromisoformat(stamp))
-        except (ValueError, OverflowError):
-            at = one_line(stamp)
+    at = local(said_at(entry))
+    if not at and isinstance(stamp := entry.get("timestamp"), str):
+        at = one_line(stamp)
     return f"{speaker}  {at}".rstrip()
 
 

@@ -6,7 +6,8 @@ import dataclasses
 from datetime import datetime
 from typing import Any
 
-from boocode_sessions._core.attributes import string_at, text_of, time_of, tools_of
+from boocode_sessions._core.attributes import string_at, text_of, tools_of
+from boocode_sessions._core.codec import said_at
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Transcript
 from boocode_sessions._core.operations import load
@@ -75,7 +76,7 @@ def _message(position: int, line: dict[str, Any]) -> Message:
         line["type"],
         string_at(line, "message", "role"),
         string_at(line, "message", "model"),
-        time_of(line),
+        said_at(line),
         queued_text(line) if is_queued_prompt(line) else text_of(line),
         tools_of(line),
         line,

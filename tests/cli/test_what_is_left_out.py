@@ -246,3 +246,21 @@ def test_parts_of_a_message_that_are_no_text_stand_with_it(terminal: Terminal) -
     everything = terminal.run("show", "s", "--all").out
     assert "said oddly" in everything
     assert "AAAA" not in everything
+
+
+@pytest.mark.parametrize(
+    ("stamp", "shown"),
+    [
+        (1767225600000, "You  2026-01-01 00:00"),
+        ("2026-01-02T03:04:05", "You  2026-01-02 03:04"),
+        ("2026-01-02T03:04:05.123456789+01:00", "You  2026-01-02 02:04"),
+        ("02/01/2026", "You  02/01/2026"),
+        (None, "You"),
+    ],
+)
+def test_the_time_above_a_message_is_the_one_that_it_is_listed_by(
+    terminal: Terminal, stamp: object, shown: str
+) -> None:
+    repository = ClaudeSessionRepository(terminal.database.engine())
+    repository.append({"project_key": "p", "session_id": "s"}, [said("1", None, timestamp=stamp)])
+    assert shown in terminal.run("--timezone", "UTC", "show", "s").out.splitlines()

@@ -1,5 +1,6 @@
 """The agent resumes from an exported tree, and from a store that its local files were imported into."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from boocode_sessions.jsonl import export_tree, import_tree
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
 from tests.e2e.stores import WatchedStore
+from tests.files.test_sdk_readers import CWD, S, compacted, main_of, replayed
 
 pytestmark = pytest.mark.anyio
 
@@ -61,3 +63,23 @@ async def test_the_agent_resumes_what_was_imported_from_its_files(
     assert (result.files, result.broken) == (2, 0)
     await agent.turn("And then?", store, resume=turn.session_id)
     assert [text for role, text in api.last.conversation if role == "user"].count("Delegate.") == 1
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("tree", [replayed, compacted], ids=lambda tree: tree.__name__)
+async def test_a_resume_hears_the_same_after_an_import_and_an_export(
+    agent: Agent, api: MessagesAPI, engine: Engine, tmp_path: Path, tree: Callable[[Path], object]
+) -> None:
+    projects = tmp_path / "before" / "projects"
+    tree(projects)
+    path = main_of(projects)
+    path.write_text(path.read_text().replace(CWD, str(agent.project)))
+    path.parent.rename(projects / agent.project_key)
+    await to_thread.run_sync(import_tree, engine, projects)
+    await to_thread.run_sync(export_tree, engine, tmp_path / "after" / "projects")
+    heard: list[list[tuple[str, str]]] = []
+    for config in ("before", "after"):
+        await agent.turn("And then?", None, tmp_path / config, resume=S)
+        heard.append(list(api.last.conversation))
+    assert heard[0] == heard[1]
+    assert len(heard[0]) > 1

@@ -1,14 +1,20 @@
 """A database's own settings, which its administrator may change, break no call."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy
 from sqlalchemy import Engine, make_url, text
 
-from boocode_sessions import ClaudeSessionRepository, SessionKey
+from boocode_sessions import ClaudeSessionRepository, SessionKey, queries, retention, status
+from boocode_sessions.adoption import backfill
+from boocode_sessions.jsonl import export_tree, import_tree
+from tests.files.sample import message, write, write_tree
 from tests.fixtures.databases import Database
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
@@ -146,3 +152,59 @@ def test_a_type_is_changed_in_the_sessions_table(
     repository.list_sessions("p")
     repository.list_session_summaries("p")
     use_all(repository, 3)
+
+
+def use_features(engine: Engine, folder: Path) -> None:
+    """What the package does beside the contract, on a database without sessions."""
+    tree = write_tree(folder / "from")
+    assert import_tree(engine, tree).added == 13
+    assert import_tree(engine, tree).added == 0
+    [session] = queries.sessions(engine, since=datetime(2026, 1, 1, tzinfo=UTC))
+    assert session.last_said == datetime(2026, 1, 1, tzinfo=UTC)
+    assert queries.search(engine, "bug", until=datetime(2026, 1, 2, tzinfo=UTC))
+    queries.usage(engine, tz=ZoneInfo("Asia/Kathmandu"))
+    queries.tools(engine)
+    assert queries.conversation(engine, session.session_id)
+    backfill(engine)
+    assert status.schema_status(engine).pending == []
+    newest = status.holdings(engine).newest
+    assert newest is not None
+    assert abs(datetime.now(UTC) - newest) < timedelta(hours=1)
+    assert export_tree(engine, folder / "to").entries == 13
+    assert retention.prune(engine, inactive_for=timedelta(hours=1)).sessions == []
+    assert len(retention.prune(engine, inactive_for=timedelta(0)).sessions) == 1
+
+
+@makers
+@pytest.mark.parametrize("style", ["German", "SQL, DMY"])
+def test_any_datestyle_for_the_features(
+    database: Database,
+    administer: Callable[..., None],
+    disposing: Dispose,
+    tmp_path: Path,
+    driver: str,
+    style: str,
+) -> None:
+    administer(f"ALTER DATABASE {{database}} SET datestyle = '{style}'")
+    use_features(disposing(sqlalchemy.create_engine(database.url_over(driver))), tmp_path)
+
+
+def test_imports_at_once_on_a_server_that_is_serializable_by_default(
+    database: Database, administer: Callable[..., None], disposing: Dispose, tmp_path: Path
+) -> None:
+    """The same tree twice at once: transactions lose against each other, and are run again."""
+    administer("ALTER DATABASE {database} SET default_transaction_isolation = serializable")
+    engine = disposing(sqlalchemy.create_engine(database.url))
+    lost: list[object] = []
+
+    @sqlalchemy.event.listens_for(engine, "handle_error")
+    def _lost(context: sqlalchemy.engine.ExceptionContext) -> None:
+        lost.append(getattr(context.original_exception, "sqlstate", None))
+
+    for number in range(6):
+        write(tmp_path / "-home-you-app" / f"s{number}.jsonl", [message(n) for n in range(40)])
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: import_tree(engine, tmp_path, workers=3), range(2)))
+    assert sum(result.added for result in results) == 6 * 40
+    assert set(lost) <= {"40001", "40P01"}
+    assert [row.entries for row in queries.sessions(engine)] == [40] * 6

@@ -239,7 +239,8 @@ def _switch_to_wal(cursor: Any) -> None:  # noqa: ANN401 - the driver's cursor
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    # SQLAlchemy makes one without a code where aiosqlite's connection is closed.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _make_private(name: str) -> None:

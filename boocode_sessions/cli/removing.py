@@ -36,7 +36,10 @@ def prune(
     inactive_for: Annotated[
         timedelta,
         typer.Option(
-            "--inactive-for", metavar="AGE", parser=age, help="Without an append for so long: 30d, 12h, 4w."
+            "--inactive-for",
+            metavar="AGE",
+            parser=age,
+            help="Without an append, and an import is one, for so long: 30d, 12h, 4w.",
         ),
     ],
     project: ProjectOption = None,

@@ -166,7 +166,6 @@ def queued(prompt: Any, **members: Any) -> dict[str, Any]:
 
 
 def test_a_prompt_that_was_sent_while_the_agent_was_at_work_is_shown(terminal: Terminal) -> None:
-    repository = ClaudeSessionRepository(terminal.database.engine())
     note = queued("<task-notification>", uuid="n", parentUuid="3")
     note["attachment"]["commandMode"] = "task-notification"
     lines = [
@@ -181,7 +180,7 @@ def test_a_prompt_that_was_sent_while_the_agent_was_at_work_is_shown(terminal: T
         queued("on another branch", uuid="6", parentUuid="5"),
         said("7", "4", "thanks"),
     ]
-    repository.append({"project_key": "p", "session_id": "s"}, lines)
+    _append(terminal, "s", lines)
     shown = terminal.run("show", "s").out
     order = ["begin", "working", "and keep it short", "use red and green", "done", "thanks"]
     assert [shown.count(words) for words in order] == [1] * len(order)
@@ -194,13 +193,12 @@ def test_a_prompt_that_was_sent_while_the_agent_was_at_work_is_shown(terminal: T
 
 
 def test_list_leaves_out_what_the_sdk_leaves_out_and_says_where_it_is(terminal: Terminal) -> None:
-    repository = ClaudeSessionRepository(terminal.database.engine())
-    repository.append({"project_key": "p", "session_id": "side"}, [said("1", None, isSidechain=True)])
-    repository.append({"project_key": "p", "session_id": "mute"}, [{"type": "mode", "mode": "plan"}])
+    _append(terminal, "side", [said("1", None, isSidechain=True)])
+    _append(terminal, "mute", [{"type": "mode", "mode": "plan"}])
     assert "--all" in terminal.run("list").err
     assert "(a subagent's) words" in terminal.run("list", "--all").out
     assert "(no prompt)" in terminal.run("list", "--all").out
-    repository.append({"project_key": "p", "session_id": "main"}, [said("2", None)])
+    _append(terminal, "main", [said("2", None)])
     assert [row["session_id"] for row in terminal.run("list", "--json").json] == ["main"]
     everything = terminal.run("list", "--all", "--json").json
     assert {row["session_id"]: row["is_sidechain"] for row in everything} == {
@@ -212,7 +210,6 @@ def test_list_leaves_out_what_the_sdk_leaves_out_and_says_where_it_is(terminal: 
 
 
 def test_parts_of_a_message_that_are_no_text_stand_with_it(terminal: Terminal) -> None:
-    repository = ClaudeSessionRepository(terminal.database.engine())
     picture = {"type": "image", "source": {"type": "base64", "data": "AAAA"}}
     search = {
         "type": "server_tool_use",
@@ -228,7 +225,7 @@ def test_parts_of_a_message_that_are_no_text_stand_with_it(terminal: Terminal) -
         said("2", "1", [search, found, odd, {"type": "text", "text": "It rains"}], kind="assistant"),
         said("3", "2", [{"type": "tool_result", "tool_use_id": "x", "content": {"text": "an object"}}]),
     ]
-    repository.append({"project_key": "p", "session_id": "s"}, lines)
+    _append(terminal, "s", lines)
     for arguments in ([], ["--format", "markdown"]):
         shown = terminal.run("show", "s", *arguments).out
         order = [
@@ -261,6 +258,5 @@ def test_parts_of_a_message_that_are_no_text_stand_with_it(terminal: Terminal) -
 def test_the_time_above_a_message_is_the_one_that_it_is_listed_by(
     terminal: Terminal, stamp: object, shown: str
 ) -> None:
-    repository = ClaudeSessionRepository(terminal.database.engine())
-    repository.append({"project_key": "p", "session_id": "s"}, [said("1", None, timestamp=stamp)])
+    _append(terminal, "s", [said("1", None, timestamp=stamp)])
     assert shown in terminal.run("--timezone", "UTC", "show", "s").out.splitlines()

@@ -40,6 +40,16 @@ class DamagedEntryError(SessionStoreError):
     """A stored entry can't be read back. It is left as it is."""
 
 
+class MissingExtraError(SessionStoreError, ImportError):
+    """A library is not installed that an optional feature needs; the message says what to install."""
+
+    def __init__(self, feature: str, package: str, module: str | None = None) -> None:
+        super().__init__(
+            f"{feature} needs {module or package}, which is not installed: run `pip install '{package}'`",
+            name=module,
+        )
+
+
 class UnknownSessionError(SessionStoreError, LookupError):
     """No session has this id, or one that begins with it."""
 

@@ -160,10 +160,37 @@ def text_of_content(content: object) -> str | None:
     return "\n\n".join(said) if said else None
 
 
+def visible(text: str) -> str:
+    """The text with a visible character for each that would steer the page or can't be written."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_UNSEEN)
+
+
+def main_argument(given: object) -> str:
+    """The one argument of a tool that says best what it did, on one line."""
+    if not isinstance(given, dict):
+        return ""
+    named = cast("dict[str, object]", given)
+    for name in (*_MAIN_ARGUMENTS, *named):
+        if isinstance(value := named.get(name), str):
+            return " ".join(value.split())
+    return ""
+
+
 def tools_of(entry: object) -> list[str]:
     """The tools that a message calls."""
     return [name for block in blocks_of(entry, "tool_use") if (name := string_at(block, "name")) is not None]
 
+
+_MAIN_ARGUMENTS = ("command", "file_path", "path", "pattern", "query", "url", "description", "prompt")
+"""By the names that the agent's own tools use."""
+
+_UNSEEN = {
+    **{code: 0x2400 + code for code in range(32) if code not in {9, 10}},  # a picture of each control
+    127: 0x2421,
+    **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD),
+    **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
+}
+"""Controls, the marks that turn the direction of writing, and half characters."""
 
 _TIME = re.compile(
     r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII

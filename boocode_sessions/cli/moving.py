@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,13 @@ from boocode_sessions.cli.tables import size
 
 if TYPE_CHECKING:
     from boocode_sessions.jsonl import BrokenLine, Progress
+
+
+class Layout(StrEnum):
+    """How `export` writes sessions."""
+
+    jsonl = "jsonl"
+    html = "html"
 
 
 WorkersOption = Annotated[
@@ -99,19 +107,27 @@ def export(
         ),
     ] = None,
     project: ProjectOption = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Layout, typer.Option("--format", "-f", help="The agent's own files, or pages for a browser.")
+    ] = Layout.jsonl,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write sessions as the agent keeps them in files, so that it can resume from there.
 
-    Files that are there already are left alone and reported; the exit status is then 1.
+    Files that are there already are left alone and reported; the exit status is then 1. `--format html`
+    writes a small site instead: an index, and a page for each session, of which a later run writes those that
+    have changed.
     """
-    from boocode_sessions.jsonl import export_tree
-
     session_id = None
     if session is not None:
         project, session_id = database.session(session, project)
+    if format is Layout.html:
+        _write_site(database, destination, project, session_id, overwrite=overwrite, as_json=json)
+        return
+    from boocode_sessions.jsonl import export_tree
+
     with _showing_sessions("Exporting") as shown:
         result = export_tree(
             database.reading,
@@ -136,6 +152,38 @@ def export(
         )
     if result.refused:
         raise typer.Exit(1)
+
+
+def _write_site(
+    database: Database,
+    destination: Path,
+    project: str | None,
+    session_id: str | None,
+    *,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from boocode_sessions.site import INDEX, write_site
+
+    with progress("sessions") as bar:
+        task = bar.add_task("Exporting", total=None)
+        result = write_site(
+            database.reading,
+            destination,
+            project_key=project,
+            session_id=session_id,
+            overwrite=overwrite,
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
+            tz=None,
+            schema=database.schema,
+        )
+    if as_json:
+        print_json(result._asdict())
+    else:
+        typer.echo(
+            f"{count(result.sessions, 'session')}, {count(result.written, 'page')} written, "
+            f"{result.removed:,} removed: {destination / INDEX}"
+        )
 
 
 def agent_folder() -> Path:

@@ -31,6 +31,7 @@ class Format(StrEnum):
 
     text = "text"
     markdown = "markdown"
+    html = "html"
     jsonl = "jsonl"
 
 
@@ -42,7 +43,10 @@ def show(
     project: ProjectOption = None,
     subpath: SubpathOption = None,
     format: Annotated[  # noqa: A002 - the option's name
-        Format, typer.Option("--format", "-f", help="For a terminal, as Markdown, or the exact lines.")
+        Format,
+        typer.Option(
+            "--format", "-f", help="For a terminal, as Markdown, as a page for a browser, or the exact lines."
+        ),
     ] = Format.text,
     everything: Annotated[
         bool,
@@ -53,16 +57,25 @@ def show(
 ) -> None:
     """Read a session: what a resume of it would see.
 
-    `--format jsonl` prints every line of the transcript, exactly as it was stored.
+    `--format html` prints one self-contained page, with the subagents inside; `--format jsonl` prints every
+    line of the transcript, exactly as it was stored.
     """
-    from boocode_sessions import queries
-
     found = database.session(session, project)
     chosen = _subpath(database, found, subpath)
     if format is Format.jsonl:
         for followed in _stored(database, found, chosen):
             typer.echo(followed.text.encode())
-        return
+    elif format is Format.html:
+        _print_page(database, found, chosen, everything=everything)
+    else:
+        _print_text(database, found, chosen, as_markdown=format is Format.markdown, everything=everything)
+
+
+def _print_text(
+    database: Database, found: "Session", chosen: str, *, as_markdown: bool, everything: bool
+) -> None:
+    from boocode_sessions import queries
+
     conversation = (
         []
         if everything
@@ -90,7 +103,7 @@ def show(
         return left_out(stored, uuids, of_subagent=bool(chosen), is_empty=not shown)
 
     title = f"Session {one_line(found.session_id)}"
-    if format is Format.markdown:
+    if as_markdown:
         typer.echo(f"# {title}\n\n".encode(), nl=False)
         shown = 0
         for shown, piece in enumerate(markdown(entries, everything=everything), 1):  # noqa: B007 - told below
@@ -157,6 +170,21 @@ def shell(
     from boocode_sessions.cli.shell import run
 
     run(database, write=write)
+
+
+def _print_page(database: Database, found: "Session", subpath: str, *, everything: bool) -> None:
+    from boocode_sessions import queries
+
+    page = queries.as_html(
+        database.reading,
+        found.session_id,
+        project_key=found.project_key,
+        subpath=subpath or None,
+        everything=everything,
+        tz=None,
+        schema=database.schema,
+    )
+    typer.echo(page.encode())
 
 
 def _stored(database: Database, session: "Session", subpath: str) -> "Iterator[FollowedEntry]":

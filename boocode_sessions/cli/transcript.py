@@ -16,9 +16,6 @@ Kind: TypeAlias = Literal["user", "assistant", "thinking", "tool", "result", "fa
 RESULT_LINES = 8
 """How much of a tool's output is shown when not all of it is wanted."""
 
-_MAIN_ARGUMENTS = ("command", "file_path", "path", "pattern", "query", "url", "description", "prompt")
-"""What of a tool's input says best what it did, by the names that the agent's own tools use."""
-
 
 class Block(NamedTuple):
     """One thing that was said or done."""
@@ -179,7 +176,9 @@ def _print_block(screen: "Screen", block: Block, *, everything: bool) -> None:
         case "user":
             screen.write((text, ""))
         case "tool":
-            argument = text if everything else _argument(block.text)
+            from boocode_sessions._core.attributes import main_argument
+
+            argument = text if everything else one_line(main_argument(json.loads(block.text)))
             name = one_line(block.title)
             screen.write(("● ", "yellow"), (name, "bold yellow"), (f" {argument}", ""), cut=not everything)
         case "result" | "failure":
@@ -190,17 +189,6 @@ def _print_block(screen: "Screen", block: Block, *, everything: bool) -> None:
             screen.write((text, "italic dim"), indent=2)
         case "note":
             screen.write((f"[{one_line(block.title)}] {text}", "dim"))
-
-
-def _argument(arguments: str) -> str:
-    """The one argument of a tool that says best what it did."""
-    given = json.loads(arguments)
-    if isinstance(given, dict):
-        named = cast("dict[str, Any]", given)
-        for name in (*_MAIN_ARGUMENTS, *named):
-            if isinstance(named.get(name), str):
-                return one_line(" ".join(named[name].split()))
-    return ""
 
 
 def _beginning(text: str) -> str:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from boocode_sessions import pages
 from boocode_sessions._core.attributes import string_at, text_of, tools_of
 from boocode_sessions._core.codec import said_at
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Transcript
 from boocode_sessions._core.operations import load
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.errors import MissingExtraError
 from boocode_sessions.queries.chain import (
     is_queued_prompt,
     main_conversation,
     queued_text,
     subagent_conversation,
 )
-from boocode_sessions.queries.finding import only_session
+from boocode_sessions.queries.finding import SessionRef, only_session
+from boocode_sessions.queries.rows import Rows
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +47,30 @@ class Message:
     """The whole line, exact."""
 
 
+class Conversation(Rows[Message]):
+    """The messages of a conversation. Jupyter shows them as a page, where the extra `html` is installed."""
+
+    hidden = frozenset({"entry", "role"})
+
+    def __init__(self, ref: SessionRef, rows: Iterable[Message] = ()) -> None:
+        super().__init__(Message, rows)
+        self.ref = ref
+
+    def _repr_html_(self) -> str:
+        try:
+            render = pages.session_page
+        except MissingExtraError:
+            return super()._repr_html_()
+        ref = self.ref
+        lines = [message.entry for message in self]
+        page = render(lines, {}, session_id=ref.session_id, project_key=ref.project_key)
+        # A frame of its own: the page's styles stay inside, and nothing in it may run.
+        return (
+            f'<iframe sandbox="" srcdoc="{html.escape(page)}" title="conversation" '
+            'style="width:100%;height:36rem;border:1px solid #8884"></iframe>'
+        )
+
+
 def conversation(
     bind: Bind,
     session_id: str,
@@ -50,7 +79,7 @@ def conversation(
     subpath: str | None = None,
     queued: bool = False,
     schema: str | None = None,
-) -> list[Message]:
+) -> Conversation:
     """The messages that a resume would see, oldest first; with `subpath` a subagent's.
 
     Of a transcript's branches the one that was written last, without what a compaction has replaced. A
@@ -59,12 +88,13 @@ def conversation(
     Raises UnknownSessionError, AmbiguousSessionError.
     """
 
-    def operation(connection: StoreConnection) -> list[Message]:
+    def operation(connection: StoreConnection) -> Conversation:
         found = only_session(connection, session_id, project_key)
         transcript = Transcript(found.project_key, found.session_id, subpath or MAIN)
         lines = load(connection, transcript) or []
         chain = subagent_conversation(lines) if subpath else main_conversation(lines, queued=queued)
-        return [_message(position, dict(line)) for position, line in enumerate(chain)]
+        messages = (_message(position, dict(line)) for position, line in enumerate(chain))
+        return Conversation(found, messages)
 
     return UnitOfWork(bind, schema).read(f"read the conversation of session {session_id!r}", operation)
 

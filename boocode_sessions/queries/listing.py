@@ -19,6 +19,7 @@ from boocode_sessions._core.statements.read import ONE, is_true_fold
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import moment
 from boocode_sessions.queries.unfolded import NOTHING_MORE, Key, More, count_unplaced, fold_stale
 
@@ -68,7 +69,7 @@ def sessions(
     conversations_only: bool = False,
     tz: tzinfo = UTC,
     schema: str | None = None,
-) -> list[SessionRow]:
+) -> Rows[SessionRow]:
     """The sessions, the one that was worked in last first.
 
     A session's time is its `last_said`, and where that is None its `updated`; rows that another program
@@ -100,11 +101,11 @@ def sessions(
 def _listing(parameters: Mapping[str, Any]) -> Callable[[StoreConnection], list[SessionRow]]:
     statement = _select_listed(frozenset(parameters))
 
-    def operation(connection: StoreConnection) -> list[SessionRow]:
+    def operation(connection: StoreConnection) -> Rows[SessionRow]:
         rows = [dict[str, Any](row) for row in connection.select(statement, parameters).mappings()]
         more = count_unplaced(connection, [_key(row) for row in rows if row["unplaced"]])
         folded = fold_stale(connection, [_key(row) for row in rows if row["has_main"] and not row["fresh"]])
-        return [_row(row, more.get(_key(row), NOTHING_MORE), folded) for row in rows]
+        return Rows(SessionRow, (_row(row, more.get(_key(row), NOTHING_MORE), folded) for row in rows))
 
     return operation
 

@@ -20,6 +20,7 @@ from boocode_sessions.queries.full_text import (
     is_message,
     ranked,
 )
+from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import Scope
 
 SNIPPET_CHARS = 160
@@ -54,7 +55,7 @@ def search(
     limit: int = 20,
     tz: tzinfo = UTC,
     schema: str | None = None,
-) -> list[Match]:
+) -> Rows[Match]:
     """Messages that say `words`: what people and agents wrote, not tool calls or their results.
 
     On PostgreSQL: full text in English (`deploy` finds `deployed`; `the` and the like count for nothing),
@@ -66,14 +67,14 @@ def search(
     """
     scope = Scope.of(project_key, session_id, since, until, tz)
     if limit < 1 or not words.strip():
-        return []
+        return Rows(Match)
 
     def operation(connection: StoreConnection) -> list[Match]:
         if connection.dialect == "sqlite":
             return _by_reading(connection, words, conditions_of(scope), limit)
         return _by_index(connection, words, scope, limit)
 
-    return UnitOfWork(bind, schema).read("search the messages", operation)
+    return Rows(Match, UnitOfWork(bind, schema).read("search the messages", operation))
 
 
 def lacks_index(bind: Bind, *, schema: str | None = None) -> bool:

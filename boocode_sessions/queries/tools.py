@@ -33,6 +33,7 @@ from boocode_sessions._core.statements.parameters import unplaced
 from boocode_sessions._core.statements.read import ONE
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import (
     Scope,
     has_unplaced,
@@ -68,7 +69,7 @@ def tools(
     until: date | None = None,
     tz: tzinfo = UTC,
     schema: str | None = None,
-) -> list[ToolRow]:
+) -> Rows[ToolRow]:
     """The tools that main agents and subagents called, most calls first; a fork's copies count once.
 
     Args:
@@ -87,10 +88,11 @@ def tools(
         return [tuple(row) for row in connection.select(_statement(calls_of_tools(connection, scope), scope))]
 
     rows = UnitOfWork(bind, schema).read("count the tools' calls", operation)
-    return [
+    counted = (
         ToolRow(tool, calls, int(failures), int(unanswered), *map(_rounded, seconds))
         for tool, calls, failures, unanswered, *seconds in rows
-    ]
+    )
+    return Rows(ToolRow, counted)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sqlalchemy import Select, func, select
 
@@ -13,7 +13,12 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.sql.times import quarter_hour, utc_day
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.queries.calls import TOKENS, Found, calls, look
+from boocode_sessions.queries.plots import Amount, plot_usage
+from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import Scope
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Dimension: TypeAlias = Literal["day", "model", "project", "session"]
 
@@ -53,6 +58,23 @@ class UsageRow:
     """In the prices' currency; None without prices, or where a model that used tokens has none."""
 
 
+class Usage(Rows[UsageRow]):
+    """What was used, with a plot."""
+
+    def plot(self, of: Amount = "tokens", *, ax: Axes | None = None) -> Axes:
+        """A bar for each day with a part for each model, drawn by matplotlib.
+
+        Args:
+            of: What is drawn: tokens of all kinds, output_tokens, calls or cost.
+            ax: Where to draw; by default a figure of its own.
+
+        Raises:
+            ValueError: The rows have no days.
+            MissingExtraError: matplotlib is not installed.
+        """
+        return plot_usage(self, of, ax)
+
+
 _NAMES: dict[str, str] = {"day": "day", "model": "model", "project": "project_key", "session": "session_id"}
 
 
@@ -67,7 +89,7 @@ def usage(
     until: date | None = None,
     tz: tzinfo = UTC,
     schema: str | None = None,
-) -> list[UsageRow]:
+) -> Usage:
     """Tokens, and cost where `prices` are given, of main agents and subagents, grouped and sorted by `by`.
 
     An API call is spread over several lines, whose usage grows, and a fork copies them: each call counts
@@ -97,11 +119,12 @@ def usage(
 
     rows = UnitOfWork(bind, schema).read("count the tokens used", operation)
     if tz is UTC:
-        return _priced(rows, columns, prices)
+        return Usage(UsageRow, _priced(rows, columns, prices))
     found = _priced(_in_days(rows, tz), columns, prices)
-    return sorted(
+    order = sorted(
         found, key=lambda row: [((value := getattr(row, name)) is not None, value) for name in columns]
     )
+    return Usage(UsageRow, order)
 
 
 def _grouped(scope: Scope, groups: Sequence[str], tz: tzinfo, found: Found) -> Select[*tuple[Any, ...]]:

@@ -64,6 +64,31 @@ def test_show_as_markdown_keeps_code_inside_its_fence(demo: Terminal) -> None:
     assert "````\n```python\nx = 1\n```\n````\n" in out
 
 
+def test_show_as_html_gives_one_page_with_the_subagents_inside(demo: Terminal) -> None:
+    page = demo.run("show", "--format", "html").out
+    assert page.startswith("<!doctype html>")
+    for said in (
+        "Which stations missed the storm",
+        "subagents/agent-logs",
+        "<b>Agent</b>",
+        "Faro of ten minutes",
+    ):
+        assert said in page
+    assert "Lisbon" not in page
+
+
+def test_export_as_html_writes_a_site(demo: Terminal, tmp_path: Path) -> None:
+    for written in (3, 0):
+        done = demo.run("export", "--format", "html", "--json", str(tmp_path / "site"))
+        assert {name: done.json[name] for name in ("sessions", "written", "removed")} == {
+            "sessions": 3,
+            "written": written,
+            "removed": 0,
+        }
+    assert "3 sessions, 0 pages written" in demo.run("export", "-f", "html", str(tmp_path / "site")).out
+    assert (tmp_path / "site" / "index.html").exists()
+
+
 def test_what_a_tool_printed_cannot_steer_the_terminal(demo: Terminal) -> None:
     _append(demo, "bells", "\x1b]0;owned\x07 \x9b31m \u202e half \ud83d", result="\x1b[2J\x00")
     for form in ("text", "markdown"):

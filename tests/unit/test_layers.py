@@ -28,13 +28,14 @@ LAYERS = [
     {"_core.append.place"},
     {"_core.append.appender", "_core.operations"},
     {"repository", "_core.append.batcher"},
-    {"adoption", "jsonl", "migrations", "queries", "retention", "sdk", "streaming", "testing"},
-    {"agents", "following", "status"},
+    {"adoption", "jsonl", "migrations", "pages", "retention", "sdk", "streaming", "testing"},
+    {"queries"},
+    {"agents", "following", "site", "status"},
     {"cli"},
 ]
 """From the ground up: a module imports from the layers below its own only, so that there are no cycles."""
 
-FEATURES = {"_core.codec", "adoption", "agents", "cli", "jsonl", "migrations", "queries", "testing"}
+FEATURES = {"_core.codec", "adoption", "agents", "cli", "jsonl", "migrations", "pages", "queries", "testing"}
 """Packages that stand in a layer as a whole."""
 
 

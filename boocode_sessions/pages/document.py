@@ -1,0 +1,121 @@
+"""Whole documents: a session's page, and the index of a site."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from boocode_sessions._core.attributes import string_at, text_of, time_of, visible
+from boocode_sessions.pages.blocks import Line
+from boocode_sessions.pages.entries import Reader
+from boocode_sessions.pages.text import code_styles
+
+
+class Listed(NamedTuple):
+    """A session in an index."""
+
+    href: str
+    title: str
+    project_key: str
+    session_id: str
+    at: datetime | None
+    entries: int
+    tokens: int
+
+
+def session_page(
+    lines: Sequence[Line],
+    subagents: Mapping[str, Sequence[Line]],
+    *,
+    session_id: str,
+    project_key: str,
+    title: str | None = None,
+    note: str | None = None,
+    index: str | None = None,
+    tz: tzinfo | None = UTC,
+) -> str:
+    """A session as one HTML document.
+
+    Args:
+        lines: The main transcript's lines, or those of its conversation.
+        subagents: The lines of each subagent's transcript, by its subpath.
+        session_id, project_key: What the page says that it is.
+        title: Its heading; by default the title that the lines give, or the first prompt.
+        note: Said below the entries, such as what is left out.
+        index: The address of a page that lists the sessions.
+        tz: The time zone that times are shown in; None for the local one.
+    """
+    reader = Reader(subagents, tz)
+    entries = reader.entries(lines)
+    times = [at for line in lines if (at := time_of(line))]
+    return _render(
+        "session.html",
+        title=title or title_of(lines) or session_id,
+        session_id=session_id,
+        project_key=project_key,
+        entries=entries,
+        more=reader.left(),
+        models=sorted({entry.model for entry in entries if entry.model}),
+        first=min(times).astimezone(tz) if times else None,
+        last=max(times).astimezone(tz) if times else None,
+        note=note,
+        index=index,
+    )
+
+
+def index_page(listed: Sequence[Listed], *, tz: tzinfo | None = UTC) -> str:
+    """An HTML document that lists sessions by project, with filters that need no script."""
+    projects: dict[str, list[Listed]] = {}
+    for session in listed:
+        projects.setdefault(session.project_key, []).append(session)
+    newest = max((session.at for session in listed if session.at), default=None)
+    return _render("index.html", title="Sessions", projects=projects, newest=newest, ages=(7, 30, 365), tz=tz)
+
+
+def title_of(lines: Sequence[Line]) -> str | None:
+    """The title that was given or generated last, else the beginning of the first prompt."""
+    for name in ("customTitle", "aiTitle"):
+        for line in reversed(lines):
+            if title := string_at(line, name):
+                return title
+    asked = (line for line in lines if line.get("type") == "user" and line.get("isMeta") is not True)
+    prompts = (text_of(line) for line in asked)
+    return next((" ".join(prompt.split())[:120] for prompt in prompts if prompt), None)
+
+
+def _render(template: str, **values: object) -> str:
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    # The style sheet is ours, and its text must be what its digest was taken of.
+    return _environment().get_template(template).render(policy=policy, style=Markup(style), **values)  # noqa: S704
+
+
+@cache
+def _style() -> str:
+    own = resources.files("boocode_sessions.pages").joinpath("templates", "style.css").read_text("utf-8")
+    dark = code_styles("github-dark", ".code")
+    light = code_styles("friendly", ".code")
+    return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{own}"
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("boocode_sessions.pages"),
+        autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

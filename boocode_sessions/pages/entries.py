@@ -1,0 +1,153 @@
+"""What a page shows of each entry: who said what, with a tool's result and its subagent inside the call."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import cast
+
+from boocode_sessions._core.attributes import string_at, text_of, time_of
+from boocode_sessions.pages.blocks import Line, Part, as_json, blocks_of, content_of, part_of
+from boocode_sessions.pages.text import code
+
+
+@dataclasses.dataclass
+class Entry:
+    """One entry as it is shown."""
+
+    anchor: str
+    kind: str
+    """`user`, `assistant` or `note`."""
+    speaker: str
+    at: datetime | None
+    model: str | None
+    parts: list[Part]
+    beginning: str
+    """What it says, on one line, where a person may have said it."""
+
+
+@dataclasses.dataclass
+class Subagent:
+    """A subagent's transcript, inside the call that began it."""
+
+    subpath: str
+    entries: list[Entry]
+
+
+class Reader:
+    """Makes what is shown of a session, its subagents included, each once.
+
+    Args:
+        subagents: The lines of each subagent's transcript, by its subpath.
+        tz: The time zone that times are shown in; None for the local one.
+    """
+
+    def __init__(self, subagents: Mapping[str, Sequence[Line]], tz: tzinfo | None) -> None:
+        self._left = dict(subagents)
+        self._tz = tz
+        self._anchors: set[str] = set()
+        self._prompts = {
+            text: subpath
+            for subpath, lines in reversed(self._left.items())
+            if (text := next((text_of(line) for line in lines if line.get("type") == "user"), None))
+        }
+
+    def entries(self, lines: Sequence[Line], prefix: str = "e", *, asking: str = "You") -> list[Entry]:
+        """The entries of one transcript. `asking`: who speaks in its prompts."""
+        calls = {
+            call
+            for line in lines
+            for block in blocks_of(line, "tool_use")
+            if (call := string_at(block, "id"))
+        }
+        tools: dict[str, Part] = {}
+        shown: list[Entry] = []
+        answers: list[tuple[str, Part, Line]] = []
+        for number, line in enumerate(lines):
+            anchor = self._anchor(line, f"{prefix}-{number}")
+            parts: list[Part] = []
+            inside: list[Part] = []
+            for block in content_of(line):
+                part = part_of(block, tools)
+                call = string_at(block, "tool_use_id")
+                if part.kind == "result" and call in calls:
+                    answers.append((cast("str", call), part, line))
+                    inside.append(part)
+                else:
+                    parts.append(part)
+            if inside and not parts:
+                inside[0].anchor = anchor
+            else:
+                shown.append(self._entry(line, anchor, parts, asking))
+        for call, part, line in answers:
+            tools[call].results.append(part)
+            self._nest(tools[call], line)
+        for tool in tools.values():
+            if tool.prompt in self._prompts and not tool.subagents:
+                self._take(tool, self._prompts[tool.prompt])
+        return shown
+
+    def left(self) -> list[Subagent]:
+        """The subagents that no call is known to have begun."""
+        return [self._subagent(subpath) for subpath in list(self._left) if subpath in self._left]
+
+    def _entry(self, line: Line, anchor: str, parts: list[Part], asking: str) -> Entry:
+        kind = str(line.get("type"))
+        at = time_of(line)
+        spoken = kind in {"user", "assistant"}
+        said = [part for part in parts if part.kind == "said"]
+        speaker = {"user": asking if said else "Tool", "assistant": "Claude"}.get(kind, kind)
+        return Entry(
+            anchor,
+            kind if spoken else "note",
+            "Agent's note" if line.get("isMeta") is True and spoken else speaker,
+            at.astimezone(self._tz) if at else None,
+            string_at(line, "message", "model"),
+            parts if spoken and parts else [Part("note", code(as_json(line), "json"), _note(line))],
+            " ".join((text_of(line) or "").split())[:120] if kind == "user" and said else "",
+        )
+
+    def _nest(self, tool: Part, line: Line) -> None:
+        """Put the subagent into its call: the result's line names it."""
+        agent = string_at(line, "toolUseResult", "agentId")
+        for subpath in self._left:
+            if agent and subpath.rpartition("/")[2] == f"agent-{agent}":
+                self._take(tool, subpath)
+                return
+
+    def _take(self, tool: Part, subpath: str) -> None:
+        if subpath in self._left:
+            tool.subagents.append(self._subagent(subpath))
+
+    def _subagent(self, subpath: str) -> Subagent:
+        lines = self._left.pop(subpath)
+        return Subagent(subpath, self.entries(lines, _slug(subpath), asking="Prompt"))
+
+    def _anchor(self, line: Line, otherwise: str) -> str:
+        """The line's uuid, which stays; else its place in the transcript, which only grows."""
+        uuid = string_at(line, "uuid")
+        wanted = _slug(uuid) if uuid else otherwise
+        anchor, number = wanted, 1
+        while anchor in self._anchors:
+            number += 1
+            anchor = f"{wanted}-{number}"
+        self._anchors.add(anchor)
+        return anchor
+
+
+def _slug(text: str) -> str:
+    """A name for the page's own use: the text, or a digest of it where it is no plain name."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text):
+        return text
+    return "x" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _note(line: Line) -> str:
+    """What an entry that is no message is about, in a few words."""
+    for name in ("subtype", "operation", "customTitle", "aiTitle", "summary", "lastPrompt", "mode", "tag"):
+        if value := string_at(line, name):
+            return " ".join(value.split())[:120]
+    return string_at(line, "attachment", "type") or ""

@@ -1,0 +1,99 @@
+"""A session as a page to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, tzinfo
+from typing import Any, NamedTuple, cast
+
+from boocode_sessions import pages
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.keys import MAIN, Session, Transcript
+from boocode_sessions._core.operations import list_subkeys, load
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.queries.chain import Line, main_conversation, subagent_conversation
+from boocode_sessions.queries.finding import SessionRef, only_session
+
+
+class _Stored(NamedTuple):
+    ref: SessionRef
+    main: list[dict[str, Any]]
+    subagents: dict[str, list[dict[str, Any]]]
+
+
+def as_html(
+    bind: Bind,
+    session_id: str,
+    *,
+    project_key: str | None = None,
+    subpath: str | None = None,
+    everything: bool = False,
+    index: str | None = None,
+    tz: tzinfo | None = UTC,
+    schema: str | None = None,
+) -> str:
+    """A session as one self-contained HTML document, its subagents inside: no script, no request.
+
+    A beginning of the session's id is enough. Each entry has an anchor that stays: its uuid.
+
+    Args:
+        project_key: Where several projects have a session of this id.
+        subpath: Only this subagent's transcript.
+        everything: Every entry, also those that a resume would not see and that are no messages.
+        index: The address of a page that lists the sessions, for a link to it.
+        tz: The time zone that times are shown in; None for the local one.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    Raises:
+        UnknownSessionError, AmbiguousSessionError: As `find_session` does.
+        MissingExtraError: The libraries of the extra `html` are not installed.
+    """
+    render = pages.session_page  # before anything is read
+
+    def operation(connection: StoreConnection) -> _Stored:
+        ref = only_session(connection, session_id, project_key)
+        session = Session(ref.project_key, ref.session_id)
+        subkeys = list_subkeys(connection, session) if subpath is None else []
+        return _Stored(
+            ref,
+            _lines(connection, session, subpath or MAIN),
+            {subkey: _lines(connection, session, subkey) for subkey in subkeys},
+        )
+
+    stored = UnitOfWork(bind, schema).read(f"read session {session_id!r}", operation)
+
+    def shown(lines: list[dict[str, Any]], *, of_subagent: bool) -> Sequence[Line]:
+        if everything:
+            return lines
+        return subagent_conversation(lines) if of_subagent else main_conversation(lines)
+
+    main = shown(stored.main, of_subagent=subpath is not None)
+    return render(
+        main,
+        {subkey: shown(lines, of_subagent=True) for subkey, lines in stored.subagents.items()},
+        session_id=stored.ref.session_id,
+        project_key=stored.ref.project_key,
+        title=pages.title_of(stored.main),
+        note=_left_out(stored.main, main),
+        index=index,
+        tz=tz,
+    )
+
+
+def _lines(connection: StoreConnection, session: Session, subpath: str) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", load(connection, Transcript(*session, subpath)) or [])
+
+
+def _left_out(lines: Sequence[Line], shown: Sequence[Line]) -> str | None:
+    """How many messages are not on the branch that is shown."""
+    uuids = {line.get("uuid") for line in shown}
+    left = sum(
+        line.get("type") in {"user", "assistant"}
+        and not (line.get("isMeta") or line.get("isSidechain"))
+        and line.get("uuid") not in uuids
+        for line in lines
+    )
+    if not left:
+        return None
+    messages = "1 message is" if left == 1 else f"{left:,} messages are"
+    return f"{messages} not shown: on another branch, or replaced by a compaction."

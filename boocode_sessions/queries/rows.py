@@ -1,0 +1,130 @@
+"""Lists of rows that display themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, SupportsIndex, TypeVar, overload
+
+from boocode_sessions._core.attributes import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+T = TypeVar("T")
+
+SHOWN_ROWS = 100
+"""Most rows of a table in a notebook."""
+NAMED_ROWS = 3
+"""Most rows that `repr` spells out."""
+
+
+class Pretty(Protocol):
+    """The part of IPython's pretty printer that we use."""
+
+    def text(self, obj: str) -> None: ...
+
+
+class Rows(list[T], Generic[T]):
+    """What a query returns: a list of dataclasses that IPython and Jupyter show as a table."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a table leaves out."""
+
+    def __init__(self, row_type: type[T], rows: Iterable[T] = ()) -> None:
+        super().__init__(rows)
+        self.row_type = row_type
+
+    @overload
+    def __getitem__(self, at: SupportsIndex, /) -> T: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> Rows[T]: ...
+    def __getitem__(self, at: SupportsIndex | slice, /) -> T | Rows[T]:
+        if not isinstance(at, slice):
+            return super().__getitem__(at)
+        part = type(self).__new__(type(self))
+        part.__dict__ |= self.__dict__
+        part.extend(super().__getitem__(at))
+        return part
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.__dict__, list(self))
+
+    def __repr__(self) -> str:
+        named = [repr(row) for row in list(self)[:NAMED_ROWS]]
+        more = [f"... {len(self) - NAMED_ROWS:,} more"] if len(self) > NAMED_ROWS else []
+        return f"[{', '.join(named + more)}]"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame, its columns there without rows too."""
+        from boocode_sessions.queries.frames import to_pandas  # noqa: PLC0415 - pandas is the caller's
+
+        return to_pandas(self.row_type, self)
+
+    def to_polars(self) -> pl.DataFrame:
+        """The rows as a polars DataFrame with the rows' own types; an entry becomes its JSON text."""
+        from boocode_sessions.queries.frames import to_polars  # noqa: PLC0415 - polars is the caller's
+
+        return to_polars(self.row_type, self)
+
+    def _repr_html_(self) -> str:
+        names = self._names()
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        body = "".join(
+            "<tr>" + "".join(_cell(getattr(row, name)) for name in names) + "</tr>"
+            for row in list(self)[:SHOWN_ROWS]
+        )
+        more = f"<p>{len(self) - SHOWN_ROWS:,} more rows</p>" if len(self) > SHOWN_ROWS else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+    def _repr_pretty_(self, printer: Pretty, cycle: bool) -> None:  # noqa: ARG002 - IPython's call
+        printer.text(self._as_text())
+
+    def _as_text(self, most: int = 20) -> str:
+        """A table for a terminal."""
+        names = self._names()
+        lines = [names, *([_short(getattr(row, name)) for name in names] for row in list(self)[:most])]
+        widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
+        shown = [
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        more = [f"... {len(self) - most:,} more"] if len(self) > most else []
+        return "\n".join(shown + more)
+
+    def _names(self) -> list[str]:
+        """The fields that a table shows: not those that are None in every row."""
+        fields = [field.name for field in dataclasses.fields(self.row_type) if field.name not in self.hidden]  # type: ignore[arg-type]
+        return [name for name in fields if not self or any(getattr(row, name) is not None for row in self)]
+
+
+def _again(kind: type[Rows[Any]], attributes: dict[str, Any], rows: list[Any]) -> Rows[Any]:
+    made = kind.__new__(kind)
+    made.__dict__ |= attributes
+    made.extend(rows)
+    return made
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f'<td style="text-align:right">{_short(value)}</td>'
+    return f'<td style="text-align:left">{html.escape(_short(value, 200))}</td>'
+
+
+def _short(value: object, most: int = 40) -> str:
+    """A value on one line."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    if isinstance(value, list):
+        value = ", ".join(str(one) for one in value)
+    text = " ".join(visible(str(value)).split())
+    return text if len(text) <= most else text[: most - 1] + "…"

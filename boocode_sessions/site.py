@@ -1,0 +1,158 @@
+"""Sessions as a small site: a page for each, and an index that filters without scripts."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, tzinfo
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from boocode_sessions import pages
+from boocode_sessions._core.unit_of_work import Bind
+from boocode_sessions.errors import UnknownSessionError
+from boocode_sessions.queries import SessionRow, as_html, sessions
+
+INDEX = "index.html"
+PAGES = "sessions"
+STATE = ".boocode-sessions.json"
+"""What the pages were made of: a later run writes only those whose session has changed."""
+
+_PAGE_NAME = re.compile(r"[\w-]{1,80}-[0-9a-f]{10}\.html", re.ASCII)
+
+
+class SiteResult(NamedTuple):
+    """What `write_site` did."""
+
+    sessions: int
+    written: int
+    """Pages that are new or have changed."""
+    removed: int
+    """Pages of sessions that are gone."""
+    bytes: int
+    """Of the pages that were written."""
+
+
+def write_site(
+    bind: Bind,
+    destination: str | os.PathLike[str],
+    *,
+    project_key: str | None = None,
+    session_id: str | None = None,
+    overwrite: bool = False,
+    everything: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    tz: tzinfo | None = UTC,
+    schema: str | None = None,
+) -> SiteResult:
+    """Write sessions as HTML pages below `destination`, with an index. A later run writes what has changed.
+
+    Each file is there whole or not at all, and only its owner can read it. Pages of sessions that are gone,
+    or that are no longer asked for, are removed; nothing else in the folder is touched.
+
+    Args:
+        project_key, session_id: Only sessions of this project, or of this id.
+        overwrite: Write although the folder has an index that is not ours.
+        everything: As for `queries.as_html`.
+        progress: Called after each session with how many are done, and of how many.
+        tz: The time zone that times are shown in; None for the local one.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    Raises:
+        FileExistsError: The folder has an index that is not ours.
+        MissingExtraError: The libraries of the extra `html` are not installed.
+    """
+    index_page = pages.index_page  # before anything is written
+    root = Path(destination).expanduser()
+    made = _read_state(root)
+    if made is None and (root / INDEX).exists() and not overwrite:
+        raise FileExistsError(17, "an index that is not ours is there already", str(root / INDEX))
+    made = made or {}
+    (root / PAGES).mkdir(parents=True, exist_ok=True, mode=0o700)
+    rows = [
+        row
+        for row in sessions(bind, project_key=project_key, limit=None, schema=schema)
+        if session_id is None or row.session_id == session_id
+    ]
+    state: dict[str, str] = {}
+    listed: list[pages.Listed] = []
+    written = size = 0
+    for done, row in enumerate(rows, 1):
+        name = page_name(row.project_key, row.session_id)
+        digest = _digest(row, tz, everything=everything)
+        if made.get(name) != digest or not (root / PAGES / name).exists():
+            try:
+                page = as_html(
+                    bind,
+                    row.session_id,
+                    project_key=row.project_key,
+                    everything=everything,
+                    index=f"../{INDEX}",
+                    tz=tz,
+                    schema=schema,
+                )
+            except UnknownSessionError:
+                continue  # deleted since it was listed
+            size += _write(root / PAGES / name, page)
+            written += 1
+        state[name] = digest
+        listed.append(_listed(row, f"{PAGES}/{name}"))
+        if progress is not None:
+            progress(done, len(rows))
+    gone = [name for name in made if name not in state]
+    # The state first: what is removed below is then no page of ours any more, whatever happens.
+    _write(root / STATE, json.dumps(state, indent=1, sort_keys=True))
+    for name in gone:
+        (root / PAGES / name).unlink(missing_ok=True)
+    _write(root / INDEX, index_page(listed, tz=tz))
+    return SiteResult(len(listed), written, len(gone), size)
+
+
+def page_name(project_key: str, session_id: str) -> str:
+    """The name of a session's page: the same at each run, and safe whatever the session is called."""
+    both = json.dumps([project_key, session_id]).encode()
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", session_id)[:60] or "-"
+    return f"{plain}-{hashlib.sha256(both).hexdigest()[:10]}.html"
+
+
+def _listed(row: SessionRow, href: str) -> pages.Listed:
+    at = row.last_said or row.updated
+    title = row.title or row.first_prompt or row.session_id
+    return pages.Listed(href, title, row.project_key, row.session_id, at, row.entries, row.tokens)
+
+
+def _digest(row: SessionRow, tz: tzinfo | None, *, everything: bool) -> str:
+    """What a page depends on."""
+    made_of = [version("boocode-sessions"), str(tz), everything, dataclasses.astuple(row)]
+    return hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:32]
+
+
+def _read_state(root: Path) -> Mapping[str, str] | None:
+    """The pages of an earlier run; None without one. Names that are no page's are not believed."""
+    try:
+        found = json.loads((root / STATE).read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    pairs = cast("dict[str, object]", found).items() if isinstance(found, dict) else ()
+    return {name: str(digest) for name, digest in pairs if _PAGE_NAME.fullmatch(name)}
+
+
+def _write(path: Path, text: str) -> int:
+    data = text.encode()
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return len(data)

@@ -68,7 +68,7 @@ def markdown(text: str) -> Markup:
 def code_styles(style: str, prefix: str) -> str:
     """The style sheet of highlighted code."""
     formatter: HtmlFormatter[str] = HtmlFormatter(style=style)
-    return str(formatter.get_style_defs(prefix))
+    return str(formatter.get_style_defs(prefix))  # type: ignore[no-untyped-call]
 
 
 _TAG = re.compile(r"<[^>]*>")

@@ -6,7 +6,7 @@ import dataclasses
 import html
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, SupportsIndex, TypeVar, overload
 
 from boocode_sessions._core.attributes import visible
 
@@ -41,8 +41,8 @@ class Rows(list[T], Generic[T]):
     @overload
     def __getitem__(self, at: SupportsIndex, /) -> T: ...
     @overload
-    def __getitem__(self, at: slice, /) -> Rows[T]: ...
-    def __getitem__(self, at: SupportsIndex | slice, /) -> T | Rows[T]:
+    def __getitem__(self, at: slice, /) -> Self: ...
+    def __getitem__(self, at: SupportsIndex | slice, /) -> T | Self:
         if not isinstance(at, slice):
             return super().__getitem__(at)
         part = type(self).__new__(type(self))
@@ -62,13 +62,15 @@ class Rows(list[T], Generic[T]):
         """The rows as a pandas DataFrame, its columns there without rows too."""
         from boocode_sessions.queries.frames import to_pandas  # noqa: PLC0415 - pandas is the caller's
 
-        return to_pandas(self.row_type, self)
+        frame: pd.DataFrame = to_pandas(self.row_type, self)
+        return frame
 
     def to_polars(self) -> pl.DataFrame:
         """The rows as a polars DataFrame with the rows' own types; an entry becomes its JSON text."""
         from boocode_sessions.queries.frames import to_polars  # noqa: PLC0415 - polars is the caller's
 
-        return to_polars(self.row_type, self)
+        frame: pl.DataFrame = to_polars(self.row_type, self)
+        return frame
 
     def _repr_html_(self) -> str:
         names = self._names()

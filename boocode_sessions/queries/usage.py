@@ -72,7 +72,8 @@ class Usage(Rows[UsageRow]):
             ValueError: The rows have no days.
             MissingExtraError: matplotlib is not installed.
         """
-        return plot_usage(self, of, ax)
+        drawn: Axes = plot_usage(self, of, ax)
+        return drawn
 
 
 _NAMES: dict[str, str] = {"day": "day", "model": "model", "project": "project_key", "session": "session_id"}

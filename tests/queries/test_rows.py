@@ -59,7 +59,7 @@ def test_they_are_lists_still(stored: Engine) -> None:
 
 def test_ipython_shows_a_table_and_repr_stays_short(stored: Engine) -> None:
     for rows in every_question(stored):
-        shown = DisplayFormatter().format(rows)[0]
+        shown = DisplayFormatter().format(rows)[0]  # type: ignore[no-untyped-call]
         assert "<table>" in shown["text/html"] or "<iframe" in shown["text/html"]
         lines = shown["text/plain"].splitlines()
         assert len(lines) == len(rows) + 1

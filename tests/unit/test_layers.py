@@ -30,7 +30,7 @@ LAYERS = [
     {"repository", "_core.append.batcher"},
     {"adoption", "jsonl", "migrations", "pages", "retention", "sdk", "streaming", "testing"},
     {"queries"},
-    {"agents", "following", "site", "status"},
+    {"admin", "agents", "following", "site", "status"},
     {"cli"},
 ]
 """From the ground up: a module imports from the layers below its own only, so that there are no cycles."""

@@ -1,0 +1,152 @@
+"""Views of sessions, entries and usage for SQLAdmin, in an application of your own. Read only.
+
+    from sqladmin import Admin
+    from boocode_sessions.admin import add_views
+
+    add_views(Admin(app, engine))
+
+Put your own authentication before it: whoever sees these pages reads every transcript. It needs the extra
+`admin`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, ClassVar, cast
+
+from boocode_sessions import queries
+from boocode_sessions._core.attributes import string_at, text_of, tools_of, visible
+from boocode_sessions._core.greenlets import core_of, in_greenlet
+from boocode_sessions.errors import MissingExtraError
+from boocode_sessions.models import ClaudeSession, ClaudeSessionEntry
+
+try:
+    from sqladmin import Admin, BaseView, ModelView, expose
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, Response
+except ModuleNotFoundError as error:
+    raise MissingExtraError("the admin's views", "boocode-sessions[admin]", error.name) from None
+
+
+class _ReadOnly(ModelView):
+    category = "Claude"
+    can_create = can_edit = can_delete = can_export = False
+    page_size = 50
+    page_size_options: ClassVar = [25, 50, 100]
+
+
+class SessionAdmin(_ReadOnly, model=ClaudeSession):
+    """The sessions, the one that was worked in last first."""
+
+    name = "Session"
+    name_plural = "Sessions"
+    icon = "fa-solid fa-comments"
+    column_list: ClassVar = [
+        ClaudeSession.session_id,
+        ClaudeSession.project_key,
+        ClaudeSession.last_said_at,
+        ClaudeSession.entries,
+        ClaudeSession.subagents,
+        ClaudeSession.bytes,
+        ClaudeSession.tokens,
+        ClaudeSession.held,
+    ]
+    column_details_exclude_list: ClassVar = [ClaudeSession.next_position, ClaudeSession.main_position]
+    column_searchable_list: ClassVar = [ClaudeSession.session_id, ClaudeSession.project_key]
+    column_sortable_list: ClassVar = column_list
+    column_default_sort: ClassVar = [(ClaudeSession.last_said_at, True)]
+
+
+class EntryAdmin(_ReadOnly, model=ClaudeSessionEntry):
+    """The entries, the newest first."""
+
+    name = "Entry"
+    name_plural = "Entries"
+    icon = "fa-solid fa-list"
+    column_list: ClassVar = [
+        ClaudeSessionEntry.id,
+        ClaudeSessionEntry.said_at,
+        ClaudeSessionEntry.type,
+        ClaudeSessionEntry.entry,
+        ClaudeSessionEntry.model,
+        ClaudeSessionEntry.session_id,
+        ClaudeSessionEntry.subpath,
+        ClaudeSessionEntry.project_key,
+    ]
+    column_details_exclude_list: ClassVar = [ClaudeSessionEntry.dedup_key]
+    column_labels: ClassVar = {ClaudeSessionEntry.entry: "says"}
+    column_searchable_list: ClassVar = [ClaudeSessionEntry.session_id]
+    column_sortable_list: ClassVar = [ClaudeSessionEntry.id]
+    column_default_sort: ClassVar = [(ClaudeSessionEntry.id, True)]
+    column_formatters: ClassVar = {
+        ClaudeSessionEntry.entry: lambda row, _column, *_request: _says(cast("ClaudeSessionEntry", row))
+    }
+    column_formatters_detail: ClassVar = {
+        ClaudeSessionEntry.entry: lambda row, _column, *_request: visible(
+            json.dumps(cast("ClaudeSessionEntry", row).entry, indent=2, ensure_ascii=False)
+        )
+    }
+
+
+class UsageAdmin(BaseView):
+    """What was used, by day and model."""
+
+    name = "Usage"
+    category = "Claude"
+    icon = "fa-solid fa-chart-column"
+
+    @expose("/claude-usage", methods=["GET"], identity="claude-usage")
+    async def usage(self, request: Request) -> Response:
+        """The page."""
+        bind = self._admin_ref.session_maker
+        if self._admin_ref.is_async:
+            rows = await in_greenlet(queries.usage, core_of(cast("Any", bind)))
+        else:
+            rows = await asyncio.to_thread(queries.usage, cast("Any", bind))
+        shown = {"request": request, "title": "Usage", "subtitle": "", "rows": rows[::-1], "names": _AMOUNTS}
+        template = self.templates.env.from_string(_USAGE)
+        return HTMLResponse(await template.render_async(shown))
+
+
+def add_views(admin: Admin) -> None:
+    """Add the views of sessions, entries and usage to an admin."""
+    admin.add_view(SessionAdmin)
+    admin.add_view(EntryAdmin)
+    admin.add_view(UsageAdmin)
+
+
+def _says(row: ClaudeSessionEntry) -> str:
+    """What an entry says, or what it is about, on one line."""
+    said = text_of(row.entry) or ", ".join(tools_of(row.entry)) or string_at(row.entry, "subtype") or ""
+    return " ".join(visible(said[:400]).split())[:200]
+
+
+_AMOUNTS = (
+    "day",
+    "model",
+    "calls",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+)
+_USAGE = """
+{% extends "sqladmin/layout.html" %}
+{% block content %}
+<div class="col-12"><div class="card">
+<div class="card-header"><h3 class="card-title">Usage by day (UTC) and model</h3></div>
+<div class="table-responsive"><table class="table table-vcenter card-table">
+<thead><tr>{% for name in names %}<th>{{ name.replace("_", " ") }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in rows %}
+<tr>
+{% for name in names %}
+{% set value = row[name] %}
+<td>{{ "{:,}".format(value) if value is integer else "" if value is none else value }}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody></table></div></div></div>
+{% endblock %}
+"""

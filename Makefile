@@ -34,6 +34,10 @@ check: $(STAMP)  ## lint and types
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: $(STAMP)  ## the documentation as a site, in build/site
+	$(BIN)/python -m pip install --quiet --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(BENCH)/.installed  ## measure against the peers, and write docs/performance.md (some 20 minutes)
 	$(BENCH)/bin/python -m benchmarks --write
 
@@ -92,4 +96,4 @@ test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .venv-* .demo .release .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo chat check bench test release reliability soak services test-lowest test-matrix clean
+.PHONY: help env demo chat check docs bench test release reliability soak services test-lowest test-matrix clean

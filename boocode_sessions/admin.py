@@ -101,7 +101,7 @@ class UsageAdmin(BaseView):
         """The page."""
         bind = self._admin_ref.session_maker
         if self._admin_ref.is_async:
-            rows = await in_greenlet(queries.usage, core_of(cast("Any", bind)))
+            rows = await in_greenlet(lambda: queries.usage(cast("Any", core_of(cast("Any", bind)))))
         else:
             rows = await asyncio.to_thread(queries.usage, cast("Any", bind))
         shown = {"request": request, "title": "Usage", "subtitle": "", "rows": rows[::-1], "names": _AMOUNTS}

@@ -29,11 +29,22 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("the admin's views", "boocode-sessions[admin]", error.name) from None
 
 
+def _says(row: ClaudeSessionEntry, *_: object) -> str:
+    """What an entry says, or what it is about, on one line."""
+    said = text_of(row.entry) or ", ".join(tools_of(row.entry)) or string_at(row.entry, "subtype") or ""
+    return " ".join(visible(said[:400]).split())[:200]
+
+
+def _whole(row: ClaudeSessionEntry, *_: object) -> str:
+    """An entry as JSON."""
+    return visible(json.dumps(row.entry, indent=2, ensure_ascii=False))
+
+
 class _ReadOnly(ModelView):
     category = "Claude"
     can_create = can_edit = can_delete = can_export = False
     page_size = 50
-    page_size_options: ClassVar = [25, 50, 100]
+    page_size_options: ClassVar[Any] = [25, 50, 100]
 
 
 class SessionAdmin(_ReadOnly, model=ClaudeSession):
@@ -42,7 +53,7 @@ class SessionAdmin(_ReadOnly, model=ClaudeSession):
     name = "Session"
     name_plural = "Sessions"
     icon = "fa-solid fa-comments"
-    column_list: ClassVar = [
+    column_list: ClassVar[Any] = [
         ClaudeSession.session_id,
         ClaudeSession.project_key,
         ClaudeSession.last_said_at,
@@ -52,10 +63,10 @@ class SessionAdmin(_ReadOnly, model=ClaudeSession):
         ClaudeSession.tokens,
         ClaudeSession.held,
     ]
-    column_details_exclude_list: ClassVar = [ClaudeSession.next_position, ClaudeSession.main_position]
-    column_searchable_list: ClassVar = [ClaudeSession.session_id, ClaudeSession.project_key]
-    column_sortable_list: ClassVar = column_list
-    column_default_sort: ClassVar = [(ClaudeSession.last_said_at, True)]
+    column_details_exclude_list: ClassVar[Any] = [ClaudeSession.next_position, ClaudeSession.main_position]
+    column_searchable_list: ClassVar[Any] = [ClaudeSession.session_id, ClaudeSession.project_key]
+    column_sortable_list: ClassVar[Any] = column_list
+    column_default_sort: ClassVar[Any] = [(ClaudeSession.last_said_at, True)]
 
 
 class EntryAdmin(_ReadOnly, model=ClaudeSessionEntry):
@@ -64,7 +75,7 @@ class EntryAdmin(_ReadOnly, model=ClaudeSessionEntry):
     name = "Entry"
     name_plural = "Entries"
     icon = "fa-solid fa-list"
-    column_list: ClassVar = [
+    column_list: ClassVar[Any] = [
         ClaudeSessionEntry.id,
         ClaudeSessionEntry.said_at,
         ClaudeSessionEntry.type,
@@ -74,19 +85,13 @@ class EntryAdmin(_ReadOnly, model=ClaudeSessionEntry):
         ClaudeSessionEntry.subpath,
         ClaudeSessionEntry.project_key,
     ]
-    column_details_exclude_list: ClassVar = [ClaudeSessionEntry.dedup_key]
-    column_labels: ClassVar = {ClaudeSessionEntry.entry: "says"}
-    column_searchable_list: ClassVar = [ClaudeSessionEntry.session_id]
-    column_sortable_list: ClassVar = [ClaudeSessionEntry.id]
-    column_default_sort: ClassVar = [(ClaudeSessionEntry.id, True)]
-    column_formatters: ClassVar = {
-        ClaudeSessionEntry.entry: lambda row, _column, *_request: _says(cast("ClaudeSessionEntry", row))
-    }
-    column_formatters_detail: ClassVar = {
-        ClaudeSessionEntry.entry: lambda row, _column, *_request: visible(
-            json.dumps(cast("ClaudeSessionEntry", row).entry, indent=2, ensure_ascii=False)
-        )
-    }
+    column_details_exclude_list: ClassVar[Any] = [ClaudeSessionEntry.dedup_key]
+    column_labels: ClassVar[Any] = {ClaudeSessionEntry.entry: "says"}
+    column_searchable_list: ClassVar[Any] = [ClaudeSessionEntry.session_id]
+    column_sortable_list: ClassVar[Any] = [ClaudeSessionEntry.id]
+    column_default_sort: ClassVar[Any] = [(ClaudeSessionEntry.id, True)]
+    column_formatters: ClassVar[Any] = {ClaudeSessionEntry.entry: _says}
+    column_formatters_detail: ClassVar[Any] = {ClaudeSessionEntry.entry: _whole}
 
 
 class UsageAdmin(BaseView):
@@ -99,11 +104,11 @@ class UsageAdmin(BaseView):
     @expose("/claude-usage", methods=["GET"], identity="claude-usage")
     async def usage(self, request: Request) -> Response:
         """The page."""
-        bind = self._admin_ref.session_maker
+        bind = cast("Any", self._admin_ref).session_maker
         if self._admin_ref.is_async:
-            rows = await in_greenlet(lambda: queries.usage(cast("Any", core_of(cast("Any", bind)))))
+            rows = await in_greenlet(lambda: queries.usage(cast("Any", core_of(bind))))
         else:
-            rows = await asyncio.to_thread(queries.usage, cast("Any", bind))
+            rows = await asyncio.to_thread(queries.usage, bind)
         shown = {"request": request, "title": "Usage", "subtitle": "", "rows": rows[::-1], "names": _AMOUNTS}
         template = self.templates.env.from_string(_USAGE)
         return HTMLResponse(await template.render_async(shown))
@@ -114,12 +119,6 @@ def add_views(admin: Admin) -> None:
     admin.add_view(SessionAdmin)
     admin.add_view(EntryAdmin)
     admin.add_view(UsageAdmin)
-
-
-def _says(row: ClaudeSessionEntry) -> str:
-    """What an entry says, or what it is about, on one line."""
-    said = text_of(row.entry) or ", ".join(tools_of(row.entry)) or string_at(row.entry, "subtype") or ""
-    return " ".join(visible(said[:400]).split())[:200]
 
 
 _AMOUNTS = (

@@ -200,7 +200,8 @@ def _source(connection: StoreConnection, name: str, schema: str | None) -> Table
             "JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace "
             "WHERE pg_class.oid = to_regclass(:name)"
         ),
-        {"name": ".".join(map(quote, [schema, name] if schema else [name]))},
+        # The quoting doubles percent signs, for statements; this is a value.
+        {"name": ".".join(map(quote, [schema, name] if schema else [name])).replace("%%", "%")},
     ).scalar_one_or_none()
     if found is None:
         raise SchemaError(f"there is no table {name}: name the old store's table, and its schema")

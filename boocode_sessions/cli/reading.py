@@ -1,6 +1,6 @@
 """`show`, `tail` and `shell`."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,7 +76,7 @@ def _print_text(
 ) -> None:
     from boocode_sessions import queries
 
-    conversation = (
+    conversation: Sequence[queries.Message] = (
         []
         if everything
         else queries.conversation(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ntpath
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -209,12 +210,12 @@ class _Tree:
         except InvalidKeyError as error:
             self._refuse(stem + LINES, str(error))
             return None
-        lines = _stat(stem + LINES)
-        metadata = None if transcript.is_main else _stat(stem + METADATA)
-        stats = [stat for stat in (lines, metadata) if stat is not None]
+        lines = _file_stat(stem + LINES)
+        metadata = None if transcript.is_main else _file_stat(stem + METADATA)
+        stats = [found for found in (lines, metadata) if found is not None]
         if not stats:  # gone since the folder was read
             return None
-        size, modified = sum(stat.st_size for stat in stats), max(stat.st_mtime for stat in stats)
+        size, modified = sum(one.st_size for one in stats), max(one.st_mtime for one in stats)
         return TranscriptFile(transcript, stem, lines is not None, metadata is not None, size, modified)
 
     def _refuse(self, path: str, reason: str) -> None:
@@ -261,3 +262,9 @@ def _stat(path: str) -> os.stat_result | None:
         return os.stat(path)  # noqa: PTH116 - a Path per file costs more than the call
     except OSError:
         return None
+
+
+def _file_stat(path: str) -> os.stat_result | None:
+    """Of a file: a pipe or a device beside one would never end."""
+    found = _stat(path)
+    return found if found is not None and stat.S_ISREG(found.st_mode) else None

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import cast
 
 from boocode_sessions._core.attributes import string_at, text_of, time_of
 from boocode_sessions.pages.blocks import Line, Part, as_json, blocks_of, content_of, part_of
@@ -74,7 +73,7 @@ class Reader:
                 part = part_of(block, tools)
                 call = string_at(block, "tool_use_id")
                 if part.kind == "result" and call in calls:
-                    answers.append((cast("str", call), part, line))
+                    answers.append((call, part, line))
                     inside.append(part)
                 else:
                     parts.append(part)

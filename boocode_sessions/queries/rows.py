@@ -6,12 +6,23 @@ import dataclasses
 import html
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, SupportsIndex, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    Self,
+    SupportsIndex,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from boocode_sessions._core.attributes import visible
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
     import polars as pl
 
 T = TypeVar("T")
@@ -127,6 +138,6 @@ def _short(value: object, most: int = 40) -> str:
     if isinstance(value, int | float):
         return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
     if isinstance(value, list):
-        value = ", ".join(str(one) for one in value)
+        value = ", ".join(str(one) for one in cast("list[object]", value))
     text = " ".join(visible(str(value)).split())
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -111,6 +111,26 @@ def test_a_url_that_leads_nowhere_is_one_line_without_its_password(demo: Termina
     assert "secret" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("driver", "other"),
+    [
+        ("sqlite:", "sqlite+aiosqlite:"),
+        ("sqlite:", "sqlite+pysqlite:"),
+        ("postgresql+psycopg:", "postgresql+asyncpg:"),
+        ("postgresql+psycopg:", "postgresql+psycopg_async:"),
+        ("postgresql+psycopg:", "postgresql+psycopg2:"),
+        ("postgresql+psycopg:", "postgres:"),
+    ],
+)
+def test_an_applications_url_works_whatever_its_driver(
+    demo_anywhere: Terminal, driver: str, other: str
+) -> None:
+    url = demo_anywhere.database.url
+    if not url.startswith(driver):
+        pytest.skip("for the other database")
+    assert len(demo_anywhere.run("list", "--json", "--url", url.replace(driver, other, 1)).json) == 3
+
+
 def test_the_password_is_shown_nowhere(demo: Terminal) -> None:
     url = demo.database.url.replace("sqlite:///", "sqlite:///file:") + "?mode=rwc&uri=true&password=secret"
     assert "secret" not in demo.run("status", "--url", url).err

@@ -288,13 +288,16 @@ def test_an_import_joins_the_callers_transaction(engine: Engine, projects: Path)
     assert stored(engine) == {}
 
 
-def test_an_import_finds_the_tables_in_their_schema(databases: Databases, projects: Path) -> None:
+@pytest.mark.parametrize("schema", ["my Schema", "a%b", "%%(s)s", 'x"y:z'])
+def test_an_import_finds_the_tables_in_their_schema(
+    databases: Databases, projects: Path, schema: str
+) -> None:
     database = databases.empty("postgresql")
-    migrations.upgrade(database.url, schema="my Schema")
+    migrations.upgrade(database.url, schema=schema)
     engine = database.engine()
-    assert import_tree(engine, projects, schema="my Schema").added == 13
-    assert import_tree(engine, projects, schema="my Schema").added == 0
-    assert len(ClaudeSessionRepository(engine, schema="my Schema").load(MAIN) or []) == 8
+    assert import_tree(engine, projects, schema=schema).added == 13
+    assert import_tree(engine, projects, schema=schema).added == 0
+    assert len(ClaudeSessionRepository(engine, schema=schema).load(MAIN) or []) == 8
     engine.dispose()
 
 

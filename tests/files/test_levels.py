@@ -291,6 +291,24 @@ def test_what_is_no_file_is_told_and_the_rest_goes_on(engine: Engine, tmp_path: 
     assert set(stored(engine)) == {(P, S, "")}
 
 
+@pytest.mark.parametrize("endings", [(".jsonl", ".meta.json"), (".meta.json", ".jsonl")])
+def test_a_device_beside_a_transcripts_other_file_is_told(
+    engine: Engine, tmp_path: Path, endings: tuple[str, str]
+) -> None:
+    folder = tmp_path / P / S / "subagents"
+    write(tmp_path / P / f"{S}.jsonl", main(S))
+    write(folder / "agent-a.jsonl", main(S))
+    (folder / "agent-a.meta.json").write_text(json.dumps({"agentType": "Explore"}))
+    good, bad = endings
+    (folder / f"agent-a{bad}").unlink()
+    (folder / f"agent-a{bad}").symlink_to("/dev/zero")
+    result = import_tree(engine, tmp_path)
+    problem = "it is no file, but a pipe or a device"
+    assert {item.path.name: item.problem for item in result.first_broken} == {f"agent-a{bad}": problem}
+    assert set(stored(engine)) == {(P, S, ""), (P, S, "subagents/agent-a")}
+    assert (folder / f"agent-a{good}").is_file()
+
+
 def test_what_macos_leaves_on_other_file_systems_is_no_transcript(engine: Engine, tmp_path: Path) -> None:
     write(tmp_path / P / f"{S}.jsonl", main(S))
     (tmp_path / P / f"._{S}.jsonl").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")

@@ -75,7 +75,8 @@ def select_without_uuid() -> Select[bytes | None, str | None]:
 def copy_entries(dialect: Dialect, schema: str | None) -> str:
     """PostgreSQL's COPY of entries: the values of INSERTED."""
     table, columns = inserted_into(dialect, schema)
-    return f"COPY {table} ({columns}) FROM STDIN"
+    # Quoting doubles percent signs, for statements with parameters; COPY has none.
+    return f"COPY {table} ({columns}) FROM STDIN".replace("%%", "%")
 
 
 def select_row_security(dialect: Dialect, schema: str | None) -> Select[bool | None]:

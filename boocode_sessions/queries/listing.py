@@ -94,18 +94,18 @@ def sessions(
         found = unit_of_work.read("list the sessions", _listing(parameters))
         kept = [row for row in found if row.is_conversation or not conversations_only]
         if limit is None or len(kept) >= limit or len(found) < parameters["most"]:
-            return kept[:limit]
+            return Rows(SessionRow, kept[:limit])
         parameters["most"] *= 4
 
 
 def _listing(parameters: Mapping[str, Any]) -> Callable[[StoreConnection], list[SessionRow]]:
     statement = _select_listed(frozenset(parameters))
 
-    def operation(connection: StoreConnection) -> Rows[SessionRow]:
+    def operation(connection: StoreConnection) -> list[SessionRow]:
         rows = [dict[str, Any](row) for row in connection.select(statement, parameters).mappings()]
         more = count_unplaced(connection, [_key(row) for row in rows if row["unplaced"]])
         folded = fold_stale(connection, [_key(row) for row in rows if row["has_main"] and not row["fresh"]])
-        return Rows(SessionRow, (_row(row, more.get(_key(row), NOTHING_MORE), folded) for row in rows))
+        return [_row(row, more.get(_key(row), NOTHING_MORE), folded) for row in rows]
 
     return operation
 

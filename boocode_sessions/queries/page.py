@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from boocode_sessions import pages
 from boocode_sessions._core.connection import StoreConnection
@@ -81,7 +81,7 @@ def as_html(
 
 
 def _lines(connection: StoreConnection, session: Session, subpath: str) -> list[dict[str, Any]]:
-    return cast("list[dict[str, Any]]", load(connection, Transcript(*session, subpath)) or [])
+    return load(connection, Transcript(*session, subpath)) or []
 
 
 def _left_out(lines: Sequence[Line], shown: Sequence[Line]) -> str | None:

@@ -111,7 +111,7 @@ def test_the_policy_alone_stops_what_would_get_through(tmp_path: Path) -> None:
 
 def test_titles_in_an_index_and_in_a_table_are_text() -> None:
     for bad in PAYLOADS:
-        row = SessionRow(bad, bad, bad, bad, 1, 0, 1, 1, None, None, None, False, True)
+        row = SessionRow(bad, bad, bad, bad, 1, 0, 1, 1, None, None, None, False, True, False)
         index = index_page([Listed("sessions/x.html", bad, bad, bad, None, 1, 1)])
         table = Rows(SessionRow, [row])._repr_html_()
         for html in (index, table):

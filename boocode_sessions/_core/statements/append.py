@@ -230,6 +230,8 @@ def inserted_into(dialect: Dialect, schema: str | None) -> tuple[str, str]:
     table = preparer.format_table(ENTRIES, use_schema=False)
     if schema:
         table = f"{preparer.quote_schema(schema)}.{table}"
+    if dialect.paramstyle in {"format", "pyformat"}:
+        table = table.replace("%%", "%")  # quoted for statements with parameters, which these have none of
     return table, ", ".join(map(preparer.quote, INSERTED))
 
 

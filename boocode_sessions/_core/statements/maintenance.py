@@ -76,7 +76,7 @@ def copy_entries(dialect: Dialect, schema: str | None) -> str:
     """PostgreSQL's COPY of entries: the values of INSERTED."""
     table, columns = inserted_into(dialect, schema)
     # Quoting doubles percent signs, for statements with parameters; COPY has none.
-    return f"COPY {table} ({columns}) FROM STDIN".replace("%%", "%")
+    return f"COPY {table} ({columns}) FROM STDIN"
 
 
 def select_row_security(dialect: Dialect, schema: str | None) -> Select[bool | None]:

@@ -3,6 +3,9 @@
 An error names what went wrong, for which key, and what to do next. It never holds transcript content.
 """
 
+SEALED = "sealed:"
+"""How a stored text begins that is encrypted. No JSON does."""
+
 
 class SessionStoreError(Exception):
     """The session store could not do what it was asked to."""
@@ -48,6 +51,18 @@ class MissingExtraError(SessionStoreError, ImportError):
             f"{feature} needs {module or package}, which is not installed: run `pip install '{package}'`",
             name=module,
         )
+
+
+class EncryptionError(SessionStoreError):
+    """An encrypted store can't be read or written with the keys at hand. Nothing was written."""
+
+
+class MissingKeyError(EncryptionError):
+    """The key that this is encrypted with, or is to be encrypted with, is not at hand."""
+
+
+class PlainEntryError(EncryptionError):
+    """What should be encrypted is not: it was stored before encryption, or by somebody without the key."""
 
 
 class UnknownSessionError(SessionStoreError, LookupError):

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, select, tuple_
 
-from boocode_sessions._core.codec import decode
+from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.keys import Session, SessionStoreEntry
+from boocode_sessions._core.keys import Session, SessionStoreEntry, Transcript
 from boocode_sessions._core.statements.parameters import Entry, exact_text
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import UNPLACED
@@ -58,16 +58,21 @@ def entries_after(
     *,
     subpath: str | None = None,
     schema: str | None = None,
+    encryption: Cipher | None = None,
 ) -> list[FollowedEntry]:
     """The entries of a session that follow a cursor, oldest first, at most a page of them.
 
     `subpath`: only that transcript's; `''` is the main one's, None the whole session's. Rows of other
-    programs that nobody has placed come last.
+    programs that nobody has placed come last. `encryption`: as the store has it.
     """
     statement = _select_after(session, after, subpath=subpath)
-    return UnitOfWork(bind, schema).read(
-        f"follow {session}",
-        lambda connection: [FollowedEntry(*row) for row in connection.select(statement)],
+
+    def opened(position: int, row_id: int, its_subpath: str, stored: str, key: bytes | None) -> FollowedEntry:
+        at = StoredAt(Transcript(*session, its_subpath), position, key or b"")
+        return FollowedEntry(position, row_id, its_subpath, open_entry(encryption, at, stored))
+
+    return UnitOfWork(bind, schema, encryption).read(
+        f"follow {session}", lambda connection: [opened(*row) for row in connection.select(statement)]
     )
 
 
@@ -92,6 +97,7 @@ def follow(
     subpath: str | None = None,
     poll_seconds: float = 0.5,
     schema: str | None = None,
+    encryption: Cipher | None = None,
 ) -> Iterator[FollowedEntry]:
     """Every entry of a session that follows a cursor, each once, and then each new one within `poll_seconds`.
 
@@ -100,12 +106,14 @@ def follow(
     """
     shown: set[int] = set()
     if after.position == UNPLACED:
-        earlier = entries_after(bind, session, Cursor(UNPLACED), subpath=subpath, schema=schema)
+        earlier = entries_after(
+            bind, session, Cursor(UNPLACED), subpath=subpath, schema=schema, encryption=encryption
+        )
         shown = {followed.id for followed in earlier if followed.id <= after.id}
         after = _newest_placed(bind, session, subpath, schema)
     at = after
     while True:
-        page = entries_after(bind, session, at, subpath=subpath, schema=schema)
+        page = entries_after(bind, session, at, subpath=subpath, schema=schema, encryption=encryption)
         for followed in page:
             if followed.position != UNPLACED:
                 after = followed.cursor
@@ -137,10 +145,12 @@ def _newest_placed(bind: Bind, session: Session, subpath: str | None, schema: st
     return UnitOfWork(bind, schema).read(f"follow {session}", work)
 
 
-def _select_after(session: Session, after: Cursor, *, subpath: str | None) -> Select[int, int, str, str]:
-    """A page of a session's entries. Shape: (position, id, subpath, exact JSON text)."""
+def _select_after(
+    session: Session, after: Cursor, *, subpath: str | None
+) -> Select[int, int, str, str, bytes | None]:
+    """A page of a session's entries. Shape: (position, id, subpath, exact JSON text, dedup_key)."""
     return (
-        select(Entry.position, Entry.id, Entry.subpath, exact_text())
+        select(Entry.position, Entry.id, Entry.subpath, exact_text(), Entry.dedup_key)
         .where(
             *_of(session, subpath=subpath),
             tuple_(Entry.position, Entry.id) > tuple_(after.position, after.id),

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.appender import Appender, append_locked
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
 from boocode_sessions._core.keys import (
     KeyLike,
@@ -34,11 +35,15 @@ class ClaudeSessionRepository:
 
     `schema`: where the tables are, when the connection's search path does not lead there.
 
+    `encryption`: a `privacy.Encryption`: what is written is encrypted, and what is read has to be.
+
     Every method raises a SessionStoreError, whose text never holds transcript content.
     """
 
-    def __init__(self, bind: Bind | CurrentSession, *, schema: str | None = None) -> None:
-        self._unit_of_work = UnitOfWork(bind, schema)
+    def __init__(
+        self, bind: Bind | CurrentSession, *, schema: str | None = None, encryption: Cipher | None = None
+    ) -> None:
+        self._unit_of_work = UnitOfWork(bind, schema, encryption)
         self._appender = Appender(self._unit_of_work)
 
     def __repr__(self) -> str:
@@ -109,9 +114,11 @@ class AsyncClaudeSessionRepository:
     A call that was cancelled may have landed; sent again with the same list, it lands once.
     """
 
-    def __init__(self, bind: AsyncBind, *, schema: str | None = None) -> None:
-        self._unit_of_work = UnitOfWork(core_of(bind), schema)
-        self._sync = ClaudeSessionRepository(self._unit_of_work.bind, schema=schema)
+    def __init__(
+        self, bind: AsyncBind, *, schema: str | None = None, encryption: Cipher | None = None
+    ) -> None:
+        self._unit_of_work = UnitOfWork(core_of(bind), schema, encryption)
+        self._sync = ClaudeSessionRepository(self._unit_of_work.bind, schema=schema, encryption=encryption)
         self._appender = Appender(self._unit_of_work)
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from boocode_sessions._core import fold
 from boocode_sessions._core.append.appender import Appender
 from boocode_sessions._core.append.batcher import Batcher, Run
 from boocode_sessions._core.background import in_abandoned_thread, in_thread
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.greenlets import in_greenlet
 from boocode_sessions._core.keys import (
     KeyLike,
@@ -36,6 +37,7 @@ class SQLAlchemySessionStore:
         project_key: The project key of everything that goes through this store, or a function that makes it
             of the SDK's, such as `lambda key: f"user-42/{key}"`. The SDK derives its own from the agent's
             folder: without this, users who share a folder share their sessions.
+        encryption: A `privacy.Encryption`: what is written is encrypted, and what is read has to be.
 
     Raises:
         TypeError: `bind` is something else.
@@ -49,6 +51,7 @@ class SQLAlchemySessionStore:
         *,
         schema: str | None = None,
         project_key: ProjectKey | None = None,
+        encryption: Cipher | None = None,
     ) -> None:
         self._read: Run
         self._write: Run
@@ -62,8 +65,8 @@ class SQLAlchemySessionStore:
             raise TypeError(f"bind is an Engine or an AsyncEngine, not {type(bind).__name__}")
         fold.available()  # imports the SDK now: the first append would take a second for it
         self._project_key = project_key
-        self._unit_of_work = UnitOfWork(engine, schema)
-        self._repository = ClaudeSessionRepository(engine, schema=schema)
+        self._unit_of_work = UnitOfWork(engine, schema, encryption)
+        self._repository = ClaudeSessionRepository(engine, schema=schema, encryption=encryption)
         self._appender = Appender(self._unit_of_work)
         self._batcher = Batcher(self._appender, self._write, one_writer=engine.dialect.name == "sqlite")
 

@@ -8,6 +8,7 @@ a transaction pooler. Entries that are appended meanwhile are read too.
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
 from boocode_sessions._core.keys import KeyLike, transcript_of
@@ -22,22 +23,26 @@ PAGE_CHARS = 4 << 20
 """JSON that a page should come to, going by the page before it."""
 
 
-def iterate(bind: Bind, key: KeyLike, *, schema: str | None = None) -> Iterator[dict[str, Any]]:
+def iterate(
+    bind: Bind, key: KeyLike, *, schema: str | None = None, encryption: Cipher | None = None
+) -> Iterator[dict[str, Any]]:
     """A transcript's entries, oldest first; none when it was never written.
+
+    `encryption`: as the store has it.
 
     Over an Engine or a sessionmaker each page is a transaction of its own; over a Connection or a Session all
     are in the caller's. Raises SessionStoreError where the entries before it were given already.
     """
-    pages = _Pages(UnitOfWork(bind, schema), key)
+    pages = _Pages(UnitOfWork(bind, schema, encryption), key)
     while page := pages.next():
         yield from page
 
 
 async def iterate_async(
-    bind: AsyncBind, key: KeyLike, *, schema: str | None = None
+    bind: AsyncBind, key: KeyLike, *, schema: str | None = None, encryption: Cipher | None = None
 ) -> AsyncIterator[dict[str, Any]]:
     """As `iterate`, for asyncio."""
-    pages = _Pages(UnitOfWork(core_of(bind), schema), key)
+    pages = _Pages(UnitOfWork(core_of(bind), schema, encryption), key)
     while page := await in_greenlet(pages.next):
         for entry in page:
             yield entry
@@ -56,17 +61,18 @@ class _Pages:
         rows = self._unit_of_work.read(f"read {self._transcript}", self._select)
         if not rows:
             return []
-        size = sum(len(text) for _, _, text in rows)
+        size = sum(len(text) for _, _, text, _ in rows)
         self._after = rows[-1][:2]
         self._most = max(1, min(PAGE_ROWS, len(rows) * PAGE_CHARS // size))
         entries = [
-            decode_at(self._transcript, self._read + place, text) for place, (_, _, text) in enumerate(rows)
+            decode_at(self._transcript, self._read + place, text, self._unit_of_work.cipher, (position, key))
+            for place, (position, _, text, key) in enumerate(rows)
         ]
         self._read += len(entries)
         return entries
 
-    def _select(self, connection: StoreConnection) -> list[tuple[int, int, str]]:
+    def _select(self, connection: StoreConnection) -> list[tuple[int, int, str, bytes | None]]:
         position, row_id = self._after
         where = in_transcript(self._transcript)
         page = {**where, "after_position": position, "after_id": row_id, "most": self._most}
-        return [(at, row, text) for at, row, text in connection.select(select_page(), page)]
+        return [(at, row, text, key) for at, row, text, key in connection.select(select_page(), page)]

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Executable, Result
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from boocode_sessions._core.codec import Cipher
+
 _Row = TypeVarTuple("_Row")
 
 
@@ -19,6 +21,8 @@ class StoreConnection(NamedTuple):
     schema: str | None = None
     """The schema of our tables, when it is not where the connection's search path and
     `schema_translate_map` lead."""
+    cipher: Cipher | None = None
+    """Encrypts what is stored; None where nothing is encrypted."""
 
     @property
     def dialect(self) -> str:

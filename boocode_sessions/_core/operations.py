@@ -5,10 +5,11 @@ Never begins or commits: the caller owns the transaction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from boocode_sessions._core.append.place import Summary, lock_row, recount
-from boocode_sessions._core.codec import decode, decode_summary
+from boocode_sessions._core.codec import Cipher, StoredAt, decode, decode_summary, open_entry
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import (
     Session,
@@ -19,24 +20,39 @@ from boocode_sessions._core.keys import (
 from boocode_sessions._core.statements import delete as deletions
 from boocode_sessions._core.statements import read as statements
 from boocode_sessions._core.statements.parameters import in_project, in_session, in_transcript
-from boocode_sessions.errors import DamagedEntryError
+from boocode_sessions.errors import DamagedEntryError, EncryptionError
 
 
 def load(connection: StoreConnection, transcript: Transcript) -> list[dict[str, Any]] | None:
     """A transcript's entries, oldest first; None when it has none. Raises DamagedEntryError."""
     entries: list[dict[str, Any]] = []
-    for in_entry, verbatim in connection.select(statements.select_entries(), in_transcript(transcript)):
-        entries.append(decode_at(transcript, len(entries), in_entry if verbatim is None else verbatim))
+    statement = statements.select_entries(encrypted=connection.cipher is not None)
+    for in_entry, verbatim, *at in connection.select(statement, in_transcript(transcript)):
+        text = in_entry if verbatim is None else verbatim
+        entries.append(decode_at(transcript, len(entries), text, connection.cipher, at))
     return entries or None
 
 
-def decode_at(transcript: Transcript, place: int, text: str | None) -> dict[str, Any]:
-    """The entry that stands at a place of a transcript. Raises DamagedEntryError, which names it."""
+def decode_at(
+    transcript: Transcript,
+    place: int,
+    text: str | None,
+    cipher: Cipher | None = None,
+    stored_at: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """The entry that stands at a place of a transcript.
+
+    `stored_at`: with a cipher its position and dedup_key, which an encrypted text is bound to.
+    Raises DamagedEntryError and EncryptionError, which name it.
+    """
     try:
+        if cipher is not None:
+            position, dedup_key = stored_at
+            text = open_entry(cipher, StoredAt(transcript, position, dedup_key or b""), text or "")
         return cast("dict[str, Any]", decode(text or ""))
-    except DamagedEntryError as error:
-        problem = f"load {transcript}, entry {place}: {error}"
-    raise DamagedEntryError(problem)
+    except (DamagedEntryError, EncryptionError) as error:
+        failure = type(error)(f"load {transcript}, entry {place}: {error}")
+    raise failure
 
 
 def list_sessions(connection: StoreConnection, project_key: str) -> list[SessionStoreListEntry]:
@@ -51,7 +67,7 @@ def list_session_summaries(connection: StoreConnection, project_key: str) -> lis
     return [
         {"session_id": session_id, "mtime": mtime, "data": data}
         for session_id, mtime, text in rows
-        if (data := decode_summary(text)) is not None
+        if (data := decode_summary(connection.cipher, Session(project_key, session_id), text)) is not None
     ]
 
 

@@ -20,6 +20,7 @@ from boocode_sessions import engine as settings
 from boocode_sessions import errors
 from boocode_sessions._core import database_errors
 from boocode_sessions._core.binds import check_bind, shown_bind
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, deadline, note_connection
 from boocode_sessions._core.one_connection_pools import alone
@@ -62,13 +63,16 @@ class UnitOfWork:
     Every method raises a SessionStoreError for what a database or driver raises.
     """
 
-    def __init__(self, bind: Bind | CurrentSession, schema: str | None = None) -> None:
+    def __init__(
+        self, bind: Bind | CurrentSession, schema: str | None = None, cipher: Cipher | None = None
+    ) -> None:
         if isinstance(bind, scoped_session):
             bind = CurrentSession(bind)
         known = isinstance(bind, Engine | Connection | OrmSession | CurrentSession) or callable(bind)
         check_bind(bind, known=known)
         self.bind = bind
         self.schema = schema
+        self.cipher = cipher
 
     def __repr__(self) -> str:
         shown = shown_bind(self.bind.get if isinstance(self.bind, CurrentSession) else self.bind)
@@ -172,7 +176,7 @@ class UnitOfWork:
                 connected = True
                 note_connection(connection)
                 with self._limited(connection, seconds if bounded else None) as limit:
-                    opened = StoreConnection(connection, self.schema)
+                    opened = StoreConnection(connection, self.schema, self.cipher)
                     self._check(opened)
                     return work(opened)
         except Exception as error:

@@ -10,6 +10,7 @@ from sqlalchemy import Select, Text, func, literal_column, or_, select
 from boocode_sessions._core import fold
 from boocode_sessions._core.append.place import Placed, Summary, place_rows
 from boocode_sessions._core.append.plan import PAGE_ROWS
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Transcript
 from boocode_sessions._core.statements.parameters import Entry, unplaced
@@ -40,6 +41,7 @@ def backfill(
     bind: Bind,
     *,
     schema: str | None = None,
+    encryption: Cipher | None = None,
     batch_rows: int = PAGE_ROWS,
     progress: OnProgress = lambda _: None,
 ) -> Backfilled:
@@ -47,8 +49,9 @@ def backfill(
 
     Without it the next append to each session does the same; with it that append is quick, and listings need
     not read the transcripts. `progress` is called after each batch. Summaries need the SDK to be installed.
+    `encryption`: as the store has it; with reads_plain=True, since other programs do not encrypt.
     """
-    unit_of_work = UnitOfWork(bind, schema)
+    unit_of_work = UnitOfWork(bind, schema, encryption)
     placed = folded = 0
     count = select(func.count()).select_from(Entry).where(unplaced())
     total = unit_of_work.scan(

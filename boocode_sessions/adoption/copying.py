@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from boocode_sessions._core.append.place import Summary, recount
 from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters
-from boocode_sessions._core.codec import EncodedEntry, copied_key, encode_stored
+from boocode_sessions._core.codec import Cipher, EncodedEntry, copied_key, encode_stored, seal_entries
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.sql.functions import json_text
@@ -72,6 +72,7 @@ def adopt(
     source: str = REFERENCE_TABLE,
     source_schema: str | None = None,
     schema: str | None = None,
+    encryption: Cipher | None = None,
     batch_rows: int = PAGE_ROWS,
     progress: OnProgress = lambda _: None,
 ) -> Adopted:
@@ -80,9 +81,11 @@ def adopt(
     A row is never copied twice, so that a second run, once the old store's writers have stopped, fetches the
     last ones. The source is only read. `progress` is called after each batch. PostgreSQL only.
 
+    `encryption`: as the store has it.
+
     Raises SchemaError when there is no such table, or one of another shape.
     """
-    unit_of_work = UnitOfWork(bind, schema)
+    unit_of_work = UnitOfWork(bind, schema, encryption)
     rows = unit_of_work.scan(
         f"look at {source}", lambda connection: _source(connection, source, source_schema)
     )
@@ -148,6 +151,7 @@ class _Copy:
             self.ended = self.went_on = True
             return _Batch(0, new)
         times = [_EPOCH + timedelta(milliseconds=mtime) for _, _, mtime in found[new:]]
+        stored = seal_entries(connection.cipher, self.transcript, next_position, encoded[new:])
         rows = [
             {
                 **where,
@@ -156,7 +160,7 @@ class _Copy:
                 "new_created_at": at,
                 "new_is_first": True if before is None and offset == 0 else None,
             }
-            for offset, (item, at) in enumerate(zip(encoded[new:], times, strict=True))
+            for offset, (item, at) in enumerate(zip(stored, times, strict=True))
         ]
         connection.write(append.insert_entries(), rows)
         main = self.transcript.is_main

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from boocode_sessions._core import operations
-from boocode_sessions._core.codec import AGENT_METADATA, decode, said_at, write_line, write_metadata
+from boocode_sessions._core.codec import AGENT_METADATA, Cipher, said_at, write_line, write_metadata
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
 from boocode_sessions._core.statements import maintenance, read
@@ -50,6 +50,7 @@ def export_tree(
     destination: str | os.PathLike[str],
     *,
     schema: str | None = None,
+    encryption: Cipher | None = None,
     project_key: str | None = None,
     session_id: str | None = None,
     overwrite: bool = False,
@@ -67,9 +68,11 @@ def export_tree(
     agent orders sessions, is when its latest line was said, as it was before an import; where no line says
     that, when the last one was stored. Nothing is written outside `destination`.
 
+    `encryption`: as the store has it.
+
     Raises SessionStoreError, and OSError where the destination can't be written.
     """
-    unit_of_work = UnitOfWork(bind, schema)
+    unit_of_work = UnitOfWork(bind, schema, encryption)
     root = Path(destination).expanduser()
 
     def find(connection: StoreConnection) -> tuple[str, list[Session]]:
@@ -197,13 +200,15 @@ def write_transcript(
     last_said: datetime | None = None
     beginning: list[SessionStoreEntry] = []
     size = entries = 0
-    statement = read.select_entries().execution_options(yield_per=_ROWS)
+    statement = read.select_entries(encrypted=connection.cipher is not None).execution_options(
+        yield_per=_ROWS
+    )
     with (
         closing(connection.select(statement, in_transcript(transcript))) as rows,
         _whole_file(path, lambda: last_said or written) as file,
     ):
-        for in_entry, verbatim in rows:
-            entry = decode(verbatim or in_entry or "")
+        for in_entry, verbatim, *at in rows:
+            entry = operations.decode_at(transcript, entries, verbatim or in_entry, connection.cipher, at)
             entries += 1
             if not transcript.is_main and entry.get("type") == AGENT_METADATA:
                 metadata = entry

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from boocode_sessions._core.codec import Line, LineReader
+from boocode_sessions._core.codec import Cipher, Line, LineReader
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
 from boocode_sessions.jsonl.intake import Intake, NumberedLine, can_copy
@@ -60,6 +60,7 @@ def import_tree(
     path: str | os.PathLike[str],
     *,
     schema: str | None = None,
+    encryption: Cipher | None = None,
     strict: bool = False,
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -76,9 +77,11 @@ def import_tree(
     the newest in the listing too. Memory does not grow with the tree, but by some 200 bytes for each line of
     the files under way.
 
+    `encryption`: as the store has it.
+
     Raises NotATranscriptTreeError, BrokenLineError, and what else a SessionStoreError is.
     """
-    unit_of_work = UnitOfWork(bind, schema)
+    unit_of_work = UnitOfWork(bind, schema, encryption)
     dialect, copies = unit_of_work.scan(
         "look at the database", lambda connection: (connection.dialect, can_copy(connection))
     )

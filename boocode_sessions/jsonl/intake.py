@@ -33,10 +33,13 @@ from boocode_sessions._core.append.plan import (
 from boocode_sessions._core.codec import (
     EncodedEntry,
     Line,
+    StoredAt,
+    content_keys_of,
     decode,
     fingerprint,
     fingerprint_in,
     line_key,
+    open_entry,
     uuid_key,
 )
 from boocode_sessions._core.connection import StoreConnection
@@ -53,7 +56,8 @@ class NumberedLine(NamedTuple):
     number: int
     """Counted from 1; 0 for a metadata file."""
     line: Line
-    key: bytes
+    keys: Sequence[bytes]
+    """The idempotency keys that it may be stored under; the first is what it gets."""
     content: bytes | None
     """What it is known by when it has no uuid."""
     occurrence: int
@@ -61,7 +65,7 @@ class NumberedLine(NamedTuple):
 
     @property
     def encoded(self) -> EncodedEntry:
-        return EncodedEntry.of_line(self.key, self.line)
+        return EncodedEntry.of_line(self.keys[0], self.line)
 
 
 class Intake:
@@ -90,11 +94,12 @@ class Intake:
         key = uuid_key(line.entry)
         if key is not None and key not in self._uuids:
             self._uuids.add(key)
-            return NumberedLine(number, line, key, None, 1)
+            return NumberedLine(number, line, (key,), None, 1)
         content = fingerprint(line.entry)
         self._seen[content] = occurrence = self._seen[content] + 1
-        of_content = line_key(content, occurrence)
-        return NumberedLine(number, line, of_content, content if key is None else None, occurrence)
+        contents = content_keys_of(self._unit_of_work.cipher, self._transcript.session, content)
+        keys = [line_key(of_content, occurrence) for of_content in contents]
+        return NumberedLine(number, line, keys, content if key is None else None, occurrence)
 
     def add(self, lines: Sequence[NumberedLine], *, quickly: bool = True) -> int:
         """Add what the transcript lacks of the file's next lines, in one transaction. Returns how many.
@@ -131,7 +136,9 @@ class Intake:
         run = run_with_copy if quickly and self._copies else run_plan
         encoded = [line.encoded for line in lacking]
         entries = [line.line.entry for line in lacking]
-        for plan in make_plans(self._transcript, encoded, version, guarded=False, entries=entries):
+        for plan in make_plans(
+            self._transcript, encoded, version, guarded=False, entries=entries, cipher=connection.cipher
+        ):
             run(connection, plan)
             version = plan.then
         return len(lacking), self._position(version)
@@ -147,7 +154,11 @@ class Intake:
         if self._only_ours:
             self._only_ours, self._newest = False, None
         after = {**in_transcript(self._transcript), "after": self._newest or 0}
-        for key, text in connection.select(maintenance.select_without_uuid(), after):
+        cipher = connection.cipher
+        statement = maintenance.select_without_uuid(encrypted=cipher is not None)
+        for key, text, position in connection.select(statement, after):
+            if cipher is not None and text is not None:
+                text = open_entry(cipher, StoredAt(self._transcript, position, key or b""), text)  # noqa: PLW2901
             if (content := _content(key, text)) is not None:
                 self._stored[content] += 1
         self._newest = newest
@@ -155,7 +166,7 @@ class Intake:
     def _lacking(self, connection: StoreConnection, lines: Sequence[NumberedLine]) -> list[NumberedLine]:
         if self._only_ours:
             return list(lines)
-        keys = [line.key for line in lines if line.content is None]
+        keys = [key for line in lines if line.content is None for key in line.keys]
         known: set[bytes | None] = set()
         for start in range(0, len(keys), PAGE_ROWS):
             page = {**in_transcript(self._transcript), "keys": keys[start : start + PAGE_ROWS]}
@@ -164,7 +175,7 @@ class Intake:
 
     def _lacks(self, line: NumberedLine, known: set[bytes | None]) -> bool:
         if line.content is None:
-            return line.key not in known
+            return known.isdisjoint(line.keys)
         return line.occurrence > self._stored[line.content]
 
 
@@ -200,7 +211,7 @@ def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
 
 
 def _content(key: bytes | None, text: str | None) -> bytes | None:
-    """A stored entry's content; None for one with a uuid that stands under another key."""
+    """A stored entry's content; None for one with a uuid, which is known by another key."""
     if text is None:
         return fingerprint_in(key or b"")
     try:

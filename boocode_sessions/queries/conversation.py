@@ -10,7 +10,7 @@ from typing import Any
 
 from boocode_sessions import pages
 from boocode_sessions._core.attributes import string_at, text_of, tools_of
-from boocode_sessions._core.codec import said_at
+from boocode_sessions._core.codec import Cipher, said_at
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Transcript
 from boocode_sessions._core.operations import load
@@ -79,13 +79,14 @@ def conversation(
     subpath: str | None = None,
     queued: bool = False,
     schema: str | None = None,
+    encryption: Cipher | None = None,
 ) -> Conversation:
     """The messages that a resume would see, oldest first; with `subpath` a subagent's.
 
     Of a transcript's branches the one that was written last, without what a compaction has replaced. A
     beginning of the session's id is enough. The rules are the SDK's, see `chain`. `queued`: with the prompts
     that were sent while the agent was at work: it keeps those as attachments, and the SDK leaves them out.
-    Raises UnknownSessionError, AmbiguousSessionError.
+    `encryption`: as the store has it. Raises UnknownSessionError, AmbiguousSessionError.
     """
 
     def operation(connection: StoreConnection) -> Conversation:
@@ -96,7 +97,9 @@ def conversation(
         messages = (_message(position, dict(line)) for position, line in enumerate(chain))
         return Conversation(found, messages)
 
-    return UnitOfWork(bind, schema).read(f"read the conversation of session {session_id!r}", operation)
+    return UnitOfWork(bind, schema, encryption).read(
+        f"read the conversation of session {session_id!r}", operation
+    )
 
 
 def _message(position: int, line: dict[str, Any]) -> Message:

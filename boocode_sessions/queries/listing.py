@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Integer, Select, and_, bindparam, case, false, func, literal_column, select, union_all
 
-from boocode_sessions._core.codec import decode_summary
+from boocode_sessions._core.codec import Cipher, decode_summary
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.keys import MAIN
+from boocode_sessions._core.keys import MAIN, Session
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import PROJECT, unplaced
 from boocode_sessions._core.statements.read import ONE, is_true_fold
@@ -69,6 +69,7 @@ def sessions(
     conversations_only: bool = False,
     tz: tzinfo = UTC,
     schema: str | None = None,
+    encryption: Cipher | None = None,
 ) -> Rows[SessionRow]:
     """The sessions, the one that was worked in last first.
 
@@ -83,13 +84,14 @@ def sessions(
             wrote, and those in which nothing was asked.
         tz: The time zone that a date is meant in.
         schema: Where the tables are, when the connection's search path does not lead there.
+        encryption: As the store has it; titles are encrypted.
 
     One statement, over one row per session. A few more read entries, where another program has inserted into
     sessions that are listed, or where they have no summary yet.
     """
     given = {"in_project": project_key, "since": moment("since", since, tz), "most": limit}
     parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    unit_of_work = UnitOfWork(bind, schema)
+    unit_of_work = UnitOfWork(bind, schema, encryption)
     while True:
         found = unit_of_work.read("list the sessions", _listing(parameters))
         kept = [row for row in found if row.is_conversation or not conversations_only]
@@ -105,7 +107,7 @@ def _listing(parameters: Mapping[str, Any]) -> Callable[[StoreConnection], list[
         rows = [dict[str, Any](row) for row in connection.select(statement, parameters).mappings()]
         more = count_unplaced(connection, [_key(row) for row in rows if row["unplaced"]])
         folded = fold_stale(connection, [_key(row) for row in rows if row["has_main"] and not row["fresh"]])
-        return [_row(row, more.get(_key(row), NOTHING_MORE), folded) for row in rows]
+        return [_row(connection.cipher, row, more.get(_key(row), NOTHING_MORE), folded) for row in rows]
 
     return operation
 
@@ -114,8 +116,11 @@ def _key(row: Mapping[str, Any]) -> Key:
     return row["project_key"], row["session_id"]
 
 
-def _row(row: Mapping[str, Any], more: More, folded: Mapping[Key, Mapping[str, Any]]) -> SessionRow:
-    data = (decode_summary(row["data"]) if row["fresh"] else folded.get(_key(row))) or {}
+def _row(
+    cipher: Cipher | None, row: Mapping[str, Any], more: More, folded: Mapping[Key, Mapping[str, Any]]
+) -> SessionRow:
+    own = decode_summary(cipher, Session(*_key(row)), row["data"]) if row["fresh"] else None
+    data: Mapping[str, Any] = own or folded.get(_key(row)) or {}
     prompt = data.get("first_prompt") if data.get("first_prompt_locked") else data.get("command_fallback")
     titles = [data.get(name) for name in ("custom_title", "ai_title", "last_prompt", "summary_hint")]
     return SessionRow(

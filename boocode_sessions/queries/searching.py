@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal, not_, select
+from sqlalchemy import ColumnElement, Text, func, literal, not_, select
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.errors import SEALED, EncryptionError
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.full_text import (
     columns_of_match,
@@ -64,12 +65,15 @@ def search(
 
     On SQLite: every word, and every "phrase", is to stand in the message as it is, upper or lower case as
     far as ASCII goes; newest first. No index serves that: it reads the whole store.
+
+    Raises EncryptionError where the newest entry is encrypted: what the others say would be half of the truth.
     """
     scope = Scope.of(project_key, session_id, since, until, tz)
     if limit < 1 or not words.strip():
         return Rows(Match)
 
     def operation(connection: StoreConnection) -> list[Match]:
+        _check_readable(connection)
         if connection.dialect == "sqlite":
             return _by_reading(connection, words, conditions_of(scope), limit)
         return _by_index(connection, words, scope, limit)
@@ -88,6 +92,14 @@ def lacks_index(bind: Bind, *, schema: str | None = None) -> bool:
         return connection.dialect != "sqlite" and any(found for (found,) in connection.select(lacking))
 
     return UnitOfWork(bind, schema).read("look for the index for search", operation)
+
+
+def _check_readable(connection: StoreConnection) -> None:
+    """Raises EncryptionError."""
+    begins = func.substr(Entry.verbatim, 1, len(SEALED), type_=Text())
+    newest = select(begins).order_by(Entry.id.desc()).limit(1)
+    if connection.select(newest).scalar_one_or_none() == SEALED:
+        raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
 
 
 def _by_index(connection: StoreConnection, words: str, scope: Scope, limit: int) -> list[Match]:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Select, Text, and_, cast, func, or_, select, tuple_
+from sqlalchemy import Select, Text, and_, cast, func, or_, select, true, tuple_
 
 from boocode_sessions._core.attributes import text_of
-from boocode_sessions._core.codec import decode
+from boocode_sessions._core.codec import StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import MAIN, SessionStoreEntry, Transcript
@@ -97,15 +97,18 @@ def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key
     prompt = and_(json_member(Entry.entry.expression, "type") == "user", Entry.text.is_not(None))
     named = ("customTitle", "aiTitle", "lastPrompt", "summary")
     titles = (json_member(Entry.entry.expression, name).is_not(None) for name in named)
-    telling = or_(prompt, *titles)
+    # Of an encrypted line nobody can say before it is read.
+    telling = or_(prompt, *titles) if connection.cipher is None else true()
     lines: dict[Key, list[SessionStoreEntry]] = {}
     for some in _in_parts(sessions):
         statement = (
-            select(Entry.project_key, Entry.session_id, exact_text())
+            select(Entry.project_key, Entry.session_id, Entry.position, Entry.dedup_key, exact_text())
             .where(tuple_(Entry.project_key, Entry.session_id).in_(some), Entry.subpath == MAIN, telling)
             .order_by(Entry.project_key, Entry.session_id, Entry.position, Entry.id)
         )
-        for project_key, session_id, text in connection.select(statement):
+        for project_key, session_id, position, key, stored in connection.select(statement):
+            at = StoredAt(Transcript(project_key, session_id, MAIN), position, key or b"")
+            text = open_entry(connection.cipher, at, stored)
             lines.setdefault((project_key, session_id), []).append(decode(text))
     return {
         key: fold(None, Transcript(*key, MAIN), said) or _without_sdk(said) for key, said in lines.items()

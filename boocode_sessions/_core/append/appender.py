@@ -131,7 +131,14 @@ class Appender:
             return ()
         if len({item.dedup_key for item in request.encoded}) < len(request.encoded):
             return ()
-        return make_plans(request.transcript, request.encoded, version, guarded=True, fence=request.fence)
+        return make_plans(
+            request.transcript,
+            request.encoded,
+            version,
+            guarded=True,
+            fence=request.fence,
+            cipher=self._unit_of_work.cipher,
+        )
 
     def _run_all(self, batch: Sequence[AppendRequest], plans: Sequence[Sequence[Plan]]) -> list[bool]:
         """Run the plans of each request. Returns which were done; the others wrote nothing."""
@@ -215,7 +222,14 @@ def append_locked(
     encoded: Sequence[Any] = request.encoded
     if request.transcript.subpath in version.tails or len(encoded) > 1:
         encoded = drop_known(connection, request.transcript, encoded)
-    for plan in make_plans(request.transcript, encoded, version, guarded=False, fence=request.fence):
+    for plan in make_plans(
+        request.transcript,
+        encoded,
+        version,
+        guarded=False,
+        fence=request.fence,
+        cipher=connection.cipher,
+    ):
         if not run_plan(connection, plan):
             if request.fence is not None:
                 raise request.fence.refusal

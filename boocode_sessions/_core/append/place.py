@@ -16,13 +16,18 @@ from boocode_sessions._core import fold as folding
 from boocode_sessions._core.append.plan import PAGE_ROWS, Tail, Version, row_parameters
 from boocode_sessions._core.codec import (
     EncodedEntry,
-    content_key,
+    StoredAt,
+    content_keys_of,
+    content_of,
     decode,
     decode_summary,
     encode_stored,
     encode_summary,
+    line_key,
+    open_entry,
     row_key,
     same_entry,
+    seal_summary,
 )
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, Transcript
@@ -30,6 +35,7 @@ from boocode_sessions._core.statements import place as statements
 from boocode_sessions._core.statements.parameters import in_session, in_transcript
 from boocode_sessions._core.statements.read import select_page
 from boocode_sessions.errors import DamagedEntryError
+from boocode_sessions.models import UNPLACED
 
 
 def lock(connection: StoreConnection, transcript: Transcript) -> Version:
@@ -47,7 +53,7 @@ def lock(connection: StoreConnection, transcript: Transcript) -> Version:
         summary = connection.select(statements.select_summary(), session).scalar_one()
     data: Mapping[str, Any] | None = None
     if newest_main is not None:
-        data = decode_summary(summary)
+        data = decode_summary(connection.cipher, transcript.session, summary)
         if data is None and transcript.is_main:
             data = fold_all(connection, transcript)
     tails = {} if newest is None else {transcript.subpath: _tail(connection, transcript, newest)}
@@ -90,23 +96,26 @@ def drop_known(
     """
     texts = _known_texts(connection, transcript, [item.dedup_key for item in encoded])
     new: list[EncodedEntry] = []
-    repeated: list[EncodedEntry] = []
+    of_contents: dict[bytes, Sequence[bytes]] = {}
+    """The keys that stand for the same content, by the one that is stored."""
     for item in encoded:
         if (there := texts.get(item.dedup_key)) is None:
             texts[item.dedup_key] = item.exact
             new.append(item)
         elif not same_entry(there, item):
-            of_content = item._replace(dedup_key=content_key(item))
+            contents = content_keys_of(connection.cipher, transcript.session, content_of(item))
+            keys = [line_key(content, 1) for content in contents]
+            of_content = item._replace(dedup_key=keys[0])
             new.append(of_content)
-            repeated.append(of_content)
-    if not repeated:
+            of_contents[keys[0]] = keys
+    if not of_contents:
         return new
-    seen = set(_known_texts(connection, transcript, [item.dedup_key for item in repeated]))
-    of_contents = {item.dedup_key for item in repeated}
+    every = [key for keys in of_contents.values() for key in keys]
+    seen = set(_known_texts(connection, transcript, every))
     kept: list[EncodedEntry] = []
     for item in new:
         if item.dedup_key in of_contents:
-            if item.dedup_key in seen:
+            if not seen.isdisjoint(of_contents[item.dedup_key]):
                 continue
             seen.add(item.dedup_key)
         kept.append(item)
@@ -120,8 +129,9 @@ def _known_texts(
     for start in range(0, len(keys), PAGE_ROWS):
         page = {**in_transcript(transcript), "keys": keys[start : start + PAGE_ROWS]}
         rows = connection.select(statements.select_known(), page)
-        # SQLite gives a text that another program stored as `7` back as a number.
-        known |= {key: str(text).encode() for key, text in rows if key is not None}
+        for key, text, position in rows:
+            if key is not None:
+                known[key] = open_entry(connection.cipher, StoredAt(transcript, position, key), text)
     return known
 
 
@@ -154,7 +164,10 @@ def place_rows(
         if not found:
             break
         by_subpath: dict[str, list[tuple[int, EncodedEntry]]] = {}
-        for row_id, subpath, text, at in found:
+        for row_id, subpath, stored, at in found:
+            text = open_entry(
+                connection.cipher, StoredAt(Transcript(*session, subpath), UNPLACED, b""), stored
+            )
             by_subpath.setdefault(subpath, []).append((row_id, encode_stored(text)))
             if subpath == MAIN:
                 main_written_at = at if main_written_at is None else max(at, main_written_at)
@@ -226,7 +239,9 @@ def recount(
     if summary is not Summary.KEEP:
         fresh = summary is Summary.FOLD
         data = fold_all(connection, Transcript(*session, MAIN)) if fresh else None
-        counted["summary"] = None if data is None else encode_summary(data)
+        counted["summary"] = (
+            None if data is None else seal_summary(connection.cipher, session, encode_summary(data))
+        )
     connection.write(statements.recount_session(keep_summary=summary is Summary.KEEP), counted)
 
 
@@ -239,7 +254,10 @@ def fold_all(connection: StoreConnection, main: Transcript) -> Mapping[str, Any]
     while rows := connection.select(select_page(), {**in_transcript(main), **after, "most": PAGE_ROWS}).all():
         after = {"after_position": rows[-1][0], "after_id": rows[-1][1]}
         try:
-            entries = [decode(text) for _, _, text in rows]
+            entries = [
+                decode(open_entry(connection.cipher, StoredAt(main, position, key or b""), text))
+                for position, _, text, key in rows
+            ]
         except DamagedEntryError:
             return None  # this costs the summary, not the append; the listing then reads, and raises
         if (data := folding.fold(data, main, entries)) is None:

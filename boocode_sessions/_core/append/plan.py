@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from boocode_sessions._core.append.request import Fence, entries_of
-from boocode_sessions._core.codec import EncodedEntry, Extracted, encode_rows, encode_summary
+from boocode_sessions._core.codec import (
+    Cipher,
+    EncodedEntry,
+    Extracted,
+    encode_rows,
+    encode_summary,
+    seal_entries,
+    seal_summary,
+)
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import Transcript
@@ -56,6 +64,7 @@ class Plan(NamedTuple):
 
     transcript: Transcript
     encoded: Sequence[EncodedEntry]
+    """Encrypted, where the store is."""
     parameters: Mapping[str, Any]
     """Of `statements.append.advance`, and of the insertion."""
     kind: PlanKind
@@ -87,17 +96,20 @@ def make_plans(
     guarded: bool,
     entries: Sequence[Mapping[str, Any]] | None = None,
     fence: Fence | None = None,
+    cipher: Cipher | None = None,
 ) -> list[Plan]:
     """The plans that append a batch to a session at `version`, each of them one page of it.
 
     `entries`: what was encoded, where nobody else can change it meanwhile. It is decoded again otherwise, so
-    that the summary is folded from what is stored.
+    that the summary is folded from what is stored. `cipher`: encrypts what the plans store.
     """
     plans: list[Plan] = []
     done = 0
     for page in pages(encoded):
         given = entries_of(page) if entries is None else entries[done : done + len(page)]
-        plans.append(_make_plan(transcript, page, given, version, guarded=guarded, fence=fence))
+        plans.append(
+            _make_plan(transcript, page, given, version, guarded=guarded, fence=fence, cipher=cipher)
+        )
         done += len(page)
         version = plans[-1].then
     return plans
@@ -111,6 +123,7 @@ def _make_plan(
     *,
     guarded: bool,
     fence: Fence | None,
+    cipher: Cipher | None,
 ) -> Plan:
     tail = version.tails.get(transcript.subpath)
     next_position = version.next_position + len(encoded)
@@ -131,7 +144,9 @@ def _make_plan(
     if transcript.is_main:
         if data is not None or tail is None:
             data = fold(data, transcript, entries)
-        parameters["summary"] = None if data is None else encode_summary(data)
+        parameters["summary"] = (
+            None if data is None else seal_summary(cipher, transcript.session, encode_summary(data))
+        )
     if guarded:
         assert tail is not None  # noqa: S101 - who knows a version knows the transcript's end
         parameters["newest_position"] = tail.position
@@ -139,7 +154,8 @@ def _make_plan(
     if fence is not None:
         parameters |= fence.parameters
     kind = PlanKind(transcript.is_main, guarded, fence.condition if fence else None)
-    return Plan(transcript, encoded, parameters, kind, tail is None, Version(next_position, data, tails))
+    stored = seal_entries(cipher, transcript, version.next_position, encoded)
+    return Plan(transcript, stored, parameters, kind, tail is None, Version(next_position, data, tails))
 
 
 def _count_tokens(

@@ -12,11 +12,11 @@ from boocode_sessions._core.codec.json_text import (
     encode_values,
     with_a_whole_stack,
 )
-from boocode_sessions._core.codec.keys import call_key, fingerprint, line_key, uuid_key
+from boocode_sessions._core.codec.keys import call_key, fingerprint, uuid_key
 from boocode_sessions._core.codec.lines import Line
 from boocode_sessions._core.codec.problems import problem_in
 from boocode_sessions._core.keys import SessionStoreEntry, Transcript
-from boocode_sessions.errors import DamagedEntryError, InvalidEntryError
+from boocode_sessions.errors import SEALED, DamagedEntryError, InvalidEntryError, MissingKeyError
 
 
 class EncodedEntry(NamedTuple):
@@ -114,6 +114,8 @@ def decode(text: str | bytes) -> SessionStoreEntry:
         if isinstance(entry, dict):
             return cast("SessionStoreEntry", entry)
         problem = f"is of type {type(entry).__name__}, not a JSON object"
+    if str(text).startswith(SEALED):
+        raise MissingKeyError("a stored entry is encrypted: give `encryption=` with its key")
     # Outside the handler: a JSONDecodeError holds the whole document, and must not stay chained.
     raise DamagedEntryError(f"a stored entry {problem}")
 
@@ -133,9 +135,9 @@ def _canonical(text: bytes) -> str:
     return with_a_whole_stack(encode_sorted, decode(text))
 
 
-def content_key(encoded: EncodedEntry) -> bytes:
-    """The key of an entry whose uuid another entry of the transcript has."""
-    return line_key(fingerprint(decode(encoded.exact)), 1)
+def content_of(encoded: EncodedEntry) -> bytes:
+    """The fingerprint of an entry."""
+    return fingerprint(decode(encoded.exact))
 
 
 def encode_stored(text: str) -> EncodedEntry:
@@ -151,11 +153,3 @@ def encode_stored(text: str) -> EncodedEntry:
 def encode_summary(data: Mapping[str, Any]) -> str:
     """A folded summary as ASCII text: a title can hold a NUL, which JSONB refuses."""
     return encode_ascii(data)
-
-
-def decode_summary(text: str | None) -> dict[str, Any] | None:
-    """The folded summary that was stored; None where there is none to read: it can be folded again."""
-    try:
-        return None if text is None else cast("dict[str, Any]", decode(text))
-    except DamagedEntryError:
-        return None

@@ -54,15 +54,17 @@ def select_clock() -> Select[datetime]:
 
 
 @cache
-def select_without_uuid() -> Select[bytes | None, str | None]:
+def select_without_uuid(*, encrypted: bool = False) -> Select[bytes | None, str | None, int]:
     """The entries after position `after` whose idempotency key is not made of a uuid, unplaced ones too.
 
-    Shape: (dedup_key, exact JSON text, or None where the key is made of the content) per entry.
+    Shape: (dedup_key, exact JSON text, position) per entry. The text is None where the key is made of the
+    content, unless it is `encrypted`: such a key does not tell the content.
     Served by: claude_session_entries_position_idx.
     """
     length = func.length(Entry.dedup_key)
+    text = exact_text() if encrypted else case((length == LINE_KEY_LENGTH, None), else_=exact_text())
     return (
-        select(Entry.dedup_key, case((length == LINE_KEY_LENGTH, None), else_=exact_text()))
+        select(Entry.dedup_key, text, Entry.position)
         .where(
             *of_transcript(),
             Entry.position > bindparam("after", type_=BigInteger),

@@ -105,12 +105,14 @@ def tokens_of(entry: Any) -> ColumnElement[int]:  # noqa: ANN401 - the model, or
 
 
 @cache
-def select_known() -> Select[bytes | None, str]:
-    """Which of the idempotency keys `keys` a transcript has. Shape: (dedup_key, exact JSON text) per entry.
+def select_known() -> Select[bytes | None, str, int]:
+    """Which of the idempotency keys `keys` a transcript has.
+
+    Shape: (dedup_key, exact JSON text, position) per entry.
 
     Served by: claude_session_entries_dedup_idx.
     """
-    return select(Entry.dedup_key, exact_text()).where(*of_transcript(), has_key())
+    return select(Entry.dedup_key, exact_text(), Entry.position).where(*of_transcript(), has_key())
 
 
 @cache

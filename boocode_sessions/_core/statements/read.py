@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -43,26 +44,32 @@ ONE = literal_column("1", Integer)
 
 
 @cache
-def select_entries() -> Select[str | None, str | None]:
+def select_entries(*, encrypted: bool = False) -> Select[*tuple[Any, ...]]:
     """One transcript, oldest first; other writers' rows that nobody has placed come last, by their ids.
 
     Shape: the exact JSON text of each entry, first as the column `entry` has it, or else as `verbatim`; no
-    row if it was never written. Served by: claude_session_entries_position_idx.
+    row if it was never written. `encrypted`: also position and dedup_key, to which the text is bound.
+    Served by: claude_session_entries_position_idx.
     """
     in_entry = case((Entry.verbatim.is_(None), json_text(Entry.entry)))
-    return select(in_entry, Entry.verbatim).where(*of_transcript()).order_by(Entry.position, Entry.id)
+    stored_at = (Entry.position, Entry.dedup_key) if encrypted else ()
+    return (
+        select(in_entry, Entry.verbatim, *stored_at)
+        .where(*of_transcript())
+        .order_by(Entry.position, Entry.id)
+    )
 
 
 @cache
-def select_page() -> Select[int, int, str]:
+def select_page() -> Select[int, int, str, bytes | None]:
     """The `most` entries of one transcript that follow the one at `after_position` and `after_id`.
 
-    Shape: (position, id, exact JSON text) per entry, oldest first.
+    Shape: (position, id, exact JSON text, dedup_key) per entry, oldest first.
     Served by: claude_session_entries_position_idx.
     """
     after = (bindparam("after_position", type_=BigInteger), bindparam("after_id", type_=BigInteger))
     return (
-        select(Entry.position, Entry.id, exact_text())
+        select(Entry.position, Entry.id, exact_text(), Entry.dedup_key)
         .where(*of_transcript(), tuple_(Entry.position, Entry.id) > tuple_(*after))
         .order_by(Entry.position, Entry.id)
         .limit(bindparam("most", type_=Integer))

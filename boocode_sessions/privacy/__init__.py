@@ -1,0 +1,18 @@
+"""Encryption at rest: what a transcript says is encrypted before it reaches the database.
+
+Needs the extra `encryption`. Nothing else in the package imports this one, except the command line.
+"""
+
+from boocode_sessions.privacy.encryption import Encryption, KeyProvider
+from boocode_sessions.privacy.keys import EncryptionKey, generate_key, read_keys
+from boocode_sessions.privacy.reencrypting import Reencrypted, reencrypt
+
+__all__ = [
+    "Encryption",
+    "EncryptionKey",
+    "KeyProvider",
+    "Reencrypted",
+    "generate_key",
+    "read_keys",
+    "reencrypt",
+]

@@ -1,0 +1,204 @@
+"""AES-256-GCM over what is stored of a session, under keys that are derived for it."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import secrets
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from cachetools import LRUCache
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from boocode_sessions._core.keys import Session
+from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError, MissingKeyError
+from boocode_sessions.privacy.keys import EncryptionKey, GivenKey, keys_of
+
+KeyProvider: TypeAlias = Callable[[str], Iterable[GivenKey]]
+"""Gives the keys of a stored project key, the newest first: from a key management service, or per tenant."""
+
+CACHED_SESSIONS = 4096
+COMPRESSED_FROM = 512
+"""Bytes from which on a text is compressed: a shorter one gains less than it costs."""
+
+
+class Encryption:
+    """Encrypts everything that transcripts say: give it to every store, repository and function alike.
+
+    Args:
+        keys: Keys (`generate_key()` makes one), of which the first encrypts and all of them decrypt; or a
+            function that gives those of a project key. Whoever loses the keys has lost the transcripts.
+        reads_plain: Read what is not encrypted too, while a store is being encrypted. Else it is an error.
+        compress: Compress before encrypting. The size of what is stored then depends on the content: see
+            docs/encryption.md.
+        cache_seconds: How long a provider's answer is used. What was encrypted with a key that is not in it
+            makes it be asked again.
+
+    Raises:
+        EncryptionError: A key is not one.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[GivenKey] | KeyProvider,
+        *,
+        reads_plain: bool = False,
+        compress: bool = True,
+        cache_seconds: float = 300,
+    ) -> None:
+        self.reads_plain = reads_plain
+        self._compress = compress
+        self._seconds = cache_seconds
+        self._provider: KeyProvider | None = keys if callable(keys) else None
+        self._keys = [] if callable(keys) else keys_of(keys)
+        if not callable(keys) and not self._keys:
+            raise EncryptionError("there is no key: `boocode_sessions.privacy.generate_key()` makes one")
+        self._provided: LRUCache[str, _Provided] = LRUCache(CACHED_SESSIONS)
+        self._ciphers: LRUCache[Session, _SessionCipher] = LRUCache(CACHED_SESSIONS)
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'with a key provider' if self._provider else self._keys}>"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("encryption keys are not pickled")
+
+    def of(self, session: Session) -> _SessionCipher:
+        """What encrypts a session. Raises MissingKeyError."""
+        keys = self._keys_of(session.project_key)
+        with self._lock:
+            cipher = self._ciphers.get(session)
+        if cipher is None or cipher.keys is not keys:
+            cipher = _SessionCipher(self, session, keys)
+            with self._lock:
+                self._ciphers[session] = cipher
+        return cipher
+
+    def forget(self, project_key: str | None = None) -> None:
+        """Drop what a provider gave, for one project key or for all: the next call asks it again."""
+        with self._lock:
+            if project_key is None:
+                self._provided.clear()
+            else:
+                self._provided.pop(project_key, None)
+            self._ciphers.clear()
+
+    def key_of(self, session: Session, key_id: str) -> EncryptionKey:
+        """A key by its id, asking the provider again for one that is not known. Raises MissingKeyError."""
+        for again in (False, True):
+            for key in self._keys_of(session.project_key, again=again):
+                if key.id == key_id:
+                    return key
+        raise MissingKeyError(f"{session} is encrypted with the key {key_id!r}, which is not at hand")
+
+    def compressed(self, content: bytes) -> bytes:
+        """A content with a byte before it that tells whether it is compressed."""
+        if self._compress and len(content) >= COMPRESSED_FROM:
+            return b"\1" + zlib.compress(content, 1, _RAW)
+        return b"\0" + content
+
+    def _keys_of(self, project_key: str, *, again: bool = False) -> Sequence[EncryptionKey]:
+        if self._provider is None:
+            return self._keys
+        now = time.monotonic()
+        with self._lock:
+            provided = self._provided.get(project_key)
+        if provided is not None and now - provided.at < (_ASK_AGAIN_SECONDS if again else self._seconds):
+            return provided.keys
+        problem = "gave none"
+        keys: Sequence[EncryptionKey] = ()
+        try:
+            keys = keys_of(self._provider(project_key))
+        except Exception as error:  # noqa: BLE001 - the host's code; its message may hold anything
+            problem = f"raised {type(error).__name__}"
+        if not keys:
+            self.forget(project_key)
+            raise MissingKeyError(f"the key provider {problem} for project {project_key!r}")
+        if provided is not None and [key.secret for key in keys] == [key.secret for key in provided.keys]:
+            keys = provided.keys  # the ciphers that were made with them stay good
+        with self._lock:
+            self._provided[project_key] = _Provided(keys, now)
+        return keys
+
+
+class _Provided(NamedTuple):
+    keys: Sequence[EncryptionKey]
+    at: float
+
+
+class _SessionCipher:
+    """Encrypts and decrypts for one session, from any thread."""
+
+    def __init__(self, encryption: Encryption, session: Session, keys: Sequence[EncryptionKey]) -> None:
+        self.keys = keys
+        self._encryption = encryption
+        self._session = session
+        self._of_key: dict[str, AESGCM] = {}
+        self._header = f"{SEALED}{keys[0].id}:"
+
+    @property
+    def key_id(self) -> str:
+        return self.keys[0].id
+
+    def seal(self, text: str, bound_to: bytes) -> str:
+        """A text encrypted: its mark, the key's id, and in base64 a nonce and the ciphertext."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        content = self._encryption.compressed(text.encode())
+        sealed = self._aes(self.key_id).encrypt(nonce, content, bound_to)
+        return self._header + binascii.b2a_base64(nonce + sealed, newline=False).decode("ascii")
+
+    def open(self, sealed: str, bound_to: bytes) -> str:
+        """The text again. Raises MissingKeyError, DamagedEntryError."""
+        key_id, _, encoded = sealed.removeprefix(SEALED).partition(":")
+        aes = self._aes(key_id)
+        try:
+            stored = binascii.a2b_base64(encoded)
+            content = aes.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], bound_to)
+            return (zlib.decompress(content[1:], _RAW) if content[0] else content[1:]).decode()
+        except (InvalidTag, ValueError, IndexError, zlib.error):
+            pass
+        raise DamagedEntryError(
+            f"what is stored of {self._session} was changed, or moved from another place: restore it"
+        )
+
+    def fingerprints(self, fingerprint: bytes) -> Sequence[bytes]:
+        """A content's fingerprint under each key; and as it is, where rows may not be encrypted yet."""
+        keyed = [
+            hmac.digest(_derived(key, b"fingerprint", self._session), fingerprint, hashlib.sha256)[
+                : len(fingerprint)
+            ]
+            for key in self.keys
+        ]
+        return [*keyed, fingerprint] if self._encryption.reads_plain else keyed
+
+    def _aes(self, key_id: str) -> AESGCM:
+        aes = self._of_key.get(key_id)
+        if aes is None:
+            key = self._encryption.key_of(self._session, key_id)
+            aes = self._of_key[key_id] = AESGCM(_derived(key, b"content", self._session))
+        return aes
+
+
+def _derived(key: EncryptionKey, purpose: bytes, session: Session) -> bytes:
+    """A key for one purpose and one session: what is encrypted opens in no other, and a random nonce is
+    never near the number of messages that one key can take."""
+    info = b"boocode-sessions"
+    for part in (purpose, session.project_key.encode(), session.session_id.encode()):
+        info += struct.pack(">I", len(part)) + part
+    return HKDFExpand(SHA256(), 32, info).derive(key.secret)
+
+
+_NONCE_BYTES = 12
+_RAW = -zlib.MAX_WBITS
+"""No header and no checksum: the encryption has its own."""
+_ASK_AGAIN_SECONDS = 5
+"""How old a provider's answer is at least when a key that is not in it makes it be asked again."""

@@ -1,0 +1,273 @@
+"""Encrypting what a store holds under the newest key: plain rows, and those of older keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    LargeBinary,
+    Select,
+    Text,
+    Update,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    update,
+)
+
+from boocode_sessions._core.codec import (
+    LINE_KEY_LENGTH,
+    SessionCipher,
+    StoredAt,
+    decode,
+    encode_stored,
+    encode_summary,
+    fingerprint,
+    line_key,
+    open_entry,
+    seal_entry,
+    seal_summary,
+)
+from boocode_sessions._core.codec import decode_summary as open_summary
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.keys import Session, Transcript
+from boocode_sessions._core.sql.functions import text_json
+from boocode_sessions._core.statements.parameters import (
+    ENTRIES,
+    PROJECT,
+    SESSION,
+    SESSIONS,
+    Entry,
+    exact_text,
+    in_session,
+    is_session,
+    placed,
+    unplaced,
+)
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.errors import SEALED
+from boocode_sessions.models import ClaudeSession
+from boocode_sessions.privacy.encryption import Encryption
+
+BATCH_ROWS = 200
+"""Entries that one transaction rewrites."""
+_LOOKED_AT = 5000
+"""Entries of which one statement asks how they are encrypted."""
+
+
+class Reencrypted(NamedTuple):
+    """What `reencrypt` did."""
+
+    entries: int
+    """That were plain, or encrypted with another key."""
+    summaries: int
+    unplaced: int
+    """Rows of other programs that nobody has placed, and that stay as they are: `backfill` places them."""
+
+
+def reencrypt(
+    bind: Bind,
+    encryption: Encryption,
+    *,
+    schema: str | None = None,
+    batch_rows: int = BATCH_ROWS,
+    pause: float = 0.0,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Reencrypted:
+    """Encrypt under the newest key whatever is not.
+
+    Works beside live writers, whose stores know both the new key and the old ones; or, where the store was
+    plain, have `reads_plain=True`, as `encryption` then has to. Stopped in between, it is simply run again:
+    what is done is looked at and left. What was there before stays in the database's files until it is
+    vacuumed: see docs/encryption.md.
+
+    Args:
+        bind: An Engine or a sessionmaker: each batch is a transaction of its own.
+        encryption: The new key first, then those that are to go.
+        schema: Where the tables are, when the connection's search path does not lead there.
+        batch_rows: Entries that one transaction rewrites.
+        pause: Seconds to wait after each batch.
+        progress: Called with the number of entries that are done, after each batch.
+
+    Raises:
+        EncryptionError: A key is missing, or a row is plain that should not be.
+        DamagedEntryError: An entry was changed or moved. What came before it is done.
+    """
+    unit_of_work = UnitOfWork(bind, schema, encryption)
+    done = 0
+    after = 0
+    while True:
+        ids, after = unit_of_work.read(
+            "look for entries to encrypt", partial(_entries_to_do, encryption, after)
+        )
+        for start in range(0, len(ids), batch_rows):
+            some = ids[start : start + batch_rows]
+            done += unit_of_work.write("encrypt entries", partial(_encrypt, some), bounded=False)
+            progress(done)
+            if unit_of_work.own:
+                time.sleep(pause)
+        if not after:
+            break
+    summaries = _encrypt_summaries(unit_of_work, encryption)
+    left = select(func.count()).select_from(Entry).where(unplaced())
+    return Reencrypted(
+        done,
+        summaries,
+        unit_of_work.read("count the rows to place", lambda connection: connection.select(left).scalar_one()),
+    )
+
+
+def _entries_to_do(encryption: Encryption, after: int, connection: StoreConnection) -> tuple[list[int], int]:
+    """The ids to encrypt among the next entries, and where to go on; 0 at the end."""
+    rows = connection.select(_select_headers(), {"after": after, "most": _LOOKED_AT}).all()
+    todo = [
+        row_id
+        for row_id, project, session, header in rows
+        if not _is_current(encryption.of(Session(project, session)), header)
+    ]
+    return todo, rows[-1][0] if len(rows) == _LOOKED_AT else 0
+
+
+def _is_current(cipher: SessionCipher, header: str | None) -> bool:
+    return header is not None and header.startswith(f"{SEALED}{cipher.key_id}:")
+
+
+def _encrypt(ids: Sequence[int], connection: StoreConnection) -> int:
+    cipher = connection.cipher
+    assert cipher is not None  # noqa: S101 - `reencrypt` gives one
+    changed: list[dict[str, Any]] = []
+    for row_id, project, session, subpath, position, key, stored in connection.select(
+        _select_stored(), {"ids": ids}
+    ):
+        transcript = Transcript(project, session, subpath)
+        of_session = cipher.of(transcript.session)
+        text = open_entry(cipher, StoredAt(transcript, position, key or b""), stored)
+        new_key = key or b""
+        if len(new_key) == LINE_KEY_LENGTH:  # made of the content, under a key: see docs/encryption.md
+            content = of_session.fingerprints(fingerprint(decode(text)))[0]
+            new_key = line_key(content, int.from_bytes(new_key[-4:]))
+        item = encode_stored(text)._replace(text=text)
+        sealed = seal_entry(of_session, StoredAt(transcript, position, new_key), item)
+        changed.append(
+            {
+                "in_project": project,
+                "row_id": row_id,
+                "new_key": new_key if key else None,
+                "new_entry": sealed.text,
+                "new_verbatim": sealed.verbatim,
+            }
+        )
+    if changed:
+        connection.write(_update_stored(), changed)
+    return len(changed)
+
+
+def _encrypt_summaries(unit_of_work: UnitOfWork, encryption: Encryption) -> int:
+    last = Session("", "")
+    done = 0
+    while True:
+        parameters = {**in_session(last), "most": BATCH_ROWS}
+        rows = unit_of_work.read("look for summaries to encrypt", partial(_next_summaries, parameters))
+        todo = [
+            (session, stored)
+            for project, session_id, stored in rows
+            if stored is not None
+            and not _is_current(encryption.of(session := Session(project, session_id)), stored)
+        ]
+        if todo:
+            done += unit_of_work.write("encrypt summaries", partial(_write_summaries, todo))
+        if len(rows) < BATCH_ROWS:
+            return done
+        last = Session(rows[-1][0], rows[-1][1])
+
+
+def _next_summaries(
+    parameters: Mapping[str, Any], connection: StoreConnection
+) -> Sequence[tuple[str, str, str | None]]:
+    rows = connection.select(_select_summaries(), parameters)
+    return [(project, session, data) for project, session, data in rows]
+
+
+def _write_summaries(todo: Sequence[tuple[Session, str]], connection: StoreConnection) -> int:
+    """Encrypt summaries, each unless its session was written to meanwhile: then it is encrypted."""
+    changed: list[dict[str, Any]] = []
+    for session, stored in todo:
+        data = open_summary(connection.cipher, session, stored)
+        new = None if data is None else seal_summary(connection.cipher, session, encode_summary(data))
+        changed.append({**in_session(session), "stored": stored, "new_data": new})
+    connection.write(_update_summary(), changed)
+    return len(changed)
+
+
+@cache
+def _select_headers() -> Select[int, str, str, str | None]:
+    """Placed entries after an id. Shape: (id, project_key, session_id, how its text begins) per entry."""
+    return (
+        select(Entry.id, Entry.project_key, Entry.session_id, func.substr(Entry.verbatim, 1, _HEADER_CHARS))
+        .where(Entry.id > bindparam("after", type_=BigInteger), placed())
+        .order_by(Entry.id)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+@cache
+def _select_stored() -> Select[int, str, str, str, int, bytes | None, str]:
+    """Entries by their ids."""
+    return (
+        select(
+            Entry.id,
+            Entry.project_key,
+            Entry.session_id,
+            Entry.subpath,
+            Entry.position,
+            Entry.dedup_key,
+            exact_text(),
+        )
+        .where(Entry.id.in_(bindparam("ids", expanding=True, type_=BigInteger)))
+        .order_by(Entry.id)
+        .with_for_update()
+    )
+
+
+@cache
+def _update_stored() -> Update:
+    return (
+        update(ENTRIES)
+        .where(ENTRIES.c.project_key == PROJECT, ENTRIES.c.id == bindparam("row_id", type_=BigInteger))
+        .values(
+            dedup_key=bindparam("new_key", type_=LargeBinary),
+            entry=text_json(bindparam("new_entry", type_=Text)),
+            verbatim=bindparam("new_verbatim", type_=Text),
+        )
+    )
+
+
+@cache
+def _select_summaries() -> Select[str, str, str | None]:
+    """Sessions after one. Shape: (project_key, session_id, data) per session."""
+    key = (ClaudeSession.project_key, ClaudeSession.session_id)
+    return (
+        select(*key, ClaudeSession.data)
+        .where(tuple_(*key) > tuple_(PROJECT, SESSION))
+        .order_by(*key)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+@cache
+def _update_summary() -> Update:
+    return (
+        update(SESSIONS)
+        .where(*is_session(), SESSIONS.c.data == bindparam("stored", type_=Text))
+        .values(data=bindparam("new_data", type_=Text))
+    )
+
+
+_HEADER_CHARS = 80
+"""The mark, and the longest id of a key."""

@@ -1,0 +1,298 @@
+"""Who can read or change the database, but has no key, learns nothing and changes nothing unseen."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, make_url, select, text
+
+from boocode_sessions import (
+    ClaudeSessionEntry,
+    ClaudeSessionRepository,
+    DamagedEntryError,
+    EncryptionError,
+    MissingKeyError,
+    PlainEntryError,
+    SessionKey,
+    SessionStoreError,
+    following,
+    queries,
+    streaming,
+)
+from boocode_sessions._core.keys import Session
+from boocode_sessions.privacy import Encryption, EncryptionKey, generate_key, read_keys
+from tests.fixtures.canaries import listening, told_by
+from tests.fixtures.databases import Database
+
+CANARY = f"canary{os.urandom(6).hex()}"
+MAIN: SessionKey = {"project_key": "p", "session_id": "s"}
+AGENT: SessionKey = {**MAIN, "subpath": "subagents/agent-1"}
+OTHER: SessionKey = {**MAIN, "session_id": "other"}
+ENCRYPTION = Encryption([generate_key("first")])
+
+
+def said(number: int, **members: Any) -> dict[str, Any]:
+    return {
+        "type": "user",
+        "uuid": f"00000000-0000-4000-8000-{number:012}",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+        "cwd": f"/home/{CANARY}",
+        "message": {"role": "user", "content": f"{CANARY} {number}"},
+        **members,
+    }
+
+
+SECRETS: Sequence[dict[str, Any]] = (
+    said(1),
+    {"type": "queue-operation", "content": f"{CANARY} without a uuid"},
+    {"type": "custom-title", "customTitle": CANARY, CANARY: f"{CANARY}\0"},
+    said(2, big=CANARY * 3000),
+    {
+        "type": "assistant",
+        "uuid": "a",
+        "message": {"content": [{"type": "tool_use", "id": "t1", "name": "Read", "input": {"path": CANARY}}]},
+    },
+)
+
+
+@pytest.fixture
+def repository(engine: Engine) -> ClaudeSessionRepository:
+    """An encrypted one with three transcripts."""
+    made = ClaudeSessionRepository(engine, encryption=ENCRYPTION)
+    for key in (MAIN, AGENT, OTHER):
+        made.append(key, SECRETS)
+        made.append(key, [said(9)])
+    return made
+
+
+def run(engine: Engine, sql: str, **parameters: Any) -> None:
+    with engine.begin() as connection:
+        changed = connection.execute(text(sql), parameters)
+        assert changed.rowcount, "the attack changed nothing"
+
+
+def readings(engine: Engine, encryption: Encryption | None) -> dict[str, Callable[[], object]]:
+    """Every way to read the main transcript."""
+    repository = ClaudeSessionRepository(engine, encryption=encryption)
+    return {
+        "load": lambda: repository.load(MAIN),
+        "iterate": lambda: list(streaming.iterate(engine, MAIN, encryption=encryption)),
+        "follow": lambda: following.entries_after(engine, Session("p", "s"), subpath="", encryption=encryption),
+        "conversation": lambda: queries.conversation(engine, "s", encryption=encryption),
+    }
+
+
+def test_nothing_that_is_said_is_in_the_tables(repository: ClaudeSessionRepository, engine: Engine) -> None:
+    assert repository.load(MAIN) == [*SECRETS, said(9)]
+    with engine.connect() as connection:
+        for table in ("claude_session_entries", "claude_sessions"):
+            rows = connection.execute(text(f"SELECT * FROM {table}")).all()  # noqa: S608 - a constant
+            assert rows
+            assert CANARY not in repr(rows)
+            assert CANARY.encode().hex() not in repr([bytes(v).hex() for r in rows for v in r if type(v) is bytes])
+
+
+def test_nothing_is_in_the_databases_files(
+    repository: ClaudeSessionRepository, engine: Engine, database: Database
+) -> None:
+    assert repository.load(MAIN) is not None
+    if database.dialect == "sqlite":
+        file = Path(str(make_url(database.url).database))
+        held = b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
+        assert b"sealed:first:" in held
+        assert CANARY.encode() not in held
+        return
+    count = "SELECT sum((position(:it in pg_read_binary_file(file, 0, 1 << 29, true)) > 0)::int) FROM "
+    log = f"{count} (SELECT 'pg_wal/' || name AS file FROM pg_ls_waldir() ORDER BY modification DESC LIMIT 3)"
+    table = f"{count} (SELECT pg_relation_filepath('claude_session_entries') AS file)"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("CHECKPOINT"))
+        assert connection.execute(text(f"{table} AS f"), {"it": b"sealed:first:"}).scalar_one() == 1
+        assert connection.execute(text(f"{table} AS f"), {"it": CANARY.encode()}).scalar_one() == 0
+        assert connection.execute(text(f"{log} AS f"), {"it": CANARY.encode()}).scalar_one() == 0
+
+
+def test_what_stays_readable_is_what_the_page_says(
+    repository: ClaudeSessionRepository,  # noqa: ARG001 - it has written
+    engine: Engine,
+) -> None:
+    with engine.connect() as connection:
+        rows = connection.execute(select(ClaudeSessionEntry.__table__).order_by("id")).mappings().all()
+    first, tool = rows[0], rows[4]
+    assert (first["type"], first["entry"]) == ("user", {"encrypted": "first"})
+    assert (tool["type"], tool["tool_name"], tool["tool_use_id"]) == ("assistant", "Read", "t1")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE claude_session_entries SET session_id = 'stolen' WHERE session_id = 's'",
+        "UPDATE claude_session_entries SET project_key = 'stolen' WHERE session_id = 's'",
+        "UPDATE claude_session_entries SET subpath = 'stolen' WHERE session_id = 's' AND subpath <> ''",
+        "UPDATE claude_session_entries SET position = position - 1000 WHERE session_id = 's'",
+        "UPDATE claude_session_entries SET dedup_key = id WHERE session_id = 's'",
+        "UPDATE claude_session_entries SET verbatim = (SELECT verbatim FROM claude_session_entries AS other "
+        "WHERE other.session_id = 'other' AND other.type = 'assistant') "
+        "WHERE session_id = 's' AND type = 'assistant'",
+        "UPDATE claude_session_entries SET verbatim = (SELECT max(verbatim) FROM claude_session_entries AS other "
+        "WHERE other.session_id = 's' AND other.subpath = '' AND other.type = 'user') "
+        "WHERE session_id = 's' AND type = 'assistant'",
+        "UPDATE claude_session_entries SET verbatim = substr(verbatim, 1, 60) || 'AAAA' || substr(verbatim, 65) "
+        "WHERE session_id = 's'",
+        "UPDATE claude_session_entries SET verbatim = 'sealed:first:' WHERE session_id = 's'",
+        "UPDATE claude_session_entries SET verbatim = 'sealed:first:***' WHERE session_id = 's'",
+    ],
+)
+@pytest.mark.usefixtures("repository")
+def test_an_entry_that_was_moved_or_changed_is_refused(engine: Engine, attack: str) -> None:
+    if engine.dialect.name == "postgresql":
+        attack = attack.replace("dedup_key = id", "dedup_key = int8send(id)")
+    run(engine, attack)
+    fresh = ClaudeSessionRepository(engine, encryption=ENCRYPTION)
+    keys: list[SessionKey] = [MAIN, AGENT, {**MAIN, "session_id": "stolen"}]
+    keys += [{**MAIN, "project_key": "stolen"}, {**MAIN, "subpath": "stolen"}]
+    refused = 0
+    for key in keys:
+        try:
+            loaded = fresh.load(key)
+        except DamagedEntryError as error:
+            refused += 1
+            assert CANARY not in told_by(error)
+        else:
+            assert loaded in (None, [*SECRETS, said(9)])
+    assert refused
+
+
+def test_an_entry_that_was_repeated_is_refused(repository: ClaudeSessionRepository, engine: Engine) -> None:
+    """The same row again, under another idempotency key, since the unique index has its own."""
+    names = "project_key, session_id, subpath, position, created_at, type, entry, verbatim"
+    key = "int8send(id)" if engine.dialect.name == "postgresql" else "id"
+    run(
+        engine,
+        f"INSERT INTO claude_session_entries ({names}, dedup_key) "  # noqa: S608 - constants
+        f"SELECT {names}, {key} FROM claude_session_entries WHERE session_id = 's' AND type = 'assistant'",
+    )
+    with pytest.raises(DamagedEntryError):
+        repository.load(MAIN)
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_summary_of_another_session_is_not_shown(engine: Engine) -> None:
+    repository = ClaudeSessionRepository(engine, encryption=ENCRYPTION)
+    run(
+        engine,
+        "UPDATE claude_sessions SET data = (SELECT data FROM claude_sessions AS other "
+        "WHERE other.session_id = 'other') WHERE session_id = 's'",
+    )
+    assert [row["session_id"] for row in repository.list_session_summaries("p")] == ["other"]
+    repository.append(MAIN, [said(10)])  # folds it anew
+    assert {row["session_id"] for row in repository.list_session_summaries("p")} == {"s", "other"}
+
+
+def test_a_plain_entry_in_an_encrypted_store_is_refused(
+    repository: ClaudeSessionRepository, engine: Engine
+) -> None:
+    """As somebody would who puts words into the agent's mouth."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO claude_session_entries (project_key, session_id, subpath, entry) "
+                "VALUES ('p', 's', '', '{\"type\": \"user\"}')"
+            )
+        )
+    for name, read in readings(engine, ENCRYPTION).items():
+        with pytest.raises(PlainEntryError, match="not encrypted"):
+            read()
+        assert name
+    with pytest.raises(PlainEntryError):
+        repository.append(MAIN, [said(11)])
+    with pytest.raises(PlainEntryError):
+        ClaudeSessionRepository(engine, encryption=ENCRYPTION).append(MAIN, [said(12)])
+
+
+def test_a_plain_summary_in_an_encrypted_store_is_refused(
+    repository: ClaudeSessionRepository, engine: Engine
+) -> None:
+    run(engine, "UPDATE claude_sessions SET data = '{}' WHERE session_id = 's'")
+    with pytest.raises(PlainEntryError):
+        repository.list_session_summaries("p")
+    with pytest.raises(PlainEntryError):
+        queries.sessions(engine, encryption=ENCRYPTION)
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("encryption", [None, Encryption([generate_key("another")])])
+def test_without_the_key_nothing_is_read_or_written(engine: Engine, encryption: Encryption | None) -> None:
+    for read in readings(engine, encryption).values():
+        with pytest.raises(MissingKeyError, match="key"):
+            read()
+    repository = ClaudeSessionRepository(engine, encryption=encryption)
+    for key in (MAIN, AGENT):
+        with pytest.raises(MissingKeyError):
+            repository.append(key, [said(13)])
+    with pytest.raises(MissingKeyError):
+        repository.list_session_summaries("p")
+    assert len(ClaudeSessionRepository(engine, encryption=ENCRYPTION).load(MAIN) or []) == len(SECRETS) + 1
+
+
+@pytest.mark.usefixtures("repository")
+def test_another_key_under_the_same_id_opens_nothing(engine: Engine) -> None:
+    impostor = ClaudeSessionRepository(engine, encryption=Encryption([generate_key("first")]))
+    with pytest.raises(DamagedEntryError):
+        impostor.load(MAIN)
+
+
+def test_an_idempotency_key_confirms_no_guess(engine: Engine, tmp_path: Path) -> None:
+    """The import keys lines without a uuid by their content: a plain hash would tell who guesses it."""
+    from boocode_sessions.jsonl import import_tree
+
+    line: dict[str, Any] = {"type": "queue-operation", "content": "yes", "sessionId": "s"}
+    twice = [said(1), said(1, message={"content": "edited"})]
+    file = tmp_path / "projects" / "p" / "0467bc32-8144-44c4-a02c-be06b16e901e.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(json.dumps(one) + "\n" for one in [line, *twice]))
+    assert import_tree(engine, tmp_path, encryption=ENCRYPTION).added == 3
+    guesses = [
+        hashlib.sha256(json.dumps(guess, sort_keys=True).encode()).digest()[:16] for guess in (line, *twice)
+    ]
+    with engine.connect() as connection:
+        keys = connection.execute(select(ClaudeSessionEntry.dedup_key)).scalars().all()
+    assert len(keys) == 3
+    assert not any(guess in bytes(key or b"") for guess in guesses for key in keys)
+    assert import_tree(engine, tmp_path, encryption=ENCRYPTION).added == 0
+
+
+@pytest.mark.usefixtures("repository")
+def test_search_says_that_it_is_off(engine: Engine) -> None:
+    with pytest.raises(EncryptionError, match="search is off"):
+        queries.search(engine, CANARY)
+
+
+def test_no_error_and_no_log_tells_a_key_or_content(engine: Engine) -> None:
+    secret = generate_key()
+    encryption = Encryption([secret])
+    with listening() as told:
+        repository = ClaudeSessionRepository(engine, encryption=encryption)
+        repository.append(MAIN, SECRETS)
+        run(engine, "UPDATE claude_session_entries SET subpath = 'moved'")
+        with pytest.raises(SessionStoreError) as failed:
+            repository.load({**MAIN, "subpath": "moved"})
+        for wrong in (secret + "x", f"bad id:{secret}", secret[:-8], "", "#"):
+            with pytest.raises(EncryptionError) as refused:
+                Encryption([wrong])
+            assert wrong[:20] not in told_by(refused.value) or not wrong
+            assert secret[:20] not in told_by(refused.value)
+    shown = [told_by(failed.value), repr(encryption), repr(EncryptionKey(b"k" * 32)), repr(repository), *told]
+    assert not [one for one in shown if CANARY in one or secret[:20] in one or "kkkk" in one]
+
+
+def test_keys_come_from_text() -> None:
+    keys = read_keys(f"# the newest first\nnew:{generate_key()}\n\n{generate_key()}  # since 2025\n")
+    assert keys[0].id == "new"
+    assert len(keys) == 2
+    with pytest.raises(EncryptionError, match="no encryption key"):
+        read_keys("# nothing\n")

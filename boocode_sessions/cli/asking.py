@@ -83,13 +83,19 @@ def list_(
         limit=limit or None,
         conversations_only=not everything,
         schema=database.schema,
+        encryption=database.encryption,
     )
     nothing = "No sessions."
     if (
         not found
         and not everything
         and queries.sessions(
-            database.reading, project_key=project, since=since, limit=1, schema=database.schema
+            database.reading,
+            project_key=project,
+            since=since,
+            limit=1,
+            schema=database.schema,
+            encryption=database.encryption,
         )
     ):
         nothing = "No sessions with a prompt; --all lists the others too."

@@ -49,7 +49,13 @@ def check(
     if session is not None:
         meant = [database.session(session, project)]
     else:
-        listed = queries.sessions(database.reading, project_key=project, limit=None, schema=database.schema)
+        listed = queries.sessions(
+            database.reading,
+            project_key=project,
+            limit=None,
+            schema=database.schema,
+            encryption=database.encryption,
+        )
         meant = [(row.project_key, row.session_id) for row in listed]
     reports = [
         check_session(

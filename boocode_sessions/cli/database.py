@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
     from boocode_sessions._core.keys import Session
+    from boocode_sessions.privacy import Encryption
 
 _T = TypeVar("_T")
 
 URL_VARIABLE = "BOOCODE_SESSIONS_URL"
 SCHEMA_VARIABLE = "BOOCODE_SESSIONS_SCHEMA"
+KEYS_VARIABLE = "BOOCODE_SESSIONS_KEYS"
+KEY_FILE_VARIABLE = "BOOCODE_SESSIONS_KEY_FILE"
 
 
 def complete_session(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -26,7 +29,13 @@ def complete_session(ctx: typer.Context, incomplete: str) -> list[tuple[str, str
 
     def sessions(database: "Database") -> list[tuple[str, str]]:
         project = ctx.params.get("project")
-        found = queries.sessions(database.reading, project_key=project, limit=None, schema=database.schema)
+        found = queries.sessions(
+            database.reading,
+            project_key=project,
+            limit=None,
+            schema=database.schema,
+            encryption=database.encryption,
+        )
         return [
             (row.session_id, row.title or row.project_key)
             for row in found
@@ -108,6 +117,8 @@ class Database(NamedTuple):
 
     engine: "Engine"
     schema: str | None
+    encryption: "Encryption | None" = None
+    """With the keys of the environment."""
 
     @property
     def shown_url(self) -> str:
@@ -143,7 +154,12 @@ class Database(NamedTuple):
             return Session(found.project_key, found.session_id)
         for only in (True, False):
             newest = queries.sessions(
-                self.reading, project_key=project, limit=1, conversations_only=only, schema=self.schema
+                self.reading,
+                project_key=project,
+                limit=1,
+                conversations_only=only,
+                schema=self.schema,
+                encryption=self.encryption,
             )
             if newest:
                 break
@@ -176,9 +192,27 @@ def opened(url: str | None, schema: str | None, *, makes_it: bool) -> Generator[
     if not makes_it:
         _check_file(engine.url)
     try:
-        yield Database(engine, schema or os.environ.get(SCHEMA_VARIABLE) or None)
+        yield Database(engine, schema or os.environ.get(SCHEMA_VARIABLE) or None, _encryption())
     finally:
         engine.dispose()
+
+
+def _encryption() -> "Encryption | None":
+    """With the keys of the environment, or of the file that it names; None where it names none."""
+    keys, file = os.environ.get(KEYS_VARIABLE), os.environ.get(KEY_FILE_VARIABLE)
+    if not keys and not file:
+        return None
+    try:
+        from boocode_sessions.privacy import Encryption, read_keys
+    except ImportError:
+        raise BadInput("encryption needs `pip install 'boocode-sessions[encryption]'`") from None
+    if keys and file:
+        raise BadInput(f"both {KEYS_VARIABLE} and {KEY_FILE_VARIABLE} are set: which of the two is meant?")
+    try:
+        text = Path(file).read_text() if file else keys or ""
+    except UnicodeDecodeError:
+        text = ""  # outside the handler: the error holds what was read
+    return Encryption(read_keys(text))
 
 
 def readable(url: str) -> str:

@@ -86,6 +86,7 @@ def _print_text(
             subpath=chosen or None,
             queued=True,
             schema=database.schema,
+            encryption=database.encryption,
         )
     )
     entries: Iterable[Mapping[str, Any]] = (
@@ -147,7 +148,13 @@ def tail(
     say(f"Following {found.session_id} of {found.project_key}; Ctrl-C ends.")
     try:
         for followed in following.follow(
-            reading, found, after, subpath=subpath, poll_seconds=poll_seconds, schema=schema
+            reading,
+            found,
+            after,
+            subpath=subpath,
+            poll_seconds=poll_seconds,
+            schema=schema,
+            encryption=database.encryption,
         ):
             _print_followed(followed, as_json=json)
     except KeyboardInterrupt:
@@ -191,7 +198,14 @@ def _stored(database: Database, session: "Session", subpath: str) -> "Iterator[F
     from boocode_sessions.following import START, entries_after
 
     after = START
-    while page := entries_after(database.reading, session, after, subpath=subpath, schema=database.schema):
+    while page := entries_after(
+        database.reading,
+        session,
+        after,
+        subpath=subpath,
+        schema=database.schema,
+        encryption=database.encryption,
+    ):
         yield from page
         after = page[-1].cursor
 

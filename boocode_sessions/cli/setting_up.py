@@ -145,6 +145,7 @@ def adopt(
             source=source,
             source_schema=source_schema,
             schema=database.schema,
+            encryption=database.encryption,
             progress=shown_progress,
         )
     for transcript in done.left:
@@ -166,7 +167,9 @@ def backfill(database: Database, json: JsonOption = False) -> None:
     from boocode_sessions.adoption import backfill as run
 
     with _counting("Placing") as shown_progress:
-        done = run(database.engine, schema=database.schema, progress=shown_progress)
+        done = run(
+            database.engine, schema=database.schema, encryption=database.encryption, progress=shown_progress
+        )
     if json:
         print_json(asdict(done))
     else:

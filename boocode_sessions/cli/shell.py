@@ -44,7 +44,9 @@ def _names(db: Session, database: Database) -> dict[str, Any]:
     """What is at hand in the shell."""
     return {
         "db": db,
-        "repo": ClaudeSessionRepository(database.engine, schema=database.schema),
+        "repo": ClaudeSessionRepository(
+            database.engine, schema=database.schema, encryption=database.encryption
+        ),
         "boocode_sessions": boocode_sessions,
         "ClaudeSessionEntry": ClaudeSessionEntry,
         "ClaudeSession": ClaudeSession,

@@ -72,6 +72,11 @@ class Encryption:
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("encryption keys are not pickled")
 
+    @property
+    def keys(self) -> Sequence[EncryptionKey] | KeyProvider:
+        """As they were given."""
+        return self._provider or self._keys
+
     def of(self, session: Session) -> _SessionCipher:
         """What encrypts a session. Raises MissingKeyError."""
         keys = self._keys_of(session.project_key)

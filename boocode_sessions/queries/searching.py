@@ -66,7 +66,7 @@ def search(
     On SQLite: every word, and every "phrase", is to stand in the message as it is, upper or lower case as
     far as ASCII goes; newest first. No index serves that: it reads the whole store.
 
-    Raises EncryptionError where the newest entry is encrypted: what the others say would be half of the truth.
+    Raises EncryptionError where the newest entry is encrypted.
     """
     scope = Scope.of(project_key, session_id, since, until, tz)
     if limit < 1 or not words.strip():

@@ -24,6 +24,7 @@ from boocode_sessions import (
     streaming,
 )
 from boocode_sessions._core.keys import Session
+from boocode_sessions.jsonl import import_tree
 from boocode_sessions.privacy import Encryption, EncryptionKey, generate_key, read_keys
 from tests.fixtures.canaries import listening, told_by
 from tests.fixtures.databases import Database
@@ -32,6 +33,7 @@ CANARY = f"canary{os.urandom(6).hex()}"
 MAIN: SessionKey = {"project_key": "p", "session_id": "s"}
 AGENT: SessionKey = {**MAIN, "subpath": "subagents/agent-1"}
 OTHER: SessionKey = {**MAIN, "session_id": "other"}
+SESSION = Session("p", "s")
 ENCRYPTION = Encryption([generate_key("first")])
 
 
@@ -81,7 +83,9 @@ def readings(engine: Engine, encryption: Encryption | None) -> dict[str, Callabl
     return {
         "load": lambda: repository.load(MAIN),
         "iterate": lambda: list(streaming.iterate(engine, MAIN, encryption=encryption)),
-        "follow": lambda: following.entries_after(engine, Session("p", "s"), subpath="", encryption=encryption),
+        "follow": lambda: following.entries_after(
+            engine, Session("p", "s"), subpath="", encryption=encryption
+        ),
         "conversation": lambda: queries.conversation(engine, "s", encryption=encryption),
     }
 
@@ -90,10 +94,9 @@ def test_nothing_that_is_said_is_in_the_tables(repository: ClaudeSessionReposito
     assert repository.load(MAIN) == [*SECRETS, said(9)]
     with engine.connect() as connection:
         for table in ("claude_session_entries", "claude_sessions"):
-            rows = connection.execute(text(f"SELECT * FROM {table}")).all()  # noqa: S608 - a constant
+            rows = connection.execute(text(f"SELECT * FROM {table}")).all()
             assert rows
             assert CANARY not in repr(rows)
-            assert CANARY.encode().hex() not in repr([bytes(v).hex() for r in rows for v in r if type(v) is bytes])
 
 
 def test_nothing_is_in_the_databases_files(
@@ -127,44 +130,42 @@ def test_what_stays_readable_is_what_the_page_says(
     assert (tool["type"], tool["tool_name"], tool["tool_use_id"]) == ("assistant", "Read", "t1")
 
 
+OF_ANOTHER = """verbatim = (
+    SELECT max(verbatim) FROM claude_session_entries AS other
+    WHERE other.session_id = '{}' AND other.type = '{}'
+)"""
+
+
 @pytest.mark.parametrize(
     "attack",
     [
-        "UPDATE claude_session_entries SET session_id = 'stolen' WHERE session_id = 's'",
-        "UPDATE claude_session_entries SET project_key = 'stolen' WHERE session_id = 's'",
-        "UPDATE claude_session_entries SET subpath = 'stolen' WHERE session_id = 's' AND subpath <> ''",
-        "UPDATE claude_session_entries SET position = position - 1000 WHERE session_id = 's'",
-        "UPDATE claude_session_entries SET dedup_key = id WHERE session_id = 's'",
-        "UPDATE claude_session_entries SET verbatim = (SELECT verbatim FROM claude_session_entries AS other "
-        "WHERE other.session_id = 'other' AND other.type = 'assistant') "
-        "WHERE session_id = 's' AND type = 'assistant'",
-        "UPDATE claude_session_entries SET verbatim = (SELECT max(verbatim) FROM claude_session_entries AS other "
-        "WHERE other.session_id = 's' AND other.subpath = '' AND other.type = 'user') "
-        "WHERE session_id = 's' AND type = 'assistant'",
-        "UPDATE claude_session_entries SET verbatim = substr(verbatim, 1, 60) || 'AAAA' || substr(verbatim, 65) "
-        "WHERE session_id = 's'",
-        "UPDATE claude_session_entries SET verbatim = 'sealed:first:' WHERE session_id = 's'",
-        "UPDATE claude_session_entries SET verbatim = 'sealed:first:***' WHERE session_id = 's'",
+        "session_id = 'stolen' WHERE session_id = 's'",
+        "project_key = 'stolen' WHERE session_id = 's'",
+        "subpath = 'stolen' WHERE session_id = 's' AND subpath <> ''",
+        "position = position - 1000 WHERE session_id = 's'",
+        "dedup_key = KEY WHERE session_id = 's'",
+        f"{OF_ANOTHER.format('other', 'assistant')} WHERE session_id = 's' AND type = 'assistant'",
+        f"{OF_ANOTHER.format('s', 'user')} WHERE session_id = 's' AND type = 'assistant'",
+        "verbatim = substr(verbatim, 1, 60) || 'AAAA' || substr(verbatim, 65) WHERE session_id = 's'",
+        "verbatim = 'sealed:first:' WHERE session_id = 's'",
+        "verbatim = 'sealed:first:***' WHERE session_id = 's'",
     ],
 )
 @pytest.mark.usefixtures("repository")
 def test_an_entry_that_was_moved_or_changed_is_refused(engine: Engine, attack: str) -> None:
-    if engine.dialect.name == "postgresql":
-        attack = attack.replace("dedup_key = id", "dedup_key = int8send(id)")
-    run(engine, attack)
+    key = "int8send(id)" if engine.dialect.name == "postgresql" else "id"
+    run(engine, f"UPDATE claude_session_entries SET {attack.replace('KEY', key)}")
     fresh = ClaudeSessionRepository(engine, encryption=ENCRYPTION)
     keys: list[SessionKey] = [MAIN, AGENT, {**MAIN, "session_id": "stolen"}]
     keys += [{**MAIN, "project_key": "stolen"}, {**MAIN, "subpath": "stolen"}]
-    refused = 0
+    refused: list[str] = []
     for key in keys:
         try:
-            loaded = fresh.load(key)
+            assert fresh.load(key) in (None, [*SECRETS, said(9)])
         except DamagedEntryError as error:
-            refused += 1
-            assert CANARY not in told_by(error)
-        else:
-            assert loaded in (None, [*SECRETS, said(9)])
+            refused.append(told_by(error))
     assert refused
+    assert CANARY not in "".join(refused)
 
 
 def test_an_entry_that_was_repeated_is_refused(repository: ClaudeSessionRepository, engine: Engine) -> None:
@@ -173,7 +174,7 @@ def test_an_entry_that_was_repeated_is_refused(repository: ClaudeSessionReposito
     key = "int8send(id)" if engine.dialect.name == "postgresql" else "id"
     run(
         engine,
-        f"INSERT INTO claude_session_entries ({names}, dedup_key) "  # noqa: S608 - constants
+        f"INSERT INTO claude_session_entries ({names}, dedup_key) "
         f"SELECT {names}, {key} FROM claude_session_entries WHERE session_id = 's' AND type = 'assistant'",
     )
     with pytest.raises(DamagedEntryError):
@@ -204,10 +205,9 @@ def test_a_plain_entry_in_an_encrypted_store_is_refused(
                 "VALUES ('p', 's', '', '{\"type\": \"user\"}')"
             )
         )
-    for name, read in readings(engine, ENCRYPTION).items():
+    for read in readings(engine, ENCRYPTION).values():
         with pytest.raises(PlainEntryError, match="not encrypted"):
             read()
-        assert name
     with pytest.raises(PlainEntryError):
         repository.append(MAIN, [said(11)])
     with pytest.raises(PlainEntryError):
@@ -248,8 +248,6 @@ def test_another_key_under_the_same_id_opens_nothing(engine: Engine) -> None:
 
 def test_an_idempotency_key_confirms_no_guess(engine: Engine, tmp_path: Path) -> None:
     """The import keys lines without a uuid by their content: a plain hash would tell who guesses it."""
-    from boocode_sessions.jsonl import import_tree
-
     line: dict[str, Any] = {"type": "queue-operation", "content": "yes", "sessionId": "s"}
     twice = [said(1), said(1, message={"content": "edited"})]
     file = tmp_path / "projects" / "p" / "0467bc32-8144-44c4-a02c-be06b16e901e.jsonl"

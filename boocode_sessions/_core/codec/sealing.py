@@ -93,7 +93,11 @@ def open_entry(cipher: Cipher | None, at: StoredAt, stored: str) -> str:
     if not _is_sealed(cipher, at.transcript.session, stored):
         return stored
     assert cipher is not None  # noqa: S101 - _is_sealed has raised
-    return cipher.of(at.transcript.session).open(stored, at.bound_to)
+    try:
+        bound_to = at.bound_to
+    except (TypeError, struct.error):  # SQLite keeps a value of any type in any column
+        bound_to = b""
+    return cipher.of(at.transcript.session).open(stored, bound_to)
 
 
 def seal_summary(cipher: Cipher | None, session: Session, text: str) -> str:

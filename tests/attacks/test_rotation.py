@@ -1,0 +1,151 @@
+"""Keys come and go, beside writers, and nothing is lost, doubled, or left readable."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from boocode_sessions import (
+    ClaudeSessionRepository,
+    MissingKeyError,
+    PlainEntryError,
+    SessionKey,
+    queries,
+)
+from boocode_sessions.jsonl import export_tree, import_tree
+from boocode_sessions.privacy import Encryption, EncryptionKey, generate_key, reencrypt
+from tests.files.sample import AGENT, MAIN, main_entries, message, write
+from tests.fixtures.canaries import told_by
+
+OTHER: SessionKey = {**MAIN, "session_id": "other"}
+OLD, NEW = generate_key("old"), generate_key("new")
+
+
+class Stopped(Exception):  # noqa: N818 - as a person would who presses Ctrl-C
+    """Ends a run in its middle."""
+
+
+def stop(_: int) -> None:
+    raise Stopped
+
+
+def count_under(engine: Engine, key_id: str) -> int:
+    with engine.connect() as connection:
+        found = "SELECT count(*) FROM claude_session_entries WHERE verbatim LIKE :it"
+        return int(connection.execute(text(found), {"it": f"sealed:{key_id}:%"}).scalar_one())
+
+
+def test_a_rotation_can_be_stopped_and_has_writers_beside_it(engine: Engine) -> None:
+    before = ClaudeSessionRepository(engine, encryption=Encryption([OLD, NEW]))
+    before.append(MAIN, main_entries())
+    before.append(AGENT, [message(20)])
+    before.append(OTHER, [message(20)])
+    both = Encryption([NEW, OLD])
+    with pytest.raises(Stopped):
+        reencrypt(engine, both, batch_rows=3, progress=stop)
+    assert count_under(engine, "new") == 3
+    before.append(MAIN, [message(21)])  # a process that does not know of it yet
+    after = ClaudeSessionRepository(engine, encryption=both)
+    after.append(MAIN, [message(22), message(21)])
+    expected = [*main_entries(), message(21), message(22)]
+    assert after.load(MAIN) == before.load(MAIN) == expected
+    done = reencrypt(engine, both)
+    assert (done.entries, done.summaries, done.unplaced) == (len(expected) - 2, 1, 0)
+    assert reencrypt(engine, both)[:2] == (0, 0)
+    alone = ClaudeSessionRepository(engine, encryption=Encryption([NEW]))
+    assert alone.load(MAIN) == expected
+    assert alone.load(AGENT) == [message(20)]
+    assert len(alone.list_session_summaries(MAIN["project_key"])) == 2
+    with pytest.raises(MissingKeyError, match="'new'"):
+        ClaudeSessionRepository(engine, encryption=Encryption([OLD])).load(MAIN)
+
+
+def test_an_import_that_is_run_again_adds_nothing_whatever_the_key(engine: Engine, tmp_path: Path) -> None:
+    entries = [*main_entries(), message(1, "another text under a known uuid")]
+    write(tmp_path / "projects" / MAIN["project_key"] / f"{MAIN['session_id']}.jsonl", entries)
+    assert import_tree(engine, tmp_path, encryption=Encryption([OLD])).added == len(entries)
+    assert import_tree(engine, tmp_path, encryption=Encryption([NEW, OLD])).added == 0
+    reencrypt(engine, Encryption([NEW, OLD]))
+    assert import_tree(engine, tmp_path, encryption=Encryption([NEW])).added == 0
+    repository = ClaudeSessionRepository(engine, encryption=Encryption([NEW]))
+    repository.append(MAIN, [entries[-1]])  # the same uuid with the same other text, once more
+    assert repository.load(MAIN) == entries
+    export_tree(engine, tmp_path / "out", encryption=Encryption([NEW]))
+    (file,) = (tmp_path / "out").rglob("*.jsonl")
+    assert import_tree(engine, tmp_path / "out", encryption=Encryption([NEW])).added == 0
+    assert file.stat().st_size
+
+
+def test_a_plain_store_becomes_an_encrypted_one(engine: Engine, tmp_path: Path) -> None:
+    entries = [*main_entries(), message(1, "another text under a known uuid")]
+    write(tmp_path / "projects" / MAIN["project_key"] / f"{MAIN['session_id']}.jsonl", entries)
+    import_tree(engine, tmp_path)
+    strict, both = Encryption([NEW]), Encryption([NEW], reads_plain=True)
+    with pytest.raises(PlainEntryError):
+        ClaudeSessionRepository(engine, encryption=strict).load(MAIN)
+    with pytest.raises(PlainEntryError):
+        reencrypt(engine, strict)
+    assert import_tree(engine, tmp_path, encryption=both).added == 0
+    repository = ClaudeSessionRepository(engine, encryption=both)
+    repository.append(MAIN, [message(30)])
+    assert repository.load(MAIN) == [*entries, message(30)]
+    (listed,) = queries.sessions(engine, encryption=both)
+    assert listed.first_prompt == "find the bug"
+    assert reencrypt(engine, both).entries == len(entries)
+    assert ClaudeSessionRepository(engine, encryption=strict).load(MAIN) == [*entries, message(30)]
+    assert import_tree(engine, tmp_path, encryption=strict).added == 0
+    (listed,) = queries.sessions(engine, encryption=strict)
+    assert listed.first_prompt == "find the bug"
+    assert listed.entries == len(entries) + 1
+
+
+def test_a_row_of_another_program_is_left_and_told(engine: Engine) -> None:
+    both = Encryption([NEW], reads_plain=True)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO claude_session_entries (project_key, session_id, subpath, entry) "
+                "VALUES ('p', 's', '', '{\"type\": \"user\"}')"
+            )
+        )
+    assert reencrypt(engine, both) == (0, 0, 1)
+
+
+def test_a_tenant_whose_key_is_forgotten_is_forgotten(engine: Engine) -> None:
+    keys: dict[str, Any] = {"a": [generate_key()], "b": [generate_key()]}
+    asked: list[str] = []
+
+    def keys_of(project_key: str) -> list[Any]:
+        asked.append(project_key)
+        return list(keys[project_key])
+
+    encryption = Encryption(keys_of)
+    repository = ClaudeSessionRepository(engine, encryption=encryption)
+    a: SessionKey = {"project_key": "a", "session_id": "s"}
+    b: SessionKey = {**a, "project_key": "b"}
+    for _ in range(3):
+        repository.append(a, [{"type": "user"}])
+        repository.append(b, [{"type": "user"}])
+    assert sorted(asked) == ["a", "b"], "its answers are kept"
+    del keys["a"]
+    encryption.forget()
+    with pytest.raises(MissingKeyError, match="raised KeyError for project 'a'"):
+        repository.load(a)
+    with pytest.raises(MissingKeyError):
+        repository.append(a, [{"type": "user"}])
+    assert len(repository.load(b) or []) == 3
+    keys["a"] = [generate_key()]
+    encryption.forget()
+    with pytest.raises(MissingKeyError):
+        repository.load(a)
+
+
+def test_what_a_key_provider_says_when_it_fails_is_not_repeated(engine: Engine) -> None:
+    def keys_of(_: str) -> list[EncryptionKey]:
+        raise RuntimeError("token t0ps3cret")
+
+    repository = ClaudeSessionRepository(engine, encryption=Encryption(keys_of))
+    with pytest.raises(MissingKeyError, match="raised RuntimeError") as failed:
+        repository.append({"project_key": "p", "session_id": "s"}, [{"type": "user"}])
+    assert "t0ps3cret" not in told_by(failed.value)

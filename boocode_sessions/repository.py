@@ -20,6 +20,7 @@ from boocode_sessions._core.keys import (
     session_of,
     transcript_of,
 )
+from boocode_sessions._core.tenants import check_tenant, stored_key, stored_project
 from boocode_sessions._core.unit_of_work import Bind, CurrentSession, UnitOfWork
 
 _T = TypeVar("_T")
@@ -37,13 +38,22 @@ class ClaudeSessionRepository:
 
     `encryption`: a `privacy.Encryption`: what is written is encrypted, and what is read has to be.
 
+    `tenant`: for whom it works. Its sessions are another tenant's never, whatever their keys are; without one
+    a repository reaches all, by the project keys that are stored: see docs/many-users.md.
+
     Every method raises a SessionStoreError, whose text never holds transcript content.
     """
 
     def __init__(
-        self, bind: Bind | CurrentSession, *, schema: str | None = None, encryption: Cipher | None = None
+        self,
+        bind: Bind | CurrentSession,
+        *,
+        schema: str | None = None,
+        encryption: Cipher | None = None,
+        tenant: str | None = None,
     ) -> None:
-        self._unit_of_work = UnitOfWork(bind, schema, encryption)
+        self._tenant = check_tenant(tenant)
+        self._unit_of_work = UnitOfWork(bind, schema, encryption, tenant)
         self._appender = Appender(self._unit_of_work)
 
     def __repr__(self) -> str:
@@ -55,7 +65,7 @@ class ClaudeSessionRepository:
         An entry that the transcript holds already, with the same `uuid` and the same content, is not added
         again. An empty batch writes nothing.
         """
-        if (request := self._appender.request(key, entries)) is None:
+        if (request := self._appender.request(stored_key(self._tenant, key), entries)) is None:
             return
         if self._unit_of_work.own:
             self._appender.run(request)
@@ -64,14 +74,14 @@ class ClaudeSessionRepository:
 
     def load(self, key: KeyLike) -> list[dict[str, Any]] | None:
         """A transcript's entries in the order of their appends; None when it was never written."""
-        transcript = transcript_of(key)
+        transcript = transcript_of(stored_key(self._tenant, key))
         return self._unit_of_work.read(
             f"load {transcript}", lambda connection: operations.load(connection, transcript)
         )
 
     def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """The sessions of a project that have a main transcript, with the time of its last append."""
-        project = project_of(project_key)
+        project = project_of(stored_project(self._tenant, project_key))
         return self._unit_of_work.read(
             f"list the sessions of project {project!r}",
             lambda connection: operations.list_sessions(connection, project),
@@ -83,7 +93,7 @@ class ClaudeSessionRepository:
         One that another program's writes have overtaken is left out: the SDK then reads the transcript, and
         the next append here folds it again.
         """
-        project = project_of(project_key)
+        project = project_of(stored_project(self._tenant, project_key))
         return self._unit_of_work.read(
             f"list the summaries of project {project!r}",
             lambda connection: operations.list_session_summaries(connection, project),
@@ -91,14 +101,14 @@ class ClaudeSessionRepository:
 
     def delete(self, key: KeyLike) -> None:
         """Remove a transcript; without `subpath` the whole session. A key never written is no error."""
-        transcript = transcript_of(key)
+        transcript = transcript_of(stored_key(self._tenant, key))
         self._unit_of_work.write(
             f"delete {transcript}", lambda connection: operations.delete(connection, transcript)
         )
 
     def list_subkeys(self, key: KeyLike) -> list[str]:
         """The subpaths of a session's subagent transcripts."""
-        session = session_of(key)
+        session = session_of(stored_key(self._tenant, key))
         return self._unit_of_work.read(
             f"list the subkeys of {session}",
             lambda connection: operations.list_subkeys(connection, session),
@@ -115,10 +125,18 @@ class AsyncClaudeSessionRepository:
     """
 
     def __init__(
-        self, bind: AsyncBind, *, schema: str | None = None, encryption: Cipher | None = None
+        self,
+        bind: AsyncBind,
+        *,
+        schema: str | None = None,
+        encryption: Cipher | None = None,
+        tenant: str | None = None,
     ) -> None:
-        self._unit_of_work = UnitOfWork(core_of(bind), schema, encryption)
-        self._sync = ClaudeSessionRepository(self._unit_of_work.bind, schema=schema, encryption=encryption)
+        self._tenant = check_tenant(tenant)
+        self._unit_of_work = UnitOfWork(core_of(bind), schema, encryption, tenant)
+        self._sync = ClaudeSessionRepository(
+            self._unit_of_work.bind, schema=schema, encryption=encryption, tenant=tenant
+        )
         self._appender = Appender(self._unit_of_work)
 
     def __repr__(self) -> str:
@@ -128,7 +146,7 @@ class AsyncClaudeSessionRepository:
         """As ClaudeSessionRepository.append."""
         if not self._unit_of_work.own:
             await self._run(self._sync.append, key, entries)
-        elif (request := self._appender.request(key, entries)) is not None:
+        elif (request := self._appender.request(stored_key(self._tenant, key), entries)) is not None:
             try:
                 await self._run(self._appender.run, request)
             except asyncio.CancelledError:

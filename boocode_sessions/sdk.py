@@ -17,6 +17,7 @@ from boocode_sessions._core.keys import (
     SessionStoreListEntry,
     SessionSummaryEntry,
 )
+from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, stored_key, stored_project
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.repository import ClaudeSessionRepository
 
@@ -38,6 +39,7 @@ class SQLAlchemySessionStore:
             of the SDK's, such as `lambda key: f"user-42/{key}"`. The SDK derives its own from the agent's
             folder: without this, users who share a folder share their sessions.
         encryption: A `privacy.Encryption`: what is written is encrypted, and what is read has to be.
+        tenant: For whom it works. Its sessions are another tenant's never, whatever their keys are.
 
     Raises:
         TypeError: `bind` is something else.
@@ -52,6 +54,7 @@ class SQLAlchemySessionStore:
         schema: str | None = None,
         project_key: ProjectKey | None = None,
         encryption: Cipher | None = None,
+        tenant: str | None = None,
     ) -> None:
         self._read: Run
         self._write: Run
@@ -65,6 +68,9 @@ class SQLAlchemySessionStore:
             raise TypeError(f"bind is an Engine or an AsyncEngine, not {type(bind).__name__}")
         fold.available()  # imports the SDK now: the first append would take a second for it
         self._project_key = project_key
+        self._tenant = check_tenant(tenant)
+        if tenant is not None:
+            engine = engine.execution_options(**{TENANT_OPTION: tenant})
         self._unit_of_work = UnitOfWork(engine, schema, encryption)
         self._repository = ClaudeSessionRepository(engine, schema=schema, encryption=encryption)
         self._appender = Appender(self._unit_of_work)
@@ -83,9 +89,11 @@ class SQLAlchemySessionStore:
 
     def project_key(self, given: str) -> str:
         """The project key that is stored for one of the SDK's: what `queries` and the command line take."""
-        if self._project_key is None:
-            return given
-        return self._project_key if isinstance(self._project_key, str) else self._project_key(given)
+        if callable(self._project_key):
+            given = self._project_key(given)
+        elif self._project_key is not None:
+            given = self._project_key
+        return stored_project(self._tenant, given)
 
     async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append.
@@ -119,7 +127,7 @@ class SQLAlchemySessionStore:
     def _stored(self, key: KeyLike) -> KeyLike:
         """A key of the SDK's as it is stored."""
         if self._project_key is None or not isinstance(key, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            return key
+            return stored_key(self._tenant, key)
         given = cast("Mapping[str, Any]", key)
         project_key = given.get("project_key")
         if not isinstance(project_key, str) or not project_key:

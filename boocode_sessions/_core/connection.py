@@ -23,6 +23,8 @@ class StoreConnection(NamedTuple):
     `schema_translate_map` lead."""
     cipher: Cipher | None = None
     """Encrypts what is stored; None where nothing is encrypted."""
+    tenant: str | None = None
+    """For whom the work is done; None where there are no tenants."""
 
     @property
     def dialect(self) -> str:

@@ -112,7 +112,7 @@ def transcript_of(key: KeyLike) -> Transcript:
     if given is None:
         _bounded((project_key, session_id))
         return Transcript(project_key, session_id, MAIN)
-    subpath = _text("subpath", given)
+    subpath = text_part("subpath", given)
     _bounded((project_key, session_id, subpath))
     return Transcript(project_key, session_id, subpath)
 
@@ -126,17 +126,18 @@ def session_of(key: KeyLike) -> Session:
 
 def project_of(project_key: str) -> str:
     """`project_key`, when it is a valid one. Raises InvalidKeyError."""
-    _bounded((_text("project_key", project_key),))
+    _bounded((text_part("project_key", project_key),))
     return project_key
 
 
 def _session_parts(key: KeyLike) -> tuple[str, str]:
     if not isinstance(key, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise InvalidKeyError(f"a key is a dict, not {type(key).__name__}")
-    return _text("project_key", key.get("project_key")), _text("session_id", key.get("session_id"))
+    return text_part("project_key", key.get("project_key")), text_part("session_id", key.get("session_id"))
 
 
-def _text(part: str, value: object) -> str:
+def text_part(part: str, value: object) -> str:
+    """A part of a key, when it can be one. Raises InvalidKeyError."""
     if value is None:
         raise InvalidKeyError(f"{part} is missing")
     if not isinstance(value, str):

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Pool, text
+from sqlalchemy import Connection, Engine, Pool, bindparam, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
@@ -30,6 +30,7 @@ from boocode_sessions._core.schema_check import (
     check_schema,
     check_transactional,
 )
+from boocode_sessions._core.tenants import TENANT_OPTION, TENANT_SETTING, check_tenant, prefix_of
 from boocode_sessions.engine import READING, check_dialect
 from boocode_sessions.models import ClaudeSessionEntry
 
@@ -53,6 +54,8 @@ _BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
 _MOST_TRIES = 5
 """Of a transaction of our own that loses against concurrent ones, at a stricter isolation level."""
 
+_SET_TENANT = select(func.set_config(bindparam("setting"), bindparam("prefix"), True))
+
 _schema_checked: WeakKeyDictionary[Pool, set[object]] = WeakKeyDictionary()
 
 
@@ -64,7 +67,11 @@ class UnitOfWork:
     """
 
     def __init__(
-        self, bind: Bind | CurrentSession, schema: str | None = None, cipher: Cipher | None = None
+        self,
+        bind: Bind | CurrentSession,
+        schema: str | None = None,
+        cipher: Cipher | None = None,
+        tenant: str | None = None,
     ) -> None:
         if isinstance(bind, scoped_session):
             bind = CurrentSession(bind)
@@ -73,6 +80,8 @@ class UnitOfWork:
         self.bind = bind
         self.schema = schema
         self.cipher = cipher
+        options = bind.get_execution_options() if isinstance(bind, Engine) else {}
+        self.tenant: str | None = check_tenant(tenant or options.get(TENANT_OPTION))
 
     def __repr__(self) -> str:
         shown = shown_bind(self.bind.get if isinstance(self.bind, CurrentSession) else self.bind)
@@ -157,6 +166,7 @@ class UnitOfWork:
             isinstance(bind, Engine)
             and bind.dialect.name == "postgresql"
             and "isolation_level" not in bind.get_execution_options()
+            and self.tenant is None  # the tenant is said inside the transaction
             and getattr(bind.dialect, "default_isolation_level", None) == "READ COMMITTED"
         )
 
@@ -176,7 +186,7 @@ class UnitOfWork:
                 connected = True
                 note_connection(connection)
                 with self._limited(connection, seconds if bounded else None) as limit:
-                    opened = StoreConnection(connection, self.schema, self.cipher)
+                    opened = self._opened(connection)
                     self._check(opened)
                     return work(opened)
         except Exception as error:
@@ -244,6 +254,13 @@ class UnitOfWork:
                 yield connection
                 with _noting_doubt(in_doubt):
                     db.commit()
+
+    def _opened(self, connection: Connection) -> StoreConnection:
+        """A connection whose transaction works for our tenant, until it ends."""
+        tenant = self.tenant or connection.get_execution_options().get(TENANT_OPTION)
+        if tenant is not None and connection.dialect.name == "postgresql":
+            connection.execute(_SET_TENANT, {"setting": TENANT_SETTING, "prefix": prefix_of(tenant)})
+        return StoreConnection(connection, self.schema, self.cipher, tenant)
 
     def _check(self, connection: StoreConnection) -> None:
         """Once per pool and schema, and again after a failure that a wrong schema would explain."""

@@ -19,6 +19,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
 from boocode_sessions._core.statements import maintenance, read
 from boocode_sessions._core.statements.parameters import in_transcript
+from boocode_sessions._core.tenants import given_transcript, prefix_of, stored_project
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import InvalidKeyError
 from boocode_sessions.jsonl.evidence import ENOUGH_LINES, TOOL_RESULTS, head_of, is_transcript
@@ -74,13 +75,18 @@ def export_tree(
     """
     unit_of_work = UnitOfWork(bind, schema, encryption)
     root = Path(destination).expanduser()
+    tenant = unit_of_work.tenant
+
+    wanted = None if project_key is None else stored_project(tenant, project_key)
 
     def find(connection: StoreConnection) -> tuple[str, list[Session]]:
         statement = maintenance.select_written_sessions(
             of_project=project_key is not None, of_session=session_id is not None
         )
-        rows = connection.select(statement, {"in_project": project_key, "in_session": session_id})
-        return connection.dialect, [Session(project, session) for project, session, _ in rows]
+        rows = connection.select(statement, {"in_project": wanted, "in_session": session_id})
+        own = "" if tenant is None else prefix_of(tenant)
+        found = [Session(project, session) for project, session, _ in rows if project.startswith(own)]
+        return connection.dialect, found
 
     dialect, sessions = unit_of_work.scan("list the sessions", find)
     running = _Export(unit_of_work, root, overwrite, progress, len(sessions))
@@ -189,7 +195,7 @@ def write_transcript(
     ).scalar_one_or_none()
     if written is None:
         return 0, 0, 0
-    path = path_of(transcript, root)
+    path = path_of(given_transcript(connection.tenant, transcript), root)
     sidecar = metadata_path(path)
     if not overwrite:
         for there in (path,) if transcript.is_main else (path, sidecar):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from boocode_sessions._core.codec import Cipher, Line, LineReader
+from boocode_sessions._core.tenants import stored_transcript
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
 from boocode_sessions.jsonl.intake import Intake, NumberedLine, can_copy
@@ -86,6 +87,8 @@ def import_tree(
         "look at the database", lambda connection: (connection.dialect, can_copy(connection))
     )
     files, unusable = find_transcripts(path)
+    if (tenant := unit_of_work.tenant) is not None:
+        files = [file._replace(transcript=stored_transcript(tenant, file.transcript)) for file in files]
     running = _Import(
         unit_of_work, dialect, files, copies=copies, strict=strict, progress=progress, on_broken=on_broken
     )

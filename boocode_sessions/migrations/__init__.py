@@ -25,8 +25,10 @@ __all__ = [
     "ignore_owned_objects",
     "pending",
     "prepare",
+    "protect_tenants",
     "render_item",
     "targeting",
+    "unprotect_tenants",
     "upgrade",
     "upgrade_script",
 ]
@@ -119,6 +121,27 @@ def drop_search_index(bind: Engine | str | URL, *, schema: str | None = None) ->
     with _engine(bind) as engine, _translated("drop the index for search"):
         if engine.dialect.name == "postgresql":
             search_index.drop(engine, schema)
+
+
+def protect_tenants(
+    bind: Engine | Connection | str | URL, *, role: str | None = None, schema: str | None = None
+) -> None:
+    """Have PostgreSQL itself keep tenants apart: whoever does not say for which one it works sees no row.
+
+    By row-level security, forced for the tables' owner too; superusers and roles with BYPASSRLS see all.
+    `role`: who may see the rows of a tenant that it names; by default everybody. See docs/many-users.md.
+    Waits for transactions under way. PostgreSQL only. Raises SessionStoreError.
+    """
+    from boocode_sessions.migrations import tenants  # noqa: PLC0415 - imports Alembic
+
+    _over(bind, "protect the tenants", lambda connection: tenants.protect(connection, schema, role))
+
+
+def unprotect_tenants(bind: Engine | Connection | str | URL, *, schema: str | None = None) -> None:
+    """Take back `protect_tenants`. Raises SessionStoreError."""
+    from boocode_sessions.migrations import tenants  # noqa: PLC0415 - imports Alembic
+
+    _over(bind, "no longer protect the tenants", lambda connection: tenants.unprotect(connection, schema))
 
 
 def _over(

@@ -1,0 +1,56 @@
+"""A tenant's project keys, and the setting by which PostgreSQL's row-level security knows the tenant.
+
+A tenant is a part of the stored project key: `tenant:acme/-home-me-app`. So it is a part of every key, index
+and lock, and whoever has no tenants pays nothing. See docs/decisions/tenants.md.
+"""
+
+from typing import TypeVar, cast
+
+from boocode_sessions._core.keys import SessionKey, SessionListSubkeysKey, Transcript, text_part
+from boocode_sessions.errors import InvalidKeyError
+
+TENANT_OPTION = "boocode_sessions_tenant"
+"""An Engine's execution option: everything over that engine is done for this tenant."""
+
+TENANT_SETTING = "boocode_sessions.tenant"
+"""PostgreSQL's: the beginning of the project keys that a transaction may see and write."""
+
+_Key = TypeVar("_Key", SessionKey, SessionListSubkeysKey)
+
+
+def check_tenant(tenant: str | None) -> str | None:
+    """The same name, when it can be a tenant's. Raises InvalidKeyError."""
+    if tenant is not None and "/" in text_part("tenant", tenant):
+        raise InvalidKeyError("a tenant's name holds no slash")
+    return tenant
+
+
+def prefix_of(tenant: str) -> str:
+    """How every stored project key of a tenant begins, and no other tenant's."""
+    return f"tenant:{tenant}/"
+
+
+def stored_project(tenant: str | None, project_key: str) -> str:
+    """The project key that is stored. What can't be a key stays as it is, and is refused where keys are."""
+    usable = isinstance(project_key, str) and project_key  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+    return project_key if tenant is None or not usable else prefix_of(tenant) + project_key
+
+
+def stored_transcript(tenant: str, transcript: Transcript) -> Transcript:
+    """As `stored_project`, for a transcript."""
+    return transcript._replace(project_key=stored_project(tenant, transcript.project_key))
+
+
+def given_transcript(tenant: str | None, transcript: Transcript) -> Transcript:
+    """The other way: a tenant's transcript without the tenant."""
+    project_key = transcript.project_key
+    return (
+        transcript._replace(project_key=project_key.removeprefix(prefix_of(tenant))) if tenant else transcript
+    )
+
+
+def stored_key(tenant: str | None, key: _Key) -> _Key:
+    """As `stored_project`, for a key."""
+    if tenant is None or not isinstance(key, dict) or "project_key" not in key:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        return key
+    return cast("_Key", {**key, "project_key": stored_project(tenant, key["project_key"])})

@@ -1,0 +1,173 @@
+"""A tenant reaches no other one: through the package, and behind protect_tenants with SQL of its own."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from boocode_sessions import (
+    ClaudeSessionRepository,
+    InvalidKeyError,
+    PermissionDeniedError,
+    SessionKey,
+    migrations,
+    queries,
+)
+from boocode_sessions.engine import create_engine
+from boocode_sessions.jsonl import export_tree, import_tree
+from boocode_sessions.sdk import SQLAlchemySessionStore
+from tests.files.sample import MAIN, main_entries, message, write
+from tests.fixtures.databases import Database
+
+KEY: SessionKey = {"project_key": "p", "session_id": "s"}
+INSERT = "INSERT INTO claude_session_entries (project_key, session_id, entry)"
+TABLES = ("claude_session_entries", "claude_sessions")
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "ab"), ("a%", "ab"), ("A", "a"), ("tenant:a", "a")])
+def test_tenants_with_equal_keys_never_meet(engine: Engine, names: tuple[str, str]) -> None:
+    one, other = (ClaudeSessionRepository(engine, tenant=name) for name in names)
+    one.append(KEY, [message(1, "of one")])
+    one.append({**KEY, "subpath": "subagents/agent-1"}, [message(1)])
+    assert other.load(KEY) is None
+    assert other.list_sessions("p") == other.list_session_summaries("p") == other.list_subkeys(KEY) == []
+    other.append(KEY, [message(1, "of the other")])
+    other.delete(KEY)
+    assert one.load(KEY) == [message(1, "of one")]
+    assert one.list_subkeys(KEY) == ["subagents/agent-1"]
+    assert [row["session_id"] for row in one.list_sessions("p")] == ["s"]
+
+
+def test_who_has_no_tenants_sees_nothing_of_them(engine: Engine) -> None:
+    ClaudeSessionRepository(engine).append(KEY, [message(1)])
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT project_key FROM claude_sessions")).scalar_one() == "p"
+
+
+def test_a_stores_key_is_its_tenants(engine: Engine) -> None:
+    store = SQLAlchemySessionStore(engine, project_key=lambda key: f"ada/{key}", tenant="acme")
+    assert store.project_key("p") == "tenant:acme/ada/p"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\0", "\ud800", 7])
+def test_what_is_no_name_is_refused(engine: Engine, name: Any) -> None:
+    with pytest.raises(InvalidKeyError):
+        ClaudeSessionRepository(engine, tenant=name)
+    with pytest.raises(InvalidKeyError):
+        SQLAlchemySessionStore(engine, tenant=name)
+
+
+def test_an_empty_project_key_stays_one(engine: Engine) -> None:
+    for key in ("", None, 7):
+        bad: Any = {**KEY, "project_key": key}
+        with pytest.raises(InvalidKeyError):
+            ClaudeSessionRepository(engine, tenant="acme").append(bad, [message(1)])
+
+
+@pytest.fixture
+def dialect() -> str:
+    return "postgresql"
+
+
+@pytest.fixture
+def app(database: Database, engine: Engine) -> Iterator[Engine]:
+    """An engine of a role that is no superuser, with one connection, over a database that is protected."""
+    role = f"app_{secrets.token_hex(4)}"
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role}"))
+    migrations.protect_tenants(engine, role=role)
+    with engine.begin() as connection:
+        connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"))
+        connection.execute(text(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"))
+    url = make_url(database.url).update_query_dict({"options": f"-c role={role}"})
+    made = create_engine(url, pool_size=1, max_overflow=0)
+    for name in ("a", "b"):
+        ClaudeSessionRepository(made, tenant=name).append(KEY, [message(1, f"of {name}")])
+    yield made
+    made.dispose()
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP OWNED BY {role}"))
+        connection.execute(text(f"DROP ROLE {role}"))
+
+
+def set_tenant(name: str) -> str:
+    return f"SELECT set_config('boocode_sessions.tenant', 'tenant:{name}/', true)"
+
+
+def test_who_names_no_tenant_sees_and_writes_nothing(app: Engine) -> None:
+    """Over the connection that a tenant has just used, too: the pool has only one."""
+    assert ClaudeSessionRepository(app, tenant="a").load(KEY) == [message(1, "of a")]
+    nobody = ClaudeSessionRepository(app)
+    stored: SessionKey = {**KEY, "project_key": "tenant:a/p"}
+    assert nobody.load(stored) is None
+    assert nobody.list_sessions("tenant:a/p") == []
+    with pytest.raises(PermissionDeniedError):
+        nobody.append(stored, [message(2)])
+    assert queries.sessions(app) == []
+    for table in TABLES:
+        with app.begin() as connection:
+            assert connection.execute(text(f"SELECT * FROM {table}")).all() == []
+            assert connection.execute(text(f"UPDATE {table} SET session_id = 'x'")).rowcount == 0
+            assert connection.execute(text(f"DELETE FROM {table}")).rowcount == 0
+            with connection.connection.cursor() as cursor, cursor.copy(f"COPY {table} TO STDOUT") as copied:
+                assert list(copied) == []
+    assert ClaudeSessionRepository(app, tenant="b").load(KEY) == [message(1, "of b")]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE claude_session_entries SET project_key = 'tenant:b/p', session_id = 'planted'",
+        f"{INSERT} VALUES ('tenant:b/p', 's', '{{}}')",
+        f"{INSERT} VALUES ('p', 's', '{{}}')",
+        """INSERT INTO claude_sessions (project_key, session_id, next_position) VALUES ('tenant:b/p', 's', 1)
+        ON CONFLICT (project_key, session_id) DO UPDATE SET next_position = 1""",
+    ],
+)
+def test_a_tenant_writes_nothing_of_another(app: Engine, attack: str) -> None:
+    with app.connect() as connection:
+        connection.execute(text(set_tenant("a")))
+        with pytest.raises(DBAPIError, match="row-level security"):
+            connection.execute(text(attack))
+    assert ClaudeSessionRepository(app, tenant="b").load(KEY) == [message(1, "of b")]
+
+
+def test_a_tenants_own_sql_sees_its_own(app: Engine) -> None:
+    with app.begin() as connection:
+        connection.execute(text(set_tenant("a")))
+        joined = "claude_session_entries JOIN claude_sessions USING (project_key, session_id)"
+        assert connection.execute(text(f"SELECT project_key FROM {joined}")).scalars().all() == ["tenant:a/p"]
+        assert connection.execute(text("SELECT count(*) FROM claude_sessions")).scalar_one() == 1
+        connection.execute(text("DELETE FROM claude_session_entries"))
+    assert ClaudeSessionRepository(app, tenant="a").load(KEY) is None
+    assert ClaudeSessionRepository(app, tenant="b").load(KEY) == [message(1, "of b")]
+
+
+def test_everything_works_for_a_tenant(app: Engine, tmp_path: Path) -> None:
+    """Retries, imports (which COPY does not do behind policies), and questions."""
+    bound = app.execution_options(boocode_sessions_tenant="a")
+    write(tmp_path / "projects" / "p" / f"{MAIN['session_id']}.jsonl", main_entries())
+    repository = ClaudeSessionRepository(app, tenant="a")
+    for _ in range(2):
+        repository.append(KEY, [message(2)])
+    assert repository.load(KEY) == [message(1, "of a"), message(2)]
+    assert [row.project_key for row in queries.sessions(bound)] == ["tenant:a/p"]
+    assert {match.project_key for match in queries.search(bound, "of")} <= {"tenant:a/p"}
+    added = len(main_entries())
+    assert [import_tree(bound, tmp_path).added for _ in range(2)] == [added, 0]
+    assert repository.load({**KEY, "session_id": MAIN["session_id"]}) == main_entries()
+    assert export_tree(bound, tmp_path / "out").sessions == 2
+    assert export_tree(bound, tmp_path / "one", project_key="p", session_id="s").files == 1
+    assert {file.parent.name for file in (tmp_path / "out").rglob("*.jsonl")} == {"p"}
+    repository.delete(KEY)
+    assert len(queries.sessions(bound)) == 1
+
+
+def test_protection_can_be_taken_back(app: Engine, engine: Engine) -> None:
+    migrations.protect_tenants(engine)
+    migrations.unprotect_tenants(engine)
+    assert len(queries.sessions(app)) == 2

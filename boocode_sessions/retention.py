@@ -1,4 +1,4 @@
-"""Pruning: whole sessions that nobody has appended to for long.
+"""Pruning: whole sessions that nobody has appended to for long; and erasing one.
 
 Never part of a session: a resume reads the whole chain, and a transcript without its head is none.
 """
@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.place import lock_row
@@ -22,8 +25,9 @@ from boocode_sessions._core.keys import (
     session_of,
 )
 from boocode_sessions._core.statements import maintenance as statements
-from boocode_sessions._core.statements.parameters import in_session
+from boocode_sessions._core.statements.parameters import ENTRIES, SESSIONS, in_session
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.errors import DatabaseError, SessionStoreError, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,67 @@ def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
         f"release {session}",
         lambda connection: connection.write(statements.set_held(), {**in_session(session), "hold": False}),
     )
+
+
+def erase(bind: Engine, key: SessionListSubkeysKey, *, schema: str | None = None) -> int:
+    """Remove a session for good: its rows, and then what is left of them in the database's files.
+
+    Deleted rows stay in the files until they are vacuumed. On PostgreSQL this vacuums our two tables, beside
+    live writers: no statement reaches the rows any more, and their space is given to new ones, but a reader
+    of the files may find them until it is written over; VACUUM FULL rewrites the files, and keeps all writers
+    out meanwhile. On SQLite it writes the whole file anew, and empties the write-ahead log, which fails while
+    others read. Backups, archived WAL and replicas keep what they have: see docs/retention.md.
+
+    Args:
+        bind: An Engine: a VACUUM is in no transaction.
+        key: The session. One on hold is erased too. One that is not there is no error.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    Returns:
+        How many entries there were.
+
+    Raises:
+        SessionStoreError: Where the deletion failed, nothing is erased; where the VACUUM did, run it again.
+    """
+    session = session_of(key)
+    unit_of_work = UnitOfWork(bind, schema)
+
+    def remove(connection: StoreConnection) -> int:
+        lock_row(connection, session)
+        entries = connection.select(statements.select_content(connection.dialect), in_session(session)).one()[
+            0
+        ]
+        operations.delete(connection, Transcript(*session, MAIN))
+        return entries
+
+    entries = unit_of_work.write(f"erase {session}", remove)
+    _vacuum(bind, schema, f"vacuum after {session} was deleted")
+    return entries
+
+
+def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
+    failure: SessionStoreError | None = None
+    dialect = engine.dialect
+    try:
+        with engine.connect() as raw, raw.execution_options(isolation_level="AUTOCOMMIT") as connection:
+            where = StoreConnection(connection, schema).effective_schema
+            quote = dialect.identifier_preparer.quote
+            prefix = f"{quote(where)}." if where else ""
+            tables = ", ".join(prefix + quote(table.name) for table in (ENTRIES, SESSIONS))
+            # The driver's own: our SQLite engines begin a transaction before a statement of SQLAlchemy's.
+            cursor = connection.connection.cursor()
+            for statement in _REWRITE if dialect.name == "sqlite" else (f"VACUUM {tables}",):
+                cursor.execute(statement)
+            if dialect.name == "sqlite" and cursor.fetchone()[0]:
+                failure = DatabaseError(f"{operation}: others are reading; erase again when they have ended")
+            cursor.close()
+    except (SQLAlchemyError, dialect.loaded_dbapi.Error) as error:
+        failure = translate(error, operation)
+    if failure is not None:
+        raise failure
+
+
+_REWRITE = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _look(unit_of_work: UnitOfWork, session: Session, before: datetime) -> PrunedSession | None:

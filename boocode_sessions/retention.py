@@ -185,7 +185,8 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
             cursor = connection.connection.cursor()
             for statement in _REWRITE if dialect.name == "sqlite" else (f"VACUUM {tables}",):
                 cursor.execute(statement)
-            if dialect.name == "sqlite" and cursor.fetchone()[0]:
+            busy = cursor.fetchone() if dialect.name == "sqlite" else None
+            if busy is not None and busy[0]:
                 failure = DatabaseError(f"{operation}: others are reading; erase again when they have ended")
             cursor.close()
     except (SQLAlchemyError, dialect.loaded_dbapi.Error) as error:

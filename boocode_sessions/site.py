@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from boocode_sessions import pages
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.errors import UnknownSessionError
 from boocode_sessions.queries import SessionRow, as_html, sessions
@@ -50,6 +51,7 @@ def write_site(
     progress: Callable[[int, int], None] | None = None,
     tz: tzinfo | None = UTC,
     schema: str | None = None,
+    encryption: Cipher | None = None,
 ) -> SiteResult:
     """Write sessions as HTML pages below `destination`, with an index. A later run writes what has changed.
 
@@ -63,6 +65,7 @@ def write_site(
         progress: Called after each session with how many are done, and of how many.
         tz: The time zone that times are shown in; None for the local one.
         schema: Where the tables are, when the connection's search path does not lead there.
+        encryption: As the store has it.
 
     Raises:
         FileExistsError: The folder has an index that is not ours.
@@ -77,7 +80,7 @@ def write_site(
     (root / PAGES).mkdir(parents=True, exist_ok=True, mode=0o700)
     rows = [
         row
-        for row in sessions(bind, project_key=project_key, limit=None, schema=schema)
+        for row in sessions(bind, project_key=project_key, limit=None, schema=schema, encryption=encryption)
         if session_id is None or row.session_id == session_id
     ]
     state: dict[str, str] = {}
@@ -96,6 +99,7 @@ def write_site(
                     index=f"../{INDEX}",
                     tz=tz,
                     schema=schema,
+                    encryption=encryption,
                 )
             except UnknownSessionError:
                 continue  # deleted since it was listed

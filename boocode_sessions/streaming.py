@@ -8,7 +8,7 @@ a transaction pooler. Entries that are appended meanwhile are read too.
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from boocode_sessions._core.codec import Cipher
+from boocode_sessions._core.codec import Cipher, Opener
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
 from boocode_sessions._core.keys import KeyLike, transcript_of
@@ -52,6 +52,8 @@ class _Pages:
     def __init__(self, unit_of_work: UnitOfWork, key: KeyLike) -> None:
         self._unit_of_work = unit_of_work
         self._transcript = transcript_of(key)
+        cipher = unit_of_work.cipher
+        self._opener = None if cipher is None else Opener(cipher, self._transcript)
         self._after = (0, 0)
         self._read = 0
         self._most = PAGE_ROWS // 10
@@ -65,7 +67,7 @@ class _Pages:
         self._after = rows[-1][:2]
         self._most = max(1, min(PAGE_ROWS, len(rows) * PAGE_CHARS // size))
         entries = [
-            decode_at(self._transcript, self._read + place, text, self._unit_of_work.cipher, (position, key))
+            decode_at(self._transcript, self._read + place, text, self._opener, (position, key))
             for place, (position, _, text, key) in enumerate(rows)
         ]
         self._read += len(entries)

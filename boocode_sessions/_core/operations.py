@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from boocode_sessions._core.append.place import Summary, lock_row, recount
-from boocode_sessions._core.codec import Cipher, StoredAt, decode, decode_summary, open_entry
+from boocode_sessions._core.codec import Opener, decode, decode_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import (
     Session,
@@ -27,9 +27,10 @@ def load(connection: StoreConnection, transcript: Transcript) -> list[dict[str, 
     """A transcript's entries, oldest first; None when it has none. Raises DamagedEntryError."""
     entries: list[dict[str, Any]] = []
     statement = statements.select_entries(encrypted=connection.cipher is not None)
+    opener = None if connection.cipher is None else Opener(connection.cipher, transcript)
     for in_entry, verbatim, *at in connection.select(statement, in_transcript(transcript)):
         text = in_entry if verbatim is None else verbatim
-        entries.append(decode_at(transcript, len(entries), text, connection.cipher, at))
+        entries.append(decode_at(transcript, len(entries), text, opener, at))
     return entries or None
 
 
@@ -37,18 +38,18 @@ def decode_at(
     transcript: Transcript,
     place: int,
     text: str | None,
-    cipher: Cipher | None = None,
+    opener: Opener | None = None,
     stored_at: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """The entry that stands at a place of a transcript.
 
-    `stored_at`: with a cipher its position and dedup_key, which an encrypted text is bound to.
+    `stored_at`: with an opener its position and dedup_key, which an encrypted text is bound to.
     Raises DamagedEntryError and EncryptionError, which name it.
     """
     try:
-        if cipher is not None:
+        if opener is not None:
             position, dedup_key = stored_at
-            text = open_entry(cipher, StoredAt(transcript, position, dedup_key or b""), text or "")
+            text = opener(position, dedup_key, text or "")
         return cast("dict[str, Any]", decode(text or ""))
     except (DamagedEntryError, EncryptionError) as error:
         failure = type(error)(f"load {transcript}, entry {place}: {error}")

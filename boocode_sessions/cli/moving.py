@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boocode_sessions.cli.database import Database, ProjectOption, complete_session
-from boocode_sessions.cli.output import JsonOption, count, print_json, progress
+from boocode_sessions.cli.database import BadInput, Database, ProjectOption, complete_session
+from boocode_sessions.cli.output import (
+    JsonOption,
+    RedactOption,
+    count,
+    print_json,
+    progress,
+    redactor,
+    tell_redacted,
+)
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import say
 from boocode_sessions.cli.tables import size
@@ -112,6 +120,7 @@ def export(
         Layout, typer.Option("--format", "-f", help="The agent's own files, or pages for a browser.")
     ] = Layout.jsonl,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    redact: RedactOption = False,
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -121,6 +130,9 @@ def export(
     writes a small site instead: an index, and a page for each session, of which a later run writes those that
     have changed.
     """
+    if redact and format is Layout.html:
+        raise BadInput("pages are not redacted: use `show --format html --redact` for one session")
+    hidden = redactor(redact)
     session_id = None
     if session is not None:
         project, session_id = database.session(session, project)
@@ -138,9 +150,11 @@ def export(
             project_key=project,
             session_id=session_id,
             overwrite=overwrite,
+            redact=None if hidden is None else hidden.entry,
             workers=workers,
             progress=shown,
         )
+    tell_redacted(hidden)
     for refused in result.refused:
         say(f"not written: {_named(refused.key)}: {refused.reason}")
     if json:
@@ -178,6 +192,7 @@ def _write_site(
             progress=lambda done, of: bar.update(task, completed=done, total=of),
             tz=None,
             schema=database.schema,
+            encryption=database.encryption,
         )
     if as_json:
         print_json(result._asdict())

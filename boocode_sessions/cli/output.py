@@ -15,6 +15,8 @@ from boocode_sessions.cli.tables import print_table
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from boocode_sessions.redaction import Redactor
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs; its keys are stable.", show_default=False)
 ]
@@ -106,6 +108,29 @@ def count(number: int, noun: str) -> str:
     """ "1 session", "2,000 sessions"."""
     plural = noun[:-1] + "ies" if noun.endswith("y") and noun != "day" else noun + "s"
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+RedactOption = Annotated[
+    bool, typer.Option("--redact", help="Put placeholders in the place of keys, tokens and passwords.")
+]
+
+
+def redactor(wanted: bool) -> "Redactor | None":
+    """What takes secrets out; None where nobody asked for it."""
+    if not wanted:
+        return None
+    from boocode_sessions.redaction import Redactor
+
+    try:
+        return Redactor()
+    except ImportError:
+        raise BadInput("--redact needs `pip install 'boocode-sessions[redaction]'`") from None
+
+
+def tell_redacted(redacted: "Redactor | None") -> None:
+    """Say what was taken out, without the values."""
+    for kind, values, places in () if redacted is None else redacted.report:
+        say(f"redacted: {kind}, {count(values, 'value')} in {count(places, 'place')}")
 
 
 def _plain(value: object) -> object:

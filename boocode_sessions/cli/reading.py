@@ -8,7 +8,7 @@ import typer
 
 from boocode_sessions.cli.database import BadInput, Database, ProjectOption, SessionArgument
 from boocode_sessions.cli.left_out import left_out
-from boocode_sessions.cli.output import JsonOption
+from boocode_sessions.cli.output import JsonOption, RedactOption, redactor, tell_redacted
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import one_line, paged, say, screen_of
 from boocode_sessions.cli.transcript import markdown, print_readable
@@ -16,6 +16,7 @@ from boocode_sessions.cli.transcript import markdown, print_readable
 if TYPE_CHECKING:
     from boocode_sessions._core.keys import Session
     from boocode_sessions.following import FollowedEntry
+    from boocode_sessions.redaction import Redactor
 
 
 SubpathOption = Annotated[
@@ -54,25 +55,34 @@ def show(
             "--all", "-a", help="Thinking, whole tool results, and entries that are no messages too."
         ),
     ] = False,
+    redact: RedactOption = False,
 ) -> None:
     """Read a session: what a resume of it would see.
 
     `--format html` prints one self-contained page, with the subagents inside; `--format jsonl` prints every
     line of the transcript, exactly as it was stored.
     """
+    hidden = redactor(redact)
     found = database.session(session, project)
     chosen = _subpath(database, found, subpath)
     if format is Format.jsonl:
-        for followed in _stored(database, found, chosen):
-            typer.echo(followed.text.encode())
+        _print_lines(_stored(database, found, chosen), hidden)
     elif format is Format.html:
-        _print_page(database, found, chosen, everything=everything)
+        _print_page(database, found, chosen, hidden, everything=everything)
     else:
-        _print_text(database, found, chosen, as_markdown=format is Format.markdown, everything=everything)
+        as_markdown = format is Format.markdown
+        _print_text(database, found, chosen, hidden, as_markdown=as_markdown, everything=everything)
+    tell_redacted(hidden)
 
 
 def _print_text(
-    database: Database, found: "Session", chosen: str, *, as_markdown: bool, everything: bool
+    database: Database,
+    found: "Session",
+    chosen: str,
+    hidden: "Redactor | None",
+    *,
+    as_markdown: bool,
+    everything: bool,
 ) -> None:
     from boocode_sessions import queries
 
@@ -94,6 +104,7 @@ def _print_text(
         if everything
         else (message.entry for message in conversation)
     )
+    entries = entries if hidden is None else map(hidden.entry, entries)
 
     def rest(shown: int) -> str | None:
         """What to say of the entries that were not shown."""
@@ -179,7 +190,9 @@ def shell(
     run(database, write=write)
 
 
-def _print_page(database: Database, found: "Session", subpath: str, *, everything: bool) -> None:
+def _print_page(
+    database: Database, found: "Session", subpath: str, hidden: "Redactor | None", *, everything: bool
+) -> None:
     from boocode_sessions import queries
 
     page = queries.as_html(
@@ -190,8 +203,18 @@ def _print_page(database: Database, found: "Session", subpath: str, *, everythin
         everything=everything,
         tz=None,
         schema=database.schema,
+        encryption=database.encryption,
+        redact=None if hidden is None else hidden.entry,
     )
     typer.echo(page.encode())
+
+
+def _print_lines(stored: "Iterable[FollowedEntry]", hidden: "Redactor | None") -> None:
+    from boocode_sessions._core.codec import write_line
+
+    for followed in stored:
+        line = followed.text.encode() if hidden is None else write_line(hidden.entry(followed.entry))
+        typer.echo(line.removesuffix(b"\n"))
 
 
 def _stored(database: Database, session: "Session", subpath: str) -> "Iterator[FollowedEntry]":

@@ -6,15 +6,22 @@ import errno
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeAlias, cast
 
 from boocode_sessions._core import operations
-from boocode_sessions._core.codec import AGENT_METADATA, Cipher, said_at, write_line, write_metadata
+from boocode_sessions._core.codec import (
+    AGENT_METADATA,
+    Cipher,
+    Opener,
+    said_at,
+    write_line,
+    write_metadata,
+)
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
 from boocode_sessions._core.statements import maintenance, read
@@ -25,6 +32,8 @@ from boocode_sessions.errors import InvalidKeyError
 from boocode_sessions.jsonl.evidence import ENOUGH_LINES, TOOL_RESULTS, head_of, is_transcript
 from boocode_sessions.jsonl.trees import metadata_path, path_of
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
+
+Redact: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ def export_tree(
     session_id: str | None = None,
     overwrite: bool = False,
     workers: int | None = None,
+    redact: Redact | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ExportResult:
     """Write sessions as the files from which the agent resumes them: `destination` is a `projects` folder.
@@ -69,7 +79,7 @@ def export_tree(
     agent orders sessions, is when its latest line was said, as it was before an import; where no line says
     that, when the last one was stored. Nothing is written outside `destination`.
 
-    `encryption`: as the store has it.
+    `encryption`: as the store has it. `redact`: what is written of each entry, such as `Redactor().entry`.
 
     Raises SessionStoreError, and OSError where the destination can't be written.
     """
@@ -89,7 +99,9 @@ def export_tree(
         return connection.dialect, found
 
     dialect, sessions = unit_of_work.scan("list the sessions", find)
-    running = _Export(unit_of_work, root, overwrite, progress, len(sessions))
+    running = _Export(
+        unit_of_work, root, len(sessions), overwrite=overwrite, redact=redact, progress=progress
+    )
     in_parallel(running.run, sessions, threads(unit_of_work, dialect, workers, 2), running.stop)
     return running.result
 
@@ -99,13 +111,16 @@ class _Export:
         self,
         unit_of_work: UnitOfWork,
         root: Path,
-        overwrite: bool,
-        progress: Callable[[Progress], None] | None,
         sessions: int,
+        *,
+        overwrite: bool,
+        redact: Redact | None,
+        progress: Callable[[Progress], None] | None,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._root = root
         self._overwrite = overwrite
+        self._redact = redact
         self._progress = progress
         self.stop = threading.Event()
         self._lock = threading.Lock()
@@ -135,7 +150,7 @@ class _Export:
             files, size, entries = self._unit_of_work.scan(
                 f"export {transcript}",
                 lambda connection: write_transcript(
-                    connection, transcript, self._root, overwrite=self._overwrite
+                    connection, transcript, self._root, overwrite=self._overwrite, redact=self._redact
                 ),
             )
         except InvalidKeyError as error:
@@ -183,7 +198,12 @@ class Exists(Exception):  # noqa: N818 - no error, but an answer
 
 
 def write_transcript(
-    connection: StoreConnection, transcript: Transcript, root: Path, *, overwrite: bool
+    connection: StoreConnection,
+    transcript: Transcript,
+    root: Path,
+    *,
+    overwrite: bool,
+    redact: Redact | None = None,
 ) -> tuple[int, int, int]:
     """Write one transcript below `root`. Returns how many files, bytes and entries.
 
@@ -206,6 +226,7 @@ def write_transcript(
     last_said: datetime | None = None
     beginning: list[SessionStoreEntry] = []
     size = entries = 0
+    opener = None if connection.cipher is None else Opener(connection.cipher, transcript)
     statement = read.select_entries(encrypted=connection.cipher is not None).execution_options(
         yield_per=_ROWS
     )
@@ -214,7 +235,7 @@ def write_transcript(
         _whole_file(path, lambda: last_said or written) as file,
     ):
         for in_entry, verbatim, *at in rows:
-            entry = operations.decode_at(transcript, entries, verbatim or in_entry, connection.cipher, at)
+            entry = _read(operations.decode_at(transcript, entries, verbatim or in_entry, opener, at), redact)
             entries += 1
             if not transcript.is_main and entry.get("type") == AGENT_METADATA:
                 metadata = entry
@@ -235,6 +256,10 @@ def write_transcript(
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max((at for at in (one, other) if at is not None), default=None)
+
+
+def _read(entry: Mapping[str, Any], redact: Redact | None) -> SessionStoreEntry:
+    return cast("SessionStoreEntry", entry if redact is None else redact(entry))
 
 
 _ROWS = 32

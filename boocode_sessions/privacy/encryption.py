@@ -9,10 +9,10 @@ import secrets
 import struct
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
+import lz4.block
 from cachetools import LRUCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -38,8 +38,8 @@ class Encryption:
         keys: Keys (`generate_key()` makes one), of which the first encrypts and all of them decrypt; or a
             function that gives those of a project key. Whoever loses the keys has lost the transcripts.
         reads_plain: Read what is not encrypted too, while a store is being encrypted. Else it is an error.
-        compress: Compress before encrypting. The size of what is stored then depends on the content: see
-            docs/encryption.md.
+        compress: Compress before encrypting, with LZ4, which is quicker than not to. The size of what is
+            stored then depends on the content: see docs/encryption.md.
         cache_seconds: How long a provider's answer is used. What was encrypted with a key that is not in it
             makes it be asked again.
 
@@ -108,7 +108,7 @@ class Encryption:
     def compressed(self, content: bytes) -> bytes:
         """A content with a byte before it that tells whether it is compressed."""
         if self._compress and len(content) >= COMPRESSED_FROM:
-            return b"\1" + zlib.compress(content, 1, _RAW)
+            return b"\1" + lz4.block.compress(content)
         return b"\0" + content
 
     def _keys_of(self, project_key: str, *, again: bool = False) -> Sequence[EncryptionKey]:
@@ -164,12 +164,12 @@ class _SessionCipher:
     def open(self, sealed: str, bound_to: bytes) -> str:
         """The text again. Raises MissingKeyError, DamagedEntryError."""
         key_id, _, encoded = sealed.removeprefix(SEALED).partition(":")
-        aes = self._aes(key_id)
+        aes = self._of_key.get(key_id) or self._aes(key_id)
         try:
             stored = binascii.a2b_base64(encoded)
             content = aes.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], bound_to)
-            return (zlib.decompress(content[1:], _RAW) if content[0] else content[1:]).decode()
-        except (InvalidTag, ValueError, IndexError, zlib.error):
+            return (lz4.block.decompress(content[1:]) if content[0] else content[1:]).decode()
+        except (InvalidTag, ValueError, IndexError, lz4.block.LZ4BlockError):
             pass
         raise DamagedEntryError(
             f"what is stored of {self._session} was changed, or moved from another place: restore it"
@@ -203,7 +203,5 @@ def _derived(key: EncryptionKey, purpose: bytes, session: Session) -> bytes:
 
 
 _NONCE_BYTES = 12
-_RAW = -zlib.MAX_WBITS
-"""No header and no checksum: the encryption has its own."""
 _ASK_AGAIN_SECONDS = 5
 """How old a provider's answer is at least when a key that is not in it makes it be asked again."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from boocode_sessions import pages
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, Transcript
 from boocode_sessions._core.operations import list_subkeys, load
@@ -20,6 +21,12 @@ class _Stored(NamedTuple):
     main: list[dict[str, Any]]
     subagents: dict[str, list[dict[str, Any]]]
 
+    def redacted(self, redact: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> _Stored:
+        def of(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            return [dict(redact(line)) for line in lines]
+
+        return _Stored(self.ref, of(self.main), {key: of(lines) for key, lines in self.subagents.items()})
+
 
 def as_html(
     bind: Bind,
@@ -31,6 +38,8 @@ def as_html(
     index: str | None = None,
     tz: tzinfo | None = UTC,
     schema: str | None = None,
+    encryption: Cipher | None = None,
+    redact: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> str:
     """A session as one self-contained HTML document, its subagents inside: no script, no request.
 
@@ -43,6 +52,8 @@ def as_html(
         index: The address of a page that lists the sessions, for a link to it.
         tz: The time zone that times are shown in; None for the local one.
         schema: Where the tables are, when the connection's search path does not lead there.
+        encryption: As the store has it.
+        redact: What is shown of each entry, such as `Redactor().entry`.
 
     Raises:
         UnknownSessionError, AmbiguousSessionError: As `find_session` does.
@@ -60,7 +71,9 @@ def as_html(
             {subkey: _lines(connection, session, subkey) for subkey in subkeys},
         )
 
-    stored = UnitOfWork(bind, schema).read(f"read session {session_id!r}", operation)
+    stored = UnitOfWork(bind, schema, encryption).read(f"read session {session_id!r}", operation)
+    if redact is not None:
+        stored = stored.redacted(redact)
 
     def shown(lines: list[dict[str, Any]], *, of_subagent: bool) -> Sequence[Line]:
         if everything:

@@ -9,7 +9,7 @@ import boocode_sessions
 PACKAGE = Path(boocode_sessions.__file__).parent
 
 LAYERS = [
-    {"errors", "_core.background"},
+    {"errors", "redaction", "_core.background"},
     {"_core.database_errors", "_core.keys", "_core.one_connection_pools", "_core.sql.functions"},
     {"_core.sql.types", "_core.fold", "_core.tenants"},
     {"_core.sql.json_values"},

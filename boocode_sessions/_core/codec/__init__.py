@@ -32,6 +32,7 @@ from boocode_sessions._core.codec.lines import AGENT_METADATA, Line, LineReader,
 from boocode_sessions._core.codec.problems import MAX_DEPTH
 from boocode_sessions._core.codec.sealing import (
     Cipher,
+    Opener,
     SessionCipher,
     StoredAt,
     content_keys_of,
@@ -52,6 +53,7 @@ __all__ = [
     "Extracted",
     "Line",
     "LineReader",
+    "Opener",
     "SessionCipher",
     "StoredAt",
     "check_batch",

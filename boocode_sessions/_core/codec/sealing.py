@@ -61,8 +61,7 @@ class StoredAt(NamedTuple):
 
     @property
     def bound_to(self) -> bytes:
-        subpath = self.transcript.subpath.encode()
-        return struct.pack(">cqH", b"e", self.position, len(subpath)) + subpath + self.dedup_key
+        return _begins(self.transcript.subpath) + _POSITION.pack(self.position) + self.dedup_key
 
 
 def seal_entries(
@@ -90,14 +89,35 @@ def open_entry(cipher: Cipher | None, at: StoredAt, stored: str) -> str:
 
     Raises MissingKeyError, PlainEntryError, DamagedEntryError.
     """
-    if not _is_sealed(cipher, at.transcript.session, stored):
-        return stored
-    assert cipher is not None  # noqa: S101 - _is_sealed has raised
-    try:
-        bound_to = at.bound_to
-    except (TypeError, struct.error):  # SQLite keeps a value of any type in any column
-        bound_to = b""
-    return cipher.of(at.transcript.session).open(stored, bound_to)
+    return Opener(cipher, at.transcript)(at.position, at.dedup_key, stored)
+
+
+class Opener:
+    """Opens the entries of one transcript: as `open_entry`, for many of them."""
+
+    def __init__(self, cipher: Cipher | None, transcript: Transcript) -> None:
+        self._cipher = cipher
+        self._session = transcript.session
+        self._begins = _begins(transcript.subpath)
+        self._of_session: SessionCipher | None = None
+
+    def __call__(self, position: int, dedup_key: bytes | None, stored: str) -> str:
+        """The exact text. Raises as `open_entry`."""
+        if not _is_sealed(self._cipher, self._session, stored):
+            return stored
+        if self._of_session is None:
+            assert self._cipher is not None  # noqa: S101 - _is_sealed has raised
+            self._of_session = self._cipher.of(self._session)
+        try:
+            bound_to = self._begins + _POSITION.pack(position) + (dedup_key or b"")
+        except (TypeError, struct.error):  # SQLite keeps a value of any type in any column
+            bound_to = b""
+        return self._of_session.open(stored, bound_to)
+
+
+def _begins(subpath: str) -> bytes:
+    encoded = subpath.encode()
+    return struct.pack(">cH", b"e", len(encoded)) + encoded
 
 
 def seal_summary(cipher: Cipher | None, session: Session, text: str) -> str:
@@ -142,3 +162,4 @@ def _is_sealed(cipher: Cipher | None, session: Session, stored: object) -> bool:
 
 
 _SUMMARY = b"s"
+_POSITION = struct.Struct(">q")

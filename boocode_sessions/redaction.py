@@ -1,0 +1,156 @@
+"""Secrets taken out of entries on their way to somebody else: keys, passwords, and patterns of yours.
+
+Only what texts say is changed. What a transcript is made of (uuids, ids, types, times) stays, so that what
+was redacted can be resumed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, cast
+
+
+class Redacted(NamedTuple):
+    """What was replaced of one kind, without the values."""
+
+    kind: str
+    values: int
+    """Different ones."""
+    places: int
+    """Where they stood, all together."""
+
+
+class Redactor:
+    """Replaces secrets, each by the same text wherever it stands: `[redacted:aws-access-key:1]`.
+
+    From any thread. Needs the extra `redaction`.
+
+    Args:
+        patterns: Regular expressions of yours, by the name that their replacement has. Where one has a group,
+            only that is replaced.
+        known_forms: Whether to look for the known forms of keys, tokens and passwords too.
+
+    Raises:
+        re.error: A pattern is no regular expression.
+    """
+
+    def __init__(
+        self, patterns: Mapping[str, str | re.Pattern[str]] | None = None, *, known_forms: bool = True
+    ) -> None:
+        own = [(kind, re.compile(pattern)) for kind, pattern in (patterns or {}).items()]
+        self._patterns = [*own, *(_known_forms() if known_forms else ())]
+        self._names: dict[str, str] = {}
+        self._values: Counter[str] = Counter()
+        self._places: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def report(self) -> list[Redacted]:
+        """What was replaced so far."""
+        with self._lock:
+            return [Redacted(kind, self._values[kind], places) for kind, places in self._places.items()]
+
+    def entry(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """A line without secrets; the given one stays as it is."""
+        message = entry.get("message")
+        if not isinstance(message, dict):
+            return self._members(entry, kept=_OF_LINES)
+        redacted = self._members(entry, kept=_OF_LINES | {"message"})
+        return redacted | {"message": self._message(cast("dict[str, Any]", message))}
+
+    def text(self, text: str) -> str:
+        """A text without secrets."""
+        for kind, pattern in self._patterns:
+            text = pattern.sub(lambda found, kind=kind: self._replaced(kind, found), text)  # type: ignore[misc]
+        return text
+
+    def _message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        content = message.get("content")
+        if not isinstance(content, list):
+            return self._members(message, kept=_OF_MESSAGES)
+        redacted = self._members(message, kept=_OF_MESSAGES | {"content"})
+        redacted["content"] = [
+            self._members(cast("dict[str, Any]", block), kept=_OF_BLOCKS)
+            if isinstance(block, dict)
+            else self._value(block)
+            for block in cast("list[Any]", content)
+        ]
+        return redacted
+
+    def _members(self, members: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:
+        return {
+            name if name in kept else self.text(name): value if name in kept else self._value(value)
+            for name, value in members.items()
+        }
+
+    def _value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list | tuple):
+            return [self._value(item) for item in cast("Iterable[Any]", value)]
+        return self._members(cast("dict[str, Any]", value), _NONE) if isinstance(value, dict) else value
+
+    def _replaced(self, kind: str, found: re.Match[str]) -> str:
+        group = found.lastindex if found.re.groups == 1 and found.lastindex else 0
+        secret = found[group]
+        if not secret or _REPLACEMENT.search(secret):
+            return found[0]
+        with self._lock:
+            if secret not in self._names:
+                self._values[kind] += 1
+                self._names[secret] = f"[redacted:{kind}:{self._values[kind]}]"
+            self._places[kind] += 1
+            start, end = (at - found.start() for at in found.span(group))
+            return found[0][:start] + self._names[secret] + found[0][end:]
+
+
+def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
+    yield (
+        "private-key",
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)"),
+    )
+    yield "anthropic-key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{16,}")
+    plugins: Any = importlib.import_module("detect_secrets.core.plugins.util")
+    base: Any = importlib.import_module("detect_secrets.plugins.base")
+    for name, plugin in plugins.get_mapping_from_secret_type_to_class().items():
+        if issubclass(plugin, base.RegexBasedDetector) and name not in _NO_SECRETS:
+            kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+            for pattern in plugin().denylist:
+                # Without its groups: they hold a part of the secret only.
+                yield kind, re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern.pattern), pattern.flags)
+    yield "password", _ASSIGNED
+
+
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)"
+)
+_NO_SECRETS = {"Public IP (ipv4)", "Private Key"}
+_ASSIGNED = re.compile(
+    r"""(?i)(?:password|passwd|passphrase|secret|token|api[_-]?key)[a-z_]*\\?["']?\s*[:=]\s*\\?["']?([^\s"'\\,;&]{6,})"""
+)
+"""What is assigned to a name that means a secret."""
+_REPLACEMENT = re.compile(r"\[redacted:[^\]]*\]")
+_NONE: frozenset[str] = frozenset()
+_OF_LINES = frozenset(
+    {
+        "type",
+        "uuid",
+        "parentUuid",
+        "logicalParentUuid",
+        "leafUuid",
+        "sourceToolAssistantUUID",
+        "sessionId",
+        "requestId",
+        "agentId",
+        "timestamp",
+        "forkedFrom",
+        "version",
+    }
+)
+_OF_MESSAGES = frozenset({"id", "type", "role", "model", "stop_reason"})
+_OF_BLOCKS = frozenset({"type", "id", "tool_use_id", "name", "signature"})
+"""A signature is the API's own, over the thinking beside it."""

@@ -69,7 +69,7 @@ def entries_after(
 
     def opened(position: int, row_id: int, its_subpath: str, stored: str, key: bytes | None) -> FollowedEntry:
         at = StoredAt(Transcript(*session, its_subpath), position, key or b"")
-        return FollowedEntry(position, row_id, its_subpath, open_entry(encryption, at, stored))
+        return FollowedEntry(position, row_id, its_subpath, open_entry(encryption, at, stored).decode())
 
     return UnitOfWork(bind, schema, encryption).read(
         f"follow {session}", lambda connection: [opened(*row) for row in connection.select(statement)]

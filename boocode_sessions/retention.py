@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.place import lock_row
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.database_errors import translate
 from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import (
     MAIN,
@@ -27,7 +28,7 @@ from boocode_sessions._core.keys import (
 from boocode_sessions._core.statements import maintenance as statements
 from boocode_sessions._core.statements.parameters import ENTRIES, SESSIONS, in_session
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.errors import DatabaseError, SessionStoreError, translate
+from boocode_sessions.errors import DatabaseError, SessionStoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
     )
 
 
-def erase(bind: Engine, key: SessionListSubkeysKey, *, schema: str | None = None) -> int:
+def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
     """Remove a session for good: its rows, and then what is left of them in the database's files.
 
     Deleted rows stay in the files until they are vacuumed. On PostgreSQL this vacuums our two tables, beside

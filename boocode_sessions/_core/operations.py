@@ -37,7 +37,7 @@ def load(connection: StoreConnection, transcript: Transcript) -> list[dict[str, 
 def decode_at(
     transcript: Transcript,
     place: int,
-    text: str | None,
+    text: str | bytes | None,
     opener: Opener | None = None,
     stored_at: Sequence[Any] = (),
 ) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def decode_at(
     try:
         if opener is not None:
             position, dedup_key = stored_at
-            text = opener(position, dedup_key, text or "")
+            text = opener(position, dedup_key, cast("str", text or ""))
         return cast("dict[str, Any]", decode(text or ""))
     except (DamagedEntryError, EncryptionError) as error:
         failure = type(error)(f"load {transcript}, entry {place}: {error}")

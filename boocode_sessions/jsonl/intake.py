@@ -157,9 +157,9 @@ class Intake:
         cipher = connection.cipher
         statement = maintenance.select_without_uuid(encrypted=cipher is not None)
         for key, text, position in connection.select(statement, after):
-            if cipher is not None and text is not None:
-                text = open_entry(cipher, StoredAt(self._transcript, position, key or b""), text)  # noqa: PLW2901
-            if (content := _content(key, text)) is not None:
+            at = StoredAt(self._transcript, position, key or b"")
+            exact = text if cipher is None or text is None else open_entry(cipher, at, text)
+            if (content := _content(key, exact)) is not None:
                 self._stored[content] += 1
         self._newest = newest
 
@@ -210,7 +210,7 @@ def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
         ) from error
 
 
-def _content(key: bytes | None, text: str | None) -> bytes | None:
+def _content(key: bytes | None, text: str | bytes | None) -> bytes | None:
     """A stored entry's content; None for one with a uuid, which is known by another key."""
     if text is None:
         return fingerprint_in(key or b"")

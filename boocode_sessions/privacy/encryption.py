@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 import lz4.block
 from cachetools import LRUCache
@@ -148,27 +148,27 @@ class _SessionCipher:
         self._encryption = encryption
         self._session = session
         self._of_key: dict[str, AESGCM] = {}
-        self._header = f"{SEALED}{keys[0].id}:"
+        self._header = f"{SEALED}{keys[0].id}:".encode()
 
     @property
     def key_id(self) -> str:
         return self.keys[0].id
 
-    def seal(self, text: str, bound_to: bytes) -> str:
+    def seal(self, text: bytes, bound_to: bytes) -> bytes:
         """A text encrypted: its mark, the key's id, and in base64 a nonce and the ciphertext."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        content = self._encryption.compressed(text.encode())
+        content = self._encryption.compressed(text)
         sealed = self._aes(self.key_id).encrypt(nonce, content, bound_to)
-        return self._header + binascii.b2a_base64(nonce + sealed, newline=False).decode("ascii")
+        return self._header + binascii.b2a_base64(nonce + sealed, newline=False)
 
-    def open(self, sealed: str, bound_to: bytes) -> str:
+    def open(self, sealed: str, bound_to: bytes) -> bytes:
         """The text again. Raises MissingKeyError, DamagedEntryError."""
         key_id, _, encoded = sealed.removeprefix(SEALED).partition(":")
         aes = self._of_key.get(key_id) or self._aes(key_id)
         try:
             stored = binascii.a2b_base64(encoded)
             content = aes.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], bound_to)
-            return (lz4.block.decompress(content[1:]) if content[0] else content[1:]).decode()
+            return cast("bytes", lz4.block.decompress(content[1:])) if content[0] else content[1:]
         except (InvalidTag, ValueError, IndexError, lz4.block.LZ4BlockError):
             pass
         raise DamagedEntryError(

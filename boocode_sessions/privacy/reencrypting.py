@@ -152,15 +152,15 @@ def _encrypt(ids: Sequence[int], connection: StoreConnection) -> int:
         if len(new_key) == LINE_KEY_LENGTH:  # made of the content, under a key: see docs/encryption.md
             content = of_session.fingerprints(fingerprint(decode(text)))[0]
             new_key = line_key(content, int.from_bytes(new_key[-4:]))
-        item = encode_stored(text)._replace(text=text)
+        item = encode_stored(text.decode())
         sealed = seal_entry(of_session, StoredAt(transcript, position, new_key), item)
         changed.append(
             {
                 "in_project": project,
                 "row_id": row_id,
                 "new_key": new_key if key else None,
-                "new_entry": sealed.text,
-                "new_verbatim": sealed.verbatim,
+                "new_entry": sealed.json.decode(),
+                "new_verbatim": None if sealed.verbatim is None else sealed.verbatim.decode(),
             }
         )
     if changed:

@@ -168,7 +168,7 @@ def place_rows(
             text = open_entry(
                 connection.cipher, StoredAt(Transcript(*session, subpath), UNPLACED, b""), stored
             )
-            by_subpath.setdefault(subpath, []).append((row_id, encode_stored(text)))
+            by_subpath.setdefault(subpath, []).append((row_id, encode_stored(text.decode())))
             if subpath == MAIN:
                 main_written_at = at if main_written_at is None else max(at, main_written_at)
         for subpath in by_subpath:

@@ -30,6 +30,8 @@ class EncodedEntry(NamedTuple):
     verbatim: bytes | None
     """ASCII JSON that reads back exactly, where `json` would not."""
     extracted: Extracted
+    plain_size: int | None = None
+    """Bytes of the entry as JSON, where `json` is not the entry because it is encrypted."""
 
     @classmethod
     def of_line(cls, dedup_key: bytes, line: Line) -> Self:
@@ -43,7 +45,7 @@ class EncodedEntry(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of the entry as JSON."""
-        return len(self.json)
+        return len(self.json) if self.plain_size is None else self.plain_size
 
     def row(self, text: Callable[[bytes], object]) -> tuple[Any, ...]:
         """The values of `statements.append.COLUMNS`, in their order. `text` makes a parameter of UTF-8."""
@@ -95,9 +97,9 @@ def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
     """
     pieces: list[bytes] = []
     before = b'[["'
-    for key, text, exact, extracted in encoded:
+    for key, text, exact, extracted, plain_size in encoded:
         verbatim = b"null" if exact is None else encode_values(exact.decode())
-        values = encode_values((len(text), *extracted))
+        values = encode_values((len(text) if plain_size is None else plain_size, *extracted))
         pieces += (before, key.hex().encode(), b'",', text, b",", verbatim, b",", values[1:])
         before = b',["'
     pieces.append(b"]")
@@ -114,7 +116,7 @@ def decode(text: str | bytes) -> SessionStoreEntry:
         if isinstance(entry, dict):
             return cast("SessionStoreEntry", entry)
         problem = f"is of type {type(entry).__name__}, not a JSON object"
-    if str(text).startswith(SEALED):
+    if str(text).removeprefix("b'").startswith(SEALED):
         raise MissingKeyError("a stored entry is encrypted: give `encryption=` with its key")
     # Outside the handler: a JSONDecodeError holds the whole document, and must not stay chained.
     raise DamagedEntryError(f"a stored entry {problem}")

@@ -26,11 +26,11 @@ class SessionCipher(Protocol):
         """Of the key that `seal` uses."""
         ...
 
-    def seal(self, text: str, bound_to: bytes) -> str:
+    def seal(self, text: bytes, bound_to: bytes) -> bytes:
         """A text encrypted, as ASCII that begins with `SEALED` and the key's id. Raises SessionStoreError."""
         ...
 
-    def open(self, sealed: str, bound_to: bytes) -> str:
+    def open(self, sealed: str, bound_to: bytes) -> bytes:
         """The text again. Raises MissingKeyError; DamagedEntryError for what was changed, or moved."""
         ...
 
@@ -80,11 +80,13 @@ def seal_entries(
 def seal_entry(cipher: SessionCipher, at: StoredAt, item: EncodedEntry) -> EncodedEntry:
     """An entry as it is stored there: its columns stay, its text does not."""
     return item._replace(
-        text=encode_ascii({"encrypted": cipher.key_id}), verbatim=cipher.seal(item.exact, at.bound_to)
+        json=encode_ascii({"encrypted": cipher.key_id}).encode(),
+        verbatim=cipher.seal(item.exact, at.bound_to),
+        plain_size=item.size,
     )
 
 
-def open_entry(cipher: Cipher | None, at: StoredAt, stored: str) -> str:
+def open_entry(cipher: Cipher | None, at: StoredAt, stored: str) -> bytes:
     """The exact text of an entry that is stored there.
 
     Raises MissingKeyError, PlainEntryError, DamagedEntryError.
@@ -101,10 +103,10 @@ class Opener:
         self._begins = _begins(transcript.subpath)
         self._of_session: SessionCipher | None = None
 
-    def __call__(self, position: int, dedup_key: bytes | None, stored: str) -> str:
+    def __call__(self, position: int, dedup_key: bytes | None, stored: str) -> bytes:
         """The exact text. Raises as `open_entry`."""
         if not _is_sealed(self._cipher, self._session, stored):
-            return stored
+            return str(stored).encode()  # SQLite gives a text that another program stored as `7` as a number
         if self._of_session is None:
             assert self._cipher is not None  # noqa: S101 - _is_sealed has raised
             self._of_session = self._cipher.of(self._session)
@@ -122,7 +124,7 @@ def _begins(subpath: str) -> bytes:
 
 def seal_summary(cipher: Cipher | None, session: Session, text: str) -> str:
     """A summary as it is stored."""
-    return text if cipher is None else cipher.of(session).seal(text, _SUMMARY)
+    return text if cipher is None else cipher.of(session).seal(text.encode(), _SUMMARY).decode()
 
 
 def decode_summary(cipher: Cipher | None, session: Session, stored: str | None) -> dict[str, object] | None:
@@ -133,10 +135,10 @@ def decode_summary(cipher: Cipher | None, session: Session, stored: str | None) 
     if stored is None:
         return None
     try:
-        if _is_sealed(cipher, session, stored):
-            assert cipher is not None  # noqa: S101 - _is_sealed has raised
-            stored = cipher.of(session).open(stored, _SUMMARY)
-        return dict(decode(stored))
+        if not _is_sealed(cipher, session, stored):
+            return dict(decode(stored))
+        assert cipher is not None  # noqa: S101 - _is_sealed has raised
+        return dict(decode(cipher.of(session).open(stored, _SUMMARY)))
     except DamagedEntryError:
         return None
 

@@ -32,10 +32,10 @@ def prefix_of(tenant: str) -> str:
 
 def stored_project(tenant: str | None, project_key: str) -> str:
     """The project key that is stored. What can't be a key stays as it is, and is refused where keys are."""
-    given: object = project_key  # callers may be untyped
-    return (
-        prefix_of(tenant) + given if tenant is not None and isinstance(given, str) and given else project_key
-    )
+    given: object = project_key
+    if tenant is None or not isinstance(given, str) or not given:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        return project_key
+    return prefix_of(tenant) + given
 
 
 def stored_transcript(tenant: str, transcript: Transcript) -> Transcript:
@@ -53,7 +53,7 @@ def given_transcript(tenant: str | None, transcript: Transcript) -> Transcript:
 
 def stored_key(tenant: str | None, key: _Key) -> _Key:
     """As `stored_project`, for a key."""
-    given: object = key  # callers may be untyped
-    if tenant is None or not isinstance(given, dict) or "project_key" not in given:
+    given: object = key
+    if tenant is None or not isinstance(given, dict) or "project_key" not in given:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         return key
     return cast("_Key", {**key, "project_key": stored_project(tenant, key["project_key"])})

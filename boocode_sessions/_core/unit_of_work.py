@@ -80,8 +80,9 @@ class UnitOfWork:
         self.bind = bind
         self.schema = schema
         self.cipher = cipher
-        options = bind.get_execution_options() if isinstance(bind, Engine) else {}
-        self.tenant: str | None = check_tenant(tenant or options.get(TENANT_OPTION))
+        if tenant is None and isinstance(bind, Engine):
+            tenant = bind.get_execution_options().get(TENANT_OPTION)
+        self.tenant = check_tenant(tenant)
 
     def __repr__(self) -> str:
         shown = shown_bind(self.bind.get if isinstance(self.bind, CurrentSession) else self.bind)

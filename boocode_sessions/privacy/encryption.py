@@ -5,14 +5,14 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
+import importlib
 import secrets
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
-import lz4.block
 from cachetools import LRUCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,6 +22,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from boocode_sessions._core.keys import Session
 from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError, MissingKeyError
 from boocode_sessions.privacy.keys import EncryptionKey, GivenKey, keys_of
+
+_lz4: Any = importlib.import_module("lz4.block")  # it has no types
+_compress: Callable[[bytes], bytes] = _lz4.compress
+_decompress: Callable[[bytes], bytes] = _lz4.decompress
+_CompressionError: type[Exception] = _lz4.LZ4BlockError
 
 KeyProvider: TypeAlias = Callable[[str], Iterable[GivenKey]]
 """Gives the keys of a stored project key, the newest first: from a key management service, or per tenant."""
@@ -108,7 +113,7 @@ class Encryption:
     def compressed(self, content: bytes) -> bytes:
         """A content with a byte before it that tells whether it is compressed."""
         if self._compress and len(content) >= COMPRESSED_FROM:
-            return b"\1" + lz4.block.compress(content)
+            return b"\1" + _compress(content)
         return b"\0" + content
 
     def _keys_of(self, project_key: str, *, again: bool = False) -> Sequence[EncryptionKey]:
@@ -168,8 +173,8 @@ class _SessionCipher:
         try:
             stored = binascii.a2b_base64(encoded)
             content = aes.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], bound_to)
-            return cast("bytes", lz4.block.decompress(content[1:])) if content[0] else content[1:]
-        except (InvalidTag, ValueError, IndexError, lz4.block.LZ4BlockError):
+            return _decompress(content[1:]) if content[0] else content[1:]
+        except (InvalidTag, ValueError, IndexError, _CompressionError):
             pass
         raise DamagedEntryError(
             f"what is stored of {self._session} was changed, or moved from another place: restore it"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from boocode_sessions._core.codec.entries import EncodedEntry, decode
 from boocode_sessions._core.codec.json_text import encode_ascii
@@ -127,7 +127,7 @@ def seal_summary(cipher: Cipher | None, session: Session, text: str) -> str:
     return text if cipher is None else cipher.of(session).seal(text.encode(), _SUMMARY).decode()
 
 
-def decode_summary(cipher: Cipher | None, session: Session, stored: str | None) -> dict[str, object] | None:
+def decode_summary(cipher: Cipher | None, session: Session, stored: str | None) -> dict[str, Any] | None:
     """The folded summary that was stored; None where there is none to read: it can be folded again.
 
     Raises MissingKeyError, PlainEntryError.

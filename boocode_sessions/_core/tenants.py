@@ -4,9 +4,10 @@ A tenant is a part of the stored project key: `tenant:acme/-home-me-app`. So it 
 and lock, and whoever has no tenants pays nothing. See docs/decisions/tenants.md.
 """
 
-from typing import TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
-from boocode_sessions._core.keys import SessionKey, SessionListSubkeysKey, Transcript, text_part
+from boocode_sessions._core.keys import KeyLike, Transcript, text_part
 from boocode_sessions.errors import InvalidKeyError
 
 TENANT_OPTION = "boocode_sessions_tenant"
@@ -14,8 +15,6 @@ TENANT_OPTION = "boocode_sessions_tenant"
 
 TENANT_SETTING = "boocode_sessions.tenant"
 """PostgreSQL's: the beginning of the project keys that a transaction may see and write."""
-
-_Key = TypeVar("_Key", SessionKey, SessionListSubkeysKey)
 
 
 def check_tenant(tenant: str | None) -> str | None:

@@ -50,9 +50,10 @@ def given_transcript(tenant: str | None, transcript: Transcript) -> Transcript:
     )
 
 
-def stored_key(tenant: str | None, key: _Key) -> _Key:
+def stored_key(tenant: str | None, key: KeyLike) -> KeyLike:
     """As `stored_project`, for a key."""
-    given: object = key
-    if tenant is None or not isinstance(given, dict) or "project_key" not in given:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+    known: object = key  # callers may be untyped
+    if tenant is None or not isinstance(known, Mapping) or "project_key" not in known:
         return key
-    return cast("_Key", {**key, "project_key": stored_project(tenant, key["project_key"])})
+    given = cast("Mapping[str, Any]", key)
+    return {**given, "project_key": stored_project(tenant, given["project_key"])}

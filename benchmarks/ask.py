@@ -4,8 +4,10 @@
 
 Appends to an empty store on the wheel's PostgreSQL and to a SQLite file: sessions of 1,000 entries in the
 shapes and about the sizes of the agent's own; four in ten are lines of answers, two an API call; the sessions
-spread over 90 days and 20 projects. Prints the median of five whole calls of each question, and what the
-store takes on disk beside the lines' own bytes. `--url` measures one database, which is filled unless it is.
+spread over 90 days and 20 projects. Prints how long the first questions take, which take what they need from
+all entries, the median of five whole calls of each, that of an append of 500 beside them and of the command
+`list` from start to end, and what the store takes on disk beside the lines' own bytes. `--url` measures
+one database, which is filled unless it is.
 """
 
 import argparse
@@ -13,10 +15,14 @@ import hashlib
 import random
 import sqlite3
 import statistics
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import sqlalchemy
@@ -143,11 +149,11 @@ def sizes(engine: Engine) -> str:
             found = db.execute(text("SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC"))
         else:
             query = (
-                "SELECT 'claude_session_entries', pg_table_size('claude_session_entries') UNION ALL "
+                "SELECT relname, pg_table_size(relid) FROM pg_stat_user_tables UNION ALL "
                 "SELECT indexrelname, pg_relation_size(indexrelid) FROM pg_stat_user_indexes ORDER BY 2 DESC"
             )
             found = db.execute(text(query))
-        parts = [(name, taken) for name, taken in found if name.startswith("claude_session_entries")]
+        parts = [(name, taken) for name, taken in found if name.startswith("claude_session_")]
     shares = ", ".join(f"{name.removeprefix('claude_session_')} {taken / size:.1%}" for name, taken in parts)
     return f"{size / 1e6:,.0f} MB of JSON; of it take: {shares}"
 
@@ -175,12 +181,51 @@ def questions(engine: Engine) -> dict[str, Callable[[], object]]:
         "tools, one session": lambda: queries.tools(engine, session_id=session_id),
         "search, a word in 0.05% of messages": lambda: queries.search(engine, "w15000"),
         "search, a word in a third of messages": lambda: queries.search(engine, "w0"),
-        "search, a phrase": lambda: queries.search(engine, '"w700 w900"'),
+        "search, a phrase of two frequent words": lambda: queries.search(engine, '"w0 w1"'),
+        "search, a phrase found nowhere": lambda: queries.search(engine, '"w1 w0 w2 w1"'),
+        "search, a frequent word in a project": lambda: queries.search(engine, "w0", project_key=project_key),
         "search, found nowhere": lambda: queries.search(engine, "nowhere"),
+        "list, the command": lambda: _list(engine),
     }
 
 
-def ask(url: str, entries: int, only: Sequence[str], *, search_index: bool) -> Answers:
+def _list(engine: Engine) -> None:
+    url = engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "boocode_sessions", "--url", url, "list", "--json"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def first(engine: Engine) -> Answers:
+    """How long the first questions take over entries of which nobody has asked anything yet."""
+    answers: dict[str, float] = {}
+    for name, question in (("usage", queries.usage), ("search", partial(queries.search, words="w15000"))):
+        began = time.perf_counter()
+        question(engine)
+        answers[f"the first {name}"] = (time.perf_counter() - began) * 1000
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.execute(text("ANALYZE" if engine.dialect.name == "sqlite" else "VACUUM ANALYZE"))
+    return answers
+
+
+def appending(engine: Engine) -> Answers:
+    """How long an append of 500 takes beside the tables that questions are answered from."""
+    repository, agent = ClaudeSessionRepository(engine), Agent()
+    key: SessionKey = {"project_key": "-home-me-append", "session_id": str(uuid.uuid4())}
+
+    def append() -> None:
+        lines = list(islice(agent.session(uuid.UUID(key["session_id"]).int, END), 500))
+        began = time.perf_counter()
+        repository.append(key, lines)
+        took.append(time.perf_counter() - began)
+
+    took: list[float] = []
+    for _ in range(6):
+        append()
+    repository.delete(key)
+    return {"an append of 500": statistics.median(took[1:]) * 1000}
+
+
+def ask(url: str, entries: int, only: Sequence[str]) -> Answers:
     """Fill a store, if it is empty, and ask. Milliseconds by question."""
     migrations.upgrade(url)
     filling = create_engine(url)
@@ -192,10 +237,13 @@ def ask(url: str, entries: int, only: Sequence[str], *, search_index: bool) -> A
     filling.dispose()
     # Without our time-outs: what takes longer is to be seen, too.
     engine = sqlalchemy.create_engine(normalized(url))
-    if engine.dialect.name == "postgresql" and search_index:
-        migrations.create_search_index(engine)
-    print(f"{engine.dialect.name}: {sizes(engine)}", flush=True)
     answers: dict[str, float] = {}
+    if not only:
+        answers |= first(engine)
+        answers |= appending(engine)
+    for name, took in answers.items():
+        print(f"{engine.dialect.name:10} {name:42} {took:8.0f}", flush=True)
+    print(f"{engine.dialect.name}: {sizes(engine)}", flush=True)
     for name, question in questions(engine).items():
         if not only or any(name.startswith(one) for one in only):
             answers[name] = median_ms(question)
@@ -213,10 +261,9 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", default=[], help="questions that begin so; may be repeated"
     )
-    parser.add_argument("--search-index", action="store_true", help="with the index for search on PostgreSQL")
     options = parser.parse_args()
     if options.url:
-        ask(options.url, options.entries, options.only, search_index=options.search_index)
+        ask(options.url, options.entries, options.only)
         return
     server = Server()
     try:
@@ -224,7 +271,7 @@ def main() -> None:
         for old in CACHE.glob("ask.db*"):
             old.unlink()
         urls = [server.fresh("ask").url("postgresql"), f"sqlite:///{file}"]
-        both = [ask(url, options.entries, options.only, search_index=options.search_index) for url in urls]
+        both = [ask(url, options.entries, options.only) for url in urls]
     finally:
         server.stop()
     print(f"\nSQLite {sqlite3.sqlite_version}\n\n| question | PostgreSQL | SQLite |\n| --- | ---: | ---: |")

@@ -30,6 +30,7 @@ from boocode_sessions._core.schema_check import found_schema
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import unplaced
 from boocode_sessions._core.statements.read import is_true_fold
+from boocode_sessions._core.statements.search import select_behind_count
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base, ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
@@ -67,6 +68,8 @@ class Holdings:
     """Sessions exempt from pruning."""
     stale_summaries: int
     """Sessions whose summary is missing or not the fold of all their entries: listings read those whole."""
+    behind: int
+    """Sessions with entries that no question has taken yet: the next one takes them first, or `backfill`."""
     bytes: int
     """On disk: the tables and indexes on PostgreSQL, the whole database file on SQLite."""
     newest: datetime | None
@@ -134,6 +137,7 @@ def _holdings(connection: StoreConnection) -> Holdings:
         unplaced=unplaced,
         held=held,
         stale_summaries=sessions - fresh,
+        behind=connection.select(select_behind_count()).scalar_one(),
         bytes=_bytes(connection),
         newest=newest,
         oldest=oldest,

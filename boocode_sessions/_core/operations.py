@@ -19,6 +19,7 @@ from boocode_sessions._core.keys import (
 )
 from boocode_sessions._core.statements import delete as deletions
 from boocode_sessions._core.statements import read as statements
+from boocode_sessions._core.statements import search as searches
 from boocode_sessions._core.statements.parameters import in_project, in_session, in_transcript
 from boocode_sessions.errors import DamagedEntryError, EncryptionError
 
@@ -86,6 +87,10 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
     """
     session = transcript.session
     next_position, _, _ = lock_row(connection, session)
+    # What was said is gone when the deletion is; what else was derived from it says nothing of the content.
+    if connection.dialect == "sqlite":
+        connection.write(searches.forget_words(of_session=True), in_session(session))
+    connection.write(searches.delete_texts(), in_session(session))
     if transcript.is_main:
         connection.write(deletions.delete_entries(), in_session(session))
         connection.write(deletions.delete_session(), in_session(session))

@@ -12,7 +12,10 @@ from boocode_sessions._core.append.place import Placed, Summary, place_rows
 from boocode_sessions._core.append.plan import PAGE_ROWS
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.catching_up import take_new
+from boocode_sessions._core.derived.indexing import index_new
 from boocode_sessions._core.keys import MAIN, Transcript
+from boocode_sessions._core.statements.derived import EVERYWHERE
 from boocode_sessions._core.statements.parameters import Entry, unplaced
 from boocode_sessions._core.statements.read import newest_main_exists
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -45,7 +48,7 @@ def backfill(
     batch_rows: int = PAGE_ROWS,
     progress: OnProgress = lambda _: None,
 ) -> Backfilled:
-    """Place the rows of other writers, and give their sessions a summary.
+    """Place rows of other writers, fold their sessions, and take what questions are answered from.
 
     Without it the next append to each session does the same; with it that append is quick, and listings need
     not read the transcripts. `progress` is called after each batch. Summaries need the SDK to be installed.
@@ -69,6 +72,9 @@ def backfill(
         if not fold.available():
             break
         folded += unit_of_work.write(f"fold {main}", partial(fold_main, main), bounded=False)
+    if unit_of_work.own:
+        take_new(unit_of_work)
+        index_new(unit_of_work, EVERYWHERE, {})
     return Backfilled(placed, folded)
 
 

@@ -58,6 +58,13 @@ class By(StrEnum):
     session = "session"
 
 
+class Place(StrEnum):
+    """Where `search` looks."""
+
+    messages = "messages"
+    tools = "tools"
+
+
 @over_database("list", panel=Panel.ask)
 def list_(
     database: Database,
@@ -137,6 +144,12 @@ def search(
     database: Database,
     *,
     words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What was said.")],
+    places: Annotated[
+        list[Place],
+        typer.Option(
+            "--in", help="What messages say, or what tools were given and gave back; may be repeated."
+        ),
+    ] = [Place.messages],  # noqa: B006 - typer copies it
     project: ProjectOption = None,
     session: InSessionOption = None,
     since: SinceOption = None,
@@ -146,17 +159,18 @@ def search(
 ) -> None:
     """Find entries by what was said, the best matches first.
 
-    On PostgreSQL: English stemming, "a phrase", or, -not. On SQLite: every word as a part of the text, the
-    newest first.
+    A word finds those that begin so; main.py and "a phrase" are found as they stand; or, -not.
     """
     from boocode_sessions import queries
-    from boocode_sessions.queries.searching import lacks_index
 
     within = _within(database, project, session, since, until)
-    # Before it is searched: over very many messages the search may run into its time-out.
-    if not json and lacks_index(database.reading, schema=database.schema):
-        say("This reads one message after the other: `boocode-sessions search-index` makes it quick.")
-    found = queries.search(database.reading, " ".join(words), limit=limit, **within)
+    found = queries.search(
+        database.engine,
+        " ".join(words),
+        places=[one.value for one in places],
+        limit=limit,
+        **within,
+    )
     columns = {
         "session_id": "session",
         "timestamp": "when",
@@ -211,7 +225,7 @@ def usage(
     table = queries.read_prices(prices) if prices else queries.list_prices() if cost else None
     within = _within(database, project, session, since, until)
     found = queries.usage(
-        database.reading,
+        database.engine,
         by=cast("Sequence[Dimension]", [str(one) for one in by]),
         prices=table.models if table else None,
         tz=clock.zone(),
@@ -274,7 +288,7 @@ def tools(
         calls = queries.tool_calls(database.reading, failed=chosen, tool=tool, limit=limit or None, **within)
         _print_calls(calls, as_json=json)
         return
-    found = queries.tools(database.reading, **_within(database, project, session, since, until))
+    found = queries.tools(database.engine, **_within(database, project, session, since, until))
     columns = {
         "tool": "~tool",
         "calls": ">calls",

@@ -1,4 +1,4 @@
-"""`demo`, `upgrade`, `status`, `search-index`, `adopt`, `backfill` and `host-revision`."""
+"""`demo`, `upgrade`, `status`, `adopt`, `backfill` and `host-revision`."""
 
 import shlex
 import sys
@@ -93,31 +93,6 @@ def status(database: Database, json: JsonOption = False) -> None:
     if not ready:
         elsewhere = schemas_with_tables(database.reading) if stands.found is None else []
         raise BadInput(_advice(stands, database.schema, elsewhere))
-
-
-@over_database("search-index", panel=Panel.set_up)
-def search_index(
-    database: Database,
-    *,
-    drop: Annotated[bool, typer.Option("--drop", help="Remove it again.")] = False,
-) -> None:
-    """Build the index that makes `search` quick on PostgreSQL, while writers go on.
-
-    Each append pays for it, so that no database has it unless you ask. On SQLite there is none.
-    """
-    from boocode_sessions import migrations
-    from boocode_sessions.status import schema_status
-
-    stands = schema_status(database.reading, schema=database.schema)
-    if not stands.compatible:
-        raise BadInput(_advice(stands, database.schema))
-    if database.engine.dialect.name != "postgresql":
-        raise BadInput("only PostgreSQL has an index for search: here `search` reads every message")
-    if drop:
-        migrations.drop_search_index(database.engine, schema=database.schema)
-    else:
-        migrations.create_search_index(database.engine, schema=database.schema)
-    say("The index for search is gone." if drop else "The index for search is there.")
 
 
 @over_database("adopt", panel=Panel.set_up)
@@ -229,6 +204,7 @@ def _print_status(database: Database, stands: "SchemaStatus", holds: "Holdings |
             ("entries", holds.entries),
             ("unplaced", holds.unplaced),
             ("stale summaries", holds.stale_summaries),
+            ("behind", holds.behind),
             ("size", size(holds.bytes)),
             ("first entry", holds.oldest),
             ("last entry", holds.newest),

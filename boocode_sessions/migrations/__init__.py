@@ -17,9 +17,7 @@ from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_
 from boocode_sessions.migrations.target import effective_schema, targeting
 
 __all__ = [
-    "create_search_index",
     "downgrade",
-    "drop_search_index",
     "host",
     "ignore_owned",
     "ignore_owned_objects",
@@ -99,28 +97,6 @@ def prepare(bind: Engine | str | URL, *, schema: str | None = None) -> None:
 
     with _engine(bind) as engine, _translated("prepare the table for its adoption"):
         adopting.prepare(engine, schema)
-
-
-def create_search_index(bind: Engine | str | URL, *, schema: str | None = None) -> None:
-    """Build the index that makes `queries.search` quick on PostgreSQL, while writers go on.
-
-    No version has it, because each append pays for it: see docs/ask-your-transcripts.md. Nothing on SQLite.
-    Raises SessionStoreError.
-    """
-    from boocode_sessions.migrations import search_index  # noqa: PLC0415 - imports Alembic
-
-    with _engine(bind) as engine, _translated("build the index for search"):
-        if engine.dialect.name == "postgresql":
-            search_index.create(engine, schema)
-
-
-def drop_search_index(bind: Engine | str | URL, *, schema: str | None = None) -> None:
-    """Remove the index that `create_search_index` built. Raises SessionStoreError."""
-    from boocode_sessions.migrations import search_index  # noqa: PLC0415 - imports Alembic
-
-    with _engine(bind) as engine, _translated("drop the index for search"):
-        if engine.dialect.name == "postgresql":
-            search_index.drop(engine, schema)
 
 
 def protect_tenants(

@@ -7,12 +7,18 @@ from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
+from boocode_sessions._core.sql.types import WORD_INDEX
 from boocode_sessions.models import VERSION_TABLE, Base
 
 OWNED = frozenset(
-    {*(table.name for table in Base.metadata.tables.values()), "claude_agent_sessions", VERSION_TABLE}
+    {
+        *(table.name for table in Base.metadata.tables.values()),
+        *("claude_agent_sessions", VERSION_TABLE),
+        *(WORD_INDEX + part for part in ("", "_config", "_data", "_docsize", "_idx")),
+    }
 )
-"""Every table that our migrations make; the one of `agents` by its name, since that feature is optional."""
+"""Every table that our migrations make; the one of `agents` by its name, since that feature is optional, and
+those in which SQLite keeps the index over words."""
 
 IncludeName = Callable[[str | None, Any, Any], bool]
 IncludeObject = Callable[[SchemaItem, str | None, Any, bool, SchemaItem | None], bool]
@@ -49,6 +55,11 @@ def ignore_owned_objects(include_object: IncludeObject | None = None) -> Include
         return include_object is None or include_object(item, name, type_, reflected, compare_to)
 
     return include
+
+
+def has_model(_item: SchemaItem, name: str | None, type_: str, _reflected: bool, _other: object) -> bool:
+    """For `context.configure(include_object=...)` of our own chain: all but the tables of SQLite's index."""
+    return type_ != "table" or name is None or not name.startswith(WORD_INDEX)
 
 
 def render_item(item_type: str, item: Any, autogen_context: Any) -> str | Literal[False]:  # noqa: ANN401 - Alembic's types

@@ -150,6 +150,7 @@ def _select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     program may have deleted the entries.
     """
     time = UTCDateTime()
+    # Not EXISTS, of which PostgreSQL makes a join over all entries.
     any_entry = select(ONE).where(
         Entry.project_key == ClaudeSession.project_key, Entry.session_id == ClaudeSession.session_id
     )
@@ -160,7 +161,7 @@ def _select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
         at.label("at"),
         ClaudeSession.updated_at.label("updated"),
         literal_column("0", Integer()).label("unplaced"),
-    ).where(any_entry.correlate(ClaudeSession).exists())
+    ).where(any_entry.correlate(ClaudeSession).limit(1).scalar_subquery().is_not(None))
     others: Select[*tuple[Any, ...]] = (
         select(
             Entry.project_key,
@@ -213,7 +214,7 @@ def _select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
             row.data,
             row.held,
             func.coalesce(is_true_fold(), false()).label("fresh"),
-            main.correlate(listed).exists().label("has_main"),
+            main.correlate(listed).limit(1).scalar_subquery().is_not(None).label("has_main"),
         )
         .join_from(
             listed, row, and_(row.project_key == c.project_key, row.session_id == c.session_id), isouter=True

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta, tzinfo
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, literal_column, or_, select, union_all
 from sqlalchemy.orm import aliased
 
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.sql.json_values import json_label, json_string
 from boocode_sessions._core.sql.times import json_time
+from boocode_sessions._core.statements.derived import QUARTER, Asked, Within
 from boocode_sessions._core.statements.parameters import literal_unplaced, unplaced
 from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
+_NEVER = 2**63 - 1
 MARGIN = timedelta(days=1)
 """How far beyond a stretch of time lines are read: for the rest of an answer that began in it, and for the
 results of its tools."""
@@ -52,6 +55,31 @@ class Scope(NamedTuple):
         since = None if self.since is None else self.since - MARGIN
         until = None if self.until is None else self.until + MARGIN
         return self._replace(since=since, until=until)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The parameters that name its project and its session."""
+        given = {"in_project": self.project_key, "in_session": self.session_id}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those, and its times as the derived tables have them."""
+        given = {"since": self.since, "until": self.until}
+        times = {name: micros(at.astimezone(UTC)) for name, at in given.items() if at is not None}
+        quarters = {f"{name}_quarter": at // QUARTER for name, at in times.items()}
+        return {**self.named, **times, **quarters}
+
+    def asked(self, *, open_sessions: bool) -> Asked:
+        """What a statement over the derived tables has to know."""
+        within = Within(self.project_key is not None, self.session_id is not None)
+        return Asked(within, self.since is not None, self.until is not None, open_sessions)
+
+    def holding(self) -> Callable[[int], bool]:
+        """Whether a time of the derived tables is in the stretch of time."""
+        since = self.parameters.get("since", 0)
+        until = self.parameters.get("until", _NEVER)
+        return lambda at: since <= at < until
 
     def key(self) -> Iterator[ColumnElement[bool]]:
         """Conditions: an entry of the project and of the session."""

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Text, func, literal, not_, select
+from sqlalchemy import Text, func, select
 
+from boocode_sessions._core.attributes import string_at, time_of
+from boocode_sessions._core.codec import decode, extract
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.facts import micros
+from boocode_sessions._core.derived.indexing import read_unsearched, searchable
+from boocode_sessions._core.derived.words import message_of, tools_of
+from boocode_sessions._core.keys import Transcript
+from boocode_sessions._core.statements import search as statements
+from boocode_sessions._core.statements.derived import Within
+from boocode_sessions._core.statements.search import Kinds
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.errors import SEALED, EncryptionError
+from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.full_text import (
-    columns_of_match,
-    conditions_of,
-    index_is_there,
-    is_message,
-    ranked,
-)
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import Scope
+from boocode_sessions.queries.wanted import Wanted
 
-SNIPPET_CHARS = 160
+RANKED = 300
+"""How many matches, the newest, are compared for the best."""
+
+FREQUENT = 2000
+"""How many matches make a word a frequent one."""
+WINDOWS = (20_000, 200_000)
+"""How many of the newest texts are asked for a frequent word first."""
+
+Place: TypeAlias = Literal["messages", "tools"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,15 +51,18 @@ class Match:
     type: str
     timestamp: datetime | None
     rank: float
-    """The higher the better. 0 on SQLite, which does not rank."""
+    """The higher the better."""
     snippet: str
     """The place, on one line, with «» around what was found."""
+    place: Place = "messages"
+    """Where it was found: in what the message says, or in what its tools were given and gave back."""
 
 
 def search(
     bind: Bind,
     words: str,
     *,
+    places: Sequence[Place] | Place = ("messages",),
     project_key: str | None = None,
     session_id: str | None = None,
     since: date | None = None,
@@ -57,41 +71,51 @@ def search(
     tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> Rows[Match]:
-    """Messages that say `words`: what people and agents wrote, not tool calls or their results.
+    """Messages that say all `words`: of the newest 300 the best first.
 
-    On PostgreSQL: full text in English (`deploy` finds `deployed`; `the` and the like count for nothing),
-    best first of the newest 500. `words` may hold "a phrase", `or`, and -without. Of a message the first
-    50,000 characters are searched. Quick with the index that `migrations.create_search_index` builds.
+    A word of three letters or more finds longer ones that begin so (`deploy` finds `deployed`), upper or
+    lower case. What has other characters in it, such as `main.py` or `2.1.100`, is found as it stands there,
+    and so is "a phrase", whatever stands between its words. Any part of Japanese, Chinese or Korean text is
+    found. `or` and -without mean what they say. Of a message the first 50,000 characters are searched.
 
-    On SQLite: every word, and every "phrase", is to stand in the message as it is, upper or lower case as
-    far as ASCII goes; newest first. No index serves that: it reads the whole store.
+    Args:
+        places: `messages`, what people and agents wrote; `tools`, what tools were given and gave back; or
+            both.
+        project_key, session_id: Only messages of this project or session.
+        since, until: Only messages that were said from then on, and before then. A line that does not say it
+            counts from when it was stored. A date is its beginning in `tz`.
+        limit: At most so many.
+        tz: The time zone that a date is meant in.
+        schema: Where the tables are, when the connection's search path does not lead there.
+
+    Answered from an index that follows behind the entries. What it lacks is taken first; over a Connection or
+    a Session, and where nothing may be written, those entries are read instead.
 
     Raises EncryptionError where the newest entry is encrypted.
     """
-    scope = Scope.of(project_key, session_id, since, until, tz)
-    if limit < 1 or not words.strip():
+    wanted, scope = Wanted.of(words), Scope.of(project_key, session_id, since, until, tz)
+    chosen = {places} if isinstance(places, str) else set(places)
+    if unknown := chosen - {"messages", "tools"}:
+        raise ValueError(f"places are messages and tools, not {', '.join(sorted(unknown))}")
+    if limit < 1 or not wanted.groups or not chosen:
         return Rows(Match)
+    kinds = Kinds("messages" in chosen, "tools" in chosen)
+    unit_of_work = UnitOfWork(bind, schema)
+    within = Within.named(scope.named)
+    indexed = searchable(unit_of_work, within, scope.named)
 
     def operation(connection: StoreConnection) -> list[Match]:
         _check_readable(connection)
-        if connection.dialect == "sqlite":
-            return _by_reading(connection, words, conditions_of(scope), limit)
-        return _by_index(connection, words, scope, limit)
+        # Read before the index is asked: what is indexed meanwhile is found twice, and not missed.
+        rest = _newest(_unindexed(connection, wanted, scope, kinds, indexed=indexed))
+        found = {one.text_id: one for one in _indexed(connection, wanted, scope, kinds)}
+        found |= {one.text_id: one for one in rest}
+        best = sorted(_newest(found.values()), key=lambda one: (-one.rank, -one.text_id))
+        return [one.match(wanted) for one in best[:limit]]
 
-    return Rows(Match, UnitOfWork(bind, schema).read("search the messages", operation))
-
-
-def lacks_index(bind: Bind, *, schema: str | None = None) -> bool:
-    """Whether `migrations.create_search_index` would make searches quick.
-
-    False on SQLite, which has no such index, and while there is no entry.
-    """
-
-    def operation(connection: StoreConnection) -> bool:
-        lacking = select(not_(index_is_there())).select_from(Entry).limit(1)
-        return connection.dialect != "sqlite" and any(found for (found,) in connection.select(lacking))
-
-    return UnitOfWork(bind, schema).read("look for the index for search", operation)
+    # Entries take as long as there are such.
+    run = unit_of_work.read if indexed else unit_of_work.scan
+    return Rows(Match, run("search the messages", operation))
 
 
 def _check_readable(connection: StoreConnection) -> None:
@@ -102,48 +126,94 @@ def _check_readable(connection: StoreConnection) -> None:
         raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
 
 
-def _by_index(connection: StoreConnection, words: str, scope: Scope, limit: int) -> list[Match]:
-    rows = connection.select(ranked(words, scope, limit))
-    return [_match([*row[:-1], _one_line(row[-1])]) for row in map(_values, rows)]
+class _Found(NamedTuple):
+    text_id: int
+    """As that of a SessionText: newer ones are larger."""
+    rank: float
+    transcript: Transcript
+    entry: Mapping[str, Any]
+    text: str
 
-
-def _by_reading(
-    connection: StoreConnection, words: str, conditions: list[ColumnElement[bool]], limit: int
-) -> list[Match]:
-    terms = [phrase or word for phrase, word in re.findall(r'"([^"]+)"|([^\s"]+)', words)]
-    if not terms:
-        return []
-    statement = (
-        select(*columns_of_match(), literal(0.0), Entry.text)
-        .where(
-            is_message(Entry.entry.expression),
-            *conditions,
-            *(Entry.text.icontains(term, autoescape=True) for term in terms),
+    def match(self, wanted: Wanted) -> Match:
+        entry = self.entry
+        return Match(
+            *self.transcript,
+            self.text_id // 2,
+            string_at(entry, "uuid"),
+            string_at(entry, "type") or "",
+            time_of(entry),
+            self.rank,
+            wanted.snippet(self.text),
+            "tools" if self.text_id % 2 else "messages",
         )
-        .order_by(Entry.position.desc(), Entry.id.desc())
-        .limit(limit)
-    )
-    rows = map(_values, connection.select(statement))
-    return [_match([*row[:-1], _snippet(row[-1], terms)]) for row in rows]
 
 
-def _snippet(text: str, terms: list[str]) -> str:
-    """The place of the first term that is found, with all terms marked."""
-    pattern = re.compile("|".join(re.escape(term) for term in terms), re.IGNORECASE)
-    found = pattern.search(text)
-    start = max(0, (found.start() if found else 0) - SNIPPET_CHARS // 3)
-    part = text[start : start + SNIPPET_CHARS]
-    marked = pattern.sub(lambda match: f"«{match[0]}»", part)
-    return ("… " if start else "") + _one_line(marked) + (" …" if start + SNIPPET_CHARS < len(text) else "")
+def _newest(found: Any) -> list[_Found]:  # noqa: ANN401 - an iterable of them
+    return heapq.nlargest(RANKED, found, key=lambda one: one.text_id)
 
 
-def _match(values: list[Any]) -> Match:
-    return Match(*values)
+def _indexed(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds) -> Iterator[_Found]:
+    """The newest matches of the index. Its texts are read again: another program may have deleted some."""
+    texts = _texts(connection, wanted, scope, kinds)
+    ids = sorted({text_id // 2 for text_id in texts})
+    rows = connection.select(statements.select_matched(), {"ids": ids}) if ids else ()
+    entries = {row[0]: row for row in rows}
+    for text_id in texts:
+        if (row := entries.get(text_id // 2)) is not None:
+            yield from _matches(wanted, Kinds(not text_id % 2, bool(text_id % 2)), row)
 
 
-def _values(row: Iterable[Any]) -> list[Any]:
-    return list(row)
+def _texts(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds) -> list[int]:
+    """The newest texts that the index finds.
+
+    PostgreSQL's knows no order: of a frequent word it would visit every match. So the newest texts are asked
+    for first, and more of them while those do not suffice.
+    """
+    asked = scope.asked(open_sessions=False)
+    on_sqlite = connection.dialect == "sqlite"
+    said = wanted.for_sqlite() if on_sqlite else wanted.for_postgresql()
+    parameters: dict[str, Any] = {**scope.parameters, "wanted": said}
+    newest = statements.select_matching(connection.dialect, asked, kinds, newest=True)
+    starts = [0]
+    if not on_sqlite:
+        some = statements.select_matching(connection.dialect, asked, kinds, newest=False)
+        found = list(connection.select(some, {**parameters, "most": FREQUENT}).scalars())
+        if len(found) < FREQUENT:
+            return heapq.nlargest(RANKED, found)
+        last = connection.select(statements.select_newest_text()).scalar_one() or 0
+        starts = [max(last - window, 0) for window in WINDOWS] + starts
+    found = []
+    for start in starts:
+        page = {**parameters, "most": RANKED, "from_id": start}
+        found = list(connection.select(newest, page).scalars())
+        if len(found) == RANKED:
+            break
+    return found
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _unindexed(
+    connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds, *, indexed: bool
+) -> Iterator[_Found]:
+    """The matches among rows that nobody has placed, and among entries that the index lacks."""
+    for row in read_unsearched(connection, Within.named(scope.named), scope.named, placed=not indexed):
+        yield from _matches(wanted, kinds, row, scope.holding())
+
+
+def _matches(
+    wanted: Wanted, kinds: Kinds, row: Sequence[Any], holds: Callable[[int], bool] | None = None
+) -> Iterator[_Found]:
+    """What of an entry was searched for. `holds`: whether a time is one that was asked for."""
+    row_id, project_key, session_id, subpath, _, stored_at, text = row
+    try:
+        entry = decode(text)
+    except DamagedEntryError:
+        return
+    if holds is not None:
+        said_at = extract(entry).said_at
+        if not holds(micros(stored_at if said_at is None else datetime.fromisoformat(said_at))):
+            return
+    transcript = Transcript(project_key, session_id, subpath)
+    for number, (asked, said) in enumerate(((kinds.messages, message_of), (kinds.tools, tools_of))):
+        text = said(entry) if asked else ""
+        if text and (rank := wanted.rank(text)) is not None:
+            yield _Found(2 * row_id + number, rank, transcript, entry, text)

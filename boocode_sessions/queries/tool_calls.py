@@ -17,7 +17,7 @@ from boocode_sessions._core.statements.parameters import exact_text
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.scope import Scope
-from boocode_sessions.queries.tools import calls_of_tools
+from boocode_sessions.queries.tool_uses import calls_of_tools
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

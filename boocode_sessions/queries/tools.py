@@ -4,44 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, date, tzinfo
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Integer,
+    LargeBinary,
     Select,
-    Subquery,
-    Text,
-    and_,
     case,
     cast,
     func,
     literal_column,
     null,
     select,
-    true,
-    union_all,
 )
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.sql.json_values import json_is_true, json_label, json_string
-from boocode_sessions._core.sql.messages import message_blocks
-from boocode_sessions._core.sql.times import seconds_between
-from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.parameters import unplaced
-from boocode_sessions._core.statements.read import ONE
-from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions._core.derived.facts import UseFact, greatest
+from boocode_sessions._core.derived.missing import Missing, ask, counted
+from boocode_sessions._core.statements.derived import Asked, is_single, is_summed
+from boocode_sessions._core.unit_of_work import Bind
+from boocode_sessions.models import SessionToolUse
 from boocode_sessions.queries.rows import Rows
-from boocode_sessions.queries.scope import (
-    Scope,
-    has_unplaced,
-    not_copied,
-    unplaced_forked_from,
-    unplaced_said_at,
-    unplaced_type,
-)
+from boocode_sessions.queries.scope import Scope
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,137 +65,101 @@ def tools(
         tz: The time zone that a date is meant in.
         schema: Where the tables are, when the connection's search path does not lead there.
 
-    Two to three statements: the last one reads an index alone, and beside it only lines with several tool
-    uses or results, and rows of other programs (benchmarks/ask.py has the figures).
+    Answered as `usage` is.
     """
     scope = Scope.of(project_key, session_id, since, until, tz)
 
-    def operation(connection: StoreConnection) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in connection.select(_statement(calls_of_tools(connection, scope), scope))]
+    def question(connection: StoreConnection, missing: Missing) -> dict[str, _Total]:
+        return _totals(connection, missing, scope)
 
-    rows = UnitOfWork(bind, schema).read("count the tools' calls", operation)
-    counted = (
-        ToolRow(tool, calls, int(failures), int(unanswered), *map(_rounded, seconds))
-        for tool, calls, failures, unanswered, *seconds in rows
-    )
-    return Rows(ToolRow, counted)
+    totals = ask(bind, schema, "count the tools' calls", scope.named, question)
+    rows = [total.row(tool) for tool, total in totals.items()]
+    return Rows(ToolRow, sorted(rows, key=lambda row: (-row.calls, row.tool)))
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
+@dataclasses.dataclass
+class _Total:
+    calls: int = 0
+    failures: int = 0
+    unanswered: int = 0
+    micros: int = 0
+    longest: int | None = None
+
+    def add(self, calls: int, failures: int, unanswered: int, micros: int, longest: int | None) -> None:
+        self.calls += calls
+        self.failures += failures
+        self.unanswered += unanswered
+        self.micros += micros
+        self.longest = greatest(self.longest, longest)
+
+    def row(self, tool: str) -> ToolRow:
+        answered = self.calls - self.unanswered
+        if not answered or self.longest is None:
+            return ToolRow(tool, self.calls, self.failures, self.unanswered, None, None, None)
+        seconds = (self.micros / answered, self.longest, self.micros)
+        return ToolRow(
+            tool,
+            self.calls,
+            self.failures,
+            self.unanswered,
+            *(round(micros / 1_000_000, 3) for micros in seconds),
+        )
 
 
-_HAS_SEVERAL = and_(Entry.tool_count.is_not(None), Entry.tool_use_id.is_(None))
-"""Condition: a line whose tool uses or results are read from its entry: several, or one without an id."""
+def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict[str, _Total]:
+    totals: dict[str, _Total] = {}
+    merged: dict[bytes, UseFact] = {}
+
+    def merge(use: bytes, fact: UseFact) -> None:
+        known = merged.get(use)
+        merged[use] = fact if known is None else known.merged(fact)
+
+    statement = _statement(scope.asked(open_sessions=missing.open_sessions))
+    for use, tool, *values in connection.select(statement, {**scope.parameters, **missing.parameters}):
+        if use is None:
+            calls, failures, unanswered, micros = map(int, values[:4])
+            totals.setdefault(tool, _Total()).add(calls, failures, unanswered, micros, values[4])
+        else:
+            merge(use, UseFact(tool, *values[:3]))
+    for of_session in counted(connection, missing):
+        for (use, _), fact in of_session.uses.items():
+            merge(use, fact)
+    holds = scope.holding()
+    for tool, failed, asked_at, answered_at in merged.values():
+        if tool is not None and asked_at is not None and holds(asked_at):
+            total = totals.setdefault(tool, _Total())
+            if answered_at is None:
+                total.add(1, 0, 1, 0, None)
+            else:
+                total.add(1, failed or 0, 0, answered_at - asked_at, answered_at - asked_at)
+    return totals
 
 
-def _of_several(connection: StoreConnection, scope: Scope) -> bool:
-    there = select(ONE).where(_HAS_SEVERAL, *scope.key()).exists()
-    return connection.select(select(there)).scalar_one()
+@cache
+def _statement(asked: Asked) -> Select[*tuple[Any, ...]]:
+    """Per tool the uses that one session tells of, and each of the others.
 
-
-def calls_of_tools(connection: StoreConnection, scope: Scope) -> Subquery:
-    """One row per call: use, tool, when it was asked and answered, and `failed`, NULL without an answer.
-
-    `use_row` and `result_row` are the lines' ids, where they are not found by the use. Two statements are
-    run first, which look for lines that are read in other ways. Served by: claude_session_entries_tools_idx,
-    in whose order the uses are grouped.
+    Shape: (NULL, tool, uses, failures, unanswered, microseconds, the longest's) per tool, and (use, tool,
+    failed, asked_at, answered_at, NULL, NULL). Served by: claude_session_tool_uses_tool_idx,
+    claude_session_tool_uses_shared_idx.
     """
-    parts = [_of_columns(scope)]
-    if _of_several(connection, scope):
-        parts += _of_blocks(scope, _Said(Entry.type, Entry.said_at, Entry.forked_from), _HAS_SEVERAL)
-    if has_unplaced(connection, scope):
-        said = _Said(unplaced_type(), unplaced_said_at(), unplaced_forked_from())
-        parts += _of_blocks(scope, said, unplaced())
-    uses = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("uses")
-    return (
+    use = SessionToolUse
+    micros = use.answered_at - use.asked_at
+    zero: ColumnElement[int] = literal_column("0")
+    no_number = cast(null(), BigInteger)
+    sums = (
         select(
-            uses.c.use,
-            func.max(uses.c.tool).label("tool"),
-            func.max(uses.c.failed).label("failed"),
-            func.min(case((uses.c.failed.is_(None), uses.c.at)), type_=UTCDateTime()).label("asked"),
-            func.min(case((uses.c.failed.is_not(None), uses.c.at)), type_=UTCDateTime()).label("answered"),
-            func.min(case((uses.c.failed.is_(None), uses.c.row))).label("use_row"),
-            func.min(case((uses.c.failed.is_not(None), uses.c.row))).label("result_row"),
+            cast(null(), LargeBinary),
+            use.tool,
+            func.count(),
+            func.coalesce(func.sum(use.failed), zero),
+            func.sum(case((use.answered_at.is_(None), 1), else_=0)),
+            cast(func.coalesce(func.sum(micros), zero), BigInteger),
+            func.max(micros),
         )
-        .group_by(uses.c.use)
-        .subquery("calls")
+        .where(*is_summed(use, asked), use.tool.is_not(None), *asked.times(use.asked_at.expression))
+        .group_by(use.tool)
     )
-
-
-def _statement(calls: Subquery, scope: Scope) -> Select[*tuple[Any, ...]]:
-    """Calls, failures and seconds per tool."""
-    seconds = seconds_between(calls.c.asked, calls.c.answered)
-    count = func.count()
-    return (
-        select(
-            calls.c.tool,
-            count,
-            func.sum(func.coalesce(calls.c.failed, 0)),
-            func.sum(case((calls.c.failed.is_(None), 1), else_=0)),
-            func.avg(seconds),
-            func.max(seconds),
-            func.sum(seconds),
-        )
-        .where(calls.c.tool.is_not(None), *scope.said(calls.c.asked))
-        .group_by(calls.c.tool)
-        .order_by(count.desc(), calls.c.tool)
-    )
-
-
-def _of_columns(scope: Scope) -> Select[*tuple[Any, ...]]:
-    """Tool uses and results of the lines that have one. A use's `failed` is NULL, a result's `tool`."""
-    at = func.coalesce(Entry.said_at, Entry.created_at, type_=UTCDateTime())
-    return select(
-        at.label("at"),
-        Entry.tool_use_id.label("use"),
-        case((Entry.failed.is_(None), func.coalesce(Entry.tool_name, ""))).label("tool"),
-        cast(Entry.failed, Integer).label("failed"),
-        # Not its id: the index alone is read.
-        cast(null(), BigInteger).label("row"),
-    ).where(
-        # As the index has it: without the second condition it would not be taken.
-        Entry.tool_use_id.is_not(None),
-        Entry.tool_count.is_not(None),
-        *scope.key(),
-        *scope.widened.said(at),
-        not_copied(Entry.forked_from),
-    )
-
-
-class _Said(NamedTuple):
-    """What tells of a line, whether it has columns or not."""
-
-    type: Any
-    said_at: Any
-    forked_from: Any
-
-
-def _of_blocks(scope: Scope, line: _Said, condition: ColumnElement[bool]) -> list[Select[*tuple[Any, ...]]]:
-    """The same from the lines' entries: of answers, and of users' lines."""
-    block = message_blocks(Entry.entry.expression).table_valued("value", name="block", joins_implicitly=True)
-    value = block.c.value
-    at = func.coalesce(line.said_at, Entry.created_at, type_=UTCDateTime())
-
-    def of(block_type: str, in_line: str, *said: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
-        return (
-            select(at, *said, Entry.id)
-            .join_from(Entry, block, true())
-            .where(
-                condition,
-                line.type == literal_column(f"'{in_line}'", Text()),
-                json_string(value, "type") == literal_column(f"'{block_type}'", Text()),
-                *scope.key(),
-                *scope.widened.said(at),
-                not_copied(line.forked_from),
-            )
-        )
-
-    unnamed = literal_column("'~'", Text()).concat(cast(Entry.id, Text))
-    use = func.coalesce(json_string(value, "id"), unnamed)
-    name = func.coalesce(json_label(value, "name"), "")
-    failed = cast(json_is_true(value, "is_error"), Integer)
-    return [
-        of("tool_use", "assistant", use, name, cast(null(), Integer)),
-        of("tool_result", "user", json_string(value, "tool_use_id"), cast(null(), Text), failed),
-    ]
+    columns = (use.call, use.tool, cast(use.failed, BigInteger), use.asked_at, use.answered_at)
+    single = select(*columns, no_number, no_number).where(*is_single(use, asked))
+    return sums.union_all(single)  # type: ignore[return-value]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Select, Text, and_, cast, func, or_, select, true, tuple_
+from sqlalchemy import Select, Text, and_, case, cast, func, literal_column, or_, select, true, tuple_
 
 from boocode_sessions._core.attributes import text_of
 from boocode_sessions._core.codec import StoredAt, decode, open_entry
@@ -15,16 +15,23 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import MAIN, SessionStoreEntry, Transcript
 from boocode_sessions._core.sql.functions import byte_length
-from boocode_sessions._core.sql.json_values import json_member
+from boocode_sessions._core.sql.json_values import json_count, json_label, json_member
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import exact_text, unplaced
 from boocode_sessions._core.statements.place import tokens_of
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.calls import is_unplaced_answer, unplaced_columns
-from boocode_sessions.queries.scope import unplaced_said_at
+from boocode_sessions.queries.scope import unplaced_said_at, unplaced_type
 
 Key: TypeAlias = tuple[str, str]
 """A session's project_key and session_id."""
+
+_TOKENS = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read_tokens": "cache_read_input_tokens",
+    "cache_write_tokens": "cache_creation_input_tokens",
+}
+"""The columns of tokens, and where in `message.usage` of a line they come from."""
 
 SESSIONS_A_STATEMENT = 5000
 """Two parameters each, and a statement takes 32,767 in all."""
@@ -75,10 +82,17 @@ def _counted(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
 
 def _tokens(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
     key = (Entry.project_key, Entry.session_id)
-    columns = (column.label(name) for name, column in unplaced_columns().items())
+    entry = Entry.entry.expression
+    message_id = json_label(entry, "message", "id")
+    columns = {
+        "message_id": message_id,
+        "request_id": case((message_id.is_not(None), json_label(entry, "requestId"))),
+        **{name: json_count(entry, "message", "usage", path) for name, path in _TOKENS.items()},
+    }
+    answer = unplaced_type() == literal_column("'assistant'", Text())
     lines = (
-        select(*key, Entry.id, *columns)
-        .where(unplaced(), is_unplaced_answer(), tuple_(*key).in_(sessions))
+        select(*key, Entry.id, *(column.label(name) for name, column in columns.items()))
+        .where(unplaced(), answer, tuple_(*key).in_(sessions))
         .subquery("lines")
     )
     own = func.coalesce(lines.c.message_id, cast(lines.c.id, Text))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sqlalchemy import Select, func, select
-
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.sql.times import quarter_hour, utc_day
-from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.queries.calls import TOKENS, Found, calls, look
+from boocode_sessions._core.derived.missing import Missing, ask
+from boocode_sessions._core.statements.derived import TOKENS
+from boocode_sessions._core.unit_of_work import Bind
+from boocode_sessions.queries.calls import day_of, grouped_calls
 from boocode_sessions.queries.plots import Amount, plot_usage
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import Scope
@@ -105,7 +104,8 @@ def usage(
         tz: The time zone whose days are meant.
         schema: Where the tables are, when the connection's search path does not lead there.
 
-    Three statements, of which the first two look for lines that are read in other ways.
+    Answered from tables that follow behind the entries. What they lack is taken first; over a Connection or a
+    Session, and where nothing may be written, it is read from the entries instead.
     """
     dimensions: tuple[str, ...] = (by,) if isinstance(by, str) else tuple(by)
     if unknown := set(dimensions) - set(_NAMES):
@@ -114,13 +114,10 @@ def usage(
     columns = [_NAMES[dimension] for dimension in dimensions]
     groups = columns if prices is None or "model" in columns else [*columns, "model"]
 
-    def operation(connection: StoreConnection) -> list[dict[str, Any]]:
-        statement = _grouped(scope, groups, tz, look(connection, scope))
-        return [dict(row) for row in connection.select(statement).mappings()]
+    def question(connection: StoreConnection, missing: Missing) -> list[Mapping[str, Any]]:
+        return [*grouped_calls(connection, missing, scope, frozenset(groups), utc=tz is UTC)]
 
-    rows = UnitOfWork(bind, schema).read("count the tokens used", operation)
-    if tz is UTC:
-        return Usage(UsageRow, _priced(rows, columns, prices))
+    rows = ask(bind, schema, "count the tokens used", scope.named, question)
     found = _priced(_in_days(rows, tz), columns, prices)
     order = sorted(
         found, key=lambda row: [((value := getattr(row, name)) is not None, value) for name in columns]
@@ -128,31 +125,17 @@ def usage(
     return Usage(UsageRow, order)
 
 
-def _grouped(scope: Scope, groups: Sequence[str], tz: tzinfo, found: Found) -> Select[*tuple[Any, ...]]:
-    """Calls and tokens per group. Its day is UTC's; in another time zone it is a quarter of an hour."""
-    place = bool({"project_key", "session_id"} & set(groups))
-    each = calls(scope, found, with_place=place)
-    said_at = each.c.said_at
-    chosen = [
-        (each.c[name] if name != "day" else utc_day(said_at) if tz is UTC else quarter_hour(said_at)).label(
-            name
-        )
-        for name in groups
-    ]
-    sums = (func.sum(each.c[name]).label(name) for name in TOKENS)
-    return (
-        select(*chosen, func.count().label("calls"), *sums)
-        .group_by(*chosen)
-        .order_by(*(column.nulls_first() for column in chosen))
-        .having(func.count() > 0)
-    )
-
-
-def _in_days(rows: Sequence[Mapping[str, Any]], tz: tzinfo) -> Iterator[dict[str, Any]]:
-    """The same with days in the place of quarters of an hour."""
+def _in_days(rows: Iterable[Mapping[str, Any]], tz: tzinfo) -> Iterator[Mapping[str, Any]]:
+    """The same with a day in the place of a quarter of an hour."""
+    days: dict[int, date] = {}
     for row in rows:
-        at: datetime | None = row.get("day")
-        yield dict(row) if at is None else {**row, "day": at.astimezone(tz).date()}
+        quarter: int | None = row.get("day")
+        if quarter is None:
+            yield row
+            continue
+        if quarter not in days:
+            days[quarter] = day_of(quarter, tz)
+        yield {**row, "day": days[quarter]}
 
 
 def _priced(

@@ -56,15 +56,12 @@ def test_search_finds_what_was_said(demo_anywhere: Terminal) -> None:
     assert nothing.err.endswith("Nothing was found.\n")
 
 
-def test_search_says_once_how_to_make_it_quick_where_it_is_not(demo_anywhere: Terminal) -> None:
-    on_postgresql = demo_anywhere.database.dialect == "postgresql"
-    for word in ("umbrella", "nosuchword"):
-        slow = demo_anywhere.run("search", word)
-        assert slow.err.count("`boocode-sessions search-index` makes it quick") == on_postgresql
-        assert "search-index" not in slow.out
-        assert demo_anywhere.run("search", word, "--json").err == ""
-    demo_anywhere.run("search-index")
-    assert demo_anywhere.run("search", "umbrella").err == ""
+def test_search_finds_what_tools_were_given_on_request(demo_anywhere: Terminal) -> None:
+    everywhere = demo_anywhere.run("search", "file", "--in", "tools", "--in", "messages", "--json").json
+    tools = demo_anywhere.run("search", "file", "--in", "tools", "--json").json
+    assert {row["place"] for row in tools} == {"tools"}
+    assert [row for row in everywhere if row["place"] == "tools"] == tools
+    assert demo_anywhere.run("search", "file", "--in", "nowhere").status == 2
 
 
 def test_search_within_a_session_takes_the_beginning_of_its_id(demo: Terminal, ids: list[str]) -> None:

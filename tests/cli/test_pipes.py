@@ -92,7 +92,6 @@ RUNS = [
     "upgrade --sql",
     "demo FILE",
     "adopt",
-    "search-index",
     "host-revision",
     "nosuch",
     "list --nosuch",

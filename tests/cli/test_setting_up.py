@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, inspect, make_url
+from sqlalchemy import insert, make_url
 
 from boocode_sessions import ClaudeSessionEntry, SchemaError, migrations
 from boocode_sessions.cli.database import default_url, readable
@@ -45,6 +45,7 @@ def test_status_counts_what_is_there(demo_anywhere: Terminal) -> None:
     holds = status["holds"]
     assert (holds["projects"], holds["sessions"], holds["transcripts"]) == (1, 3, 4)
     assert (holds["unplaced"], holds["held"], holds["stale_summaries"]) == (0, 0, 0)
+    assert holds["behind"] == holds["sessions"]
     assert holds["entries"] > 20
     assert holds["bytes"] > 10_000
     assert holds["oldest"] <= holds["newest"]
@@ -243,24 +244,6 @@ def test_adopt_copies_the_reference_adapters_table(databases: Databases) -> None
     assert done.json == {"copied": 1, "known": 0, "left": []}
     assert set(done.json) == json_keys("adopt")
     assert terminal.run("adopt").out == "0 entries copied, 1 known before\n"
-
-
-def test_the_search_index_is_built_and_dropped_on_demand(demo_anywhere: Terminal) -> None:
-    built = demo_anywhere.run("search-index")
-    if demo_anywhere.database.dialect == "sqlite":
-        assert (built.status, built.err.count("\n")) == (2, 1)
-        return
-    assert _has_search_index(demo_anywhere.database)
-    assert demo_anywhere.run("search", "umbrella", "--json").json
-    assert demo_anywhere.run("search-index", "--drop").status == 0
-    assert not _has_search_index(demo_anywhere.database)
-
-
-def _has_search_index(database: Database) -> bool:
-    engine = database.engine()
-    names = {index["name"] for index in inspect(engine).get_indexes("claude_session_entries")}
-    engine.dispose()
-    return "claude_session_entries_search_idx" in names
 
 
 def test_upgrade_makes_a_file_for_its_owner_alone(tmp_path: Path) -> None:

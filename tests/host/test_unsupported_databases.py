@@ -50,7 +50,6 @@ BINDS: list[Callable[[Engine], object]] = [
     migrations.downgrade,
     migrations.pending,
     migrations.prepare,
-    migrations.create_search_index,
     lambda other: migrations.upgrade(other.connect()),
 ]
 

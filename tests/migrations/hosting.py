@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 
+from boocode_sessions._core.sql.types import WORD_INDEX
 from boocode_sessions.agents import models as _agents  # noqa: F401 - its table belongs to Base.metadata
 from boocode_sessions.models import VERSION_TABLE, Base
 from tests.fixtures.databases import Database
@@ -50,7 +51,9 @@ class Host:
 
 
 def tables(engine: Engine, schema: str | None = None) -> set[str]:
-    return set(inspect(engine).get_table_names(schema=schema))
+    """Without those in which SQLite keeps an index."""
+    names = inspect(engine).get_table_names(schema=schema)
+    return {name for name in names if not name.startswith(WORD_INDEX)}
 
 
 def differences(engine: Engine, schema: str | None = None) -> list[Any]:

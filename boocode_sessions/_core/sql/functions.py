@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from sqlalchemy import BigInteger, LargeBinary, Text
+from sqlalchemy import BigInteger, Boolean, LargeBinary, Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -84,6 +84,24 @@ class earlier_of(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it
 
     postgresql = "least({0}, {1})"
     sqlite = "coalesce(min({0}, {1}), {0}, {1})"
+
+
+class greater_text(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """The greater of two texts, by their characters' numbers; the other one where one is NULL."""
+
+    postgresql = 'greatest({0} COLLATE "C", {1} COLLATE "C")'
+    sqlite = "coalesce(max({0}, {1}), {0}, {1})"
+
+
+class in_json_list(SQLFunction[bool]):  # noqa: N801 - named as the SQL function it stands for
+    """Whether an integer is in a JSON array of integers, of any length."""
+
+    type = Boolean()
+    postgresql = (
+        "({0} IN (SELECT CAST(item AS BIGINT)"
+        " FROM json_array_elements_text(CAST({1} AS JSON)) AS items (item)))"
+    )
+    sqlite = "({0} IN (SELECT value FROM json_each({1})))"
 
 
 class json_text(SQLFunction[str]):  # noqa: N801 - named as the SQL function it stands for

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, Integer
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import JSON, BigInteger, ColumnElement, DateTime, Integer, Text
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
@@ -17,6 +17,21 @@ JSON_DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "
 
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
 """A row's identity. SQLite generates values only for a primary key that is an INTEGER."""
+
+WORDS = Text().with_variant(TSVECTOR(), "postgresql")
+"""Words and their places: text that is a tsvector on PostgreSQL, the words in order on SQLite."""
+
+WORD_INDEX = "claude_session_words"
+
+
+def create_word_index(schema: str) -> str:
+    """The statement that makes SQLite's index over words. `schema`: quoted, with a dot, or empty."""
+    # Without marks taken off letters: words are compared as they are.
+    return (
+        f"CREATE VIRTUAL TABLE {schema}{WORD_INDEX} USING fts5(words, content='claude_session_texts',"
+        " content_rowid='id', columnsize=0, tokenize='unicode61 remove_diacritics 0')"
+    )
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

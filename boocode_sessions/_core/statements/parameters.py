@@ -62,13 +62,13 @@ def is_session() -> Sequence[ColumnElement[bool]]:
     return SESSIONS.c.project_key == PROJECT, SESSIONS.c.session_id == SESSION
 
 
-def unplaced() -> ColumnElement[bool]:
+def unplaced(entry: type[ClaudeSessionEntry] = Entry) -> ColumnElement[bool]:
     """Condition: a row that another program inserted, and nobody has placed.
 
     A literal, since a prepared statement can use a partial index only for what it knows. Served by:
     claude_session_entries_unplaced_idx.
     """
-    return Entry.position == literal_unplaced()
+    return entry.position == literal_unplaced()
 
 
 def placed() -> ColumnElement[bool]:

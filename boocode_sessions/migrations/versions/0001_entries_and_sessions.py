@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from boocode_sessions.migrations import adopting, agent_sessions
+from boocode_sessions.migrations import adopting, agent_sessions, derived_tables
 from boocode_sessions.migrations.steps import step
 from boocode_sessions.migrations.target import schema
 
@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project_key", "session_id", name="claude_sessions_pkey"),
         schema=schema(),
     )
+    derived_tables.create()
     agent_sessions.create()
     if dialect == "postgresql":
         adopting.compress_entries()
@@ -110,5 +111,6 @@ def _create_index(index: adopting.EntriesIndex, *, if_not_exists: bool) -> None:
 def downgrade() -> None:
     """Drop the tables and what is in them, adopted entries too."""
     agent_sessions.drop()
+    derived_tables.drop()
     op.drop_table("claude_sessions", schema=schema())
     op.drop_table("claude_session_entries", schema=schema())

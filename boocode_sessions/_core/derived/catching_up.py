@@ -1,0 +1,249 @@
+"""Takes what digests lack from the entries, in short transactions beside live writers.
+
+It reads entries that are committed and never locks a session's row, so that no append waits for it. Where a
+transcript is deleted meanwhile, the digest ends up with another number of transcripts than the session has,
+and is taken anew by whoever asks next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import Executable, Table
+
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.facts import Facts, Line, micros
+from boocode_sessions._core.keys import Session
+from boocode_sessions._core.statements import derived as statements
+from boocode_sessions._core.statements.derived import (
+    CALLS,
+    DIGESTS,
+    EVERYWHERE,
+    QUARTER,
+    TOKENS,
+    USES,
+    Within,
+)
+from boocode_sessions._core.statements.parameters import in_session
+from boocode_sessions._core.statements.search import TEXTS, forget_words, set_searched
+from boocode_sessions._core.unit_of_work import UnitOfWork
+from boocode_sessions.models import SessionCall, SessionToolUse
+
+BATCH_LINES = 4000
+"""Lines that one transaction takes, about: others who take lines, and writers on SQLite, wait for it."""
+BATCH_SESSIONS = 200
+LOCK_SECONDS = 5.0
+"""How long to wait for another who takes lines: it does the same work."""
+_CALLS_A_STATEMENT = 500
+
+
+class Behind(NamedTuple):
+    """A session that its digest does not hold as it is."""
+
+    session: Session
+    digest_id: int | None
+    counted_to: int
+    digested_transcripts: int
+    next_position: int
+    transcripts: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether no entry is new: a transcript was deleted."""
+        return self.digest_id is not None and self.counted_to >= self.next_position
+
+
+class Standing(NamedTuple):
+    """How far the digests hold what a question is about."""
+
+    behind: Sequence[Behind]
+    orphans: Sequence[int]
+    """Digests of sessions that are not there."""
+
+
+def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) -> Standing:
+    """Look for what is missing. `named`: the project and the session that are asked for."""
+    rows = connection.select(statements.select_behind(within), named)
+    behind = [_behind(row) for row in rows]
+    return Standing(behind, list(connection.select(statements.select_orphans()).scalars()))
+
+
+def take_new(unit_of_work: UnitOfWork) -> None:
+    """Take from all sessions what is missing. Raises SessionStoreError."""
+    catch_up(unit_of_work, unit_of_work.read("look for new entries", lambda it: look(it, EVERYWHERE, {})))
+
+
+def catch_up(unit_of_work: UnitOfWork, standing: Standing) -> None:
+    """Take what is missing. Raises SessionStoreError, where this may not be written; what is done stays."""
+    for orphans in _in_parts(standing.orphans, BATCH_SESSIONS):
+        unit_of_work.write(
+            "remove what was taken from deleted sessions",
+            partial(_remove, orphans),
+            lock_seconds=LOCK_SECONDS,
+        )
+    left: list[Session] = [item.session for item in standing.behind]
+    targets = {item.session: item.next_position for item in standing.behind}
+    renewed: frozenset[Session] = frozenset()
+    while left:
+        done, renewed = unit_of_work.write(
+            "take calls and tool uses from new entries",
+            partial(_take, tuple(left[:BATCH_SESSIONS]), targets, renewed),
+            lock_seconds=LOCK_SECONDS,
+        )
+        left = [session for session in left if session not in done]
+
+
+def read_lines(
+    connection: StoreConnection, session: Session, start: int, end: int, most: int
+) -> tuple[list[Line], int]:
+    """Lines of a session from one position to before another. Also how many of them begin a transcript."""
+    parameters = {**in_session(session), "from_position": start, "to_position": end, "most": most}
+    rows = connection.select(statements.select_lines(), parameters).all()
+    return [_line(row) for row in rows], sum(row[-1] is True for row in rows)
+
+
+def _behind(row: Sequence[Any]) -> Behind:
+    project_key, session_id, digest_id, counted_to, digested, next_position, transcripts = row
+    session = Session(project_key, session_id)
+    return Behind(session, digest_id, counted_to or 0, digested or 0, next_position, transcripts)
+
+
+def _line(row: Sequence[Any]) -> Line:
+    stored_at, said_at = row[2:4]
+    said = None if said_at is None else micros(said_at)
+    return Line._make((*row[:2], micros(stored_at), said, *row[4:8], tuple(row[8:13]), *row[13:19]))
+
+
+def _remove(digests: Sequence[int], connection: StoreConnection) -> None:
+    lock(connection)
+    for digest in digests:
+        _empty(connection, digest)
+        connection.write(statements.empty_digest(DIGESTS), {"in_digest": digest})
+
+
+def lock(connection: StoreConnection) -> None:
+    """Be the only one who takes lines until the commit. On SQLite whoever writes is."""
+    if connection.dialect == "sqlite":
+        connection.write(statements.begin_to_write(), {})
+    else:
+        connection.select(statements.lock_catching_up(connection.effective_schema))
+
+
+def _take(
+    sessions: Sequence[Session],
+    targets: Mapping[Session, int],
+    renewed_before: frozenset[Session],
+    connection: StoreConnection,
+) -> tuple[set[Session], frozenset[Session]]:
+    """Take about BATCH_LINES lines. Returns the sessions that are done, and all that were begun anew."""
+    lock(connection)
+    connection.write(statements.insert_digests(connection.dialect), [in_session(one) for one in sessions])
+    behind = statements.select_behind(EVERYWHERE, some=True)
+    rows = connection.select(behind, {"sessions": [tuple(one) for one in sessions]})
+    found = {item.session: item for item in map(_behind, rows)}
+    done = {session for session in sessions if session not in found}
+    renewed = set(renewed_before)
+    taken: list[tuple[int, Facts]] = []
+    lines = 0
+    for item in found.values():
+        if lines >= BATCH_LINES:
+            break
+        session, digest_id = item.session, item.digest_id
+        assert digest_id is not None  # noqa: S101 - it was made above
+        if item.changed and session in renewed_before:
+            done.add(session)  # its entries are changing in ways that nothing tells of
+            continue
+        start, transcripts = (0, 0) if item.changed else (item.counted_to, item.digested_transcripts)
+        read, firsts = read_lines(connection, session, start, item.next_position, BATCH_LINES)
+        lines += len(read)
+        whole = len(read) < BATCH_LINES
+        end = item.next_position if whole else read[-1].position + 1
+        transcripts += firsts
+        if item.changed or (whole and start and transcripts != item.transcripts):
+            _empty(connection, digest_id)
+            connection.write(set_searched(), {"in_digest": digest_id, "searched_to": 0})
+            renewed.add(session)
+        if whole and start and transcripts != item.transcripts:
+            end = transcripts = 0  # a transcript was deleted: all of it again, in the next batch
+        else:
+            facts = Facts()
+            for line in read:
+                facts.add(session, line)
+            taken.append((digest_id, facts))
+            if whole and end >= targets[session]:
+                done.add(session)
+        progress = {"in_digest": digest_id, "counted_to": end, "transcripts": transcripts}
+        connection.write(statements.set_digest(), progress)
+    _store(connection, taken)
+    return done, frozenset(renewed)
+
+
+def _empty(connection: StoreConnection, digest_id: int) -> None:
+    if connection.dialect == "sqlite":
+        connection.write(forget_words(), {"in_digest": digest_id})
+    for table in (CALLS, USES, TEXTS):
+        connection.write(statements.empty_digest(table), {"in_digest": digest_id})
+
+
+def _store(connection: StoreConnection, taken: Sequence[tuple[int, Facts]]) -> None:
+    calls = [
+        {
+            "digest_id": digest_id,
+            "call": call,
+            "copied_from": copied_from,
+            "position": fact.position,
+            "row_id": fact.row_id,
+            "at": fact.at,
+            "said_at": fact.said_at,
+            "quarter": fact.at // QUARTER,
+            "model": fact.model,
+            **dict(zip(TOKENS, fact.tokens, strict=True)),
+            "shared": int(bool(copied_from) or fact.said_at != fact.at),
+        }
+        for digest_id, facts in taken
+        for (call, copied_from), fact in facts.calls.items()
+    ]
+    uses = [
+        {
+            "digest_id": digest_id,
+            "call": call,
+            "copied_from": copied_from,
+            **fact._asdict(),
+            "shared": int(bool(copied_from)),
+        }
+        for digest_id, facts in taken
+        for (call, copied_from), fact in facts.uses.items()
+    ]
+    if calls:
+        _write(connection, CALLS, statements.upsert_calls(connection.dialect), calls)
+        _mark_shared(connection, SessionCall, calls)
+    if uses:
+        _write(connection, USES, statements.upsert_uses(connection.dialect), uses)
+        _mark_shared(connection, SessionToolUse, uses)
+
+
+def _write(
+    connection: StoreConnection, table: Table, statement: Executable, rows: Sequence[dict[str, Any]]
+) -> None:
+    if connection.dialect == "sqlite":
+        connection.write(statement, rows)
+        return
+    names = [column.name for column in table.columns]
+    listed = [[row[name] if name != "call" else row[name].hex() for name in names] for row in rows]
+    connection.write(statement, {"rows": json.dumps(listed)})
+
+
+def _mark_shared(
+    connection: StoreConnection,
+    model: type[SessionCall | SessionToolUse],
+    rows: Sequence[dict[str, Any]],
+) -> None:
+    for some in _in_parts(rows, _CALLS_A_STATEMENT):
+        connection.write(statements.mark_shared(model), {"calls": [row["call"] for row in some]})
+
+
+def _in_parts(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

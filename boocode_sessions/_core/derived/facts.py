@@ -1,0 +1,223 @@
+"""What lines tell of API calls and tool uses, and how what several lines tell becomes one.
+
+A call is spread over several lines, whose usage grows; a fork and a resume copy them into other sessions.
+What identifies a call is its message id and its request id. A message id without a request id names a call
+of its session, and a line without either is a call of its own. Every merge is a minimum or a maximum: it
+does not matter in which order lines come, nor whether one comes twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+
+from boocode_sessions._core.codec import Extracted, decode, extract
+from boocode_sessions._core.keys import Session
+from boocode_sessions.errors import DamagedEntryError
+
+NOTICE = "<synthetic>"
+"""In the place of a model: what the agent itself says in an answer's form, without an API call."""
+
+_T = TypeVar("_T", int, str)
+
+Tokens: TypeAlias = tuple[int, int, int, int, int]
+"""Input, output, read from the cache, written to it, and of these the ones that are kept for an hour."""
+
+
+class CallFact(NamedTuple):
+    """What is known of a call."""
+
+    position: int
+    row_id: int
+    at: int
+    said_at: int | None
+    model: str | None
+    tokens: Tokens
+
+    def merged(self, other: CallFact) -> CallFact:
+        """With what other lines tell."""
+        first = min(self[:2], other[:2])
+        model = greatest(self.model, other.model)
+        tokens = tuple(map(max, self.tokens, other.tokens))
+        at, said_at = min(self.at, other.at), least(self.said_at, other.said_at)
+        return CallFact(*first, at, said_at, model, cast("Tokens", tokens))
+
+
+class UseFact(NamedTuple):
+    """What is known of a tool use."""
+
+    tool: str | None
+    failed: int | None
+    asked_at: int | None
+    answered_at: int | None
+
+    def merged(self, other: UseFact) -> UseFact:
+        """With what other lines tell."""
+        return UseFact(
+            greatest(self.tool, other.tool),
+            greatest(self.failed, other.failed),
+            least(self.asked_at, other.asked_at),
+            least(self.answered_at, other.answered_at),
+        )
+
+
+_FIRST = datetime(1, 1, 1)  # noqa: DTZ001 - compared with times whose zone was taken off
+
+Key: TypeAlias = tuple[bytes, str]
+"""A call or use, hashed, and the session that a fork copied its lines from (`''` for own lines)."""
+
+
+class Facts:
+    """What lines of one session tell."""
+
+    def __init__(self) -> None:
+        self.calls: dict[Key, CallFact] = {}
+        self.uses: dict[Key, UseFact] = {}
+
+    def add_call(self, key: Key, fact: CallFact) -> None:
+        known = self.calls.get(key)
+        self.calls[key] = fact if known is None else known.merged(fact)
+
+    def add_use(self, key: Key, fact: UseFact) -> None:
+        known = self.uses.get(key)
+        self.uses[key] = fact if known is None else known.merged(fact)
+
+    def add(self, session: Session, line: Line) -> None:
+        """Add what a line tells."""
+        at = line.said_at if line.said_at is not None else line.stored_at
+        copied_from = line.forked_from or ""
+        if line.type == "assistant" and line.model != NOTICE:
+            call = CallFact(line.position, line.row_id, at, line.said_at, line.model, line.tokens)
+            self.add_call((_identity(session, line), copied_from), call)
+        if line.tool_count is None:
+            return
+        for use, name, failed in _uses(line):
+            if line.type == "assistant":
+                fact = UseFact(name or "", None, at, None)
+            else:
+                fact = UseFact(None, int(bool(failed)), None, at)
+            self.add_use((use, copied_from), fact)
+
+
+class Line(NamedTuple):
+    """What the columns of an entry tell. Times are microseconds since year 1."""
+
+    row_id: int
+    position: int
+    stored_at: int
+    said_at: int | None
+    type: str | None
+    message_id: str | None
+    request_id: str | None
+    model: str | None
+    tokens: Tokens
+    tool_name: str | None
+    tool_use_id: str | None
+    tool_count: int | None
+    failed: bool | None
+    forked_from: str | None
+    text: str | None
+    """The exact JSON text, where it has several tool uses or results, or one without an id."""
+
+
+def line_of(row_id: int, position: int, stored_at: datetime, text: str) -> Line | None:
+    """The line of an entry that has no columns. None for what is no entry."""
+    try:
+        entry = decode(text)
+    except DamagedEntryError:
+        return None
+    said = extract(entry)
+    said_at = None if said.said_at is None else micros(datetime.fromisoformat(said.said_at))
+    return Line(
+        row_id,
+        position,
+        micros(stored_at),
+        said_at,
+        said.type,
+        said.message_id,
+        said.request_id,
+        said.model,
+        _tokens(said),
+        said.tool_name,
+        said.tool_use_id,
+        said.tool_count,
+        said.failed,
+        said.forked_from,
+        text if said.tool_count is not None and said.tool_use_id is None else None,
+    )
+
+
+def micros(at: datetime) -> int:
+    """A time as microseconds since year 1, which no time that a line can say is before."""
+    since = at.replace(tzinfo=None) - _FIRST
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def hashed(kind: str, *parts: str) -> bytes:
+    """What identifies a call or use in 16 bytes, the same in every process."""
+    joined = "\0".join((kind, *parts))
+    return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _identity(session: Session, line: Line) -> bytes:
+    if line.message_id is None:
+        return hashed("line", str(line.row_id))
+    if line.request_id is None:
+        return hashed("message", session.project_key, line.forked_from or session.session_id, line.message_id)
+    return hashed("request", line.request_id, line.message_id)
+
+
+def _tokens(said: Extracted) -> Tokens:
+    return (
+        said.input_tokens or 0,
+        said.output_tokens or 0,
+        said.cache_read_tokens or 0,
+        said.cache_write_tokens or 0,
+        said.cache_write_1h_tokens or 0,
+    )
+
+
+def _uses(line: Line) -> Iterator[tuple[bytes, str | None, object]]:
+    """The tool uses or results of a line: what identifies each, its tool, and whether it failed."""
+    if line.tool_use_id is not None:
+        yield hashed("use", line.tool_use_id), line.tool_name, line.failed
+        return
+    kind, id_name = ("tool_use", "id") if line.type == "assistant" else ("tool_result", "tool_use_id")
+    for block in _blocks(line.text or "null", kind):
+        use = block.get(id_name)
+        if isinstance(use, str):
+            identity = hashed("use", use)
+        elif line.type == "assistant":
+            identity = hashed("unnamed", str(line.row_id))
+        else:
+            identity = None  # a result that names no use answers none
+        if identity is not None:
+            yield identity, _label(block.get("name")), block.get("is_error") is True
+
+
+def _blocks(text: str, kind: str) -> Iterable[dict[str, Any]]:
+    message: object = decode(text).get("message")
+    content = cast("dict[str, object]", message).get("content") if isinstance(message, dict) else None
+    if isinstance(content, list):
+        yield from (
+            cast("dict[str, Any]", block)
+            for block in cast("list[object]", content)
+            if isinstance(block, dict) and cast("dict[str, Any]", block).get("type") == kind
+        )
+
+
+def _label(value: object) -> str | None:
+    """As a column would have it."""
+    return extract({"type": value}).type
+
+
+def greatest(one: _T | None, other: _T | None) -> _T | None:
+    """The greater; the other one where one is None."""
+    return max((value for value in (one, other) if value is not None), default=None)
+
+
+def least(one: int | None, other: int | None) -> int | None:
+    """The lesser; the other one where one is None."""
+    return min((value for value in (one, other) if value is not None), default=None)

@@ -1,0 +1,144 @@
+"""Lets search find what new entries say, in short transactions beside live writers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from boocode_sessions._core.codec import decode
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.catching_up import LOCK_SECONDS, lock
+from boocode_sessions._core.derived.facts import micros
+from boocode_sessions._core.derived.missing import caught_up
+from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
+from boocode_sessions._core.keys import Session
+from boocode_sessions._core.statements import search as statements
+from boocode_sessions._core.statements.derived import Within
+from boocode_sessions._core.statements.parameters import in_session
+from boocode_sessions._core.unit_of_work import UnitOfWork
+from boocode_sessions.errors import DamagedEntryError, SessionStoreError
+
+BATCH_CHARS = 4_000_000
+"""Characters of entries that one transaction takes, about."""
+PAGE_ENTRIES = 200
+
+
+class Unsearched(NamedTuple):
+    """A session of which search does not find all."""
+
+    digest_id: int
+    session: Session
+    searched_to: int
+    counted_to: int
+
+
+class Said(NamedTuple):
+    """The words of an entry."""
+
+    text_id: int
+    """As that of a SessionText."""
+    at: int
+    words: Sequence[str]
+
+
+def look_for_unsearched(
+    connection: StoreConnection, within: Within, named: Mapping[str, str]
+) -> list[Unsearched]:
+    """The sessions of which search does not find all that their digests have."""
+    rows = connection.select(statements.select_unsearched(within), named)
+    return [
+        Unsearched(digest_id, Session(project_key, session_id), searched_to, counted_to)
+        for digest_id, project_key, session_id, searched_to, counted_to in rows
+    ]
+
+
+def index_new(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> None:
+    """Let search find everything. Raises SessionStoreError, where nothing may be written."""
+
+    def look(connection: StoreConnection) -> list[Unsearched]:
+        return look_for_unsearched(connection, within, named)
+
+    while unit_of_work.read("look for entries to search", look):
+        unit_of_work.write(
+            "take the words of new entries", partial(_take, within, named), lock_seconds=LOCK_SECONDS
+        )
+
+
+def said_in(entry: Mapping[str, Any], row_id: int, at: int) -> Iterator[Said]:
+    """What an entry says, and what its tools were given and gave back."""
+    for kind, text in enumerate((message_of(entry), tools_of(entry))):
+        if words := plain_words_in(text):
+            yield Said(2 * row_id + kind, at, words)
+
+
+def _take(within: Within, named: Mapping[str, str], connection: StoreConnection) -> None:
+    """Take about BATCH_CHARS characters."""
+    lock(connection)
+    chars = 0
+    for item in look_for_unsearched(connection, within, named):
+        searched_to = item.searched_to
+        while searched_to < item.counted_to and chars < BATCH_CHARS:
+            page = {**in_session(item.session), "from_position": searched_to, "to_position": item.counted_to}
+            rows = connection.select(statements.select_said(), {**page, "most": PAGE_ENTRIES}).all()
+            said: list[Said] = []
+            for row_id, _, stored_at, said_at, text in rows:
+                chars += len(text)
+                try:
+                    said += said_in(decode(text), row_id, micros(said_at or stored_at))
+                except DamagedEntryError:
+                    continue
+            _store(connection, item.digest_id, said)
+            whole = len(rows) < PAGE_ENTRIES
+            searched_to = item.counted_to if whole else rows[-1][1] + 1
+        done = {"in_digest": item.digest_id, "searched_to": searched_to}
+        connection.write(statements.set_searched(), done)
+        if chars >= BATCH_CHARS:
+            break
+
+
+def _store(connection: StoreConnection, digest_id: int, said: Sequence[Said]) -> None:
+    if not said:
+        return
+    insertion = statements.insert_texts(connection.dialect)
+    if connection.dialect != "sqlite":
+        rows = [[item.text_id, digest_id, item.at, as_vector(item.words)] for item in said]
+        connection.write(insertion, {"rows": json.dumps(rows)})
+        return
+    texts = [
+        {"id": item.text_id, "digest_id": digest_id, "at": item.at, "words": " ".join(item.words)}
+        for item in said
+    ]
+    connection.write(insertion, texts)
+    connection.write(statements.insert_words(), texts)
+
+
+def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
+    """Let search find everything. Returns whether it does."""
+    if not caught_up(unit_of_work, within, named):
+        return False
+    try:
+        index_new(unit_of_work, within, named)
+    except SessionStoreError:
+        return False
+    return True
+
+
+def read_unsearched(
+    connection: StoreConnection, within: Within, named: Mapping[str, str], *, placed: bool
+) -> Iterator[Sequence[Any]]:
+    """The messages that search does not find: those that nobody has placed, and with `placed` all others.
+
+    Shape: as that of `statements.search.select_matched`.
+    """
+    yield from connection.select(statements.select_unplaced_messages(within), named)
+    sessions = connection.select(statements.select_unsearched_sessions(within), named) if placed else ()
+    for project_key, session_id, searched_to, next_position in list(sessions):
+        start = searched_to
+        while start < next_position:
+            page = {"from_position": start, "to_position": next_position, "most": PAGE_ENTRIES}
+            session = in_session(Session(project_key, session_id))
+            rows = connection.select(statements.select_messages(), {**session, **page}).all()
+            yield from (row[1:] for row in rows)
+            start = next_position if len(rows) < PAGE_ENTRIES else rows[-1][0] + 1

@@ -1,0 +1,191 @@
+"""What a question has to read from the entries themselves, since the derived tables do not hold it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import select, tuple_
+
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.catching_up import Behind, Standing, catch_up, look, read_lines
+from boocode_sessions._core.derived.facts import CallFact, Facts, Key, UseFact, line_of
+from boocode_sessions._core.keys import Session
+from boocode_sessions._core.statements import derived as statements
+from boocode_sessions._core.statements.derived import Within
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.errors import SessionStoreError
+from boocode_sessions.models import SessionCall, SessionDigest, SessionToolUse
+
+T = TypeVar("T")
+PAGE_LINES = 10_000
+_VALUES_A_STATEMENT = 500
+_SESSIONS_A_STATEMENT = 5000
+
+
+class Missing(NamedTuple):
+    """What is read from the entries."""
+
+    facts: Mapping[Session, Facts]
+    open: frozenset[int]
+    """Digests of sessions that these facts are of, or that share a call with them: their calls are merged one
+    by one, and not summed up in the database."""
+    dead: frozenset[int]
+    """Digests that hold what is not there any more: what they hold counts for nothing."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Those of `statements.derived.Asked`."""
+        if not self.open_sessions:
+            return {}
+        return {"open": json.dumps(sorted(self.open | self.dead)), "dead": json.dumps(sorted(self.dead))}
+
+    @property
+    def open_sessions(self) -> bool:
+        return bool(self.open or self.dead)
+
+
+def ask(
+    bind: Bind,
+    schema: str | None,
+    operation: str,
+    named: Mapping[str, str],
+    question: Callable[[StoreConnection, Missing], T],
+) -> T:
+    """Answer a question from the derived tables.
+
+    What they lack is taken first; over a Connection or a Session, whose transaction is not ours to write in,
+    and where nothing may be written, it is read from the entries instead.
+
+    Args:
+        named: The project (`in_project`) and the session (`in_session`) that are asked for.
+        question: Gets what was read from the entries.
+    """
+    unit_of_work = UnitOfWork(bind, schema)
+    within = Within.named(named)
+    is_there = caught_up(unit_of_work, within, named)
+
+    def answer(connection: StoreConnection) -> T:
+        standing = Standing((), ()) if is_there else look(connection, within, named)
+        return question(connection, find_missing(connection, standing, within, named))
+
+    # Entries take as long as there are such.
+    return unit_of_work.read(operation, answer) if is_there else unit_of_work.scan(operation, answer)
+
+
+def caught_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
+    """Take what is missing. Returns whether nothing is any more.
+
+    Not over a Connection or a Session, whose transaction is not ours to write in.
+    """
+    if not unit_of_work.own:
+        return False
+    standing = unit_of_work.read("look for new entries", lambda connection: look(connection, within, named))
+    if standing.behind or standing.orphans:
+        try:
+            catch_up(unit_of_work, standing)
+        except SessionStoreError:
+            return False  # a replica, a role that may only read, a lock: the answer is the same, only slower
+    return True
+
+
+def find_missing(
+    connection: StoreConnection, standing: Standing, within: Within, named: Mapping[str, str]
+) -> Missing:
+    """Read what is not in the derived tables."""
+    facts: dict[Session, Facts] = {}
+    opened: set[int] = set()
+    dead = set(standing.orphans)
+    for item in standing.behind:
+        facts[item.session] = Facts()
+        whole = _read_behind(connection, item, facts[item.session])
+        if item.digest_id is not None:
+            (opened if whole else dead).add(item.digest_id)
+    unplaced: set[Session] = set()
+    for row in connection.select(statements.select_unplaced_lines(within), named):
+        session = Session(row[0], row[1])
+        line = line_of(*row[2:])
+        if line is not None:
+            facts.setdefault(session, Facts()).add(session, line)
+            unplaced.add(session)
+    opened |= set(_digests_of(connection, list(unplaced))) - dead
+    calls = {call for of_session in facts.values() for call, _ in of_session.calls}
+    uses = {use for of_session in facts.values() for use, _ in of_session.uses}
+    opened |= _meeting(connection, SessionCall, calls) | _meeting(connection, SessionToolUse, uses)
+    return Missing(facts, frozenset(opened - dead), frozenset(dead))
+
+
+def _read_behind(connection: StoreConnection, item: Behind, facts: Facts) -> bool:
+    """Read what a digest lacks. Returns whether what it has is right; if not, all of the session was read."""
+    start, transcripts = item.counted_to, item.digested_transcripts
+    if not item.changed:
+        transcripts += _read(connection, item.session, start, item.next_position, facts)
+        if not start or transcripts == item.transcripts:
+            return True
+        facts.calls.clear()
+        facts.uses.clear()
+    _read(connection, item.session, 0, item.next_position, facts)
+    return False
+
+
+def _read(connection: StoreConnection, session: Session, start: int, end: int, facts: Facts) -> int:
+    transcripts = 0
+    while True:
+        lines, firsts = read_lines(connection, session, start, end, PAGE_LINES)
+        transcripts += firsts
+        for line in lines:
+            facts.add(session, line)
+        if len(lines) < PAGE_LINES:
+            return transcripts
+        start = lines[-1].position + 1
+
+
+def _digests_of(connection: StoreConnection, sessions: Sequence[Session]) -> Iterator[int]:
+    key = tuple_(SessionDigest.project_key, SessionDigest.session_id)
+    for some in _parts(sessions, _SESSIONS_A_STATEMENT):
+        yield from connection.select(select(SessionDigest.id).where(key.in_(some))).scalars()
+
+
+def _meeting(
+    connection: StoreConnection, model: type[SessionCall | SessionToolUse], calls: set[bytes]
+) -> set[int]:
+    found: set[int] = set()
+    for some in _parts(list(calls), _VALUES_A_STATEMENT):
+        found |= set(connection.select(statements.select_meeting(model), {"calls": some}).scalars())
+    return found
+
+
+class Counted(NamedTuple):
+    """Facts of one session that count: no copies of lines of a session that is there."""
+
+    session: Session
+    calls: Mapping[Key, CallFact]
+    uses: Mapping[Key, UseFact]
+
+
+def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
+    """What counts of what was read from the entries."""
+    origins = {
+        origin
+        for facts in missing.facts.values()
+        for _, origin in itertools.chain(facts.calls, facts.uses)
+        if origin
+    }
+    there: set[str] = set()
+    for some in _parts(list(origins), _VALUES_A_STATEMENT):
+        there |= set(connection.select(statements.select_there(), {"sessions": some}).scalars())
+    return [
+        Counted(
+            session,
+            {key: fact for key, fact in facts.calls.items() if key[1] not in there},
+            {key: fact for key, fact in facts.uses.items() if key[1] not in there},
+        )
+        for session, facts in missing.facts.items()
+    ]
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

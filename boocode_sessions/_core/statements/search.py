@@ -1,0 +1,254 @@
+"""What search is written and asked with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Delete,
+    Insert,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.types import TypeEngine
+
+from boocode_sessions._core.sql.json_values import json_string
+from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
+from boocode_sessions._core.statements.derived import DIGESTS, EVERYWHERE, Asked, Within
+from boocode_sessions._core.statements.parameters import (
+    PROJECT,
+    SESSION,
+    Entry,
+    exact_text,
+    of_session,
+    unplaced,
+)
+from boocode_sessions.models import ClaudeSession, SessionDigest, SessionText
+
+TEXTS = cast("Table", SessionText.__table__)
+WORDS = Table(
+    WORD_INDEX, MetaData(), Column("rowid", Integer), Column("words", Text), Column(WORD_INDEX, Text)
+)
+"""SQLite's index. Its column of its own name takes commands."""
+
+_DIGEST = bindparam("in_digest", type_=BigInteger)
+
+
+@cache
+def select_unsearched(within: Within) -> Select[int, str, str, int, int]:
+    """The digests whose entries search does not find yet.
+
+    Shape: (id, project_key, session_id, searched_to, counted_to) per digest.
+    Served by: claude_session_digests_behind_idx.
+    """
+    digest = SessionDigest
+    columns = (digest.id, digest.project_key, digest.session_id, digest.searched_to, digest.counted_to)
+    return within.narrow(select(*columns).where(digest.searched_to < digest.counted_to), digest)
+
+
+@cache
+def select_unsearched_sessions(within: Within) -> Select[str, str, int, int]:
+    """The sessions of which search does not find all. Shape: (project_key, session_id, searched_to,
+    next_position) per session."""
+    row, digest = ClaudeSession, SessionDigest
+    searched_to = func.coalesce(digest.searched_to, 0)
+    return within.narrow(
+        select(row.project_key, row.session_id, searched_to, row.next_position)
+        .outerjoin(digest, (digest.project_key == row.project_key) & (digest.session_id == row.session_id))
+        .where(searched_to < row.next_position),
+        row,
+    )
+
+
+@cache
+def select_behind_count() -> Select[int]:
+    """How many sessions search does not find all of. Shape: one row (count,)."""
+    behind = select_unsearched_sessions(EVERYWHERE).subquery("behind")
+    return select(func.count()).select_from(behind)
+
+
+def _page() -> Sequence[ColumnElement[bool]]:
+    return (
+        Entry.position >= bindparam("from_position", type_=BigInteger),
+        Entry.position < bindparam("to_position", type_=BigInteger),
+    )
+
+
+@cache
+def select_said() -> Select[int, int, Any, Any, str]:
+    """The `most` messages of a session from position `from_position` to before `to_position`.
+
+    Shape: (id, position, created_at, said_at, exact JSON text) per message, oldest first.
+    Served by: claude_session_entries_position_idx.
+    """
+    return (
+        select(Entry.id, Entry.position, Entry.created_at, Entry.said_at, exact_text())
+        .where(
+            *of_session(),
+            *_page(),
+            _is_message(Entry.type.expression),
+        )
+        .order_by(Entry.position)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+@cache
+def insert_texts(dialect: str) -> Insert:
+    """Add texts. On SQLite one parameter set per text; on PostgreSQL `rows`, a JSON array that has for each
+    an array of id, digest_id, at and the tsvector."""
+    if dialect == "sqlite":
+        return sqlite.insert(TEXTS).on_conflict_do_nothing()
+    items = (
+        func.jsonb_array_elements(sql_cast(bindparam("rows", type_=Text), JSONB))
+        .table_valued(column("value", JSONB), name="items")
+        .render_derived()
+    )
+    kinds: tuple[TypeEngine[Any], ...] = (BigInteger(), BigInteger(), BigInteger(), TSVECTOR())
+    values: list[ColumnElement[Any]] = [
+        sql_cast(items.c.value.op("->>", return_type=Text())(literal_column(str(place))), kind)
+        for place, kind in enumerate(kinds)
+    ]
+    names = ["id", "digest_id", "at", "words"]
+    return postgresql.insert(TEXTS).from_select(names, select(*values)).on_conflict_do_nothing()
+
+
+@cache
+def insert_words() -> Insert:
+    """Let SQLite's index know the words of a text. One parameter set per text: id, words."""
+    return insert(WORDS).values(rowid=bindparam("id", type_=Integer), words=bindparam("words", type_=Text))
+
+
+@cache
+def forget_words(*, of_session: bool = False) -> Insert:
+    """Let SQLite's index forget the texts of a digest, or of a session, before they are removed."""
+    gone = select(literal("delete"), TEXTS.c.id, type_coerce(TEXTS.c.words, Text))
+    whose = _is_of_session() if of_session else TEXTS.c.digest_id == _DIGEST
+    return insert(WORDS).from_select([WORD_INDEX, "rowid", "words"], gone.where(whose))
+
+
+@cache
+def delete_texts() -> Delete:
+    """Remove the texts of a session."""
+    return delete(TEXTS).where(_is_of_session())
+
+
+def _is_of_session() -> ColumnElement[bool]:
+    digests = select(DIGESTS.c.id).where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id == SESSION)
+    return TEXTS.c.digest_id.in_(digests)
+
+
+@cache
+def set_searched() -> Update:
+    """How far search has come. Parameters: in_digest, searched_to."""
+    return (
+        update(DIGESTS)
+        .where(DIGESTS.c.id == _DIGEST)
+        .values(searched_to=bindparam("searched_to", type_=BigInteger))
+    )
+
+
+class Kinds(NamedTuple):
+    """Which texts are searched."""
+
+    messages: bool
+    tools: bool
+
+
+@cache
+def select_matching(dialect: str, asked: Asked, kinds: Kinds, *, newest: bool) -> Select[int]:
+    """At most `most` texts that say `wanted`. Shape: (id,) per text.
+
+    `newest`: the newest of those with an id of at least `from_id`, the newest first; else any.
+    Served by: claude_session_texts_words_idx; on SQLite claude_session_words.
+    """
+    text = SessionText
+    wanted = bindparam("wanted", type_=Text)
+    identity: ColumnElement[int] = WORDS.c.rowid if dialect == "sqlite" else text.id.expression
+    conditions: list[Any] = [*asked.times(text.at.expression)]
+    if any(asked.within):
+        digests = asked.within.narrow(select(SessionDigest.id), SessionDigest)
+        conditions.append(text.digest_id.in_(digests))
+    if not (kinds.messages and kinds.tools):
+        conditions.append(identity % literal_column("2") == literal_column(str(int(kinds.tools))))
+    if dialect == "sqlite":
+        matching = select(identity).where(WORDS.c[WORD_INDEX].op("MATCH")(wanted), *conditions)
+        if any(asked.within) or asked.since or asked.until:
+            matching = matching.join_from(WORDS, text, text.id == identity)
+    else:
+        says = text.words.expression.op("@@")(sql_cast(wanted, postgresql.TSQUERY()))
+        if newest:
+            conditions.append(identity >= bindparam("from_id", type_=BigInteger))
+        matching = select(identity).where(says, *conditions)
+        if newest:
+            # By itself: the planner would go through all texts, the newest first, for a word that it thinks
+            # is frequent.
+            some = matching.cte("some").prefix_with("MATERIALIZED", dialect="postgresql")
+            identity = some.c.id
+            matching = select(identity)
+    if newest:
+        matching = matching.order_by(identity.desc())
+    return matching.limit(bindparam("most", type_=Integer))
+
+
+@cache
+def select_newest_text() -> Select[int | None]:
+    """The largest id of a text. Shape: one row (id,)."""
+    return select(func.max(SessionText.id))
+
+
+def _matched() -> tuple[Any, ...]:
+    at = func.coalesce(Entry.said_at, Entry.created_at, type_=UTCDateTime())
+    kind = func.coalesce(Entry.type, json_string(Entry.entry.expression, "type"))
+    return (Entry.id, Entry.project_key, Entry.session_id, Entry.subpath, kind, at, exact_text())
+
+
+def _is_message(kind: ColumnElement[Any]) -> ColumnElement[bool]:
+    return or_(kind == literal_column("'user'"), kind == literal_column("'assistant'"))
+
+
+@cache
+def select_matched() -> Select[*tuple[Any, ...]]:
+    """The entries `ids`. Shape: (id, project_key, session_id, subpath, type, time, exact JSON text) each."""
+    return select(*_matched()).where(Entry.id.in_(bindparam("ids", expanding=True, type_=BigInteger)))
+
+
+@cache
+def select_messages() -> Select[*tuple[Any, ...]]:
+    """As `select_said`. Shape: (position,) and that of `select_matched`."""
+    return (
+        select(Entry.position, *_matched())
+        .where(*of_session(), *_page(), _is_message(Entry.type.expression))
+        .order_by(Entry.position)
+        .limit(bindparam("most", type_=Integer))
+    )
+
+
+@cache
+def select_unplaced_messages(within: Within) -> Select[*tuple[Any, ...]]:
+    """The messages of other programs that nobody has placed. Shape: that of `select_matched`."""
+    kind = json_string(Entry.entry.expression, "type")
+    return within.narrow(select(*_matched()), Entry).where(unplaced(), _is_message(kind))

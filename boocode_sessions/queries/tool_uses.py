@@ -1,0 +1,134 @@
+"""Calls of tools in one statement over the entries, for whoever wants each of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+    union_all,
+)
+
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.sql.json_values import json_is_true, json_label, json_string
+from boocode_sessions._core.sql.messages import message_blocks
+from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.parameters import unplaced
+from boocode_sessions._core.statements.read import ONE
+from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.queries.scope import (
+    Scope,
+    has_unplaced,
+    not_copied,
+    unplaced_forked_from,
+    unplaced_said_at,
+    unplaced_type,
+)
+
+_HAS_SEVERAL = and_(Entry.tool_count.is_not(None), Entry.tool_use_id.is_(None))
+"""Condition: a line whose tool uses or results are read from its entry: several, or one without an id."""
+
+
+def _of_several(connection: StoreConnection, scope: Scope) -> bool:
+    there = select(ONE).where(_HAS_SEVERAL, *scope.key()).exists()
+    return connection.select(select(there)).scalar_one()
+
+
+def calls_of_tools(connection: StoreConnection, scope: Scope) -> Subquery:
+    """One row per call: use, tool, when it was asked and answered, and `failed`, NULL without an answer.
+
+    `use_row` and `result_row` are the lines' ids, where they are not found by the use. Two statements are
+    run first, which look for lines that are read in other ways. Served by: claude_session_entries_tools_idx,
+    in whose order the uses are grouped.
+    """
+    parts = [_of_columns(scope)]
+    if _of_several(connection, scope):
+        parts += _of_blocks(scope, _Said(Entry.type, Entry.said_at, Entry.forked_from), _HAS_SEVERAL)
+    if has_unplaced(connection, scope):
+        said = _Said(unplaced_type(), unplaced_said_at(), unplaced_forked_from())
+        parts += _of_blocks(scope, said, unplaced())
+    uses = (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("uses")
+    return (
+        select(
+            uses.c.use,
+            func.max(uses.c.tool).label("tool"),
+            func.max(uses.c.failed).label("failed"),
+            func.min(case((uses.c.failed.is_(None), uses.c.at)), type_=UTCDateTime()).label("asked"),
+            func.min(case((uses.c.failed.is_not(None), uses.c.at)), type_=UTCDateTime()).label("answered"),
+            func.min(case((uses.c.failed.is_(None), uses.c.row))).label("use_row"),
+            func.min(case((uses.c.failed.is_not(None), uses.c.row))).label("result_row"),
+        )
+        .group_by(uses.c.use)
+        .subquery("calls")
+    )
+
+
+def _of_columns(scope: Scope) -> Select[*tuple[Any, ...]]:
+    """Tool uses and results of the lines that have one. A use's `failed` is NULL, a result's `tool`."""
+    at = func.coalesce(Entry.said_at, Entry.created_at, type_=UTCDateTime())
+    return select(
+        at.label("at"),
+        Entry.tool_use_id.label("use"),
+        case((Entry.failed.is_(None), func.coalesce(Entry.tool_name, ""))).label("tool"),
+        cast(Entry.failed, Integer).label("failed"),
+        # Not its id: the index alone is read.
+        cast(null(), BigInteger).label("row"),
+    ).where(
+        # As the index has it: without the second condition it would not be taken.
+        Entry.tool_use_id.is_not(None),
+        Entry.tool_count.is_not(None),
+        *scope.key(),
+        *scope.widened.said(at),
+        not_copied(Entry.forked_from),
+    )
+
+
+class _Said(NamedTuple):
+    """What tells of a line, whether it has columns or not."""
+
+    type: Any
+    said_at: Any
+    forked_from: Any
+
+
+def _of_blocks(scope: Scope, line: _Said, condition: ColumnElement[bool]) -> list[Select[*tuple[Any, ...]]]:
+    """The same from the lines' entries: of answers, and of users' lines."""
+    block = message_blocks(Entry.entry.expression).table_valued("value", name="block", joins_implicitly=True)
+    value = block.c.value
+    at = func.coalesce(line.said_at, Entry.created_at, type_=UTCDateTime())
+
+    def of(block_type: str, in_line: str, *said: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+        return (
+            select(at, *said, Entry.id)
+            .join_from(Entry, block, true())
+            .where(
+                condition,
+                line.type == literal_column(f"'{in_line}'", Text()),
+                json_string(value, "type") == literal_column(f"'{block_type}'", Text()),
+                *scope.key(),
+                *scope.widened.said(at),
+                not_copied(line.forked_from),
+            )
+        )
+
+    unnamed = literal_column("'~'", Text()).concat(cast(Entry.id, Text))
+    use = func.coalesce(json_string(value, "id"), unnamed)
+    name = func.coalesce(json_label(value, "name"), "")
+    failed = cast(json_is_true(value, "is_error"), Integer)
+    return [
+        of("tool_use", "assistant", use, name, cast(null(), Integer)),
+        of("tool_result", "user", json_string(value, "tool_use_id"), cast(null(), Text), failed),
+    ]

@@ -53,7 +53,7 @@ def given_transcript(tenant: str | None, transcript: Transcript) -> Transcript:
 def stored_key(tenant: str | None, key: KeyLike) -> KeyLike:
     """As `stored_project`, for a key."""
     known: object = key  # callers may be untyped
-    if tenant is None or not isinstance(known, Mapping) or "project_key" not in known:
+    if tenant is None or not isinstance(known, Mapping) or "project_key" not in known:  # pyright: ignore[reportUnnecessaryIsInstance]
         return key
     given = cast("Mapping[str, Any]", key)
     return {**given, "project_key": stored_project(tenant, given["project_key"])}

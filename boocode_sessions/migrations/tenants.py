@@ -6,25 +6,46 @@ Not part of a version: most stores have no tenants, and a policy costs every sta
 import sqlalchemy as sa
 
 from boocode_sessions._core.tenants import TENANT_SETTING
-from boocode_sessions.migrations import adopting
+from boocode_sessions.migrations import adopting, agent_sessions
 from boocode_sessions.migrations.target import effective_schema
-from boocode_sessions.models import ClaudeSession, ClaudeSessionEntry
+from boocode_sessions.models import (
+    ClaudeSession,
+    ClaudeSessionEntry,
+    SessionCall,
+    SessionDigest,
+    SessionText,
+    SessionToolUse,
+)
 
 POLICY = "boocode_sessions_tenant"
-_TABLES = (ClaudeSessionEntry.__tablename__, ClaudeSession.__tablename__)
 # An empty setting, which a pooled connection may keep from an earlier one, is none: NULL shows no row.
 _OWN = f"starts_with(project_key, (SELECT nullif(current_setting('{TENANT_SETTING}', true), '')))"
+_OF_DIGEST = "EXISTS (SELECT 1 FROM {digests} AS digest WHERE digest.id = digest_id)"
+_TABLES = dict.fromkeys(
+    (
+        ClaudeSessionEntry.__tablename__,
+        ClaudeSession.__tablename__,
+        SessionDigest.__tablename__,
+        agent_sessions.TABLE,
+    ),
+    _OWN,
+) | dict.fromkeys(
+    (SessionCall.__tablename__, SessionToolUse.__tablename__, SessionText.__tablename__), _OF_DIGEST
+)
+"""Which rows of each table a transaction may see and write."""
 
 
 def protect(connection: sa.Connection, given_schema: str | None, role: str | None) -> None:
     """Make the policies anew, for the tables' owner too."""
     where = effective_schema(connection, given_schema)
     to = "PUBLIC" if role is None else connection.dialect.identifier_preparer.quote_identifier(role)
-    for name in _TABLES:
+    digests = adopting.quoted(where, SessionDigest.__tablename__)
+    for name, condition in _TABLES.items():
         table = adopting.quoted(where, name)
+        own = condition.format(digests=digests)
         for statement in (
             f"DROP POLICY IF EXISTS {POLICY} ON {table}",
-            f"CREATE POLICY {POLICY} ON {table} TO {to} USING ({_OWN}) WITH CHECK ({_OWN})",
+            f"CREATE POLICY {POLICY} ON {table} TO {to} USING ({own}) WITH CHECK ({own})",
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
         ):

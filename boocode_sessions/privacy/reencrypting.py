@@ -36,8 +36,10 @@ from boocode_sessions._core.codec import (
 )
 from boocode_sessions._core.codec import decode_summary as open_summary
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.sql.functions import text_json
+from boocode_sessions._core.statements import search as searches
 from boocode_sessions._core.statements.parameters import (
     ENTRIES,
     PROJECT,
@@ -52,7 +54,7 @@ from boocode_sessions._core.statements.parameters import (
 )
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import SEALED
-from boocode_sessions.models import ClaudeSession
+from boocode_sessions.models import ClaudeSession, SessionDigest
 from boocode_sessions.privacy.encryption import Encryption
 
 BATCH_ROWS = 200
@@ -115,6 +117,8 @@ def reencrypt(
         if not after:
             break
     summaries = _encrypt_summaries(unit_of_work, encryption)
+    while unit_of_work.write("forget the words of what is encrypted", _forget_words):
+        pass
     left = select(func.count()).select_from(Entry).where(unplaced())
     return Reencrypted(
         done,
@@ -203,6 +207,32 @@ def _write_summaries(todo: Sequence[tuple[Session, str]], connection: StoreConne
         changed.append({**in_session(session), "stored": stored, "new_data": new})
     connection.write(_update_summary(), changed)
     return len(changed)
+
+
+def _forget_words(connection: StoreConnection) -> bool:
+    """Empty search's index, some sessions at a time: it holds what was said in plain. Returns whether there
+    may be more."""
+    lock(connection)
+    sessions = connection.select(_select_searched(), {"most": BATCH_ROWS}).all()
+    for digest_id, project, session in sessions:
+        where = in_session(Session(project, session))
+        if connection.dialect == "sqlite":
+            connection.write(searches.forget_words(of_session=True), where)
+        connection.write(searches.delete_texts(), where)
+        # What is not encrypted, if it is another tenant's, is found again by whoever searches next.
+        connection.write(searches.set_searched(), {"in_digest": digest_id, "searched_to": 0})
+    return len(sessions) == BATCH_ROWS
+
+
+@cache
+def _select_searched() -> Select[int, str, str]:
+    """Sessions that search knows. Shape: (digest's id, project_key, session_id) per session."""
+    digest = SessionDigest
+    return (
+        select(digest.id, digest.project_key, digest.session_id)
+        .where(digest.searched_to > 0)
+        .limit(bindparam("most", type_=Integer))
+    )
 
 
 @cache

@@ -102,10 +102,10 @@ def search(
     kinds = Kinds("messages" in chosen, "tools" in chosen)
     unit_of_work = UnitOfWork(bind, schema)
     within = Within.named(scope.named)
+    unit_of_work.read("look whether entries can be searched", _check_readable)
     indexed = searchable(unit_of_work, within, scope.named)
 
     def operation(connection: StoreConnection) -> list[Match]:
-        _check_readable(connection)
         # Read before the index is asked: what is indexed meanwhile is found twice, and not missed.
         rest = _newest(_unindexed(connection, wanted, scope, kinds, indexed=indexed))
         found = {one.text_id: one for one in _indexed(connection, wanted, scope, kinds)}

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from boocode_sessions import (
     ClaudeSessionRepository,
+    EncryptionError,
     MissingKeyError,
     PlainEntryError,
     SessionKey,
@@ -87,12 +88,17 @@ def test_a_plain_store_becomes_an_encrypted_one(engine: Engine, tmp_path: Path) 
     with pytest.raises(PlainEntryError):
         reencrypt(engine, strict)
     assert import_tree(engine, tmp_path, encryption=both).added == 0
+    assert queries.search(engine, "bug")
     repository = ClaudeSessionRepository(engine, encryption=both)
     repository.append(MAIN, [message(30)])
     assert repository.load(MAIN) == [*entries, message(30)]
     (listed,) = queries.sessions(engine, encryption=both)
     assert listed.first_prompt == "find the bug"
     assert reencrypt(engine, both).entries == len(entries)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM claude_session_texts")).scalar_one() == 0
+    with pytest.raises(EncryptionError, match="search is off"):
+        queries.search(engine, "bug")
     assert ClaudeSessionRepository(engine, encryption=strict).load(MAIN) == [*entries, message(30)]
     assert import_tree(engine, tmp_path, encryption=strict).added == 0
     (listed,) = queries.sessions(engine, encryption=strict)

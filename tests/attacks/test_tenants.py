@@ -148,6 +148,26 @@ def test_a_tenants_own_sql_sees_its_own(app: Engine) -> None:
     assert ClaudeSessionRepository(app, tenant="b").load(KEY) == [message(1, "of b")]
 
 
+def test_what_follows_the_entries_is_kept_apart_too(app: Engine) -> None:
+    """Calls, tool uses and the words of messages."""
+    for name in ("a", "b"):
+        bound = app.execution_options(boocode_sessions_tenant=name)
+        (found,) = queries.search(bound, "of")
+        assert found.project_key == f"tenant:{name}/p"
+        queries.usage(bound)
+    tables = ("claude_session_texts", "claude_session_digests")
+    for name, rows in (("a", 1), ("b", 1), (None, 0)):
+        with app.begin() as connection:
+            if name is not None:
+                connection.execute(text(set_tenant(name)))
+            for table in tables:
+                assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == rows
+            with pytest.raises(DBAPIError, match="row-level security"):
+                connection.execute(
+                    text("INSERT INTO claude_session_digests (project_key, session_id) VALUES ('p', 's')")
+                )
+
+
 def test_everything_works_for_a_tenant(app: Engine, tmp_path: Path) -> None:
     """Retries, imports (which COPY does not do behind policies), and questions."""
     bound = app.execution_options(boocode_sessions_tenant="a")

@@ -198,7 +198,10 @@ def _uses(line: Line) -> Iterator[tuple[bytes, str | None, object]]:
 
 
 def _blocks(text: str, kind: str) -> Iterable[dict[str, Any]]:
-    message: object = decode(text).get("message")
+    try:
+        message: object = decode(text).get("message")
+    except DamagedEntryError:  # what is encrypted can't be read here
+        return
     content = cast("dict[str, object]", message).get("content") if isinstance(message, dict) else None
     if isinstance(content, list):
         yield from (

@@ -51,8 +51,6 @@ CREATE INDEX IF NOT EXISTS claude_session_entries_first_idx ON claude_session_en
 
 CREATE INDEX IF NOT EXISTS claude_session_entries_unplaced_idx ON claude_session_entries (project_key, session_id, subpath, created_at) WHERE position = 9223372036854775807;
 
-CREATE INDEX IF NOT EXISTS claude_session_entries_usage_idx ON claude_session_entries (request_id, message_id, said_at, created_at, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, forked_from, type) WHERE type = 'assistant';
-
 CREATE INDEX IF NOT EXISTS claude_session_entries_tools_idx ON claude_session_entries (tool_use_id, said_at, created_at, tool_count, tool_name, failed, forked_from) WHERE tool_count IS NOT NULL;
 
 CREATE TABLE claude_sessions (
@@ -71,6 +69,75 @@ CREATE TABLE claude_sessions (
     data TEXT, 
     CONSTRAINT claude_sessions_pkey PRIMARY KEY (project_key, session_id)
 );
+
+CREATE TABLE claude_session_digests (
+    id BIGSERIAL NOT NULL, 
+    project_key TEXT NOT NULL, 
+    session_id TEXT NOT NULL, 
+    counted_to BIGINT DEFAULT 0 NOT NULL, 
+    searched_to BIGINT DEFAULT 0 NOT NULL, 
+    transcripts INTEGER DEFAULT 0 NOT NULL, 
+    CONSTRAINT claude_session_digests_pkey PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX claude_session_digests_session_idx ON claude_session_digests (project_key, session_id);
+
+CREATE INDEX claude_session_digests_behind_idx ON claude_session_digests (id) WHERE searched_to < counted_to;
+
+CREATE TABLE claude_session_calls (
+    digest_id BIGINT NOT NULL, 
+    call BYTEA NOT NULL, 
+    copied_from TEXT DEFAULT '' NOT NULL, 
+    position BIGINT NOT NULL, 
+    row_id BIGINT NOT NULL, 
+    at BIGINT NOT NULL, 
+    said_at BIGINT, 
+    quarter INTEGER NOT NULL, 
+    input_tokens INTEGER NOT NULL, 
+    output_tokens INTEGER NOT NULL, 
+    cache_read_tokens INTEGER NOT NULL, 
+    cache_write_tokens INTEGER NOT NULL, 
+    cache_write_1h_tokens INTEGER NOT NULL, 
+    shared SMALLINT NOT NULL, 
+    model TEXT, 
+    CONSTRAINT claude_session_calls_pkey PRIMARY KEY (digest_id, call, copied_from)
+);
+
+CREATE INDEX claude_session_calls_call_idx ON claude_session_calls (call);
+
+CREATE INDEX claude_session_calls_quarter_idx ON claude_session_calls (quarter, model, shared, at, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, digest_id);
+
+CREATE INDEX claude_session_calls_shared_idx ON claude_session_calls (digest_id) WHERE shared = 1;
+
+CREATE TABLE claude_session_tool_uses (
+    digest_id BIGINT NOT NULL, 
+    call BYTEA NOT NULL, 
+    copied_from TEXT DEFAULT '' NOT NULL, 
+    asked_at BIGINT, 
+    answered_at BIGINT, 
+    failed SMALLINT, 
+    shared SMALLINT NOT NULL, 
+    tool TEXT, 
+    CONSTRAINT claude_session_tool_uses_pkey PRIMARY KEY (digest_id, call, copied_from)
+);
+
+CREATE INDEX claude_session_tool_uses_call_idx ON claude_session_tool_uses (call);
+
+CREATE INDEX claude_session_tool_uses_tool_idx ON claude_session_tool_uses (tool, shared, asked_at, failed, answered_at, digest_id);
+
+CREATE INDEX claude_session_tool_uses_shared_idx ON claude_session_tool_uses (digest_id) WHERE shared = 1;
+
+CREATE TABLE claude_session_texts (
+    id BIGINT NOT NULL, 
+    digest_id BIGINT NOT NULL, 
+    at BIGINT NOT NULL, 
+    words TSVECTOR NOT NULL, 
+    CONSTRAINT claude_session_texts_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX claude_session_texts_digest_idx ON claude_session_texts (digest_id);
+
+CREATE INDEX claude_session_texts_words_idx ON claude_session_texts USING gin (words);
 
 CREATE TABLE claude_agent_sessions (
     chat_id TEXT NOT NULL, 
@@ -110,11 +177,11 @@ INSERT INTO boocode_sessions_alembic_version (version_num) VALUES ('0001') RETUR
 
 COMMIT;
 
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('1', '1795668968960058', '2026-11-26 04:56:09.025789+00', NULL, '87', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', '',  E'\\x75ffe9aaeaa2a2d5048174df0b80599ef0', 'user', NULL, NULL, NULL, NULL, NULL, NULL,  E'{"it''s": "a \\\\ quote", "type": "user", "uuid": "a", "message": {"content": "the first prompt"}}', NULL);
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('2', '1795668968960059', '2026-11-26 04:56:09.025789+00', NULL, '84', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x63dd88fe472c7bb1fb0f79a3bf4a00000001', 'mode', NULL, NULL, NULL, NULL, NULL, NULL, '{"n": [100000000000000000000000, 0.0, 1180591620717411303424, 1.5], "text": "� � 😀", "type": "mode"}',  E'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\\u0000 \\ud800 \\ud83d\\ude00"}');
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('3', '1795668968960060', '2026-11-26 04:56:09.025789+00', NULL, '89', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x751e57b933b0a78203e21d41cc4b16d731', 'assistant', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "assistant", "uuid": "b", "message": {"content": [{"text": "%s ünï", "type": "text"}]}}', NULL);
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('4', '1795668968960061', '2026-11-26 04:56:09.35296+00', NULL, '45', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', 'subagents/workflows/w/agent-x',  E'\\x75ec49f17f2c205644d3a0d242eb5a82ec', 'user', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "c", "isSidechain": true}', NULL);
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('5', '9223372036854775807', '2026-11-26 04:56:09.36273+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d", "message": {"content": "theirs"}}', NULL);
-INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('6', '9223372036854775807', '2026-11-26 04:56:09.363511+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d"}', NULL);
-INSERT INTO claude_sessions (project_key, session_id, next_position, main_position, updated_at, entries, subagents, bytes, tokens, first_said_at, last_said_at, held, data) VALUES ('p', 's', '1795668968960062', '1795668968960060', '2026-11-26 04:56:09.025789+00', '4', '1', '305', '0', NULL, NULL, 'false', '{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('1', '1795672754159176', '2026-11-26 05:59:14.16997+00', NULL, '87', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', '',  E'\\x75ffe9aaeaa2a2d5048174df0b80599ef0', 'user', NULL, NULL, NULL, NULL, NULL, NULL,  E'{"it''s": "a \\\\ quote", "type": "user", "uuid": "a", "message": {"content": "the first prompt"}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('2', '1795672754159177', '2026-11-26 05:59:14.16997+00', NULL, '84', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x63a976f9e17c9641d7aba0b434b800000001', 'mode', NULL, NULL, NULL, NULL, NULL, NULL, '{"n": [100000000000000000000000, 0.0, 1180591620717411303424, 1.5], "text": "� � 😀", "type": "mode"}',  E'{"type":"mode","n":[1e+23,-0.0,1180591620717411303424,1.5],"text":"\\u0000 \\ud800 \\ud83d\\ude00"}');
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('3', '1795672754159178', '2026-11-26 05:59:14.16997+00', NULL, '89', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 's', '',  E'\\x751e57b933b0a78203e21d41cc4b16d731', 'assistant', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "assistant", "uuid": "b", "message": {"content": [{"text": "%s ünï", "type": "text"}]}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('4', '1795672754159179', '2026-11-26 05:59:14.177008+00', NULL, '45', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'true', 'p', 's', 'subagents/workflows/w/agent-x',  E'\\x75ec49f17f2c205644d3a0d242eb5a82ec', 'user', NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "c", "isSidechain": true}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('5', '9223372036854775807', '2026-11-26 05:59:14.178183+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d", "message": {"content": "theirs"}}', NULL);
+INSERT INTO claude_session_entries (id, position, created_at, said_at, size, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, tool_count, failed, is_first, project_key, session_id, subpath, dedup_key, type, message_id, request_id, model, tool_name, tool_use_id, forked_from, entry, verbatim) VALUES ('6', '9223372036854775807', '2026-11-26 05:59:14.178499+00', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'p', 'of another writer', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '{"type": "user", "uuid": "d"}', NULL);
+INSERT INTO claude_sessions (project_key, session_id, next_position, main_position, updated_at, entries, subagents, bytes, tokens, first_said_at, last_said_at, held, data) VALUES ('p', 's', '1795672754159180', '1795672754159178', '2026-11-26 05:59:14.16997+00', '4', '1', '305', '0', NULL, NULL, 'false', '{"is_sidechain":false,"first_prompt":"the first prompt","first_prompt_locked":true}');
 SELECT setval('claude_session_entries_id_seq', 10);

@@ -113,14 +113,14 @@ _TARGETS = {
     500: {HEADLINE.label: 0.65, LISTENED.label: 0.8},
 }
 _WHY_ONE = (
-    "the statement also compares and advances the session's row, looks for rows of other programs and updates "
-    "the summary. Of the client's time SQLAlchemy's execution takes twice what psycopg takes; handing the driver "
-    "the compiled text instead saved a ninth of the client's processor time, which is not worth a second way."
+    "the statement also compares and advances the session's row, looks for rows of other programs and "
+    "updates the summary. Of the client's time SQLAlchemy's execution takes twice what psycopg takes; handing "
+    "the driver the compiled text instead saved a ninth of it, which is not worth a second way."
 )
 _WHY_MANY = (
-    "for each entry Python checks every value, extracts the plain columns and folds the summary, and the server "
-    "keeps four more indexes, where the adapter has `json.dumps` and two. Where the server compresses with lz4 "
-    "it does so in less time than the adapter's."
+    "for each entry Python checks every value, extracts the plain columns and folds the summary, and the "
+    "server keeps more indexes, where the adapter has `json.dumps` and two. Where the server compresses with "
+    "lz4 it takes less time than for the adapter."
 )
 _WHY = {1: _WHY_ONE, 100: _WHY_MANY, 500: _WHY_MANY}
 _WHY_DISK = "the plain columns and their indexes take more than the adapter's two."

@@ -11,7 +11,7 @@ from benchmarks.peers import Peer
 from benchmarks.peers.all import ADAPTERS, BASELINE, HEADLINE, OTHERS, OURS
 from benchmarks.peers.seed import Seed
 
-_WHY = "JSONB has to be written as text by the server, for both, and that alone is nearly half of the adapter's time."
+_WHY = "the server has to write JSONB as text, for both: nearly half of the adapter's time."
 _PEAK = "Resident memory at its highest over what it was before the call, each in a process of its own."
 
 

@@ -82,8 +82,8 @@ async def sqlite(bench: Bench) -> list[Line]:
 
 
 _WHY_APPEND = (
-    "an append begins with the write lock, compares and advances the session, keeps each entry once and folds "
-    "the summary, through SQLAlchemy, where the peer stores text. Of a batch most of the time is Python's."
+    "an append begins with the write lock, compares and advances the session, keeps each entry once and "
+    "folds the summary, through SQLAlchemy, where the peer stores text. Of a batch most is Python's time."
 )
 _WHY_LOAD = "each row is checked and decoded by itself, since SQLite does not vouch for its JSON."
 _NOTE = "All in WAL mode with an fsync at each commit. SQLiteSession runs in threads, as ours over an Engine."

@@ -15,7 +15,7 @@ _WHY_LISTING = (
     "it reads one row per transcript, however long the transcripts are: of short ones the adapter's index "
     "holds few more, on a vacuumed table. Most of the time is the transfer of a thousand subpaths."
 )
-_WHY_DELETION = "both mark each row as deleted and flush that to the disk, which is nearly all of the time; ours are wider."
+_WHY_DELETION = "both mark each row as deleted and flush that to the disk, which is nearly all of the time."
 
 
 async def subagents(bench: Bench) -> list[Line]:

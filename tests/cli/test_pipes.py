@@ -93,6 +93,8 @@ RUNS = [
     "demo FILE",
     "adopt",
     "host-revision",
+    "generate-key",
+    "reencrypt",
     "nosuch",
     "list --nosuch",
     "--help",

@@ -114,7 +114,7 @@ _TARGETS = {
 }
 _WHY_ONE = (
     "the statement also compares and advances the session's row, looks for rows of other programs and "
-    "updates the summary. Of the client's time SQLAlchemy's execution takes twice what psycopg takes; handing "
+    "updates the summary. Of the client's time SQLAlchemy's execution takes twice what psycopg takes; giving "
     "the driver the compiled text instead saved a ninth of it, which is not worth a second way."
 )
 _WHY_MANY = (

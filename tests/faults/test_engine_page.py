@@ -11,7 +11,12 @@ from boocode_sessions.engine import SERVER_TIMEOUTS, postgresql_arguments
 from tests.fixtures.databases import Database
 
 PAGE = (Path(__file__).parents[2] / "docs" / "engine.md").read_text()
-SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+SNIPPETS = [
+    snippet
+    for snippet in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    if re.search(r"^engine = create_engine\(", snippet, re.MULTILINE)
+]
+"""Of PostgreSQL, behind a pooler, and of SQLite."""
 
 KEY: SessionKey = {"project_key": "page", "session_id": "s"}
 

@@ -62,7 +62,7 @@ release:  ## build sdist and wheel, check both, and run every test on the wheel
 	git ls-files | grep -v '^boocode_sessions/' | xargs cp --parents -t .release/tree
 	cd .release/tree && ../venv/bin/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
-RELIABILITY := tests/concurrency tests/faults tests/pgbouncer tests/privacy tests/property/test_any_json_value.py
+RELIABILITY := tests/concurrency tests/faults tests/pgbouncer tests/privacy tests/replicas tests/property/test_any_json_value.py
 
 reliability: $(STAMP)  ## the tests of concurrency and faults, with their counts
 	$(BIN)/python -m pytest -n 0 -q $(RELIABILITY)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         SessionStoreListEntry,
         SessionSummaryEntry,
     )
+    from boocode_sessions._core.replica import Replicated
     from boocode_sessions.errors import (
         DamagedEntryError,
         DatabaseError,
@@ -64,6 +65,7 @@ __all__ = [
     "PoolExhaustedError",
     "ReadOnlyDatabaseError",
     "RefusedError",
+    "Replicated",
     "RetryableError",
     "SchemaError",
     "SchemaMissingError",
@@ -83,7 +85,7 @@ __all__ = [
     "run_sync",
 ]
 
-_MODULES = ("repository", "models", "errors", "_core.keys", "_core.greenlets")
+_MODULES = ("repository", "models", "errors", "_core.keys", "_core.greenlets", "_core.replica")
 
 
 def __getattr__(name: str) -> object:

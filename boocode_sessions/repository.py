@@ -8,10 +8,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, TypeVarTuple
 
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.appender import Appender, append_locked
 from boocode_sessions._core.codec import Cipher
-from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
+from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet, with_replica
 from boocode_sessions._core.keys import (
     KeyLike,
     SessionStoreListEntry,
@@ -41,6 +44,9 @@ class ClaudeSessionRepository:
     `tenant`: for whom it works. Its sessions are another tenant's never, whatever their keys are; without one
     a repository reaches all, by the project keys that are stored: see docs/many-users.md.
 
+    `replica`: an Engine over a streaming standby of `bind`'s PostgreSQL. What reads goes there, and still
+    finds all that was acknowledged before it began: docs/past-one-machine.md.
+
     Every method raises a SessionStoreError, whose text never holds transcript content.
     """
 
@@ -51,9 +57,10 @@ class ClaudeSessionRepository:
         schema: str | None = None,
         encryption: Cipher | None = None,
         tenant: str | None = None,
+        replica: Engine | None = None,
     ) -> None:
         self._tenant = check_tenant(tenant)
-        self._unit_of_work = UnitOfWork(bind, schema, encryption, tenant)
+        self._unit_of_work = UnitOfWork(with_replica(bind, replica), schema, encryption, tenant)
         self._appender = Appender(self._unit_of_work)
 
     def __repr__(self) -> str:
@@ -119,7 +126,7 @@ class AsyncClaudeSessionRepository:
     """The six methods of the SDK's `SessionStore`, for asyncio.
 
     `bind`: an AsyncEngine or async_sessionmaker, or an AsyncConnection or AsyncSession whose transaction is
-    joined. In all else a ClaudeSessionRepository.
+    joined. `replica`: an AsyncEngine. In all else a ClaudeSessionRepository.
 
     A call that was cancelled may have landed; sent again with the same list, it lands once.
     """
@@ -131,11 +138,12 @@ class AsyncClaudeSessionRepository:
         schema: str | None = None,
         encryption: Cipher | None = None,
         tenant: str | None = None,
+        replica: AsyncEngine | None = None,
     ) -> None:
         self._tenant = check_tenant(tenant)
-        self._unit_of_work = UnitOfWork(core_of(bind), schema, encryption, tenant)
+        self._unit_of_work = UnitOfWork(with_replica(core_of(bind), replica), schema, encryption, tenant)
         self._sync = ClaudeSessionRepository(
-            self._unit_of_work.bind, schema=schema, encryption=encryption, tenant=tenant
+            self._unit_of_work.given, schema=schema, encryption=encryption, tenant=tenant
         )
         self._appender = Appender(self._unit_of_work)
 

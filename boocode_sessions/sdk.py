@@ -11,7 +11,7 @@ from boocode_sessions._core.append.appender import Appender
 from boocode_sessions._core.append.batcher import Batcher, Run
 from boocode_sessions._core.background import in_abandoned_thread, in_thread
 from boocode_sessions._core.codec import Cipher
-from boocode_sessions._core.greenlets import in_greenlet
+from boocode_sessions._core.greenlets import in_greenlet, with_replica
 from boocode_sessions._core.keys import (
     KeyLike,
     SessionStoreListEntry,
@@ -40,9 +40,11 @@ class SQLAlchemySessionStore:
             folder: without this, users who share a folder share their sessions.
         encryption: A `privacy.Encryption`: what is written is encrypted, and what is read has to be.
         tenant: For whom it works. Its sessions are another tenant's never, whatever their keys are.
+        replica: An engine of the same kind over a streaming standby of `bind`'s PostgreSQL. What reads goes
+            there, and still finds all that was acknowledged before it began: docs/past-one-machine.md.
 
     Raises:
-        TypeError: `bind` is something else.
+        TypeError: `bind` or `replica` is something else.
 
     Every method raises a SessionStoreError, whose text never holds transcript content.
     """
@@ -55,6 +57,7 @@ class SQLAlchemySessionStore:
         project_key: ProjectKey | None = None,
         encryption: Cipher | None = None,
         tenant: str | None = None,
+        replica: Engine | AsyncEngine | None = None,
     ) -> None:
         self._read: Run
         self._write: Run
@@ -66,13 +69,16 @@ class SQLAlchemySessionStore:
             self._read, self._write = in_abandoned_thread, in_thread
         else:
             raise TypeError(f"bind is an Engine or an AsyncEngine, not {type(bind).__name__}")
+        if replica is not None and isinstance(replica, AsyncEngine) != isinstance(bind, AsyncEngine):
+            raise TypeError(f"replica is an engine of bind's kind, {type(bind).__name__}")
         fold.available()  # imports the SDK now: the first append would take a second for it
         self._project_key = project_key
         self._tenant = check_tenant(tenant)
         if tenant is not None:
             engine = engine.execution_options(**{TENANT_OPTION: tenant})
         self._unit_of_work = UnitOfWork(engine, schema, encryption)
-        self._repository = ClaudeSessionRepository(engine, schema=schema, encryption=encryption)
+        replicated = with_replica(engine, replica)
+        self._repository = ClaudeSessionRepository(replicated, schema=schema, encryption=encryption)
         self._appender = Appender(self._unit_of_work)
         self._batcher = Batcher(self._appender, self._write, one_writer=engine.dialect.name == "sqlite")
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, TypeVarTuple
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar, TypeVarTuple, cast
 
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -16,10 +17,12 @@ from sqlalchemy.ext.asyncio import (
     async_scoped_session,
     async_sessionmaker,
 )
+from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet as in_greenlet_of_sqlalchemy
 
 from boocode_sessions._core.deadline import Call, current_call
+from boocode_sessions._core.replica import Replicated
 from boocode_sessions._core.unit_of_work import Bind, CurrentSession
 
 _T = TypeVar("_T")
@@ -138,3 +141,11 @@ def core_of(bind: AsyncBind) -> Bind | CurrentSession:
         "bind is an AsyncEngine, async_sessionmaker, AsyncConnection or AsyncSession, "
         f"not {type(bind).__name__}"
     )
+
+
+def with_replica(bind: Bind | CurrentSession, replica: Engine | AsyncEngine | None) -> Bind | CurrentSession:
+    """A bind with its read replica, if it has one. Raises TypeError where it can't have one."""
+    if replica is None:
+        return bind
+    engine = replica.sync_engine if isinstance(replica, AsyncEngine) else replica
+    return Replicated(cast("Engine | Callable[[], Session]", bind), engine)

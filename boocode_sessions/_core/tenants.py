@@ -7,6 +7,8 @@ and lock, and whoever has no tenants pays nothing. See docs/decisions/tenants.md
 from collections.abc import Mapping
 from typing import Any, cast
 
+from sqlalchemy import Connection, bindparam, func, select
+
 from boocode_sessions._core.keys import KeyLike, Transcript, text_part
 from boocode_sessions.errors import InvalidKeyError
 
@@ -15,6 +17,14 @@ TENANT_OPTION = "boocode_sessions_tenant"
 
 TENANT_SETTING = "boocode_sessions.tenant"
 """PostgreSQL's: the beginning of the project keys that a transaction may see and write."""
+
+_SET_TENANT = select(func.set_config(bindparam("setting"), bindparam("prefix"), True))
+
+
+def say_tenant(connection: Connection, tenant: str | None) -> None:
+    """Tell PostgreSQL for whom a transaction works, until it ends."""
+    if tenant is not None and connection.dialect.name == "postgresql":
+        connection.execute(_SET_TENANT, {"setting": TENANT_SETTING, "prefix": prefix_of(tenant)})
 
 
 def check_tenant(tenant: str | None) -> str | None:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Pool, bindparam, func, select, text
+from sqlalchemy import Connection, Engine, Pool, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
@@ -24,20 +24,21 @@ from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, deadline, note_connection
 from boocode_sessions._core.one_connection_pools import alone
+from boocode_sessions._core.replica import Replicated
 from boocode_sessions._core.schema_check import (
     check_columns,
     check_encoding,
     check_schema,
     check_transactional,
 )
-from boocode_sessions._core.tenants import TENANT_OPTION, TENANT_SETTING, check_tenant, prefix_of
+from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, say_tenant
 from boocode_sessions.engine import READING, check_dialect
 from boocode_sessions.models import ClaudeSessionEntry
 
 T = TypeVar("T")
 
-Bind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession
-"""An Engine; a sessionmaker, or what else makes a new Session; a Connection; a Session."""
+Bind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession | Replicated
+"""An Engine; a sessionmaker, or what else makes a new Session; a Connection; a Session; or two Engines."""
 
 
 class CurrentSession(NamedTuple):
@@ -53,8 +54,6 @@ _BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
 
 _MOST_TRIES = 5
 """Of a transaction of our own that loses against concurrent ones, at a stricter isolation level."""
-
-_SET_TENANT = select(func.set_config(bindparam("setting"), bindparam("prefix"), True))
 
 _schema_checked: WeakKeyDictionary[Pool, set[object]] = WeakKeyDictionary()
 
@@ -75,6 +74,10 @@ class UnitOfWork:
     ) -> None:
         if isinstance(bind, scoped_session):
             bind = CurrentSession(bind)
+        self.given = bind
+        self._replicated = bind if isinstance(bind, Replicated) else None
+        if isinstance(bind, Replicated):
+            bind = bind.primary
         known = isinstance(bind, Engine | Connection | OrmSession | CurrentSession) or callable(bind)
         check_bind(bind, known=known)
         self.bind = bind
@@ -83,6 +86,8 @@ class UnitOfWork:
         if tenant is None and isinstance(bind, Engine):
             tenant = bind.get_execution_options().get(TENANT_OPTION)
         self.tenant = check_tenant(tenant)
+        if self._replicated is not None:
+            self._replica = UnitOfWork(self._replicated.replica, schema, cipher, self.tenant)
 
     def __repr__(self) -> str:
         shown = shown_bind(self.bind.get if isinstance(self.bind, CurrentSession) else self.bind)
@@ -104,6 +109,11 @@ class UnitOfWork:
         It is run again where a pooled connection turns out to be dead, as after a restart of the server, or
         its plan outdated: nobody but us would read again, and a resume would fail.
         """
+        if self._replicated is not None:
+            return self._replicated.read(operation, work, self._read, self._replica.read)
+        return self._read(operation, work)
+
+    def _read(self, operation: str, work: Work[T]) -> T:
         connections = self._autocommitting if self._single_statements else self._scanning
         try:
             return self._run(operation, work, connections)
@@ -115,7 +125,12 @@ class UnitOfWork:
 
     def scan(self, operation: str, work: Work[T]) -> T:
         """Run work that reads rows as they come, for as long as it takes: the server keeps a cursor only in a
-        transaction."""
+        transaction. From a replica it may begin anew, on the primary."""
+        if self._replicated is not None:
+            return self._replicated.read(operation, work, self._scan, self._replica.scan)
+        return self._scan(operation, work)
+
+    def _scan(self, operation: str, work: Work[T]) -> T:
         return self._run(operation, work, self._scanning, bounded=False)
 
     def write(
@@ -259,8 +274,7 @@ class UnitOfWork:
     def _opened(self, connection: Connection) -> StoreConnection:
         """A connection whose transaction works for our tenant, until it ends."""
         tenant = self.tenant or connection.get_execution_options().get(TENANT_OPTION)
-        if tenant is not None and connection.dialect.name == "postgresql":
-            connection.execute(_SET_TENANT, {"setting": TENANT_SETTING, "prefix": prefix_of(tenant)})
+        say_tenant(connection, tenant)
         return StoreConnection(connection, self.schema, self.cipher, tenant)
 
     def _check(self, connection: StoreConnection) -> None:

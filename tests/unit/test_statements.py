@@ -17,7 +17,7 @@ from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 import boocode_sessions
-from boocode_sessions._core.statements import append, delete, maintenance, place, read
+from boocode_sessions._core.statements import append, delete, maintenance, place, read, standby
 from boocode_sessions._core.statements.append import PlanKind
 
 PACKAGE = Path(boocode_sessions.__file__).parent
@@ -42,7 +42,7 @@ ASK_EVERY_PROJECT = {
     "select_prunable",  # finds idle sessions, of every project or of one
     "select_written_sessions",  # what prune and export look through
 }
-NEED_NO_PROJECT = {"select_clock", "select_versions"}
+NEED_NO_PROJECT = {"select_clock", "select_position", "select_replayed", "select_versions"}
 """They read no table of ours that has projects."""
 ORDER_BY_ID = {"select_unplaced"}
 """Rows of other programs have no position."""
@@ -52,7 +52,7 @@ ORDER_BY_ID = {"select_unplaced"}
 def builders() -> dict[str, Any]:
     """Every statement that the modules build, by the name of its function."""
     found: dict[str, Any] = {}
-    for module in (append, delete, maintenance, place, read):
+    for module in (append, delete, maintenance, place, read, standby):
         found |= dict(_cached(module))
     return found
 

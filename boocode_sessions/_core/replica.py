@@ -1,0 +1,132 @@
+"""Reads from a streaming standby that are never older than the moment they began.
+
+Each read first asks the primary where its log stands, which touches no table, and then waits until the
+standby has replayed it up to there. So it finds all that was acknowledged before it began, whoever wrote it.
+Where the standby can't give that in time, the primary is read.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session, scoped_session
+
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.deadline import deadline
+from boocode_sessions._core.statements.standby import select_position, select_replayed
+from boocode_sessions._core.tenants import say_tenant
+from boocode_sessions.errors import DatabaseError, SchemaError, TimedOutError, UnavailableError
+
+WAIT_SECONDS = 0.5
+"""How long a read waits for a standby that is behind. Read at each call."""
+BEHIND_SECONDS = 2.0
+"""How long the primary is read, without asking the standby, after one wait was in vain. Read at each call."""
+DOWN_SECONDS = 10.0
+"""The same after the standby has failed in another way."""
+
+_LOOK_SECONDS = 2.0
+"""After which a standby that does not even say where it stands is given up: it hangs."""
+_LONGEST_PAUSE = 0.05
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+class Reads(Protocol):
+    """How one database is read: UnitOfWork.read or UnitOfWork.scan."""
+
+    def __call__(self, operation: str, work: Callable[[StoreConnection], _T], /) -> _T: ...
+
+
+class Replicated:
+    """A PostgreSQL primary and its read replica, for whatever takes a bind: `queries`, `export_tree`, ...
+
+    What only reads may go to the replica, the rest goes to the primary. A read finds all that was
+    acknowledged before it began. A replica that is down, behind, or promoted costs time, and the primary is
+    read.
+
+    Args:
+        primary: An Engine or a sessionmaker, whose calls are transactions of their own.
+        replica: An Engine whose URL leads to one or several streaming standbys of that primary.
+
+    Raises:
+        TypeError: One of them is something else, or not over PostgreSQL.
+    """
+
+    def __init__(self, primary: Engine | Callable[[], Session], replica: Engine) -> None:
+        given: object = primary
+        joins = isinstance(given, Connection | Session | scoped_session)
+        if joins or not (isinstance(given, Engine) or callable(given)):
+            raise TypeError(
+                f"with a replica, bind is an Engine or a sessionmaker, not {type(primary).__name__}: "
+                "a Connection or a Session reads in its own transaction"
+            )
+        if not isinstance(replica, Engine):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise TypeError(f"replica is an Engine, not {type(replica).__name__}")
+        for engine in (primary, replica):
+            if isinstance(engine, Engine) and engine.dialect.name != "postgresql":
+                raise TypeError(f"only PostgreSQL has replicas, not {engine.dialect.name}")
+        self.primary = primary
+        self.replica = replica
+        self._rests_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.primary!r}, {self.replica!r}>"
+
+    def read(
+        self, operation: str, work: Callable[[StoreConnection], _T], on_primary: Reads, on_replica: Reads
+    ) -> _T:
+        """Run work that only reads, on the replica if it can give all that is there."""
+        if time.monotonic() < self._rests_until:
+            return on_primary(operation, work)
+        try:
+            position = on_primary(operation, _position)
+        except (UnavailableError, TimedOutError):
+            raise
+        except DatabaseError:  # it is a standby itself, or keeps its position from its users
+            return on_primary(operation, work)
+
+        def up_to_date(connection: StoreConnection) -> _T:
+            _wait(connection, position, operation)
+            return work(connection)
+
+        try:
+            return on_replica(operation, up_to_date)
+        except (DatabaseError, SchemaError) as error:
+            seconds = BEHIND_SECONDS if isinstance(error, BehindError) else DOWN_SECONDS
+            self._rests_until = time.monotonic() + seconds
+            _log.warning("the read replica is left alone for %g s: %s", seconds, error)
+        return on_primary(operation, work)
+
+
+class BehindError(DatabaseError):
+    """The standby has not replayed what the primary has written."""
+
+
+def _position(connection: StoreConnection) -> str:
+    return connection.select(select_position()).scalar_one()
+
+
+def _wait(connection: StoreConnection, position: str, operation: str) -> None:
+    """Wait until the standby has replayed the log up to a position. Raises BehindError."""
+    until = time.monotonic() + WAIT_SECONDS
+    pause = 0.0
+    with deadline(connection.connection, WAIT_SECONDS + _LOOK_SECONDS):
+        while True:
+            standby, replayed = connection.select(
+                select_replayed(), {"position": position, "pause": pause}
+            ).one()
+            if standby and replayed:
+                # At a stricter isolation level the transaction would still see what it saw before the wait.
+                connection.connection.rollback()
+                say_tenant(connection.connection, connection.tenant)
+                return
+            if not standby:
+                raise DatabaseError(f"{operation}: the replica is no standby (any more); check its URL")
+            if time.monotonic() >= until:
+                raise BehindError(f"{operation}: the replica is more than {WAIT_SECONDS:g} s behind")
+            pause = min(_LONGEST_PAUSE, pause * 2 or 0.001)

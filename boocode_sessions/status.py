@@ -7,13 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Engine,
     Integer,
     Select,
     Subquery,
     Text,
-    case,
     column,
     distinct,
     func,
@@ -25,6 +25,7 @@ from sqlalchemy import (
 from boocode_sessions import migrations
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import is_of_database, translate
+from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import MAIN
 from boocode_sessions._core.schema_check import found_schema
 from boocode_sessions._core.sql.types import UTCDateTime
@@ -72,6 +73,10 @@ class Holdings:
     """Sessions with entries that no question has taken yet: the next one takes them first, or `backfill`."""
     bytes: int
     """On disk: the tables and indexes on PostgreSQL, the whole database file on SQLite."""
+    shards: int | None
+    """Over how many parts Citus has spread the entries; None where it has not."""
+    nodes: int | None
+    """On how many servers these are."""
     newest: datetime | None
     """When the last entry was stored."""
     oldest: datetime | None
@@ -125,31 +130,40 @@ def _schema_status(connection: Connection, schema: str | None) -> SchemaStatus:
 
 
 def _holdings(connection: StoreConnection) -> Holdings:
-    entries, unplaced, oldest, newest = connection.select(_select_entry_counts()).one()
+    entries, oldest, newest = connection.select(_select_entry_counts()).one()
+    others = _count(connection, Entry, unplaced())
     transcripts = connection.select(select(func.count()).select_from(_transcripts())).scalar_one()
     projects, sessions = connection.select(_select_session_counts()).one()
-    fresh, held = connection.select(_select_summary_counts()).one()
+    fresh = _count(connection, ClaudeSession, is_true_fold())
+    held = _count(connection, ClaudeSession, ClaudeSession.held.is_(true()))
+    shards, nodes = _shards(connection)
     return Holdings(
         projects=projects,
         sessions=sessions,
         transcripts=transcripts,
         entries=entries,
-        unplaced=unplaced,
+        unplaced=others,
         held=held,
         stale_summaries=sessions - fresh,
         behind=connection.select(select_behind_count()).scalar_one(),
-        bytes=_bytes(connection),
+        bytes=_bytes(connection, distributed=shards is not None),
+        shards=shards,
+        nodes=nodes,
         newest=newest,
         oldest=oldest,
     )
 
 
-def _select_entry_counts() -> Select[int, int, datetime | None, datetime | None]:
-    """Shape: one row (entries, unplaced, oldest, newest)."""
-    others = select(func.count()).select_from(Entry).where(unplaced()).scalar_subquery()
+def _count(connection: StoreConnection, model: type[Base], condition: ColumnElement[bool]) -> int:
+    """How many rows meet a condition. One statement each: a distributed database takes no subquery beside, or
+    inside, an aggregate."""
+    return connection.select(select(func.count()).select_from(model).where(condition)).scalar_one()
+
+
+def _select_entry_counts() -> Select[int, datetime | None, datetime | None]:
+    """Shape: one row (entries, oldest, newest)."""
     return select(
         func.count(Entry.id),
-        others,
         func.min(Entry.created_at, type_=UTCDateTime()),
         func.max(Entry.created_at, type_=UTCDateTime()),
     )
@@ -171,15 +185,28 @@ def _select_session_counts() -> Select[int, int]:
     )
 
 
-def _select_summary_counts() -> Select[int, int]:
-    """Shape: one row (summaries that hold their whole transcript, held sessions)."""
-    return select(
-        func.coalesce(func.sum(case((is_true_fold(), 1), else_=0)), 0),
-        func.coalesce(func.sum(case((ClaudeSession.held, 1), else_=0)), 0),
-    )
+def _shards(connection: StoreConnection) -> tuple[int | None, int | None]:
+    """How many shards the entries have, and on how many nodes; None and None where they have none."""
+    if not is_distributed(connection.connection):
+        return None, None
+    shards = table("pg_dist_shard", column("shardid"), column("logicalrelid"))
+    placements = table("pg_dist_placement", column("shardid"), column("groupid"))
+    of_entries = shards.c.logicalrelid == func.to_regclass(_name(connection, Entry.__tablename__))
+    count, nodes = connection.select(
+        select(func.count(distinct(shards.c.shardid)), func.count(distinct(placements.c.groupid)))
+        .join_from(shards, placements, shards.c.shardid == placements.c.shardid)
+        .where(of_entries)
+    ).one()
+    return (count, nodes) if count else (None, None)
 
 
-def _bytes(connection: StoreConnection) -> int:
+def _name(connection: StoreConnection, table_name: str) -> str:
+    preparer = connection.connection.dialect.identifier_preparer
+    schema = connection.effective_schema
+    return ".".join(map(preparer.quote, [schema, table_name] if schema else [table_name]))
+
+
+def _bytes(connection: StoreConnection, *, distributed: bool) -> int:
     if connection.dialect == "sqlite":
         pages = func.pragma_page_count().table_valued(column("page_count", Integer))
         page = func.pragma_page_size().table_valued(column("page_size", Integer))
@@ -187,11 +214,10 @@ def _bytes(connection: StoreConnection) -> int:
             select(pages.c.page_count * page.c.page_size).join_from(pages, page, true())
         ).one()
         return int(size)
-    preparer = connection.connection.dialect.identifier_preparer
-    schema = connection.effective_schema
-    names = [
-        ".".join(map(preparer.quote, [schema, table] if schema else [table]))
-        for table in Base.metadata.tables
-    ]
-    sizes = [func.pg_total_relation_size(func.to_regclass(name), type_=BigInteger()) for name in names]
-    return sum(connection.select(select(*sizes)).one())
+    total = 0
+    for name in Base.metadata.tables:
+        relation = func.to_regclass(_name(connection, name))
+        spread = distributed and name in {Entry.__tablename__, ClaudeSession.__tablename__}
+        size_of = func.citus_total_relation_size if spread else func.pg_total_relation_size
+        total += connection.select(select(size_of(relation, type_=BigInteger()))).scalar_one()
+    return total

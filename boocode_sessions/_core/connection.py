@@ -36,7 +36,9 @@ class StoreConnection(NamedTuple):
         return self.schema or translated_schema(self.connection.get_execution_options())
 
     def select(
-        self, statement: TypedReturnsRows[*_Row], parameters: Mapping[str, Any] | None = None
+        self,
+        statement: TypedReturnsRows[*_Row],
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> Result[*_Row]:
         """Run a statement that returns rows."""
         return self.connection.execute(statement, parameters, execution_options=self._options())

@@ -11,14 +11,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Pool, text
+from sqlalchemy import Connection, Engine, Pool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
 
 from boocode_sessions import engine as settings
 from boocode_sessions import errors
-from boocode_sessions._core import database_errors
+from boocode_sessions._core import database_errors, distributed
 from boocode_sessions._core.binds import check_bind, shown_bind
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
@@ -150,9 +150,8 @@ class UnitOfWork:
         """
 
         def limited(connection: StoreConnection) -> T:
-            if lock_seconds is not None and connection.dialect == "postgresql":
-                limit = f"SET LOCAL lock_timeout = {round(lock_seconds * 1000)}"
-                connection.connection.execute(text(limit))
+            if lock_seconds is not None:
+                distributed.limit_lock_wait(connection.connection, lock_seconds)
             return work(connection)
 
         tries = _MOST_TRIES if self.own else 1
@@ -222,6 +221,7 @@ class UnitOfWork:
                 yield limit
             except SQLAlchemyError as error:
                 if self.own and database_errors.sqlstate_of(error) == database_errors.STALE_PLAN:
+                    distributed.forget(connection.engine.pool)
                     connection.invalidate()
                 raise
 

@@ -25,12 +25,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from boocode_sessions._core.append.place import Summary, recount
-from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters
+from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters, run_insertion
 from boocode_sessions._core.codec import Cipher, EncodedEntry, copied_key, encode_stored, seal_entries
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.sql.functions import json_text
-from boocode_sessions._core.statements import append, place
+from boocode_sessions._core.statements import place
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
@@ -162,7 +162,7 @@ class _Copy:
             }
             for offset, (item, at) in enumerate(zip(stored, times, strict=True))
         ]
-        connection.write(append.insert_entries(), rows)
+        run_insertion(connection, rows)
         main = self.transcript.is_main
         recount(
             connection,

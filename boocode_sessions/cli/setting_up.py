@@ -1,4 +1,4 @@
-"""`demo`, `upgrade`, `status`, `adopt`, `backfill` and `host-revision`."""
+"""`demo`, `upgrade`, `status`, `distribute`, `adopt`, `backfill` and `host-revision`."""
 
 import shlex
 import sys
@@ -93,6 +93,29 @@ def status(database: Database, json: JsonOption = False) -> None:
     if not ready:
         elsewhere = schemas_with_tables(database.reading) if stands.found is None else []
         raise BadInput(_advice(stands, database.schema, elsewhere))
+
+
+@over_database("distribute", panel=Panel.set_up)
+def distribute(
+    database: Database,
+    *,
+    shards: Annotated[
+        int, typer.Option("--shards", min=1, help="How many parts the projects are spread over.")
+    ] = 32,
+    online: Annotated[
+        bool, typer.Option("--online", help="Copy while writers go on; needs wal_level = logical.")
+    ] = False,
+) -> None:
+    """Spread the tables over the servers of a Citus cluster, each project's rows on one of them.
+
+    It can be stopped and run again. `status` shows the shards.
+    """
+    from boocode_sessions import migrations
+
+    migrations.distribute(
+        database.engine, shard_count=shards, online=online, schema=database.schema, progress=say
+    )
+    say("The tables are distributed: see `boocode-sessions status`.")
 
 
 @over_database("adopt", panel=Panel.set_up)
@@ -209,6 +232,8 @@ def _print_status(database: Database, stands: "SchemaStatus", holds: "Holdings |
             ("first entry", holds.oldest),
             ("last entry", holds.newest),
         ]
+    if holds is not None and holds.shards is not None:
+        rows.append(("shards", f"{holds.shards} on {count(holds.nodes or 0, 'server')}"))
     terminal = screen_of()
     for name, value in rows:
         terminal.write((f"{name:<16}", "dim"), (one_line(shown(value)) or "-", ""))

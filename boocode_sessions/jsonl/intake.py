@@ -43,6 +43,7 @@ from boocode_sessions._core.codec import (
     uuid_key,
 )
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.statements import append, maintenance, place
 from boocode_sessions._core.statements.parameters import in_transcript
@@ -182,10 +183,13 @@ class Intake:
 def can_copy(connection: StoreConnection) -> bool:
     """Whether the database and its driver have PostgreSQL's COPY as psycopg offers it, for this user too.
 
-    COPY is refused where row security applies to the user.
+    COPY is refused where row security applies to the user. A distributed database's commits in two phases, and gives
+    another error's code for a refused line.
     """
     dialect = connection.connection.dialect
     if dialect.driver != "psycopg" or dialect.is_async:
+        return False
+    if is_distributed(connection.connection):
         return False
     policies = maintenance.select_row_security(dialect, connection.effective_schema)
     return not connection.select(policies).scalar_one()

@@ -17,6 +17,7 @@ from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_
 from boocode_sessions.migrations.target import effective_schema, targeting
 
 __all__ = [
+    "distribute",
     "downgrade",
     "host",
     "ignore_owned",
@@ -118,6 +119,38 @@ def unprotect_tenants(bind: Engine | Connection | str | URL, *, schema: str | No
     from boocode_sessions.migrations import tenants  # noqa: PLC0415 - imports Alembic
 
     _over(bind, "no longer protect the tenants", lambda connection: tenants.unprotect(connection, schema))
+
+
+def distribute(
+    bind: Engine | str | URL,
+    *,
+    shard_count: int = 32,
+    online: bool = False,
+    schema: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Spread the tables over the servers of a Citus cluster, each project's rows on one of them.
+
+    What is done already is left as it is: a call that was interrupted can be made again. Later upgrades run
+    on a distributed database as on any other. See docs/past-one-machine.md.
+
+    Args:
+        bind: An Engine over the cluster's coordinator, or its URL.
+        shard_count: How many parts the projects are spread over: the most servers there will ever be, times
+            two or more.
+        online: Copy while writers go on, in several transactions. It needs `wal_level = logical`. Otherwise
+            all is one transaction, which writers wait for.
+        schema: Where the tables are, when the connection's search path does not lead there.
+        progress: Is told of each step that is done.
+
+    Raises:
+        UnsupportedBindError: The server has no Citus; the text says what to install.
+        SessionStoreError: The schema is not at the version needed, or the database failed.
+    """
+    from boocode_sessions.migrations import distributing  # noqa: PLC0415 - imports Alembic
+
+    with _engine(bind) as engine, _translated("distribute the tables"):
+        distributing.distribute(engine, schema, shard_count, progress, online=online)
 
 
 def _over(

@@ -10,7 +10,13 @@ PACKAGE = Path(boocode_sessions.__file__).parent
 
 LAYERS = [
     {"errors", "redaction", "_core.background"},
-    {"_core.database_errors", "_core.keys", "_core.one_connection_pools", "_core.sql.functions"},
+    {
+        "_core.database_errors",
+        "_core.distributed",
+        "_core.keys",
+        "_core.one_connection_pools",
+        "_core.sql.functions",
+    },
     {"_core.sql.types", "_core.fold", "_core.tenants"},
     {"_core.sql.json_values"},
     {"_core.sql.messages", "_core.sql.times"},

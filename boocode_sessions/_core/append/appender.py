@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cachetools import LRUCache
+from sqlalchemy import Engine
 
 from boocode_sessions._core import fold
 from boocode_sessions._core.append.in_doubt import CallsInDoubt
@@ -18,6 +19,7 @@ from boocode_sessions._core.append.place import drop_known, lock
 from boocode_sessions._core.append.plan import (
     Plan,
     Version,
+    fits_in_one,
     in_one_parameters,
     make_plans,
     run_plan,
@@ -26,6 +28,7 @@ from boocode_sessions._core.append.plan import (
 from boocode_sessions._core.append.request import AppendRequest, Fence
 from boocode_sessions._core.codec import check_batch
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.distributed import known_distributed
 from boocode_sessions._core.keys import KeyLike, Session, transcript_of
 from boocode_sessions._core.statements.append import PlanKind, append_in_one
 from boocode_sessions._core.unit_of_work import UnitOfWork
@@ -149,7 +152,7 @@ class Appender:
 
         def work(connection: StoreConnection) -> list[bool]:
             every = [plan for its_plans in plans for plan in its_plans]
-            in_one = all(runs_in_one(connection.dialect, plan) for plan in every)
+            in_one = all(runs_in_one(connection, plan) for plan in every)
             if len(every) > 1 and in_one and pipelines(connection):
                 run_pipelined(connection, every)
                 return [True] * len(plans)
@@ -157,9 +160,17 @@ class Appender:
 
         label = batch[0].label if len(batch) == 1 else f"append to {len(batch)} sessions"
         unit_of_work = self._unit_of_work
-        alone = len(plans) == 1 and len(plans[0]) == 1 and runs_in_one(unit_of_work.dialect, plans[0][0])
+        alone = len(plans) == 1 and len(plans[0]) == 1 and fits_in_one(plans[0][0])
+        # As its steps a plan needs a transaction, and so it has one until the database is known.
+        alone = alone and self.distributed is False
         write: Callable[..., list[bool]] = unit_of_work.write_atomic if alone else unit_of_work.write
         return write(label, work, in_doubt)
+
+    @property
+    def distributed(self) -> bool | None:
+        """Whether the database is distributed; None while nobody knows."""
+        bind = self._unit_of_work.bind
+        return known_distributed(bind.pool) if isinstance(bind, Engine) else None
 
     def _forget(self, session: Session) -> Version | None:
         with self._lock:

@@ -29,6 +29,8 @@ _Args = TypeVarTuple("_Args")
 
 MOST_BATCHES = 2
 """At the database at a time: one is prepared here while another runs there."""
+MOST_BATCHES_DISTRIBUTED = 8
+"""There each batch is one project's: several projects' would be a two-phase commit over their servers."""
 MOST_SESSIONS = 25
 """Of one batch. With more, fifty sessions would be in one, and nothing would be prepared while it runs."""
 MOST_LOCKING = 4
@@ -93,7 +95,7 @@ class _Queue:
     def __init__(self, batcher: Batcher) -> None:
         self._appender = batcher.appender
         self._run = batcher.run
-        self._most_batches = batcher.most_batches
+        self._most = batcher.most_batches
         self._most_locking = batcher.most_locking
         self._waiting: deque[_Waiting] = deque()
         self._to_lock: deque[_Waiting] = deque()
@@ -103,6 +105,10 @@ class _Queue:
         self._busy: set[Session] = set()
         self._batches = 0
         self._locking = 0
+
+    @property
+    def _most_batches(self) -> int:
+        return MOST_BATCHES_DISTRIBUTED if self._appender.distributed else self._most
 
     def add(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
@@ -203,10 +209,12 @@ class _Queue:
         rows = size = 0
         sessions: set[Session] = set()
         chosen = 0
+        project: str | None = None
         for waiting in self._waiting:
             request = waiting.request
             session = request.session
-            if session in self._busy or session in sessions:
+            of_another = project not in {None, session.project_key}
+            if of_another or session in self._busy or session in sessions:
                 sessions.add(session)
                 continue
             rows += len(request.encoded)
@@ -215,6 +223,8 @@ class _Queue:
                 return
             sessions.add(session)
             chosen += 1
+            if self._appender.distributed:
+                project = session.project_key
             yield waiting
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from boocode_sessions._core.append.request import Fence, entries_of
@@ -17,14 +17,17 @@ from boocode_sessions._core.codec import (
     seal_summary,
 )
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.sql.types import time_text
 from boocode_sessions._core.statements.append import (
     PlanKind,
     advance,
+    advance_alone,
     append_in_one,
     insert_entries,
+    insert_entries_in_values,
     insert_rows,
 )
 from boocode_sessions._core.statements.parameters import in_transcript
@@ -188,22 +191,40 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
     As one statement, which is atomic by itself, or as its steps, for which the caller has a transaction.
     Raises what SQLAlchemy raises: for a known idempotency key an IntegrityError.
     """
-    if runs_in_one(connection.dialect, plan):
+    if runs_in_one(connection, plan):
         parameters = in_one_parameters(connection, plan)
         return connection.select(append_in_one(plan.kind), parameters).first() is not None
-    at = connection.select(advance(plan.kind), plan.parameters).scalar_one_or_none()
-    if at is None:
+    on_postgresql = connection.dialect == "postgresql"
+    step = advance_alone(plan.kind) if on_postgresql else advance(plan.kind)
+    advanced = connection.select(step, plan.parameters).first()
+    if advanced is None:
         return False
+    (at,) = advanced
     if connection.dialect == "sqlite":
         connection.write_rows(insert_rows, stored_rows(plan, time_text(at), bytes.decode))
     else:
-        connection.write(insert_entries(), _rows(plan, at))
+        run_insertion(connection, _rows(plan, None if at is None else _EPOCH + timedelta(microseconds=at)))
     return True
 
 
-def runs_in_one(dialect: str | None, plan: Plan) -> bool:
+def run_insertion(connection: StoreConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert entries: on PostgreSQL as one VALUES, which a distributed database sends to one server."""
+    if connection.dialect == "postgresql":
+        connection.select(insert_entries_in_values(), rows)
+    else:
+        connection.write(insert_entries(), rows)
+
+
+def runs_in_one(connection: StoreConnection, plan: Plan) -> bool:
     """Whether a plan runs as one statement."""
-    return dialect == "postgresql" and plan.parameters["added_bytes"] <= MOST_IN_ONE
+    if connection.dialect != "postgresql" or not fits_in_one(plan):
+        return False
+    return not is_distributed(connection.connection)
+
+
+def fits_in_one(plan: Plan) -> bool:
+    """Whether one statement can carry a plan."""
+    return bool(plan.parameters["added_bytes"] <= MOST_IN_ONE)
 
 
 def in_one_parameters(connection: StoreConnection, plan: Plan) -> dict[str, Any]:
@@ -230,7 +251,7 @@ def stored_rows(plan: Plan, at: object, text: Callable[[bytes], object]) -> list
     ]
 
 
-def _rows(plan: Plan, at: datetime) -> list[dict[str, Any]]:
+def _rows(plan: Plan, at: datetime | None) -> list[dict[str, Any]]:
     """The parameter sets of `insert_entries`."""
     where = in_transcript(plan.transcript)
     first = plan.parameters["known_position"]
@@ -261,4 +282,5 @@ def row_parameters(item: EncodedEntry) -> dict[str, Any]:
     return {"new_dedup_key": item.dedup_key, "new_size": item.size, **dict(extracted)}
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXTRACTED = [f"new_{name}" for name in Extracted._fields]

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     SmallInteger,
     Text,
+    Update,
     and_,
     bindparam,
     case,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    null,
     select,
     true,
     type_coerce,
@@ -36,11 +38,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
 from boocode_sessions._core.sql.functions import (
     earlier_of,
+    elapsed_time,
     hex_bytes,
     later_of,
     statement_clock,
@@ -123,13 +126,7 @@ def append_in_one(kind: PlanKind) -> Select[int]:
     array that has for each entry an array of COLUMNS, the key as hexadecimal. A known idempotency key fails
     the statement. PostgreSQL only.
     """
-    advancing = advance(kind)
-    if kind.guarded:
-        # Never waits for another transaction's lock: `run_locked` does, on a connection of its own.
-        row = SESSIONS.alias("row")
-        free = select(ONE).where(row.c.project_key == PROJECT, row.c.session_id == SESSION)
-        advancing = advancing.where(free.with_for_update(skip_locked=True).exists())
-    advanced = advancing.cte("advanced")
+    advanced = advance(kind).cte("advanced")
     items = (
         func.jsonb_array_elements(cast(bindparam("entries", type_=Text), JSONB))
         .table_valued(column("value", JSONB), with_ordinality="place", name="items")
@@ -171,6 +168,21 @@ def advance(kind: PlanKind) -> ReturningUpdate[Any]:
     `summary` for the main transcript; `newest_position`, the transcript's, when guarded; the condition's.
     Shape: one row (the time at which it was written,) when it was advanced; no row when not.
     """
+    at = SESSIONS.c.updated_at if kind.main else statement_clock()
+    return _advance(kind).returning(type_coerce(at, UTCDateTime).label("at"))
+
+
+@cache
+def advance_alone(kind: PlanKind) -> ReturningUpdate[int | None]:
+    """The same as a step of its own, where a distributed database may not return a clock's reading.
+
+    Shape: as above, with the time in Unix epoch microseconds, and None for a subagent's transcript.
+    """
+    at = elapsed_time(SESSIONS.c.updated_at) if kind.main else null()
+    return _advance(kind).returning(type_coerce(at, BigInteger))
+
+
+def _advance(kind: PlanKind) -> Update:
     c = SESSIONS.c
     values: dict[str, Any] = {
         "next_position": _NEXT,
@@ -187,12 +199,15 @@ def advance(kind: PlanKind) -> ReturningUpdate[Any]:
             "updated_at": later_of(c.updated_at, statement_clock()),
             "data": bindparam("summary", type_=Text),
         }
-    written_at = type_coerce(c.updated_at if kind.main else statement_clock(), UTCDateTime)
     conditions = [*is_session(), c.next_position == _KNOWN]
     if kind.guarded:
+        # Never waits for another transaction's lock: `run_locked` does, on a connection of its own.
+        row = SESSIONS.alias("row")
+        free = select(ONE).where(row.c.project_key == PROJECT, row.c.session_id == SESSION)
         newest = aliased(Entry)
         others = aliased(Entry)
         conditions += [
+            free.with_for_update(skip_locked=True).exists(),
             select(ONE)
             .where(
                 newest.project_key == PROJECT,
@@ -211,7 +226,7 @@ def advance(kind: PlanKind) -> ReturningUpdate[Any]:
         ]
     if kind.condition is not None:
         conditions.append(kind.condition.holds)
-    return update(SESSIONS).where(*conditions).values(values).returning(written_at.label("at"))
+    return update(SESSIONS).where(*conditions).values(values)
 
 
 def insert_rows(dialect: Dialect, schema: str | None) -> str:
@@ -253,3 +268,14 @@ def insert_entries() -> Insert:
         is_first=bindparam("new_is_first", type_=Boolean),
         **given,
     )
+
+
+@cache
+def insert_entries_in_values() -> ReturningInsert[int]:
+    """The same, of which SQLAlchemy makes one statement with a VALUES of up to 1,000 rows, and not one
+    statement for each. PostgreSQL only. Shape: (position,) per entry.
+
+    Parameters: as above, where `new_created_at` may be None for the time of the statement.
+    """
+    at = func.coalesce(bindparam("new_created_at", type_=UTCDateTime), statement_clock())
+    return insert_entries().values(created_at=at).returning(ENTRIES.c.position)

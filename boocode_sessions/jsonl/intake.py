@@ -183,8 +183,8 @@ class Intake:
 def can_copy(connection: StoreConnection) -> bool:
     """Whether the database and its driver have PostgreSQL's COPY as psycopg offers it, for this user too.
 
-    COPY is refused where row security applies to the user. A distributed database's commits in two phases, and gives
-    another error's code for a refused line.
+    COPY is refused where row security applies to the user. A distributed database's commits in two phases,
+    and gives another error's code for a refused line.
     """
     dialect = connection.connection.dialect
     if dialect.driver != "psycopg" or dialect.is_async:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from boocode_sessions._core.distributed import forget, is_distributed
-from boocode_sessions._core.schema_check import check_dialect
+from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError, UnsupportedBindError
 from boocode_sessions.migrations import adopting, chain
 from boocode_sessions.migrations.locking import own_transaction
@@ -114,12 +114,11 @@ def _finish(connection: sa.Connection, schema: str | None, progress: Progress) -
 
 def _call(connection: sa.Connection, function: str, schema: str | None, table: str, shard_count: int) -> None:
     """Distribute a table; the sessions beside the entries of their projects."""
-    given = {"name": _name(schema, table), "by": _BY}
-    how = "colocate_with => 'none', shard_count => :shards"
+    values: dict[str, object] = {"name": _name(schema, table), "by": _BY}
     if table == ENTRIES:
-        values = given | {"shards": shard_count}
+        how, values["shards"] = "colocate_with => 'none', shard_count => :shards", shard_count
     else:
-        how, values = "colocate_with => :beside", given | {"beside": _name(schema, ENTRIES)}
+        how, values["beside"] = "colocate_with => :beside", _name(schema, ENTRIES)
     connection.execute(sa.text(f"SELECT {function}(CAST(:name AS regclass), :by, {how})"), values)
 
 

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Integer, Select, and_, bindparam, case, false, func, literal_column, select, union_all
+from sqlalchemy import (
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
 
 from boocode_sessions._core.codec import Cipher, decode_summary
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import MAIN, Session
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import PROJECT, unplaced
@@ -21,7 +34,7 @@ from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import moment
-from boocode_sessions.queries.unfolded import NOTHING_MORE, Key, More, count_unplaced, fold_stale
+from boocode_sessions.queries.unfolded import NOTHING_MORE, Key, More, count_unplaced, fold_stale, in_parts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,12 +117,31 @@ def _listing(parameters: Mapping[str, Any]) -> Callable[[StoreConnection], list[
     statement = _select_listed(frozenset(parameters))
 
     def operation(connection: StoreConnection) -> list[SessionRow]:
-        rows = [dict[str, Any](row) for row in connection.select(statement, parameters).mappings()]
+        if is_distributed(connection.connection):
+            rows = _in_two_statements(connection, parameters)
+        else:
+            rows = [dict[str, Any](row) for row in connection.select(statement, parameters).mappings()]
         more = count_unplaced(connection, [_key(row) for row in rows if row["unplaced"]])
         folded = fold_stale(connection, [_key(row) for row in rows if row["has_main"] and not row["fresh"]])
         return [_row(connection.cipher, row, more.get(_key(row), NOTHING_MORE), folded) for row in rows]
 
     return operation
+
+
+def _in_two_statements(connection: StoreConnection, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """As `_select_listed`, of which a distributed database can't join the page to the rows of all servers."""
+    selected = connection.select(_select_page(frozenset(parameters)), parameters).mappings()
+    page = [dict[str, Any](row) for row in selected]
+    of_rows: dict[Key, dict[str, Any]] = {}
+    for some in in_parts([_key(found) for found in page]):
+        rows = [dict[str, Any](row) for row in connection.select(_select_rows(some)).mappings()]
+        of_rows |= {_key(row): row for row in rows}
+    # Without a row of ours, all of it was inserted by another program, and `updated` is the main entries'.
+    return [
+        {"fresh": False, "has_main": found["updated"] is not None, **dict.fromkeys(_OF_ROWS), **found}
+        | of_rows.get(_key(found), {})
+        for found in page
+    ]
 
 
 def _key(row: Mapping[str, Any]) -> Key:
@@ -141,13 +173,34 @@ def _row(
     )
 
 
-@cache
-def _select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
-    """The sessions of a page, with their rows. `given`: which of in_project, since and most it has.
+_OF_ROWS = ("entries", "subagents", "bytes", "tokens", "first_said_at", "last_said_at", "data", "held")
+"""What a page takes of each session's row."""
 
-    Built once, which otherwise takes longer than the database does. Served by: claude_sessions_pkey,
-    claude_session_entries_unplaced_idx, and probes of claude_session_entries_position_idx, since another
-    program may have deleted the entries.
+
+def _select_rows(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
+    """The rows of some sessions."""
+    row = ClaudeSession
+    main = select(ONE).where(
+        Entry.project_key == row.project_key, Entry.session_id == row.session_id, Entry.subpath == MAIN
+    )
+    return select(
+        row.project_key,
+        row.session_id,
+        *(getattr(row, name) for name in _OF_ROWS),
+        func.coalesce(is_true_fold(), false()).label("fresh"),
+        main.correlate(row).exists().label("has_main"),
+    ).where(
+        row.project_key.in_({project for project, _ in sessions}),  # by which it is known where they are
+        tuple_(row.project_key, row.session_id).in_(sessions),
+    )
+
+
+@cache
+def _select_page(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    """The sessions of a page. `given`: which of in_project, since and most it has.
+
+    Served by: claude_sessions_pkey, claude_session_entries_unplaced_idx, and probes of
+    claude_session_entries_position_idx, since another program may have deleted the entries.
     """
     time = UTCDateTime()
     # Not EXISTS, of which PostgreSQL makes a join over all entries.
@@ -193,7 +246,13 @@ def _select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
         page = page.having(newest >= bindparam("since", type_=time))
     if "most" in given:
         page = page.limit(bindparam("most", type_=Integer))
-    listed = page.cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+    return page
+
+
+@cache
+def _select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    """The sessions of a page, with their rows. Built once, which otherwise takes longer than the database."""
+    listed = _select_page(given).cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
     c = listed.c
     main = select(ONE).where(
         Entry.project_key == c.project_key, Entry.session_id == c.session_id, Entry.subpath == MAIN
@@ -205,14 +264,7 @@ def _select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
             c.session_id,
             c.updated,
             c.unplaced,
-            row.entries,
-            row.subagents,
-            row.bytes,
-            row.tokens,
-            row.first_said_at,
-            row.last_said_at,
-            row.data,
-            row.held,
+            *(getattr(row, name) for name in _OF_ROWS),
             func.coalesce(is_true_fold(), false()).label("fresh"),
             main.correlate(listed).limit(1).scalar_subquery().is_not(None).label("has_main"),
         )

@@ -54,7 +54,7 @@ NOTHING_MORE = More()
 def count_unplaced(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, More]:
     """What unplaced rows add to these sessions. Two statements for some thousand sessions."""
     found: dict[Key, More] = {}
-    for some in _in_parts(sessions):
+    for some in in_parts(sessions):
         for project, session, *counted in connection.select(_counted(some)):
             found[project, session] = More(*counted)
         for project, session, tokens in connection.select(_tokens(some)):
@@ -114,7 +114,7 @@ def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key
     # Of an encrypted line nobody can say before it is read.
     telling = or_(prompt, *titles) if connection.cipher is None else true()
     lines: dict[Key, list[SessionStoreEntry]] = {}
-    for some in _in_parts(sessions):
+    for some in in_parts(sessions):
         statement = (
             select(Entry.project_key, Entry.session_id, Entry.position, Entry.dedup_key, exact_text())
             .where(tuple_(Entry.project_key, Entry.session_id).in_(some), Entry.subpath == MAIN, telling)
@@ -152,7 +152,7 @@ _PROMPT_CHARS = 200
 """Characters of a prompt that a listing has."""
 
 
-def _in_parts(sessions: Sequence[Key]) -> Iterator[Sequence[Key]]:
+def in_parts(sessions: Sequence[Key]) -> Iterator[Sequence[Key]]:
     for start in itertools.count(0, SESSIONS_A_STATEMENT):
         if start >= len(sessions):
             return

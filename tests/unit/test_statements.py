@@ -13,12 +13,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from sqlalchemy import Select
+from sqlalchemy import Select, true
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 import boocode_sessions
 from boocode_sessions._core.statements import append, delete, maintenance, place, read, standby
-from boocode_sessions._core.statements.append import PlanKind
+from boocode_sessions._core.statements.append import Condition, PlanKind
 
 PACKAGE = Path(boocode_sessions.__file__).parent
 
@@ -27,6 +27,7 @@ GIVEN: dict[str, list[dict[str, Any]]] = {
     "append_in_one": [{"kind": kind} for kind in KINDS],
     "advance": [{"kind": kind} for kind in KINDS],
     "advance_alone": [{"kind": kind} for kind in KINDS],
+    "select_allowed": [{"condition": Condition(true())}],
     "lock_session": [{"dialect": "postgresql"}],
     "recount_session": [{"keep_summary": keep} for keep in (True, False)],
     "select_written_sessions": [
@@ -43,7 +44,7 @@ ASK_EVERY_PROJECT = {
     "select_prunable",  # finds idle sessions, of every project or of one
     "select_written_sessions",  # what prune and export look through
 }
-NEED_NO_PROJECT = {"select_clock", "select_position", "select_replayed", "select_versions"}
+NEED_NO_PROJECT = {"select_allowed", "select_clock", "select_position", "select_replayed", "select_versions"}
 """They read no table of ours that has projects."""
 ORDER_BY_ID = {"select_unplaced"}
 """Rows of other programs have no position."""

@@ -29,6 +29,7 @@ from boocode_sessions._core.statements.append import (
     insert_entries,
     insert_entries_in_values,
     insert_rows,
+    select_allowed,
 )
 from boocode_sessions._core.statements.parameters import in_transcript
 
@@ -194,8 +195,13 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
     if runs_in_one(connection, plan):
         parameters = in_one_parameters(connection, plan)
         return connection.select(append_in_one(plan.kind), parameters).first() is not None
-    on_postgresql = connection.dialect == "postgresql"
-    step = advance_alone(plan.kind) if on_postgresql else advance(plan.kind)
+    step = advance(plan.kind)
+    if connection.dialect == "postgresql":
+        step = advance_alone(plan.kind)
+        if (condition := plan.kind.condition) is not None:
+            allowed = connection.select(select_allowed(condition), plan.parameters)
+            if allowed.first() is None:
+                return False
     advanced = connection.select(step, plan.parameters).first()
     if advanced is None:
         return False

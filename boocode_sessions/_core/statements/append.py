@@ -176,10 +176,17 @@ def advance(kind: PlanKind) -> ReturningUpdate[Any]:
 def advance_alone(kind: PlanKind) -> ReturningUpdate[int | None]:
     """The same as a step of its own, where a distributed database may not return a clock's reading.
 
+    Without the kind's condition, which is about a table that is not distributed: first `select_allowed`.
     Shape: as above, with the time in Unix epoch microseconds, and None for a subagent's transcript.
     """
     at = elapsed_time(SESSIONS.c.updated_at) if kind.main else null()
-    return _advance(kind).returning(type_coerce(at, BigInteger))
+    return _advance(kind._replace(condition=None)).returning(type_coerce(at, BigInteger))
+
+
+@lru_cache(_MOST_KINDS)
+def select_allowed(condition: Condition) -> Select[int]:
+    """Whether a condition holds, and will until the commit. Shape: one row (1,) if it does; no row if not."""
+    return select(ONE).where(condition.holds)
 
 
 def _advance(kind: PlanKind) -> Update:

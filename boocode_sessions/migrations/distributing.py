@@ -8,7 +8,6 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from boocode_sessions._core.distributed import forget, is_distributed
-from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError, UnsupportedBindError
 from boocode_sessions.migrations import adopting, chain
 from boocode_sessions.migrations.locking import own_transaction
@@ -34,9 +33,12 @@ def distribute(
     engine: sa.Engine, schema: str | None, shard_count: int, progress: Progress, *, online: bool
 ) -> None:
     """As migrations.distribute."""
+    if engine.dialect.name != "postgresql":
+        raise UnsupportedBindError(
+            f"distribute: only PostgreSQL can, with Citus, not {engine.dialect.name}"
+        )
     forget(engine.pool)
     with engine.connect() as connection:
-        check_dialect(connection.dialect.name)
         if not is_distributed(connection):
             raise UnsupportedBindError(f"distribute: {_MISSING}")
         where = effective_schema(connection, schema)
@@ -55,6 +57,9 @@ def distribute(
 def _distribute_at_once(
     connection: sa.Connection, schema: str | None, shard_count: int, progress: Progress
 ) -> None:
+    # In the order in which appends lock them: the other one would be a deadlock.
+    tables = f"{_name(schema, SESSIONS)}, {_name(schema, ENTRIES)}"
+    connection.execute(sa.text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
     _take_key(connection, schema, progress)
     for table in (ENTRIES, SESSIONS):
         if not _is_distributed(connection, schema, table):

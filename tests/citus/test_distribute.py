@@ -1,0 +1,93 @@
+"""A filled database becomes a distributed one, at once or beside its writers."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from sqlalchemy import URL, Engine, make_url, text
+
+from boocode_sessions import ClaudeSessionRepository, SessionKey, migrations
+from boocode_sessions.engine import create_engine
+from boocode_sessions.status import holdings
+from tests.fixtures.databases import Database
+from tests.reliability.verdicts import Verdict, examine, marked, wait_until
+from tests.reliability.writers import Order, a_fleet
+
+pytestmark = pytest.mark.xdist_group("citus")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def new_on_cluster(cluster: Database, coordinator: Engine) -> Iterator[str]:
+    """A database of its own on every node, with the extension, which has our tables on one server yet."""
+    with coordinator.connect() as connection:
+        nodes = connection.execute(text("SELECT nodename, nodeport, groupid FROM pg_dist_node")).all()
+    name = f"boocode_citus_{os.getpid()}_{next(_numbers)}"
+    made = make_url(cluster.url)
+    for host, port, _ in nodes:
+        with psycopg.connect(_conninfo(made, host, port), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        with psycopg.connect(_conninfo(made, host, port, name), autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION citus")
+    url = made.set(database=name)
+    with psycopg.connect(_conninfo(url), autocommit=True) as connection:
+        for host, port, group in nodes:
+            call = "citus_set_coordinator_host" if group == 0 else "citus_add_node"
+            connection.execute(f"SELECT {call}(%s, %s)".encode(), (host, port))
+    migrations.upgrade(url)
+    yield url.render_as_string(hide_password=False)
+    for host, port, _ in nodes:
+        with psycopg.connect(_conninfo(made, host, port), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _conninfo(url: URL, host: str | None = None, port: int | None = None, name: str | None = None) -> str:
+    changed = url.set(drivername="postgresql", host=host, port=port, database=name)
+    return changed.render_as_string(hide_password=False)
+
+
+@pytest.mark.parametrize("online", [False, True], ids=["at once", "online"])
+def test_a_filled_database_is_distributed_beside_its_writers(
+    new_on_cluster: str, online: bool, publish: Callable[[Verdict], None]
+) -> None:
+    engine = create_engine(new_on_cluster)
+    repository = ClaudeSessionRepository(engine)
+    keys: list[SessionKey] = [{"project_key": f"p{n}", "session_id": "s"} for n in range(4)]
+    before = {key["project_key"]: marked("before", 0, 600) for key in keys}
+    for key in keys:
+        repository.append(key, before[key["project_key"]])
+    told: list[str] = []
+    with a_fleet() as fleet:
+        for number, kind in enumerate(["repository", "store over Engine"]):
+            fleet.start(Order(f"w{number}", kind, new_on_cluster, keys, attempts=100))
+        assert wait_until(lambda: all(w.count > 5 for w in fleet.writers), 60)
+        try:
+            migrations.distribute(engine, shard_count=8, online=online, progress=told.append)
+        except Exception as error:
+            if "output_plugin_libraries" in str(error.__cause__) or "wal_level" in str(error.__cause__):
+                pytest.skip("the cluster's settings forbid an online distribution")
+            raise
+        counts = [w.count for w in fleet.writers]
+        assert wait_until(
+            lambda: all(w.count > then + 5 for w, then in zip(fleet.writers, counts, strict=True)), 60
+        ), "a writer came to a halt"
+        for writer in fleet.writers:
+            writer.kill()
+        total = Verdict(runs=0)
+        for key in keys:
+            stored = repository.load(key) or []
+            assert stored[:600] == before[key["project_key"]]
+            total += examine(stored[600:], fleet.acknowledged(key))
+    assert len(told) == 4
+    migrations.distribute(engine, shard_count=8, online=online, progress=told.append)
+    assert len(told) == 4, "nothing was left to do"
+    found = holdings(engine)
+    assert found.shards == 8
+    assert found.nodes is not None
+    assert found.nodes > 1
+    engine.dispose()
+    total.runs, total.writers = 1, 2
+    publish(total)

@@ -34,9 +34,7 @@ def distribute(
 ) -> None:
     """As migrations.distribute."""
     if engine.dialect.name != "postgresql":
-        raise UnsupportedBindError(
-            f"distribute: only PostgreSQL can, with Citus, not {engine.dialect.name}"
-        )
+        raise UnsupportedBindError(f"distribute: only PostgreSQL can, with Citus, not {engine.dialect.name}")
     forget(engine.pool)
     with engine.connect() as connection:
         if not is_distributed(connection):

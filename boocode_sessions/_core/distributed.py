@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Pool, column, select, table, text
+from sqlalchemy import Connection, Pool, Text, column, select, table, text
 
-_HAS_CITUS = select(
-    select(column("extname")).select_from(table("pg_extension")).where(column("extname") == "citus").exists()
-)
+_NAME = column("extname", Text)
+_HAS_CITUS = select(select(_NAME).select_from(table("pg_extension", _NAME)).where(_NAME == "citus").exists())
 _answers: WeakKeyDictionary[Pool, bool] = WeakKeyDictionary()
 
 

@@ -205,7 +205,7 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
     advanced = connection.select(step, plan.parameters).first()
     if advanced is None:
         return False
-    (at,) = advanced
+    at: Any = advanced[0]
     if connection.dialect == "sqlite":
         connection.write_rows(insert_rows, stored_rows(plan, time_text(at), bytes.decode))
     else:

@@ -140,7 +140,8 @@ def _with_driver(url: URL, twins: Mapping[str, str]) -> URL:
 def shown_url(url: URL) -> str:
     """A URL without its password, and of its query only where the server is: the rest may hold keys."""
     query = {name: url.query[name] for name in ("host", "port") if name in url.query}
-    return url.set(query=query).render_as_string(hide_password=True)
+    where, mark, options = url.set(query=query).render_as_string(hide_password=True).partition("?")
+    return where + mark + options.replace("%2F", "/")  # the folder of a socket, as people write it
 
 
 def postgresql_arguments() -> dict[str, Any]:

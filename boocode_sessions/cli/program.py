@@ -30,7 +30,19 @@ class Panel(StrEnum):
 
 
 class Command(TyperCommand):
-    """One command, whose help goes into a pipe without boxes."""
+    """One command: help without boxes into a pipe, and completion of values that begin with a dash."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - click's signature
+        ctx.meta[_BEFORE] = [word for word in args[-2:] if word != "="][-1:]  # bash splits at an equals sign
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:  # noqa: ANN401 - click's signature
+        """Click takes a dash for the beginning of an option, but the SDK's project keys begin with one."""
+        for parameter in self.get_params(ctx):
+            takes_value = not (getattr(parameter, "is_flag", False) or getattr(parameter, "count", False))
+            if takes_value and {*ctx.meta[_BEFORE]} & {*parameter.opts}:
+                return parameter.shell_complete(ctx, incomplete)
+        return super().shell_complete(ctx, incomplete)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's signature
         if not is_terminal(sys.stdout):
@@ -76,6 +88,9 @@ class Program(TyperGroup):
             raise SystemExit(_reader_went_away()) from None
         return done
 
+
+_BEFORE = "boocode_sessions.before"
+"""Where a command's context keeps the word before the one that is completed."""
 
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141

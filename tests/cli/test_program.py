@@ -140,7 +140,17 @@ def test_completion_completes_commands(demo: Terminal) -> None:
     assert demo.program().out.split() == ["export"]
 
 
-@pytest.mark.parametrize("words", ["show 8", "show ", "export --session ", "list --project -home"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "show 8",
+        "show ",
+        "export --session ",
+        "list --project -home",
+        "list -p -",
+        "usage --project = -home",
+    ],
+)
 def test_completion_completes_sessions_and_projects(demo: Terminal, ids: list[str], words: str) -> None:
     incomplete = words.rpartition(" ")[2]
     demo.env |= {
@@ -148,7 +158,7 @@ def test_completion_completes_sessions_and_projects(demo: Terminal, ids: list[st
         "COMP_WORDS": f"boocode-sessions {words}",
         "COMP_CWORD": str(len(words.split(" "))),
     }
-    known = ["-home-you-weather"] if "--project" in words else ids
+    known = ["-home-you-weather"] if "-p" in words else ids
     done = demo.program()
     assert sorted(done.out.split()) == sorted(one for one in known if one.startswith(incomplete))
     assert done.err == ""

@@ -24,7 +24,7 @@ def test_a_repository_shows_its_database_and_its_schema(unreached: Engine) -> No
     over_session = ClaudeSessionRepository(Session(unreached))
     assert repr(over_session) == f"<ClaudeSessionRepository over Session on {SHOWN}>"
     scoped = ClaudeSessionRepository(scoped_session(sessionmaker(unreached)))
-    assert repr(scoped) == "<ClaudeSessionRepository over scoped_session>"
+    assert repr(scoped) == f"<ClaudeSessionRepository over scoped_session on {SHOWN}>"
 
 
 def test_an_asynchronous_one_likewise() -> None:

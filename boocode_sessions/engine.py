@@ -7,18 +7,16 @@ POOL_SECONDS + CONNECT_SECONDS + CALL_SECONDS, which has room for LOCK_SECONDS +
 
 import logging
 import os
-import sqlite3
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote, urlsplit
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from boocode_sessions._core.sqlite_files import make_private, switch_to_wal
 from boocode_sessions.errors import InvalidURLError, UnsupportedBindError
 
 if TYPE_CHECKING:
@@ -198,14 +196,14 @@ def prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "do_connect")
     def _do_connect(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:
-        _make_private(str(arguments[0]) if arguments else str(named.get("database", "")))
+        make_private(str(arguments[0]) if arguments else str(named.get("database", "")))
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
         connection.isolation_level = None  # the driver would begin late, and not before a SELECT
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
-        _switch_to_wal(cursor)
+        switch_to_wal(cursor, LOCK_SECONDS)
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
 
@@ -215,58 +213,23 @@ def prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def _switch_to_wal(cursor: Any) -> None:  # noqa: ANN401 - the driver's cursor
-    """Turn the write-ahead log on. Raises the driver's error where the file stays locked for LOCK_SECONDS.
-
-    SQLite doesn't wait for a lock here, whatever the busy_timeout. It does where a transaction begins: an
-    empty one waits until whoever has the lock is done. The mode stays in the file: only a new one needs this.
-    """
-    until = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > until:
-                raise
-        else:
-            return
-        try:
-            cursor.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error):
-                raise
-        else:
-            cursor.execute("ROLLBACK")
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    # SQLAlchemy makes one without a code where aiosqlite's connection is closed.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _make_private(name: str) -> None:
-    """Make a SQLite file that is not there, for its owner alone. Its log and journal get the same mode."""
-    path = name
-    if name.startswith("file:"):
-        parts = urlsplit(name)
-        makes_none = {"mode=ro", "mode=rw", "mode=memory"} & set(parts.query.split("&"))
-        path = "" if makes_none else unquote(parts.path)
-    if path and path != ":memory:":
-        with suppress(OSError):  # there already; or what SQLite itself will complain of
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
 def _with_defaults(url: URL, options: dict[str, Any]) -> dict[str, Any]:
     defaults: dict[str, Any] = {"hide_parameters": True, "logging_name": "boocode_sessions"}
     dialect = cast("type[DefaultDialect]", url.get_dialect())
     pool = options.get("poolclass") or dialect.get_pool_class(url)
     if issubclass(pool, QueuePool) and "pool" not in options:
         defaults["pool_timeout"] = POOL_SECONDS
-    if _is_libpq(url):
-        unsaid = {name: value for name, value in postgresql_arguments().items() if name not in url.query}
+    if ours := _connect_arguments(url):
+        unsaid = {name: value for name, value in ours.items() if name not in url.query}
         defaults["connect_args"] = unsaid | options.get("connect_args", {})
         options = {name: value for name, value in options.items() if name != "connect_args"}
     return defaults | options
+
+
+def _connect_arguments(url: URL) -> dict[str, Any]:
+    if _is_libpq(url):
+        return postgresql_arguments()
+    return {"timeout": CONNECT_SECONDS} if url.get_driver_name() in {"asyncpg", "pg8000"} else {}
 
 
 def _prepare(engine: Engine) -> None:
@@ -276,6 +239,14 @@ def _prepare(engine: Engine) -> None:
         prepare_sqlite(engine)
     elif engine.dialect.driver in {"psycopg", "psycopg_async"}:
         prepare_postgresql(engine)
+    elif engine.dialect.driver == "pg8000":
+        event.listen(engine, "connect", _wait_for_statements)
+
+
+def _wait_for_statements(connection: Any, _record: object) -> None:  # noqa: ANN401 - pg8000's connection
+    """pg8000 has one time-out, which goes on for every statement: ours is for connecting."""
+    if connection._usock.gettimeout() == CONNECT_SECONDS:  # noqa: SLF001 - it has no other name
+        connection._usock.settimeout(None)  # noqa: SLF001
 
 
 def _keep_content_out_of_logs(engine: Engine) -> None:

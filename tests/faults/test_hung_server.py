@@ -183,10 +183,13 @@ async def test_the_sessions_that_share_a_store_all_get_back(server: EmbeddedPost
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_server_that_hangs_before_it_lets_anybody_in(server: EmbeddedPostgres, kind: str) -> None:
-    impatient = {"connect_timeout": 2}
-    async with opened(kind, _url(server), connect_args=impatient) as subject, hung_for_a_while(server):
+@pytest.mark.parametrize("kind", [*KINDS, *DRIVER_KINDS])
+async def test_a_server_that_hangs_before_it_lets_anybody_in(
+    server: EmbeddedPostgres, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each driver has a limit of its own for that, under a name of its own."""
+    monkeypatch.setattr(engine, "CONNECT_SECONDS", 2)
+    async with opened(kind, _url(server)) as subject, hung_for_a_while(server):
         started = time.monotonic()
         with pytest.raises(SessionStoreError):
             await subject.append(new_session(), marked("writer", 0))

@@ -9,7 +9,7 @@ import boocode_sessions
 PACKAGE = Path(boocode_sessions.__file__).parent
 
 LAYERS = [
-    {"errors", "redaction", "_core.background"},
+    {"errors", "redaction", "_core.background", "_core.sqlite_files"},
     {
         "_core.database_errors",
         "_core.distributed",

@@ -1,4 +1,4 @@
-"""Chats with agents, for many users: `uvicorn examples.fastapi_app.app:app`."""
+"""Chats with agents, for many users: `uvicorn fastapi_app.app:app`."""
 
 import json
 from collections.abc import AsyncIterator
@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from boocode_sessions import queries, run_sync
 from boocode_sessions.agents import AgentEvent, ClaudeAgentSession, ClaudeSdkBackend
-from examples.fastapi_app.models import Chat
-from examples.fastapi_app.settings import database_url
-from examples.fastapi_app.users import User, agent_chat_id, forget, options_of, project_key_of
+
+from .models import Chat
+from .settings import database_url
+from .users import User, agent_chat_id, forget, options_of, project_key_of
 
 
 @asynccontextmanager

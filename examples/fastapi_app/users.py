@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from boocode_sessions import AsyncClaudeSessionRepository, queries, run_sync
 from boocode_sessions.agents import ClaudeAgentSession
-from examples.fastapi_app.models import Chat
-from examples.fastapi_app.settings import tokens, workspaces
+
+from .models import Chat
+from .settings import tokens, workspaces
 
 
 def current_user(sent: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> str:

@@ -1,4 +1,4 @@
-"""Chats with an agent, for many users: `flask --app examples.flask_app.app run`."""
+"""Chats with an agent, for many users: `flask --app flask_app.app run`."""
 
 import asyncio
 import os

@@ -3,8 +3,8 @@
 from contextlib import contextmanager
 from uuid import uuid4
 
-from examples.host_app.chats import busiest_chats, start_chat
-from examples.host_app.database import session
+from .chats import busiest_chats, start_chat
+from .database import session
 
 unit_of_work = contextmanager(session)
 

@@ -6,7 +6,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionKey
-from examples.host_app.models import PROJECT_KEY, Chat
+
+from .models import PROJECT_KEY, Chat
 
 
 def key_of(chat: Chat) -> SessionKey:

@@ -8,7 +8,8 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from boocode_sessions.sdk import SQLAlchemySessionStore
-from examples.host_app.models import PROJECT_KEY
+
+from .models import PROJECT_KEY
 
 
 def url() -> str:

@@ -12,10 +12,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from boocode_sessions import ClaudeSessionRepository, migrations
-from examples.host_app import database
-from examples.host_app.chats import busiest_chats, drop_chat, key_of, start_chat
-from examples.host_app.models import Chat
 from tests.fixtures.databases import Database
+
+from . import database
+from .chats import busiest_chats, drop_chat, key_of, start_chat
+from .models import Chat
 
 ENTRIES: list[dict[str, Any]] = [
     {"type": "user", "uuid": "1", "message": {"content": "Why is the sky blue?"}},

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from boocode_sessions import migrations
-from examples.fastapi_app.models import Base
-from examples.fastapi_app.settings import database_url
+from fastapi_app.models import Base
+from fastapi_app.settings import database_url
 
 
 def run(connection: Connection) -> None:

@@ -4,8 +4,8 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine
 
 from boocode_sessions import migrations
-from examples.host_app import database
-from examples.host_app.models import Base
+from host_app import database
+from host_app.models import Base
 
 if context.is_offline_mode():
     context.configure(url=database.url(), target_metadata=Base.metadata, literal_binds=True)

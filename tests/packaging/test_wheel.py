@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def run(*command: object, cwd: Path) -> str:
 def test_the_wheel_migrates_and_passes_the_contract_in_an_environment_of_its_own(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, source)
     (source / "README.md").touch()
@@ -92,6 +93,10 @@ def _assert_page(metadata: str) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", page)
     assert len(links) > 10
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
-    assert "Project-URL: Changelog, https://" in head
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    repository = settings["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
+    assert f"Project-URL: Changelog, {repository}/blob/main/CHANGELOG.md\n" in head
+    for name in ("docs/pictures/tour.svg", "docs/engine.md"):  # a picture, and a page
+        assert any(link.startswith(repository) and f"/main/{name}" in link for link in links), name
     claimed = set(re.findall(r"Classifier: Programming Language :: Python :: (\d\.\d+)", head))
     assert claimed == {"3.11"}, "claim only what was run"

@@ -27,6 +27,7 @@ from boocode_sessions._core.keys import (
 )
 from boocode_sessions._core.statements import maintenance as statements
 from boocode_sessions._core.statements.parameters import ENTRIES, SESSIONS, in_session
+from boocode_sessions._core.statements.search import TEXTS, merge_words
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import DatabaseError, SessionStoreError
 
@@ -140,11 +141,12 @@ def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
 def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
     """Remove a session for good: its rows, and then what is left of them in the database's files.
 
-    Deleted rows stay in the files until they are vacuumed. On PostgreSQL this vacuums our two tables, beside
-    live writers: no statement reaches the rows any more, and their space is given to new ones, but a reader
-    of the files may find them until it is written over; VACUUM FULL rewrites the files, and keeps all writers
-    out meanwhile. On SQLite it writes the whole file anew, and empties the write-ahead log, which fails while
-    others read. Backups, archived WAL and replicas keep what they have: see docs/retention.md.
+    Deleted rows stay in the files until they are vacuumed. On PostgreSQL this vacuums our tables of words,
+    beside live writers: no statement reaches the rows any more, and their space is given to new ones, but a
+    reader of the files may find them until it is written over, and the single words in the index for search;
+    VACUUM FULL rewrites the files and indexes, and keeps all writers out meanwhile. On SQLite this writes the
+    whole file anew, and empties the write-ahead log, which fails while others read. Backups, archived WAL and
+    replicas keep what they have: see docs/retention.md.
 
     Args:
         bind: An Engine: a VACUUM is in no transaction.
@@ -166,6 +168,8 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
             0
         ]
         operations.delete(connection, Transcript(*session, MAIN))
+        if connection.dialect == "sqlite":
+            connection.write(merge_words(), {})
         return entries
 
     entries = unit_of_work.write(f"erase {session}", remove)
@@ -181,7 +185,7 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
             where = StoreConnection(connection, schema).effective_schema
             quote = dialect.identifier_preparer.quote
             prefix = f"{quote(where)}." if where else ""
-            tables = ", ".join(prefix + quote(table.name) for table in (ENTRIES, SESSIONS))
+            tables = ", ".join(prefix + quote(table.name) for table in (ENTRIES, SESSIONS, TEXTS))
             # The driver's own: our SQLite engines begin a transaction before a statement of SQLAlchemy's.
             cursor = connection.connection.cursor()
             for statement in _REWRITE if dialect.name == "sqlite" else (f"VACUUM {tables}",):

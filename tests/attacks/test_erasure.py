@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, make_url, text
 
-from boocode_sessions import ClaudeSessionRepository
+from boocode_sessions import ClaudeSessionRepository, queries
 from boocode_sessions.retention import erase, hold
 from tests.files.sample import AGENT, MAIN, message
 from tests.fixtures.databases import Database
@@ -18,12 +18,13 @@ def test_a_session_is_erased_whole(engine: Engine, database: Database) -> None:
     for key in (MAIN, AGENT):
         repository.append(key, [message(1, CANARY), message(2, CANARY * 3000)])
     repository.append({**MAIN, "session_id": "other"}, [message(3)])
+    assert len(queries.search(engine, CANARY)) > 0  # from here on the index has the words
     hold(engine, MAIN)
     assert erase(engine, MAIN) == 4
     assert erase(engine, MAIN) == 0
     assert [row["session_id"] for row in repository.list_sessions(MAIN["project_key"])] == ["other"]
     with engine.connect() as connection:
-        for table in ("claude_session_entries", "claude_sessions"):
+        for table in ("claude_session_entries", "claude_sessions", "claude_session_texts"):
             assert CANARY not in repr(connection.execute(text(f"SELECT * FROM {table}")).all())
     if database.dialect == "sqlite":
         file = Path(str(make_url(database.url).database))

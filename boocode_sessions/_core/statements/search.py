@@ -151,6 +151,12 @@ def forget_words(*, of_session: bool = False) -> Insert:
 
 
 @cache
+def merge_words() -> Insert:
+    """Rewrite SQLite's index, whose parts keep the words that it has forgotten until they are merged."""
+    return insert(WORDS).values({WORD_INDEX: literal("optimize")})
+
+
+@cache
 def delete_texts() -> Delete:
     """Remove the texts of a session."""
     return delete(TEXTS).where(_is_of_session())

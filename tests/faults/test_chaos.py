@@ -25,6 +25,7 @@ def size_of(batch: int) -> int:
 
 
 @pytest.mark.anyio
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # pg8000 leaves a broken one to the GC
 @pytest.mark.parametrize(
     ("kind", "chance"),
     [

@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -55,7 +55,8 @@ class Hung:
         postmaster = psutil.Process(int((server.data / "postmaster.pid").read_text().split()[0]))
         self._stopped = [postmaster, *postmaster.children(recursive=True)]
         for process in self._stopped:  # the postmaster first: it makes no others then
-            process.send_signal(signal.SIGSTOP)
+            with suppress(psutil.NoSuchProcess):  # the backend of a connection that was closed just now
+                process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         for process in reversed(self._stopped):

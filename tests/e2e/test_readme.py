@@ -1,4 +1,4 @@
-"""The README's five lines with the SDK run as they stand there, but over the test's engine."""
+"""The README's first lines with the SDK run as they stand there, but over the test's engine."""
 
 import re
 import textwrap
@@ -18,15 +18,15 @@ def snippet() -> str:
     readme = (ROOT / "README.md").read_text()
     found = re.search(r"<!-- run by tests/e2e/test_readme\.py.*?-->\s*```python\n(.*?)```", readme, re.DOTALL)
     assert found, "the README's block for this test is gone"
-    code, replaced = re.subn(r'create_engine\("[^"]*"\)', "engine", found[1])
+    code, replaced = re.subn(r'create_engine\("[^"]*"\)', "own_engine", found[1])
     assert replaced == 1
     return f"async def main():\n{textwrap.indent(code, '    ')}\n"
 
 
-async def test_the_readmes_five_lines_mirror_a_turn(
+async def test_the_readmes_first_lines_mirror_a_turn(
     agent: Agent, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    namespace: dict[str, Any] = {"engine": engine}
+    namespace: dict[str, Any] = {"own_engine": engine}
     exec(snippet(), namespace)  # noqa: S102 - our own README
     with monkeypatch.context() as of_the_agent:
         for name, value in agent.environment().items():

@@ -54,10 +54,12 @@ def stored_transcript(tenant: str, transcript: Transcript) -> Transcript:
 
 def given_transcript(tenant: str | None, transcript: Transcript) -> Transcript:
     """The other way: a tenant's transcript without the tenant."""
-    project_key = transcript.project_key
-    return (
-        transcript._replace(project_key=project_key.removeprefix(prefix_of(tenant))) if tenant else transcript
-    )
+    return transcript._replace(project_key=given_project(tenant, transcript.project_key))
+
+
+def given_project(tenant: str | None, project_key: str) -> str:
+    """And for a project key."""
+    return project_key if tenant is None else project_key.removeprefix(prefix_of(tenant))
 
 
 def stored_key(tenant: str | None, key: KeyLike) -> KeyLike:

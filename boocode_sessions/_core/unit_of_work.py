@@ -83,7 +83,7 @@ class UnitOfWork:
         self.bind = bind
         self.schema = schema
         self.cipher = cipher
-        if tenant is None and isinstance(bind, Engine):
+        if tenant is None and isinstance(bind, Engine | Connection):
             tenant = bind.get_execution_options().get(TENANT_OPTION)
         self.tenant = check_tenant(tenant)
         if self._replicated is not None:

@@ -44,7 +44,7 @@ class Accounts:
             f"take chat {chat_id!r}",
             lambda connection: services.writer.acquire(
                 connection,
-                chat_id,
+                services.chat_key(chat_id),
                 agent,
                 holder=services.holder,
                 project_key=project_key,

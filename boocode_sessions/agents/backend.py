@@ -15,6 +15,7 @@ from claude_agent_sdk import ClaudeAgentOptions, PermissionMode
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.statements.append import Condition
 from boocode_sessions.agents.chat import Chat
 from boocode_sessions.agents.database import Database
@@ -25,7 +26,7 @@ from boocode_sessions.agents.lease import AgentSessions
 from boocode_sessions.agents.permissions import Permissions
 from boocode_sessions.agents.pool import Pool
 from boocode_sessions.agents.process import AgentProcess
-from boocode_sessions.agents.services import ChatKey, Listener, OptionsFor, Services
+from boocode_sessions.agents.services import ChatKey, Listener, OptionsFor, ProjectKeyFor, Services
 from boocode_sessions.agents.settings import Limits
 from boocode_sessions.agents.writer import AgentSessionWriter, Holder
 from boocode_sessions.sdk import SQLAlchemySessionStore
@@ -43,6 +44,12 @@ class ClaudeSdkBackend:
             `resume` and `session_id` are the backend's; without a `can_use_tool` permissions become events.
         limits: How much may run, and how long to wait.
         schema: Where the tables are, when the connection's search path does not lead there.
+        project_key: The project key that sessions are stored under, or a function that makes it of the chat's
+            id and the SDK's key, such as `lambda chat_id, key: f"{user_of(chat_id)}/{key}"`. The SDK derives
+            its own from the `cwd`: without this, users whose agents share a folder share one key. A chat
+            keeps the one that it began with.
+        encryption: A `privacy.Encryption`, as the store's.
+        tenant: For whom it works, as the store's. `stored_chat_id` says what its chats' rows are called.
         writer: Keeps leases and costs in a table of the host's own, instead of `claude_agent_sessions`.
         on_background: Hears (chat id, agent, event) of what an agent does between turns, when a background
             task has ended.
@@ -57,6 +64,9 @@ class ClaudeSdkBackend:
         *,
         limits: Limits | None = None,
         schema: str | None = None,
+        project_key: str | ProjectKeyFor | None = None,
+        encryption: Cipher | None = None,
+        tenant: str | None = None,
         writer: AgentSessionWriter | None = None,
         on_background: Listener | None = None,
         start_afresh: bool = False,
@@ -64,12 +74,14 @@ class ClaudeSdkBackend:
         self._limits = limits or Limits()
         same_for_all = options if isinstance(options, ClaudeAgentOptions) else ClaudeAgentOptions()
         keeper = writer or AgentSessions()
+        database = Database(bind, schema, self._limits.database_seconds, encryption=encryption, tenant=tenant)
         self._services = Services(
             options_for=options if callable(options) else lambda _chat_id, _agent: same_for_all,
             limits=self._limits,
-            database=Database(bind, schema, self._limits.database_seconds),
+            database=database,
             schema=schema,
-            store=SQLAlchemySessionStore(bind, schema=schema),
+            store=SQLAlchemySessionStore(bind, schema=schema, encryption=encryption, tenant=database.tenant),
+            project_key_for=_project_key_for(project_key),
             writer=keeper,
             held=Condition(keeper.fence),
             holder=Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid()),
@@ -105,6 +117,10 @@ class ClaudeSdkBackend:
     def warm(self) -> int:
         """How many processes there are."""
         return len(self._services.pool)
+
+    def stored_chat_id(self, chat_id: str) -> str:
+        """The `chat_id` of the chat's row in `claude_agent_sessions`: with a tenant, its name is a part."""
+        return self._services.chat_key(chat_id)
 
     async def send(self, chat_id: str, prompt: str, *, agent: str = "claude") -> AsyncGenerator[AgentEvent]:
         """One turn: its events as they come, TurnEnded the last of them.
@@ -191,6 +207,12 @@ class ClaudeSdkBackend:
     def _process(self, chat_id: str, agent: str) -> AgentProcess | None:
         chat = self._chats.get((chat_id, agent))
         return None if chat is None else chat.process
+
+
+def _project_key_for(given: str | ProjectKeyFor | None) -> ProjectKeyFor:
+    if given is None:
+        return lambda _chat_id, key: key
+    return given if callable(given) else lambda _chat_id, _key: given
 
 
 def _not_heard(_chat_id: str, _agent: str, _event: AgentEvent) -> None:

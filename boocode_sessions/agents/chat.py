@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import anyio
 from anyio.abc import TaskGroup
-from claude_agent_sdk import CLIConnectionError, project_key_for_directory
+from claude_agent_sdk import CLIConnectionError
 
 from boocode_sessions.agents.accounts import Accounts
 from boocode_sessions.agents.errors import BackendClosedError, QueueFullError, SessionUnknownError
@@ -40,7 +40,7 @@ class Chat:
         self._evicted = False
         self._woken = anyio.Event()
         self._repair = Repair(self._limits.repair_seconds)
-        self._starter = Starter(services, self._accounts, self._reader.ask)
+        self._starter = Starter(services, self._accounts, self._reader.ask, chat_id, agent)
 
     # What the backend calls, none of which waits.
 
@@ -180,8 +180,8 @@ class Chat:
 
     async def _prepare(self) -> AgentProcess:
         """The chat is this process's, and its agent is warm. Raises AgentError or SessionStoreError."""
-        options = self._starter.options_for(self.chat_id, self.agent)
-        project_key = project_key_for_directory(options.cwd)
+        options = self._starter.options()
+        project_key = self._starter.project_key(options)
         lease = await self._accounts.acquire(self.chat_id, self.agent, project_key)
         process = self._process
         if process is not None:
@@ -193,8 +193,8 @@ class Chat:
                 return process
         if lease.project_key != project_key:
             raise SessionUnknownError(
-                f"{lease} goes on in session {lease.session_id} of project {lease.project_key}, but the "
-                f"options' cwd belongs to project {project_key}: give each chat the cwd that it began with"
+                f"{lease} goes on in session {lease.session_id} of project {lease.project_key}, but its cwd "
+                f"and `project_key` say {project_key}: give each chat those that it began with"
             )
         self._evicted = False
         await self._services.pool.enter(self)

@@ -12,9 +12,11 @@ from boocode_sessions._core.append.appender import Appender
 from boocode_sessions._core.append.batcher import Batcher
 from boocode_sessions._core.append.request import Fence
 from boocode_sessions._core.background import in_thread
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.database_errors import is_of_database, translate
 from boocode_sessions._core.greenlets import in_greenlet
 from boocode_sessions._core.keys import SessionKey
+from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, say_tenant
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import TimedOutError
 
@@ -24,14 +26,24 @@ _T = TypeVar("_T")
 class Database:
     """Runs synchronous work on a connection, each in a transaction of its own; and fenced appends."""
 
-    def __init__(self, bind: Engine | AsyncEngine, schema: str | None, seconds: float) -> None:
+    def __init__(
+        self,
+        bind: Engine | AsyncEngine,
+        schema: str | None,
+        seconds: float,
+        *,
+        encryption: Cipher | None = None,
+        tenant: str | None = None,
+    ) -> None:
         if not isinstance(bind, Engine | AsyncEngine):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise TypeError(f"bind is an Engine or an AsyncEngine, not {type(bind).__name__}")
         self._bind = bind
         self._schema = schema
+        self.encryption = encryption
         self._seconds = seconds
         engine = bind.sync_engine if isinstance(bind, AsyncEngine) else bind
-        self._appender = Appender(UnitOfWork(engine, schema))
+        self.tenant = check_tenant(tenant or engine.get_execution_options().get(TENANT_OPTION))
+        self._appender = Appender(UnitOfWork(engine, schema, encryption, self.tenant))
         self._batcher = Batcher(
             self._appender,
             in_greenlet if isinstance(bind, AsyncEngine) else in_thread,
@@ -92,6 +104,8 @@ class Database:
             return work(connection)
 
     def _prepared(self, connection: Connection) -> Connection:
+        say_tenant(connection, self.tenant)
+        connection = connection.execution_options(**{TENANT_OPTION: self.tenant})
         if self._schema is None:
             return connection
         return connection.execution_options(schema_translate_map={None: self._schema})

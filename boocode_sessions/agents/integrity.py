@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, inspect, update
 
+from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.keys import SessionKey
+from boocode_sessions._core.tenants import TENANT_OPTION, given_project, say_tenant
 from boocode_sessions.agents.models import ClaudeAgentSession
-from boocode_sessions.agents.transcripts import lines_to_import
+from boocode_sessions.agents.transcripts import folder_of, lines_to_import
 from boocode_sessions.agents.values import get, get_objects
 from boocode_sessions.jsonl import import_tree
 from boocode_sessions.repository import ClaudeSessionRepository
@@ -57,25 +59,29 @@ def check_session(
     files: Path | None = None,
     repair: bool = False,
     schema: str | None = None,
+    encryption: Cipher | None = None,
 ) -> Report:
     """Look for what a session lacks.
 
     Args:
-        engine: The database.
-        project_key: The session's project.
+        engine: The database; one that works for a tenant, where the database keeps tenants apart.
+        project_key: The session's project, as it is stored.
         session_id: The session.
         files: The `projects` folder with the agent's own files.
         repair: Whether to take in the lines that those have and the database lacks, each once.
         schema: Where the tables are, when the connection's search path does not lead there.
+        encryption: As the store has it.
 
     Raises SessionStoreError.
     """
     in_files = (
         None
         if files is None
-        else _compare(engine, project_key, session_id, files, repair=repair, schema=schema)
+        else _compare(
+            engine, project_key, session_id, files, repair=repair, schema=schema, encryption=encryption
+        )
     )
-    repository = ClaudeSessionRepository(engine, schema=schema)
+    repository = ClaudeSessionRepository(engine, schema=schema, encryption=encryption)
     session: SessionKey = {"project_key": project_key, "session_id": session_id}
     subpaths = repository.list_subkeys({"project_key": project_key, "session_id": session_id})
     findings: list[Finding] = []
@@ -132,20 +138,38 @@ def _missing_results(subpath: str, entries: Sequence[Mapping[str, Any]]) -> Iter
 
 
 def _compare(
-    engine: Engine, project_key: str, session_id: str, files: Path, *, repair: bool, schema: str | None
+    engine: Engine,
+    project_key: str,
+    session_id: str,
+    files: Path,
+    *,
+    repair: bool,
+    schema: str | None,
+    encryption: Cipher | None,
 ) -> int | None:
     """How many lines of the agent's files the database lacks, or lacked, by the import's own rule."""
-    with lines_to_import(files, project_key, session_id) as folder:
-        if folder is None:
+    tenant: str | None = engine.get_execution_options().get(TENANT_OPTION)
+    within_tenant = given_project(tenant, project_key)  # the import puts the tenant before it again
+    folder = folder_of(files, project_key, session_id)
+    if folder is None:
+        return None
+    with lines_to_import(files, folder, session_id) as tree:
+        if tree is None:
             return None
+        more: dict[str, Any] = {
+            "project_key": within_tenant,
+            "schema": schema,
+            "encryption": encryption,
+        }
         if repair:
-            return import_tree(engine, folder, schema=schema, workers=1).added
+            return import_tree(engine, tree, workers=1, **more).added
         with engine.connect() as connection:  # never committed
-            return import_tree(connection, folder, schema=schema).added
+            return import_tree(connection, tree, **more).added
 
 
 def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str | None) -> None:
     with engine.begin() as connection:
+        say_tenant(connection, connection.get_execution_options().get(TENANT_OPTION))
         if _has_chats(connection, schema):
             connection.execution_options(schema_translate_map={None: schema} if schema else {})
             connection.execute(

@@ -37,6 +37,6 @@ class Repair:
             await store.catch_up()
         except SessionStoreError:
             if store.projects is not None:  # which the SDK removes, where it made it
-                lease, kept = store.lease, own_projects(process.options)
+                kept = own_projects(process.options)
                 with suppress(OSError):
-                    keep_transcript(store.projects, lease.project_key, lease.session_id, kept)
+                    keep_transcript(store.projects, store.folder, store.lease.session_id, kept)

@@ -6,7 +6,9 @@ from typing import Any
 
 from claude_agent_sdk import ClaudeAgentOptions
 
+from boocode_sessions._core.keys import project_of
 from boocode_sessions._core.statements.append import Condition
+from boocode_sessions._core.tenants import stored_project
 from boocode_sessions.agents.database import Database
 from boocode_sessions.agents.events import AgentEvent
 from boocode_sessions.agents.guard import Guard
@@ -22,6 +24,9 @@ ChatKey = tuple[str, str]
 OptionsFor = Callable[[str, str], ClaudeAgentOptions]
 """The options for an agent of a chat."""
 
+ProjectKeyFor = Callable[[str, str], str]
+"""The project key that is stored for a chat: of its id, and of the SDK's own key."""
+
 Listener = Callable[[str, str, AgentEvent], None]
 """Hears (chat id, agent, event)."""
 
@@ -35,6 +40,7 @@ class Services:
     database: Database
     schema: str | None
     store: SQLAlchemySessionStore
+    project_key_for: ProjectKeyFor
     writer: AgentSessionWriter
     held: Condition
     """The writer's fence."""
@@ -46,3 +52,14 @@ class Services:
     start_afresh: bool
     wishes: dict[ChatKey, dict[str, Any]] = field(default_factory=dict[ChatKey, dict[str, Any]])
     """Options that were changed since for one chat: its model, its permission mode."""
+
+    def project_key_of(self, chat_id: str, given: str) -> str:
+        """What the chat's sessions are stored under that the SDK has under `given`, within its tenant.
+
+        Raises InvalidKeyError.
+        """
+        return project_of(self.project_key_for(chat_id, given))
+
+    def chat_key(self, chat_id: str) -> str:
+        """What the chat's row has as `chat_id`: two tenants may have a chat of the same id."""
+        return stored_project(self.database.tenant, chat_id)

@@ -2,8 +2,9 @@
 
 import uuid
 from dataclasses import replace
+from functools import partial
 
-from claude_agent_sdk import ClaudeAgentOptions
+from claude_agent_sdk import ClaudeAgentOptions, project_key_for_directory
 
 from boocode_sessions.agents.accounts import Accounts
 from boocode_sessions.agents.errors import SessionDamagedError, SessionUnknownError
@@ -16,15 +17,24 @@ from boocode_sessions.agents.writer import Lease
 class Starter:
     """Starts the processes of one chat's agent."""
 
-    def __init__(self, services: Services, accounts: Accounts, can_use_tool: CanUseTool) -> None:
+    def __init__(
+        self, services: Services, accounts: Accounts, can_use_tool: CanUseTool, chat_id: str, agent: str
+    ) -> None:
         self._services = services
         self._accounts = accounts
         self._can_use_tool = can_use_tool
+        self._chat_id, self._agent = chat_id, agent
 
-    def options_for(self, chat_id: str, agent: str) -> ClaudeAgentOptions:
+    def options(self) -> ClaudeAgentOptions:
         """The host's options, and what was changed since."""
-        changed = self._services.wishes.get((chat_id, agent), {})
-        return replace(self._services.options_for(chat_id, agent), **changed)
+        changed = self._services.wishes.get((self._chat_id, self._agent), {})
+        return replace(self._services.options_for(self._chat_id, self._agent), **changed)
+
+    def project_key(self, options: ClaudeAgentOptions) -> str:
+        """The project key that the chat's sessions are stored under. Raises InvalidKeyError."""
+        services = self._services
+        scoped = services.project_key_of(self._chat_id, project_key_for_directory(options.cwd))
+        return services.store.project_key(scoped)
 
     async def start(self, lease: Lease, options: ClaudeAgentOptions) -> AgentProcess:
         """A process that has the chat's session. Raises AgentError or SessionStoreError."""
@@ -46,7 +56,14 @@ class Starter:
     async def _started(self, lease: Lease, options: ClaudeAgentOptions) -> AgentProcess:
         services = self._services
         store = FencedStore(
-            services.store, services.database, services.writer, services.held, lease, schema=services.schema
+            services.store,
+            services.database,
+            services.writer,
+            services.held,
+            lease,
+            folder=project_key_for_directory(options.cwd),
+            project_key=partial(services.project_key_of, self._chat_id),
+            schema=services.schema,
         )
         process = AgentProcess(options, store, self._can_use_tool, services.guard)
         await process.start(services.limits.start_seconds)

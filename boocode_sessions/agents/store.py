@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from sqlalchemy import Connection
@@ -19,6 +19,7 @@ from boocode_sessions._core.keys import (
     SessionSummaryEntry,
 )
 from boocode_sessions._core.statements.append import Condition
+from boocode_sessions._core.tenants import given_project
 from boocode_sessions.agents.database import Database
 from boocode_sessions.agents.errors import FencedError
 from boocode_sessions.agents.events import Usage
@@ -54,19 +55,26 @@ class FencedStore:
         held: Condition,
         lease: Lease,
         *,
+        folder: str | None = None,
+        project_key: Callable[[str], str] = str,
         schema: str | None = None,
     ) -> None:
+        """`folder`: the SDK's own project key, by default the stored one. `project_key` makes the chat's of
+        it, within its tenant."""
         self._inner = inner
         self._database = database
         self._writer = writer
         self._schema = schema
         self._held = held
+        self._project_key = project_key
         self._refused: object = None
         """The batch that the database did not take, while the SDK may send it again."""
         self._lock = anyio.Lock()
         self.lease = lease
         self.projects: Path | None = None
         """The `projects` folder that the agent's process writes to, once it is known."""
+        self.folder = folder or lease.project_key
+        """The session's folder in it."""
         self.restored = Totals()
         """What a resume makes the process count again: the totals in the transcript's newest `cost-state`."""
         self.is_fenced = False
@@ -88,7 +96,7 @@ class FencedStore:
                 return
             try:
                 fence = Fence(self._held, self.fence_parameters, self.lease.fenced())
-                await self._database.append(key, entries, fence)
+                await self._database.append(self._stored(key), entries, fence)
             except FencedError:
                 self.is_fenced = True
                 raise
@@ -120,10 +128,10 @@ class FencedStore:
                 raise SessionStoreError("the folder that the agent writes to is not known")
             number, lease = self.lease.next_repair(), self.lease
             try:
-                with lines_to_import(self.projects, lease.project_key, lease.session_id) as folder:
+                with lines_to_import(self.projects, self.folder, lease.session_id) as tree:
                     added = await self._database.run(
                         f"repair session {lease.session_id}",
-                        lambda connection: self._import(connection, number, folder),
+                        lambda connection: self._import(connection, number, tree),
                     )
             except FencedError:
                 self.is_fenced = True
@@ -132,34 +140,50 @@ class FencedStore:
             self.repaired += added
             return added
 
-    def _import(self, connection: Connection, number: int, folder: Path | None) -> int:
+    def _import(self, connection: Connection, number: int, tree: Path | None) -> int:
         self._writer.repair(connection, self.lease, number)
-        if folder is None:
+        if tree is None:
             return 0
-        return import_tree(connection, folder, schema=self._schema).added
+        done = import_tree(
+            connection,
+            tree,
+            schema=self._schema,
+            encryption=self._database.encryption,
+            project_key=given_project(self._database.tenant, self.lease.project_key),
+        )
+        return done.added
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
         """As SQLAlchemySessionStore.load. Notes what a resume from these lines restores."""
-        entries = await self._inner.load(key)
+        entries = await self._inner.load(self._scoped(key))
         if entries and not key.get("subpath"):
             self.restored = _restored(entries)
         return entries
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """As SQLAlchemySessionStore.list_sessions."""
-        return await self._inner.list_sessions(project_key)
+        return await self._inner.list_sessions(self._project_key(project_key))
 
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """As SQLAlchemySessionStore.list_session_summaries."""
-        return await self._inner.list_session_summaries(project_key)
+        return await self._inner.list_session_summaries(self._project_key(project_key))
 
     async def delete(self, key: SessionKey) -> None:
         """As SQLAlchemySessionStore.delete."""
-        await self._inner.delete(key)
+        await self._inner.delete(self._scoped(key))
 
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """As SQLAlchemySessionStore.list_subkeys."""
-        return await self._inner.list_subkeys(key)
+        return await self._inner.list_subkeys(self._scoped(key))
+
+    def _scoped(self, key: SessionKey | SessionListSubkeysKey) -> SessionKey:
+        """The SDK's key as the chat's, within its tenant."""
+        return cast("SessionKey", {**key, "project_key": self._project_key(key["project_key"])})
+
+    def _stored(self, key: SessionKey) -> SessionKey:
+        """And as the database has it."""
+        scoped = self._scoped(key)
+        return {**scoped, "project_key": self._inner.project_key(scoped["project_key"])}
 
 
 def _restored(entries: Sequence[Mapping[str, Any]]) -> Totals:

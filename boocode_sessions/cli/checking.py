@@ -65,6 +65,7 @@ def check(
             files=files or agent_folder(),
             repair=repair,
             schema=database.schema,
+            encryption=database.encryption,
         )
         for project_key, session_id in meant
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from boocode_sessions._core.codec import Cipher, Line, LineReader
+from boocode_sessions._core.keys import project_of
 from boocode_sessions._core.tenants import stored_transcript
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
@@ -62,6 +63,7 @@ def import_tree(
     *,
     schema: str | None = None,
     encryption: Cipher | None = None,
+    project_key: str | Callable[[str], str] | None = None,
     strict: bool = False,
     workers: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -78,7 +80,7 @@ def import_tree(
     the newest in the listing too. Memory does not grow with the tree, but by some 200 bytes for each line of
     the files under way.
 
-    `encryption`: as the store has it.
+    `encryption`: as the store has it. `project_key`: as the store has it, of the folders' own.
 
     Raises NotATranscriptTreeError, BrokenLineError, and what else a SessionStoreError is.
     """
@@ -87,6 +89,8 @@ def import_tree(
         "look at the database", lambda connection: (connection.dialect, can_copy(connection))
     )
     files, unusable = find_transcripts(path)
+    if project_key is not None:
+        files = [_under(project_key, file) for file in files]
     if (tenant := unit_of_work.tenant) is not None:
         files = [file._replace(transcript=stored_transcript(tenant, file.transcript)) for file in files]
     running = _Import(
@@ -96,6 +100,13 @@ def import_tree(
         running.report(BrokenLine(file.path, None, file.reason))
     in_parallel(running.run, running.jobs, threads(unit_of_work, dialect, workers, 3), running.stop)
     return running.result
+
+
+def _under(project_key: str | Callable[[str], str], file: TranscriptFile) -> TranscriptFile:
+    """The file, to be stored under another project key than its folder's."""
+    transcript = file.transcript
+    own = project_key(transcript.project_key) if callable(project_key) else project_key
+    return file._replace(transcript=transcript._replace(project_key=project_of(own)))
 
 
 class _Job(NamedTuple):

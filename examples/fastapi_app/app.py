@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import uuid4
 
+from claude_agent_sdk import ClaudeAgentOptions
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
@@ -17,8 +18,8 @@ from boocode_sessions import queries, run_sync
 from boocode_sessions.agents import AgentEvent, ClaudeAgentSession, ClaudeSdkBackend
 
 from .models import Chat
-from .settings import database_url
-from .users import User, agent_chat_id, forget, options_of, project_key_of
+from .settings import database_url, workspace
+from .users import User, agent_chat_id, forget, project_key_of, project_key_of_chat
 
 
 @asynccontextmanager
@@ -26,7 +27,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """One engine and one backend for the process. Leaving ends every agent."""
     engine = create_async_engine(database_url())
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
-    async with ClaudeSdkBackend(engine, options_of) as app.state.agents:
+    # Nothing of the folder's own settings, and no tools: agents that share a folder would share its files.
+    options = ClaudeAgentOptions(cwd=workspace(), setting_sources=[], tools=[])
+    async with ClaudeSdkBackend(engine, options, project_key=project_key_of_chat) as app.state.agents:
         yield
     await engine.dispose()
 
@@ -107,7 +110,7 @@ async def _sent(events: AsyncIterator[AgentEvent]) -> AsyncIterator[str]:
 
 @app.delete("/me")
 async def leave(user: User, db: Db, request: Request) -> dict[str, int]:
-    """Everything of the user: chats, sessions, agents, files."""
+    """Everything of the user: chats, sessions, agents."""
     agents: ClaudeSdkBackend = request.app.state.agents
     for chat_id in await db.scalars(select(Chat.id).where(Chat.user == user)):
         await agents.close(agent_chat_id(user, chat_id))

@@ -8,9 +8,11 @@ def database_url() -> str:
     return os.environ.get("DATABASE_URL", "sqlite+aiosqlite:///fastapi_app.db")
 
 
-def workspaces() -> Path:
-    """Where the users' agents work: a folder for each user."""
-    return Path(os.environ.get("WORKSPACES", "workspaces")).resolve()
+def workspace() -> Path:
+    """Where the agents work: one folder for all users, since they have no tools."""
+    folder = Path(os.environ.get("WORKSPACE", "workspace")).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def tokens() -> dict[str, str]:

@@ -1,10 +1,7 @@
-"""What belongs to one user. Nothing here takes a user's name, a folder or a project key from a request."""
+"""What belongs to one user. Nothing here takes a user's name or a project key from a request."""
 
-import shutil
-from pathlib import Path
 from typing import Annotated
 
-from claude_agent_sdk import ClaudeAgentOptions, project_key_for_directory
 from fastapi import Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import delete
@@ -14,7 +11,7 @@ from boocode_sessions import AsyncClaudeSessionRepository, queries, run_sync
 from boocode_sessions.agents import ClaudeAgentSession
 
 from .models import Chat
-from .settings import tokens, workspaces
+from .settings import tokens
 
 
 def current_user(sent: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> str:
@@ -27,16 +24,9 @@ def current_user(sent: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBeare
 User = Annotated[str, Depends(current_user)]
 
 
-def workspace_of(user: str) -> Path:
-    """The user's own folder: the SDK makes the project key of it."""
-    folder = workspaces() / user
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def project_key_of(user: str) -> str:
     """Under which all sessions of the user's agents are stored, and nobody else's."""
-    return project_key_for_directory(workspace_of(user))
+    return f"user-{user}"
 
 
 def agent_chat_id(user: str, chat_id: str) -> str:
@@ -44,10 +34,9 @@ def agent_chat_id(user: str, chat_id: str) -> str:
     return f"{user}/{chat_id}"
 
 
-def options_of(agent_chat: str, _agent: str) -> ClaudeAgentOptions:
-    """Of one chat's agent. Each line is stored as it comes: the backend flushes eagerly."""
-    user = agent_chat.partition("/")[0]
-    return ClaudeAgentOptions(cwd=workspace_of(user), setting_sources=[], permission_mode="acceptEdits")
+def project_key_of_chat(agent_chat: str, _key: str) -> str:
+    """For the backend: the SDK's own key is the folder's, which all users share."""
+    return project_key_of(agent_chat.partition("/")[0])
 
 
 async def forget(db: AsyncSession, user: str) -> int:
@@ -59,5 +48,4 @@ async def forget(db: AsyncSession, user: str) -> int:
         await repository.delete({"project_key": project_key, "session_id": session.session_id})
     await db.execute(delete(ClaudeAgentSession).where(ClaudeAgentSession.project_key == project_key))
     await db.execute(delete(Chat).where(Chat.user == user))
-    shutil.rmtree(workspace_of(user))
     return len(sessions)

@@ -37,7 +37,7 @@ def environment(
     for name, value in agent.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DATABASE_URL", empty_database.async_url)
-    monkeypatch.setenv("WORKSPACES", str(tmp_path / "workspaces"))
+    monkeypatch.setenv("WORKSPACE", str(tmp_path / "workspace"))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, delete, select
 from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionKey
 from boocode_sessions.agents.integrity import Finding, check_session, find_missing
 from boocode_sessions.jsonl import export_tree
+from boocode_sessions.privacy import Encryption, generate_key
 from tests.cli.conftest import Terminal
 from tests.fixtures.databases import Database
 
@@ -110,6 +111,31 @@ def test_the_command_names_what_is_missing_and_repairs_it(
     assert (done.status, "1 line taken in from the agent's own files" in done.err) == (0, True)
     (report,) = terminal.run("check", "--files", str(files), "--json").json
     assert (report["whole"], report["in_files"], report["findings"]) == (True, 0, [])
+
+
+@pytest.mark.parametrize("stored", ["tenant:acme/p", "users/ada/p", "ada"])
+def test_the_files_of_a_scoped_and_encrypted_session_are_found(
+    engine: Engine, files: Path, database: Database, stored: str
+) -> None:
+    """The folder has the SDK's own key as its name. What is taken in is encrypted as the rest is."""
+    key = generate_key()
+    scoped: SessionKey = {**SESSION, "project_key": stored}
+    inside = ClaudeSessionRepository(engine, encryption=Encryption([key]))
+    inside.append(scoped, WHOLE[:3])
+    terminal = Terminal(database)
+    terminal.env["BOOCODE_SESSIONS_KEYS"] = key
+    command = ("check", SESSION["session_id"], "--project", stored, "--files", str(files))
+    assert "2 lines only in the agent's own files" in terminal.run(*command).err
+    done = terminal.run(*command, "--repair")
+    assert (done.status, "2 lines taken in from the agent's own files" in done.err) == (0, True)
+    assert inside.load(scoped) == WHOLE
+    assert inside.load({**scoped, "subpath": "subagents/agent-x"}) == SUBAGENT
+
+
+def test_the_folder_of_another_project_is_not_taken(engine: Engine, files: Path) -> None:
+    """A session that was resumed in another folder has files there, too: they hold what it was there."""
+    report = check_session(engine, "-srv-other", SESSION["session_id"], files=files)
+    assert report.in_files is None
 
 
 def _ids() -> dict[str, Any]:

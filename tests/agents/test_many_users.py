@@ -23,7 +23,7 @@ from boocode_sessions.agents.database import Database as AgentDatabase
 from boocode_sessions.agents.integrity import check_session
 from boocode_sessions.agents.store import FencedStore
 from boocode_sessions.engine import create_engine
-from boocode_sessions.jsonl import export_tree
+from boocode_sessions.jsonl import export_tree, import_tree
 from boocode_sessions.privacy import Encryption, generate_key
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.agents.conftest import MakeBackend, told
@@ -121,6 +121,22 @@ async def test_a_chat_keeps_the_project_key_that_it_began_with(
     async with make_backend(project_key=lambda _chat_id, _key: "") as backend:
         with pytest.raises(InvalidKeyError):
             await told(backend, "other chat", "Hello.")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+async def test_an_import_stores_under_a_key_of_the_hosts(engine: Engine, tmp_path: Path) -> None:
+    """Over an engine and over a connection that work for a tenant alike."""
+    ClaudeSessionRepository(engine).append({"project_key": "-srv", "session_id": SESSION}, [{"type": "mode"}])
+    export_tree(engine, tmp_path)
+    bound = engine.execution_options(boocode_sessions_tenant="acme")
+    assert import_tree(bound, tmp_path, project_key=lambda key: f"ada/{key}").added == 1
+    with bound.begin() as connection:
+        assert import_tree(connection, tmp_path, project_key="bob").added == 1
+    with pytest.raises(InvalidKeyError):
+        import_tree(engine, tmp_path, project_key="")
+    with Session(engine) as db:
+        found = db.scalars(select(ClaudeSession.project_key)).all()
+    assert set(found) == {"-srv", "tenant:acme/ada/-srv", "tenant:acme/bob"}
 
 
 async def test_a_repair_stores_lines_as_the_store_does(

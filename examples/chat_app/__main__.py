@@ -23,11 +23,13 @@ def main() -> None:
         if "ANTHROPIC_API_KEY" not in os.environ:
             config = folder / "agent"
             environment = {"CLAUDE_CONFIG_DIR": str(config), **stack.enter_context(demo_model())}
-            print('No ANTHROPIC_API_KEY is set: a demo model answers. Say "run ls" to it.')
+            print('No ANTHROPIC_API_KEY is set: a demo model answers. Say "run touch file" to it.')
+        port = int(os.environ.get("PORT", "8000"))
+        print(f"Chats on http://127.0.0.1:{port}, until Ctrl-C.", flush=True)
         options = ClaudeAgentOptions(cwd=work, env=environment, setting_sources=[])
         uvicorn.run(
             create_app(engine, options),
-            port=int(os.environ.get("PORT", "8000")),
+            port=port,
             log_level="warning" if environment else "info",
             timeout_graceful_shutdown=1,  # the tabs' streams never end by themselves
         )

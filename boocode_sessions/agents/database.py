@@ -1,8 +1,7 @@
 """What a backend does in the database, over an Engine or an AsyncEngine, with an end to every wait."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -22,7 +21,6 @@ from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import TimedOutError
 
 _T = TypeVar("_T")
-_Args = TypeVarTuple("_Args")
 
 
 class Database:
@@ -46,17 +44,11 @@ class Database:
         engine = bind.sync_engine if isinstance(bind, AsyncEngine) else bind
         self.tenant = check_tenant(tenant or engine.get_execution_options().get(TENANT_OPTION))
         self._appender = Appender(UnitOfWork(engine, schema, encryption, self.tenant))
-        self._one_at_a_time = (
-            anyio.Lock(fast_acquire=True) if engine.dialect.name == "sqlite" else nullcontext()
+        self._batcher = Batcher(
+            self._appender,
+            in_greenlet if isinstance(bind, AsyncEngine) else in_thread,
+            one_writer=engine.dialect.name == "sqlite",
         )
-        """SQLite has one writer at a time: another one sleeps, longer each time, until it looks again."""
-        self._batcher = Batcher(self._appender, self._run_append, one_writer=engine.dialect.name == "sqlite")
-
-    async def _run_append(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-        async with self._one_at_a_time:
-            if isinstance(self._bind, AsyncEngine):
-                return await in_greenlet(work, *args)
-            return await in_thread(work, *args)
 
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]], fence: Fence) -> None:
         """Append where the fence holds, in one statement with it, together with other chats' that wait.
@@ -89,8 +81,7 @@ class Database:
 
         try:
             with anyio.fail_after(self._seconds, shield=True):
-                async with self._one_at_a_time:
-                    return await self._run(connected_work)
+                return await self._run(connected_work)
         except TimeoutError:
             raise self._timed_out(operation) from None
         except Exception as error:

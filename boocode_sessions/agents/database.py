@@ -42,7 +42,9 @@ class Database:
         self.encryption = encryption
         self._seconds = seconds
         engine = bind.sync_engine if isinstance(bind, AsyncEngine) else bind
-        self.tenant = check_tenant(tenant or engine.get_execution_options().get(TENANT_OPTION))
+        if tenant is None:
+            tenant = engine.get_execution_options().get(TENANT_OPTION)
+        self.tenant = check_tenant(tenant)
         self._appender = Appender(UnitOfWork(engine, schema, encryption, self.tenant))
         self._batcher = Batcher(
             self._appender,

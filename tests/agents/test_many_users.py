@@ -102,6 +102,16 @@ async def test_two_tenants_have_a_chat_of_the_same_id(make_backend: MakeBackend,
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
+async def test_an_empty_tenant_is_refused_and_an_engines_is_taken(
+    make_backend: MakeBackend, engine: Engine
+) -> None:
+    with pytest.raises(InvalidKeyError):
+        make_backend(tenant="")
+    bound = make_backend(engine.execution_options(boocode_sessions_tenant="acme"))
+    assert bound.stored_chat_id("chat") == "tenant:acme/chat"
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
 async def test_a_chat_keeps_the_project_key_that_it_began_with(
     make_backend: MakeBackend, engine: Engine
 ) -> None:

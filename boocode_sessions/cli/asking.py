@@ -285,7 +285,14 @@ def tools(
     if failed or tool is not None:
         within = _within(database, project, session, since, until)
         chosen = True if failed else None
-        calls = queries.tool_calls(database.reading, failed=chosen, tool=tool, limit=limit or None, **within)
+        calls = queries.tool_calls(
+            database.reading,
+            failed=chosen,
+            tool=tool,
+            limit=limit or None,
+            encryption=database.encryption,
+            **within,
+        )
         _print_calls(calls, as_json=json)
         return
     found = queries.tools(database.engine, **_within(database, project, session, since, until))

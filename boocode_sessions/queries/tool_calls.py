@@ -10,8 +10,9 @@ from typing import Any, cast
 from sqlalchemy import Select, and_, or_, select
 
 from boocode_sessions._core.attributes import blocks_of, string_at, text_of_content
-from boocode_sessions._core.codec import decode
+from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.sql.times import seconds_between
 from boocode_sessions._core.statements.parameters import exact_text
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -57,6 +58,7 @@ def tool_calls(
     limit: int | None = 50,
     tz: tzinfo = UTC,
     schema: str | None = None,
+    encryption: Cipher | None = None,
 ) -> list[ToolCall]:
     """Calls that main agents and subagents made, the newest first; a fork's copies count once.
 
@@ -70,6 +72,7 @@ def tool_calls(
         limit: At most so many; None for all.
         tz: The time zone that a date is meant in.
         schema: Where the tables are, when the connection's search path does not lead there.
+        encryption: As the store has it.
 
     The statements of `tools`, and one more that reads the lines of the calls that are listed.
     """
@@ -82,7 +85,7 @@ def tool_calls(
         lines = _Lines(connection, found)
         return [call for row in found if (call := lines.call(row)) is not None]
 
-    return UnitOfWork(bind, schema).read("list the tools' calls", operation)
+    return UnitOfWork(bind, schema, encryption).read("list the tools' calls", operation)
 
 
 def _listed(
@@ -112,12 +115,15 @@ class _Lines:
     def __init__(self, connection: StoreConnection, calls: Sequence[Mapping[str, Any]]) -> None:
         self._uses: dict[str, tuple[Any, Mapping[str, Any]]] = {}
         self._results: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+        self._cipher = connection.cipher
         for first in range(0, len(calls), PAGE):
             for row in connection.select(_select_lines(calls[first : first + PAGE])):
                 self._take(row)
 
     def _take(self, row: Any) -> None:  # noqa: ANN401 - a row of _select_lines
-        line = decode(row.text)
+        transcript = Transcript(row.project_key, row.session_id, row.subpath)
+        at = StoredAt(transcript, row.position, row.dedup_key or b"")
+        line = decode(open_entry(self._cipher, at, row.text))
         for use in _blocks(line, "tool_use"):
             self._uses.setdefault(string_at(use, "id") or f"~{row.id}", (row, use))
         for result in _blocks(line, "tool_result"):
@@ -158,7 +164,15 @@ def _select_lines(calls: Sequence[Mapping[str, Any]]) -> Select[*tuple[Any, ...]
     ids = [row[name] for row in calls for name in ("use_row", "result_row") if row[name] is not None]
     named = and_(Entry.tool_use_id.in_([row["use"] for row in calls]), Entry.tool_count.is_not(None))
     return (
-        select(Entry.project_key, Entry.session_id, Entry.subpath, Entry.id, exact_text().label("text"))
+        select(
+            Entry.project_key,
+            Entry.session_id,
+            Entry.subpath,
+            Entry.id,
+            Entry.position,
+            Entry.dedup_key,
+            exact_text().label("text"),
+        )
         .where(or_(named, Entry.id.in_(ids)) if ids else named)
         .order_by(Entry.position, Entry.id)
     )

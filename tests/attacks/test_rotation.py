@@ -1,10 +1,13 @@
 """Keys come and go, beside writers, and nothing is lost, doubled, or left readable."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
 from boocode_sessions import (
     ClaudeSessionRepository,
@@ -14,10 +17,14 @@ from boocode_sessions import (
     SessionKey,
     queries,
 )
+from boocode_sessions.adoption import adopt, backfill
 from boocode_sessions.jsonl import export_tree, import_tree
 from boocode_sessions.privacy import Encryption, EncryptionKey, generate_key, reencrypt
+from tests.attacks import encrypted_writer
 from tests.files.sample import AGENT, MAIN, main_entries, message, write
 from tests.fixtures.canaries import told_by
+from tests.fixtures.databases import Database
+from tests.migrations.other_stores import PythonReference, insert_unplaced
 
 OTHER: SessionKey = {**MAIN, "session_id": "other"}
 OLD, NEW = generate_key("old"), generate_key("new")
@@ -155,3 +162,84 @@ def test_what_a_key_provider_says_when_it_fails_is_not_repeated(engine: Engine) 
     with pytest.raises(MissingKeyError, match="raised RuntimeError") as failed:
         repository.append({"project_key": "p", "session_id": "s"}, [{"type": "user"}])
     assert "t0ps3cret" not in told_by(failed.value)
+
+
+@pytest.mark.parametrize("mode", ["plain", "encrypted"])
+def test_a_rotation_beside_writers_in_other_processes(engine: Engine, database: Database, mode: str) -> None:
+    """One writer knows the old key first, the other the new one; or the store was plain before."""
+    before = None if mode == "plain" else Encryption([OLD])
+    filled = ClaudeSessionRepository(engine, encryption=before)
+    old_lines = [encrypted_writer.line("before", number) for number in range(200)]
+    for key in map(encrypted_writer.key_of, ("one", "two", "shared")):
+        filled.append(key, old_lines)
+    orders = {"one": f"{NEW}" if mode == "plain" else f"{OLD},{NEW}", "two": f"{NEW},{OLD}"}
+    both = Encryption([NEW, OLD], reads_plain=mode == "plain")
+    writers = [
+        subprocess.Popen(
+            [sys.executable, encrypted_writer.__file__, database.url, name, keys, mode],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        for name, keys in orders.items()
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"begun\n"
+    beside = reencrypt(engine, both, batch_rows=20)
+    assert beside.entries >= len(old_lines) * 3
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    for writer in writers:
+        assert writer.stdout is not None
+        writer.stdout.close()
+    reencrypt(engine, both)
+    alone = ClaudeSessionRepository(engine, encryption=Encryption([NEW]))
+    written = {
+        name: [encrypted_writer.line(name, n) for n in range(encrypted_writer.BATCHES)] for name in orders
+    }
+    for name, lines in written.items():
+        assert alone.load(encrypted_writer.key_of(name)) == [*old_lines, *lines]
+        shared = alone.load(encrypted_writer.key_of("shared")) or []
+        assert shared[: len(old_lines)] == old_lines
+        assert [one for one in shared if one in lines] == lines
+    both_written = [line for lines in written.values() for line in lines]
+    shared = alone.load(encrypted_writer.key_of("shared")) or []
+    assert len(shared) == len(old_lines) + len(both_written)
+    assert len(alone.list_session_summaries("p")) == 3
+    assert count_under(engine, "new") == len(old_lines) * 3 + len(both_written) * 2
+
+
+def everything_stored(engine: Engine) -> str:
+    """All rows of all our tables."""
+    with engine.connect() as connection:
+        tables = [name for name in inspect(engine).get_table_names() if name.startswith("claude_session")]
+        assert len(tables) > 5
+        return repr([connection.execute(text(f"SELECT * FROM {name}")).all() for name in tables])
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_what_is_adopted_is_encrypted(engine: Engine) -> None:
+    old = PythonReference(engine)
+    old.create()
+    lines = [encrypted_writer.line("old", number) for number in range(3)]
+    old.append("p", "s", lines)
+    encryption = Encryption([NEW])
+    assert adopt(engine, encryption=encryption).copied == 3
+    assert adopt(engine, encryption=encryption).copied == 0
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE claude_session_store"))
+    assert "secret words" not in everything_stored(engine)
+    assert ClaudeSessionRepository(engine, encryption=encryption).load(encrypted_writer.key_of("s")) == lines
+
+
+def test_rows_of_other_programs_are_placed_and_then_encrypted(engine: Engine) -> None:
+    strict, both = Encryption([NEW]), Encryption([NEW], reads_plain=True)
+    lines = [encrypted_writer.line("other", number) for number in range(3)]
+    insert_unplaced(engine, encrypted_writer.key_of("s"), lines)
+    with pytest.raises(PlainEntryError):
+        backfill(engine, encryption=strict)
+    assert backfill(engine, encryption=both).placed == 3
+    assert reencrypt(engine, both) == (3, 0, 0)
+    assert "secret words" not in everything_stored(engine)
+    alone = ClaudeSessionRepository(engine, encryption=strict)
+    assert alone.load(encrypted_writer.key_of("s")) == lines
+    assert len(alone.list_session_summaries("p")) == 1

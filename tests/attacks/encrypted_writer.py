@@ -1,0 +1,42 @@
+"""A process that writes to an encrypted store while another one rotates its keys."""
+
+import sys
+
+from boocode_sessions import ClaudeSessionRepository, SessionKey
+from boocode_sessions.engine import create_engine
+from boocode_sessions.privacy import Encryption
+
+BATCHES = 30
+
+
+def key_of(writer: str) -> SessionKey:
+    """The session that a writer writes to."""
+    return {"project_key": "p", "session_id": writer}
+
+
+def line(writer: str, number: int) -> dict[str, object]:
+    """What it writes: with and without a uuid."""
+    uuid = {"uuid": f"{writer}-{number}"} if number % 2 else {}
+    return {
+        "type": "user",
+        **uuid,
+        "message": {"role": "user", "content": f"secret words of {writer}: {number}"},
+    }
+
+
+def main(url: str, writer: str, keys: str, mode: str) -> None:
+    """Append batch after batch, and say when it has begun."""
+    engine = create_engine(url)
+    encryption = Encryption(keys.split(","), reads_plain=mode == "plain")
+    repository = ClaudeSessionRepository(engine, encryption=encryption)
+    for number in range(BATCHES):
+        repository.append(key_of(writer), [line(writer, number)])
+        repository.append(key_of("shared"), [line(writer, number)])
+        if number == 0:
+            sys.stdout.write("begun\n")
+            sys.stdout.flush()
+    engine.dispose()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -168,12 +168,13 @@ class _SessionCipher:
 
     def open(self, sealed: str, bound_to: bytes) -> bytes:
         """The text again. Raises MissingKeyError, DamagedEntryError."""
-        key_id, _, encoded = sealed.removeprefix(SEALED).partition(":")
+        begins = sealed.find(":", len(SEALED)) % (len(sealed) + 1)  # at the end where there is none
+        key_id = sealed[len(SEALED) : begins]
         aes = self._of_key.get(key_id) or self._aes(key_id)
         try:
-            stored = binascii.a2b_base64(encoded)
-            content = aes.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], bound_to)
-            return _decompress(content[1:]) if content[0] else content[1:]
+            stored = memoryview(binascii.a2b_base64(sealed[begins + 1 :]))
+            content = memoryview(aes.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], bound_to))
+            return _decompress(content[1:]) if content[0] else bytes(content[1:])
         except (InvalidTag, ValueError, IndexError, _CompressionError):
             pass
         raise DamagedEntryError(

@@ -6,6 +6,7 @@ was redacted can be resumed.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 import threading
@@ -43,6 +44,7 @@ class Redactor:
     ) -> None:
         own = [(kind, re.compile(pattern)) for kind, pattern in (patterns or {}).items()]
         self._patterns = [*own, *(_known_forms() if known_forms else ())]
+        self._known_forms = known_forms
         self._names: dict[str, str] = {}
         self._values: Counter[str] = Counter()
         self._places: Counter[str] = Counter()
@@ -53,6 +55,12 @@ class Redactor:
         """What was replaced so far."""
         with self._lock:
             return [Redacted(kind, self._values[kind], places) for kind, places in self._places.items()]
+
+    @property
+    def digest(self) -> str:
+        """Stands for what is looked for: the same for a Redactor that looks for the same."""
+        looked_for = [(kind, pattern.pattern, pattern.flags) for kind, pattern in self._patterns]
+        return hashlib.sha256(repr((looked_for, self._known_forms)).encode()).hexdigest()[:16]
 
     def entry(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """A line without secrets; the given one stays as it is."""
@@ -83,9 +91,15 @@ class Redactor:
 
     def _members(self, members: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:
         return {
-            name if name in kept else self.text(name): value if name in kept else self._value(value)
+            name if name in kept else self.text(name): value if name in kept else self._member(name, value)
             for name, value in members.items()
         }
+
+    def _member(self, name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON
+        redacted = self._value(value)
+        if self._known_forms and isinstance(redacted, str) and _SECRET_MEMBER.fullmatch(name):
+            return _WHOLE.sub(lambda found: self._replaced("password", found), redacted)
+        return redacted
 
     def _value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON
         if isinstance(value, str):
@@ -114,6 +128,7 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)"),
     )
     yield "anthropic-key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{16,}")
+    yield "url-password", _IN_URL  # before a rule of the detector's that takes the user's name too
     plugins: Any = importlib.import_module("detect_secrets.core.plugins.util")
     base: Any = importlib.import_module("detect_secrets.plugins.base")
     for name, plugin in plugins.get_mapping_from_secret_type_to_class().items():
@@ -122,17 +137,48 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
             for pattern in plugin().denylist:
                 # Without its groups: they hold a part of the secret only.
                 yield kind, re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern.pattern), pattern.flags)
-    yield "password", _ASSIGNED
+    for pattern in _ASSIGNED:
+        yield "password", pattern
 
 
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)"
-)
 _NO_SECRETS = {"Public IP (ipv4)", "Private Key"}
-_ASSIGNED = re.compile(
-    r"""(?i)(?:password|passwd|passphrase|secret|token|api[_-]?key)[a-z_]*\\?["']?\s*[:=]\s*\\?["']?([^\s"'\\,;&]{6,})"""
+_ASSIGNED_NAME = (
+    r"(?:pass(?:word|wd|phrase|code)|(?<=_)pwd|secret|token(?!s)|api[_-]?key|access[_-]?key)[a-z0-9_-]*"
+)
+_BEFORE_VALUE = r"""\\?["']?\s*(?::=|=>|:|=)\s*"""
+_NOTHING = r"(?!(?:none|null|true|false|undefined)\b)"
+_ASSIGNED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # in quotes, whatever it holds
+        rf'(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}\\?"([^"\\\n]+)',
+        rf"(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}\\?'([^'\\\n]+)",
+        # as a shell, an env file or a connection string has it
+        (
+            r"(?:PASSWORD|PASSWD|PASSPHRASE|(?<![A-Z])PASS|_PWD|SECRET|TOKEN(?!S)|API_?KEY|ACCESS_?KEY)[A-Z0-9_]*"
+            r"""=([^\s"'`\\;&|]+)"""
+        ),
+        rf"""(?i)pass(?:word|wd|phrase)={_NOTHING}([^\s"'`\\;&|)]+)""",
+        (
+            r"(?i)--(?:password|passwd|passphrase|pass|token|secret|api-?key)[ =]"
+            r"""\\?["']?([^\s"'\\-][^\s"'\\]*)"""
+        ),
+        r"""\bcurl\b[^\n|;]*?\s(?:-u|--user)[ =]?\\?["']?[^\s:"']+:([^\s"'\\]+)""",
+        r"""(?i)authorization\\?["']?\s*[:=]\s*\\?["']?(?:bearer|basic|token)\s+([^\s"'\\]+)""",
+        # and anywhere else, where it looks like one; a number is a count of tokens
+        rf"""(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}{_NOTHING}(?![\d.]+\b)([^\s"'\\,;&]{{6,}})""",
+        rf"""(?i)pass(?:word|wd|phrase|code){_BEFORE_VALUE}([^\s"'\\,;&]{{6,}})""",
+    )
 )
 """What is assigned to a name that means a secret."""
+_IN_URL = re.compile(r"""\b[A-Za-z][A-Za-z0-9+.-]*://[^\s:/?#@"'\\]*:([^\s/"'\\]+)@""")
+_SECRET_MEMBER = re.compile(
+    r"(?:.*[^a-z])?(?:password|passwd|passphrase|passcode|secret|token|api[_-]?key|access[_-]?key)"
+    r"|.*(?:Password|Passphrase|Secret|Token|ApiKey|AccessKey)"
+    r"|(?:.*[^A-Z])?(?:PASSWORD|PASSWD|PASSPHRASE|PASS|SECRET|TOKEN|API_?KEY|ACCESS_?KEY)|.*_PWD"
+)
+"""Members of objects whose text is a secret, whatever it is."""
+_WHOLE = re.compile(r"(?s).+")
 _REPLACEMENT = re.compile(r"\[redacted:[^\]]*\]")
 _NONE: frozenset[str] = frozenset()
 _OF_LINES = frozenset(

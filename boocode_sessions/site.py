@@ -19,6 +19,7 @@ from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.errors import UnknownSessionError
 from boocode_sessions.queries import SessionRow, as_html, sessions
+from boocode_sessions.redaction import Redactor
 
 INDEX = "index.html"
 PAGES = "sessions"
@@ -52,6 +53,7 @@ def write_site(
     tz: tzinfo | None = UTC,
     schema: str | None = None,
     encryption: Cipher | None = None,
+    redact: Redactor | None = None,
 ) -> SiteResult:
     """Write sessions as HTML pages below `destination`, with an index. A later run writes what has changed.
 
@@ -66,6 +68,8 @@ def write_site(
         tz: The time zone that times are shown in; None for the local one.
         schema: Where the tables are, when the connection's search path does not lead there.
         encryption: As the store has it.
+        redact: Takes secrets out of the pages and of the titles in the index. Its placeholders are numbered
+            for one run: where one page has changed, all of them are written again.
 
     Raises:
         FileExistsError: The folder has an index that is not ours.
@@ -83,12 +87,20 @@ def write_site(
         for row in sessions(bind, project_key=project_key, limit=None, schema=schema, encryption=encryption)
         if session_id is None or row.session_id == session_id
     ]
+    digests = {
+        page_name(row.project_key, row.session_id): _digest(row, tz, redact, everything=everything)
+        for row in rows
+    }
+    if redact is not None and (
+        made != digests or not all((root / PAGES / name).exists() for name in digests)
+    ):
+        made = dict.fromkeys(made, "")
     state: dict[str, str] = {}
     listed: list[pages.Listed] = []
     written = size = 0
     for done, row in enumerate(rows, 1):
         name = page_name(row.project_key, row.session_id)
-        digest = _digest(row, tz, everything=everything)
+        digest = digests[name]
         if made.get(name) != digest or not (root / PAGES / name).exists():
             try:
                 page = as_html(
@@ -100,13 +112,14 @@ def write_site(
                     tz=tz,
                     schema=schema,
                     encryption=encryption,
+                    redact=None if redact is None else redact.entry,
                 )
             except UnknownSessionError:
                 continue  # deleted since it was listed
             size += _write(root / PAGES / name, page)
             written += 1
         state[name] = digest
-        listed.append(_listed(row, f"{PAGES}/{name}"))
+        listed.append(_listed(row, f"{PAGES}/{name}", redact))
         if progress is not None:
             progress(done, len(rows))
     gone = [name for name in made if name not in state]
@@ -114,7 +127,8 @@ def write_site(
     _write(root / STATE, json.dumps(state, indent=1, sort_keys=True))
     for name in gone:
         (root / PAGES / name).unlink(missing_ok=True)
-    _write(root / INDEX, index_page(listed, tz=tz))
+    if redact is None or written or gone or not (root / INDEX).exists():
+        _write(root / INDEX, index_page(listed, tz=tz))
     return SiteResult(len(listed), written, len(gone), size)
 
 
@@ -125,15 +139,19 @@ def page_name(project_key: str, session_id: str) -> str:
     return f"{plain}-{hashlib.sha256(both).hexdigest()[:10]}.html"
 
 
-def _listed(row: SessionRow, href: str) -> pages.Listed:
+def _listed(row: SessionRow, href: str, redact: Redactor | None) -> pages.Listed:
     at = row.last_said or row.updated
-    title = row.title or row.first_prompt or row.session_id
+    said = row.title or row.first_prompt
+    if said and redact is not None:
+        said = redact.text(said)
+    title = said or row.session_id
     return pages.Listed(href, title, row.project_key, row.session_id, at, row.entries, row.tokens)
 
 
-def _digest(row: SessionRow, tz: tzinfo | None, *, everything: bool) -> str:
+def _digest(row: SessionRow, tz: tzinfo | None, redact: Redactor | None, *, everything: bool) -> str:
     """What a page depends on."""
-    made_of = [version("boocode-sessions"), str(tz), everything, dataclasses.astuple(row)]
+    redacted = None if redact is None else redact.digest
+    made_of = [version("boocode-sessions"), str(tz), everything, redacted, dataclasses.astuple(row)]
     return hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:32]
 
 

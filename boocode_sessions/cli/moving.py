@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boocode_sessions.cli.database import BadInput, Database, ProjectOption, complete_session
+from boocode_sessions.cli.database import Database, ProjectOption, complete_session
 from boocode_sessions.cli.output import (
     JsonOption,
+    PatternOption,
     RedactOption,
     count,
     print_json,
@@ -26,6 +27,7 @@ from boocode_sessions.cli.tables import size
 
 if TYPE_CHECKING:
     from boocode_sessions.jsonl import BrokenLine, Progress
+    from boocode_sessions.redaction import Redactor
 
 
 class Layout(StrEnum):
@@ -121,6 +123,7 @@ def export(
     ] = Layout.jsonl,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     redact: RedactOption = False,
+    redact_pattern: PatternOption = None,
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -130,14 +133,12 @@ def export(
     writes a small site instead: an index, and a page for each session, of which a later run writes those that
     have changed.
     """
-    if redact and format is Layout.html:
-        raise BadInput("pages are not redacted: use `show --format html --redact` for one session")
-    hidden = redactor(redact)
+    hidden = redactor(redact, redact_pattern)
     session_id = None
     if session is not None:
         project, session_id = database.session(session, project)
     if format is Layout.html:
-        _write_site(database, destination, project, session_id, overwrite=overwrite, as_json=json)
+        _write_site(database, destination, project, session_id, hidden, overwrite=overwrite, as_json=json)
         return
     from boocode_sessions.jsonl import export_tree
 
@@ -175,6 +176,7 @@ def _write_site(
     destination: Path,
     project: str | None,
     session_id: str | None,
+    hidden: "Redactor | None",
     *,
     overwrite: bool,
     as_json: bool,
@@ -193,7 +195,9 @@ def _write_site(
             tz=None,
             schema=database.schema,
             encryption=database.encryption,
+            redact=hidden,
         )
+    tell_redacted(hidden)
     if as_json:
         print_json(result._asdict())
     else:

@@ -1,6 +1,7 @@
 """What people and machines see: tables, JSON, questions and progress."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -28,6 +29,12 @@ YesOption = Annotated[
 def print_json(value: object) -> None:
     """One JSON document, ASCII, so that every pipe takes it."""
     typer.echo(json.dumps(value, indent=2, default=_plain))
+
+
+def print_json_line(value: object) -> None:
+    """One JSON document as a line, at once: one of many, as they come."""
+    typer.echo(json.dumps(value, default=_plain))
+    sys.stdout.flush()
 
 
 def print_rows(
@@ -113,18 +120,39 @@ def count(number: int, noun: str) -> str:
 RedactOption = Annotated[
     bool, typer.Option("--redact", help="Put placeholders in the place of keys, tokens and passwords.")
 ]
+PatternOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--redact-pattern",
+        metavar="NAME=REGEX",
+        help="And in the place of what this finds; may be given several times.",
+    ),
+]
 
 
-def redactor(wanted: bool) -> "Redactor | None":
+def redactor(wanted: bool, patterns: Sequence[str] | None = None) -> "Redactor | None":
     """What takes secrets out; None where nobody asked for it."""
-    if not wanted:
+    if not wanted and not patterns:
         return None
     from boocode_sessions.redaction import Redactor
 
+    named: dict[str, str] = {}
+    for given in patterns or ():
+        name, _, pattern = given.partition("=")
+        if not _KIND.fullmatch(name) or not pattern:
+            raise BadInput("--redact-pattern is NAME=REGEX, its name of letters, digits and dashes")
+        if name in named:
+            raise BadInput(f"--redact-pattern {name} is given twice: join the two with |")
+        named[name] = pattern
     try:
-        return Redactor()
+        return Redactor(named)
+    except re.error as error:
+        raise BadInput(f"--redact-pattern: no regular expression: {error.msg}") from None
     except ImportError:
         raise BadInput("--redact needs `pip install 'boocode-sessions[redaction]'`") from None
+
+
+_KIND = re.compile(r"[A-Za-z0-9-]+")
 
 
 def tell_redacted(redacted: "Redactor | None") -> None:

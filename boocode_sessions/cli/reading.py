@@ -8,7 +8,7 @@ import typer
 
 from boocode_sessions.cli.database import BadInput, Database, ProjectOption, SessionArgument
 from boocode_sessions.cli.left_out import left_out
-from boocode_sessions.cli.output import JsonOption, RedactOption, redactor, tell_redacted
+from boocode_sessions.cli.output import JsonOption, PatternOption, RedactOption, redactor, tell_redacted
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import one_line, paged, say, screen_of
 from boocode_sessions.cli.transcript import markdown, print_readable
@@ -56,13 +56,14 @@ def show(
         ),
     ] = False,
     redact: RedactOption = False,
+    redact_pattern: PatternOption = None,
 ) -> None:
     """Read a session: what a resume of it would see.
 
     `--format html` prints one self-contained page, with the subagents inside; `--format jsonl` prints every
     line of the transcript, exactly as it was stored.
     """
-    hidden = redactor(redact)
+    hidden = redactor(redact, redact_pattern)
     found = database.session(session, project)
     chosen = _subpath(database, found, subpath)
     if format is Format.jsonl:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
 
-from boocode_sessions import ClaudeSessionRepository
+from boocode_sessions import ClaudeSessionRepository, SessionKey
 from boocode_sessions.jsonl import export_tree
 from boocode_sessions.redaction import Redacted, Redactor
+from boocode_sessions.site import write_site
 from tests.files.sample import MAIN, message
 
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
@@ -72,3 +74,89 @@ def test_what_holds_no_secret_stays_as_it_is() -> None:
     assert redactor.report == []
     twice = Redactor().entry(Redactor().entry(lines()[0]))
     assert "redacted:[redacted" not in json.dumps(twice)
+
+
+HIDDEN = "Tr0ub4dor"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"psql postgresql://ada:{HIDDEN}@db.example/app",
+        f"git clone https://ada:{HIDDEN}@git.example/x.git",
+        f"redis://:{HIDDEN}@cache:6379/0",
+        f"amqp://ada:{HIDDEN}@with-at@broker/vhost",
+        f"PASSWORD={HIDDEN}",
+        f"export DB_PASSWORD='{HIDDEN} with spaces'",
+        f'PGPASSWORD="{HIDDEN}, and; more" psql',
+        f"MYSQL_PWD={HIDDEN} mysql",
+        "DB_PASS=ab7!",
+        f"host=db user=ada password={HIDDEN} dbname=x",
+        f"password: {HIDDEN}",
+        f'{{"db_password": "{HIDDEN} x"}}',
+        f'{{\\"client_secret\\": \\"{HIDDEN}\\"}}',
+        f"API_KEY={HIDDEN}",
+        f"GITHUB_TOKEN={HIDDEN}",
+        f"mysql --password={HIDDEN}",
+        f"login --token {HIDDEN}",
+        f"curl -s -u ada:{HIDDEN} https://api.example",
+        f"Authorization: Bearer {HIDDEN}",
+        f"auth_token = '{HIDDEN}'",
+    ],
+)
+def test_a_password_is_found_in_the_forms_that_it_has(said: str) -> None:
+    redactor = Redactor()
+    redacted = redactor.text(said)
+    for part in (HIDDEN, "with spaces", "and; more", "with-at@", "ab7!", HIDDEN[:5]):
+        assert part not in redacted
+    assert "[redacted:" in redacted
+    assert redactor.text(redacted) == redacted
+    assert "ada" in redacted or "ada" not in said, "the user's name is no secret"
+
+
+def test_a_member_whose_name_says_that_it_is_a_secret_is_one() -> None:
+    given = {"env": {"DB_PASSWORD": "x y", "accessToken": "z", "apiKeySource": "none", "n_tokens": "12"}}
+    redacted = Redactor().entry({"type": "x", "toolUseResult": given})["toolUseResult"]["env"]
+    assert redacted["DB_PASSWORD"].startswith("[redacted:password")
+    assert redacted["accessToken"].startswith("[redacted:password")
+    assert (redacted["apiKeySource"], redacted["n_tokens"]) == ("none", "12")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "cd $PWD; PWD=/srv OLDPWD=/home",
+        "MAX_TOKENS=4096 and max_tokens: 128000, input_tokens=123456",
+        "password=None, token: null",
+        "COMPASS=north BYPASS=1",
+        "http://localhost:8000/path and user@example.com",
+        "see https://example.com/a:b@c",
+    ],
+)
+def test_what_is_no_password_stays(said: str) -> None:
+    assert Redactor().text(said) == said
+
+
+def test_a_site_holds_no_secret_and_is_written_again_where_that_changes(
+    engine: Engine, tmp_path: Path
+) -> None:
+    repository = ClaudeSessionRepository(engine)
+    other: SessionKey = {**MAIN, "session_id": "other"}
+    repository.append(MAIN, lines())
+    repository.append(other, [message(1, f"{GITHUB} first, then {AWS}")])
+
+    def pages() -> str:
+        return "".join(page.read_text() for page in tmp_path.rglob("*.html"))
+
+    own = {"customer": r"\bACME-\d{6}\b"}
+    assert write_site(engine, tmp_path).written == 2
+    assert AWS in pages()
+    assert write_site(engine, tmp_path, redact=Redactor(own)).written == 2
+    assert not [secret for secret in SECRETS if secret in pages()], "in a page or in the index"
+    assert write_site(engine, tmp_path, redact=Redactor(own)).written == 0
+    assert not [secret for secret in SECRETS if secret in pages()]
+    assert write_site(engine, tmp_path, redact=Redactor()).written == 2, "other patterns"
+    assert CUSTOMER in pages()
+    repository.append(other, [message(2, "more")])
+    assert write_site(engine, tmp_path, redact=Redactor()).written == 2, "placeholders are numbered anew"
+    assert write_site(engine, tmp_path).written == 2

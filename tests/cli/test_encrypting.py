@@ -59,3 +59,23 @@ def test_a_file_without_a_key_is_one_line(terminal: Terminal, tmp_path: Path) ->
     assert "no encryption key" in done.err
     terminal.env["BOOCODE_SESSIONS_KEYS"] = "x"
     assert "which of the two" in terminal.run("list").err
+
+
+def test_patterns_of_yours_are_redacted_too(terminal: Terminal, tmp_path: Path) -> None:
+    engine = create_engine(terminal.database.url)
+    ClaudeSessionRepository(engine).append(MAIN, [message(1, f"where is ACME-1, BOLT-2 or {SECRET}?")])
+    engine.dispose()
+    patterns = ["--redact-pattern", "customer=ACME-[0-9]", "--redact-pattern", r"partner=BOLT-(\d)"]
+    shown = terminal.run("show", *patterns)
+    assert "where is [redacted:customer:1], BOLT-[redacted:partner:1] or [redacted:aws" in shown.out
+    assert "redacted: customer, 1 value in 1 place" in shown.err
+    site = tmp_path / "site"
+    done = terminal.run("export", str(site), "--format", "html", "--redact", *patterns)
+    assert "redacted: customer" in done.err
+    written = "".join(page.read_text() for page in site.rglob("*.html"))
+    assert "[redacted:customer:1]" in written
+    assert not [one for one in ("ACME-1", "BOLT-2", SECRET) if one in written]
+    for wrong, said in (("x", "NAME=REGEX"), ("x=", "NAME=REGEX"), ("x=(", "no regular"), ("a b=x", "NAME")):
+        refused = terminal.run("show", "--redact-pattern", wrong)
+        assert (refused.status, refused.out) == (2, "")
+        assert said in refused.err

@@ -191,3 +191,39 @@ def test_protection_can_be_taken_back(app: Engine, engine: Engine) -> None:
     migrations.protect_tenants(engine)
     migrations.unprotect_tenants(engine)
     assert len(queries.sessions(app)) == 2
+
+
+def test_schemas_of_a_translate_map_are_protected_each(database: Database) -> None:
+    """A schema per customer, and tenants within each."""
+    owner = database.engine()
+    role = f"app_{secrets.token_hex(4)}"
+    with owner.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role}"))
+    url = make_url(database.url).update_query_dict({"options": f"-c role={role}"})
+    app = create_engine(url, pool_size=1, max_overflow=0)
+    schemas = [app.execution_options(schema_translate_map={None: name}) for name in ("one", "two")]
+    for name in ("one", "two"):
+        with owner.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {name}"))
+        migrations.upgrade(owner, schema=name)
+        migrations.protect_tenants(owner.execution_options(schema_translate_map={None: name}))
+        with owner.begin() as connection:
+            connection.execute(text(f"GRANT USAGE ON SCHEMA {name} TO {role}"))
+            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO {role}"))
+            connection.execute(text(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA {name} TO {role}"))
+    for number, engine in enumerate(schemas):
+        for tenant in ("a", "b"):
+            ClaudeSessionRepository(engine, tenant=tenant).append(KEY, [message(number, tenant)])
+    for number, engine in enumerate(schemas):
+        for tenant in ("a", "b"):
+            assert ClaudeSessionRepository(engine, tenant=tenant).load(KEY) == [message(number, tenant)]
+            bound = engine.execution_options(boocode_sessions_tenant=tenant)
+            assert [row.project_key for row in queries.sessions(bound)] == [f"tenant:{tenant}/p"]
+        assert queries.sessions(engine) == []
+        with pytest.raises(PermissionDeniedError):
+            ClaudeSessionRepository(engine).append({**KEY, "project_key": "tenant:a/p"}, [message(9)])
+    app.dispose()
+    with owner.begin() as connection:
+        connection.execute(text(f"DROP OWNED BY {role}"))
+        connection.execute(text(f"DROP ROLE {role}"))
+    owner.dispose()

@@ -23,6 +23,7 @@ from boocode_sessions._core.keys import (
     session_of,
     transcript_of,
 )
+from boocode_sessions._core.observing import observed, observed_async
 from boocode_sessions._core.tenants import check_tenant, stored_key, stored_project
 from boocode_sessions._core.unit_of_work import Bind, CurrentSession, UnitOfWork
 
@@ -66,6 +67,7 @@ class ClaudeSessionRepository:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._unit_of_work}>"
 
+    @observed
     def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch to the end of a transcript: all of it or nothing, each entry once.
 
@@ -79,6 +81,7 @@ class ClaudeSessionRepository:
         else:
             self._unit_of_work.write(request.label, lambda connection: append_locked(connection, request))
 
+    @observed
     def load(self, key: KeyLike) -> list[dict[str, Any]] | None:
         """A transcript's entries in the order of their appends; None when it was never written."""
         transcript = transcript_of(stored_key(self._tenant, key))
@@ -86,6 +89,7 @@ class ClaudeSessionRepository:
             f"load {transcript}", lambda connection: operations.load(connection, transcript)
         )
 
+    @observed
     def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """The sessions of a project that have a main transcript, with the time of its last append."""
         project = project_of(stored_project(self._tenant, project_key))
@@ -94,6 +98,7 @@ class ClaudeSessionRepository:
             lambda connection: operations.list_sessions(connection, project),
         )
 
+    @observed
     def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """The summaries of a project that hold all of their transcript.
 
@@ -106,6 +111,7 @@ class ClaudeSessionRepository:
             lambda connection: operations.list_session_summaries(connection, project),
         )
 
+    @observed
     def delete(self, key: KeyLike) -> None:
         """Remove a transcript; without `subpath` the whole session. A key never written is no error."""
         transcript = transcript_of(stored_key(self._tenant, key))
@@ -113,6 +119,7 @@ class ClaudeSessionRepository:
             f"delete {transcript}", lambda connection: operations.delete(connection, transcript)
         )
 
+    @observed
     def list_subkeys(self, key: KeyLike) -> list[str]:
         """The subpaths of a session's subagent transcripts."""
         session = session_of(stored_key(self._tenant, key))
@@ -150,6 +157,7 @@ class AsyncClaudeSessionRepository:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._unit_of_work}>"
 
+    @observed_async
     async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append."""
         if not self._unit_of_work.own:
@@ -161,22 +169,27 @@ class AsyncClaudeSessionRepository:
                 self._appender.in_doubt.abandon(request)
                 raise
 
+    @observed_async
     async def load(self, key: KeyLike) -> list[dict[str, Any]] | None:
         """As ClaudeSessionRepository.load."""
         return await self._run(self._sync.load, key)
 
+    @observed_async
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """As ClaudeSessionRepository.list_sessions."""
         return await self._run(self._sync.list_sessions, project_key)
 
+    @observed_async
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """As ClaudeSessionRepository.list_session_summaries."""
         return await self._run(self._sync.list_session_summaries, project_key)
 
+    @observed_async
     async def delete(self, key: KeyLike) -> None:
         """As ClaudeSessionRepository.delete."""
         await self._run(self._sync.delete, key)
 
+    @observed_async
     async def list_subkeys(self, key: KeyLike) -> list[str]:
         """As ClaudeSessionRepository.list_subkeys."""
         return await self._run(self._sync.list_subkeys, key)

@@ -17,6 +17,7 @@ from boocode_sessions._core.keys import (
     SessionStoreListEntry,
     SessionSummaryEntry,
 )
+from boocode_sessions._core.observing import observed_async
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, stored_key, stored_project
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.repository import ClaudeSessionRepository
@@ -101,6 +102,7 @@ class SQLAlchemySessionStore:
             given = self._project_key
         return stored_project(self._tenant, given)
 
+    @observed_async
     async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         """As ClaudeSessionRepository.append.
 
@@ -110,22 +112,27 @@ class SQLAlchemySessionStore:
         if (request := self._appender.request(self._stored(key), entries)) is not None:
             await self._batcher.append(request)
 
+    @observed_async
     async def load(self, key: KeyLike) -> list[Any] | None:
         """As ClaudeSessionRepository.load. `Any`, since type checkers know the SDK's own type of an entry."""
         return await self._read(self._repository.load, self._stored(key))
 
+    @observed_async
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """As ClaudeSessionRepository.list_sessions."""
         return await self._read(self._repository.list_sessions, self.project_key(project_key))
 
+    @observed_async
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """As ClaudeSessionRepository.list_session_summaries."""
         return await self._read(self._repository.list_session_summaries, self.project_key(project_key))
 
+    @observed_async
     async def delete(self, key: KeyLike) -> None:
         """As ClaudeSessionRepository.delete."""
         await self._write(self._repository.delete, self._stored(key))
 
+    @observed_async
     async def list_subkeys(self, key: KeyLike) -> list[str]:
         """As ClaudeSessionRepository.list_subkeys."""
         return await self._read(self._repository.list_subkeys, self._stored(key))

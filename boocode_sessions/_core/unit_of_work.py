@@ -11,14 +11,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Pool
+from sqlalchemy import Connection, Engine, Pool, RootTransaction
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
 
 from boocode_sessions import engine as settings
 from boocode_sessions import errors
-from boocode_sessions._core import database_errors, distributed
+from boocode_sessions._core import database_errors, distributed, observing
 from boocode_sessions._core.binds import check_bind, shown_bind
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
@@ -121,6 +121,7 @@ class UnitOfWork:
             lost = isinstance(error, errors.UnavailableError) and error.connection_lost
             if not (self.own and (lost or error.sqlstate == database_errors.STALE_PLAN)):
                 raise
+            _tell_retried(error)
         return self._run(operation, work, connections)
 
     def scan(self, operation: str, work: Work[T]) -> T:
@@ -163,6 +164,7 @@ class UnitOfWork:
                 outdated = error.sqlstate == database_errors.STALE_PLAN
                 if not tries or not (outdated or isinstance(error, errors.RetryableError)):
                     raise
+                _tell_retried(error)
 
     def write_atomic(self, operation: str, work: Work[T], in_doubt: Callable[[], None]) -> T:
         """Run work that is one statement, atomic by itself: without BEGIN and COMMIT where that can be."""
@@ -228,7 +230,7 @@ class UnitOfWork:
     @contextmanager
     def _scanning(self) -> Generator[Connection]:
         if isinstance(self.bind, Engine):
-            with alone(self.bind.pool), self.bind.connect() as connection:
+            with alone(self.bind.pool), observing.connect(self.bind) as connection:
                 # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
                 yield connection.execution_options(**{READING: True})
         else:
@@ -238,7 +240,7 @@ class UnitOfWork:
     @contextmanager
     def _autocommitting(self, in_doubt: Callable[[], None] = lambda: None) -> Generator[Connection]:
         assert isinstance(self.bind, Engine)  # noqa: S101 - callers ask `_single_statements` first
-        with alone(self.bind.pool), self.bind.connect() as connection, _noting_doubt(in_doubt):
+        with alone(self.bind.pool), observing.connect(self.bind) as connection, _noting_doubt(in_doubt):
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -256,7 +258,7 @@ class UnitOfWork:
             check(connection)
             yield connection
         elif isinstance(bind, Engine):
-            with alone(bind.pool), bind.connect() as connection, connection.begin() as transaction:
+            with alone(bind.pool), observing.connect(bind) as connection, _begun(connection) as transaction:
                 check(connection)
                 yield connection
                 with _noting_doubt(in_doubt):
@@ -302,6 +304,18 @@ class UnitOfWork:
             if not database_errors.is_of_database(looking, connecting=True):
                 raise  # else the first failure tells more
         return failure
+
+
+def _tell_retried(error: Exception) -> None:
+    if (watching := observing.observer()) is not None:
+        watching.retried(error)
+
+
+def _begun(connection: Connection) -> RootTransaction:
+    """A transaction, which on SQLite waits for other writers."""
+    if connection.dialect.name != "sqlite":
+        return connection.begin()
+    return observing.lock("sqlite", connection.begin)
 
 
 def _unchecked(_: Connection) -> None:

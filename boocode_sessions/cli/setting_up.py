@@ -73,7 +73,17 @@ def upgrade(
 
 
 @over_database("status", panel=Panel.set_up)
-def status(database: Database, json: JsonOption = False) -> None:
+def status(
+    database: Database,
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on, a line for each look, until Ctrl-C.")
+    ] = False,
+    every_seconds: Annotated[
+        float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often to look.")
+    ] = 2.0,
+    json: JsonOption = False,
+) -> None:
     """Show the database, its schema version, counts, sizes, and summaries that are behind.
 
     The exit status is 2 when the schema is not the one that is needed.
@@ -85,6 +95,11 @@ def status(database: Database, json: JsonOption = False) -> None:
     stands = schema_status(database.reading, schema=database.schema)
     ready = stands.compatible
     holds = holdings(database.reading, schema=database.schema) if ready else None
+    if watch and ready:
+        from boocode_sessions.cli.watching import watch_holdings
+
+        watch_holdings(database, every_seconds, as_json=json)
+        return
     if json:
         url = {"url": database.shown_url, "schema": database.schema}
         print_json(url | asdict(stands) | {"holds": asdict(holds) if holds else None})

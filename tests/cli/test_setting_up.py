@@ -1,13 +1,15 @@
 """upgrade, status, and the database that commands work on."""
 
+import json
 import os
+import signal
 import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, make_url
 
-from boocode_sessions import ClaudeSessionEntry, SchemaError, migrations
+from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SchemaError, migrations
 from boocode_sessions.cli.database import default_url, readable
 from boocode_sessions.engine import create_engine
 from boocode_sessions.migrations import host
@@ -325,3 +327,25 @@ def test_flask_migrates_ini_is_found(tmp_path: Path) -> None:
     assert host.find_ini(tmp_path / "alembic.ini") == ini
     with pytest.raises(SchemaError, match=r"name the alembic\.ini of the application"):
         host.find_ini(tmp_path / "other.ini")
+
+
+def test_status_goes_on_and_tells_what_is_new(demo: Terminal) -> None:
+    program = demo.start("status", "--watch", "--every", "0.1", "--json")
+    assert program.stdout is not None
+    first = json.loads(program.stdout.readline())
+    engine = demo.database.engine()
+    ClaudeSessionRepository(engine).append({"project_key": "p", "session_id": "new"}, [{"type": "user"}] * 3)
+    engine.dispose()
+    looks = (json.loads(line) for line in program.stdout)
+    assert any(look["entries"] == first["entries"] + 3 for look in looks)
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=30)
+    assert program.returncode == 0
+    table = demo.start("status", "--watch", "--every", "0.1")
+    assert table.stdout is not None
+    header, line = table.stdout.readline(), table.stdout.readline()
+    assert header.split() == ["time", "sessions", "entries", "new", "size", "unplaced", "stale", "behind"]
+    assert f"{first['entries'] + 3:,}" in line.split()
+    table.send_signal(signal.SIGINT)
+    table.communicate(timeout=30)
+    assert table.returncode == 0

@@ -9,7 +9,7 @@ import boocode_sessions
 PACKAGE = Path(boocode_sessions.__file__).parent
 
 LAYERS = [
-    {"errors", "redaction", "_core.background", "_core.sqlite_files"},
+    {"errors", "redaction", "_core.background", "_core.observing", "_core.sqlite_files"},
     {
         "_core.database_errors",
         "_core.distributed",
@@ -36,7 +36,7 @@ LAYERS = [
     {"adoption", "jsonl", "migrations", "pages", "privacy", "retention", "sdk", "streaming", "testing"},
     {"queries"},
     {"admin", "agents", "following", "site", "status"},
-    {"cli"},
+    {"cli", "telemetry"},
 ]
 """From the ground up: a module imports from the layers below its own only, so that there are no cycles."""
 
@@ -51,6 +51,7 @@ FEATURES = {
     "pages",
     "privacy",
     "queries",
+    "telemetry",
     "testing",
 }
 """Packages that stand in a layer as a whole."""
@@ -104,12 +105,19 @@ def test_every_module_has_its_layer() -> None:
     assert modules - {"", "__main__"} == known
 
 
-def test_only_the_fold_and_the_agents_import_the_sdk() -> None:
-    importing = {
+def importers_of(library: str) -> set[str]:
+    return {
         module_of(path)
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("claude_agent_sdk"))
-        or (isinstance(node, ast.Import) and any(a.name.startswith("claude_agent_sdk") for a in node.names))
+        if (isinstance(node, ast.ImportFrom) and (node.module or "").startswith(library))
+        or (isinstance(node, ast.Import) and any(a.name.startswith(library) for a in node.names))
     }
-    assert importing == {"_core.fold", "agents"}
+
+
+def test_only_the_fold_and_the_agents_import_the_sdk() -> None:
+    assert importers_of("claude_agent_sdk") == {"_core.fold", "agents"}
+
+
+def test_only_telemetry_imports_opentelemetry_and_nothing_imports_telemetry() -> None:
+    assert importers_of("opentelemetry") == importers_of("boocode_sessions.telemetry") == {"telemetry"}

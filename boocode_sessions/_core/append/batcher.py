@@ -17,6 +17,7 @@ import anyio
 from anyio.lowlevel import RunVar, cancel_shielded_checkpoint
 
 from boocode_sessions import engine as settings
+from boocode_sessions._core import observing
 from boocode_sessions._core.append.appender import Appender, Outcome
 from boocode_sessions._core.append.plan import PAGE_BYTES, PAGE_ROWS
 from boocode_sessions._core.append.request import AppendRequest
@@ -112,6 +113,8 @@ class _Queue:
 
     def add(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
+        if (watching := observing.observer()) is not None:
+            watching.queued(waiting.request)
         if self._batches < self._most_batches and waiting.request.session not in self._busy:
             self._batches += 1
             spawn(self._serve_batches)
@@ -120,6 +123,8 @@ class _Queue:
         """Take back an append that was not begun. Returns whether it was not."""
         if waiting in self._waiting:
             self._waiting.remove(waiting)
+            if (watching := observing.observer()) is not None:
+                watching.unqueued(waiting.request)
             return True
         return False
 
@@ -139,7 +144,8 @@ class _Queue:
 
     async def _outcomes(self, requests: Sequence[AppendRequest]) -> Sequence[Outcome]:
         try:
-            return await self._run(self._appender.run_known, requests)
+            with observing.batch(requests):
+                return await self._run(self._appender.run_known, requests)
         except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
             return [self._interrupted(request, error) for request in requests]
 

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 from cachetools import LRUCache
 
+from boocode_sessions._core import observing
 from boocode_sessions._core.append.request import AppendRequest, Fence
 from boocode_sessions._core.codec import new_nonce
 from boocode_sessions._core.keys import Transcript
@@ -75,6 +76,8 @@ class CallsInDoubt:
                 self._calls.pop((id(request.given), request.transcript), None)
 
     def _remember(self, request: AppendRequest) -> None:
+        if (watching := observing.observer()) is not None:
+            watching.in_doubt()
         size = min(request.size + _CALL_BYTES, MOST_BYTES)
         call = _Call(request.given, request.nonce, request.fingerprint, size)
         self._calls[id(request.given), request.transcript] = call

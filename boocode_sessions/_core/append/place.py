@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from boocode_sessions._core import fold as folding
+from boocode_sessions._core import observing
 from boocode_sessions._core.append.plan import PAGE_ROWS, Tail, Version, row_parameters
 from boocode_sessions._core.codec import (
     EncodedEntry,
@@ -68,7 +69,12 @@ def lock_row(connection: StoreConnection, session: Session) -> tuple[int, int | 
     parameters: dict[str, Any] = {**in_session(session)}
     if connection.dialect == "sqlite":
         parameters["now"] = time.time_ns() // 1000
-    row = connection.select(statements.lock_session(connection.dialect), parameters).one()
+    statement = statements.lock_session(connection.dialect)
+    row = (
+        connection.select(statement, parameters).one()
+        if connection.dialect == "sqlite"  # its lock is the database's, since the transaction began
+        else observing.lock(connection.dialect, lambda: connection.select(statement, parameters).one())
+    )
     return row[0], row[1], row[2]
 
 

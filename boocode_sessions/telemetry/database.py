@@ -1,0 +1,94 @@
+"""Gauges of what a database holds: stale summaries, unplaced rows, sessions, bytes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Observation
+from sqlalchemy import Engine
+
+from boocode_sessions.errors import SessionStoreError
+from boocode_sessions.status import Holdings, holdings
+
+GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int]]] = {
+    "sessions": ("{session}", "Sessions that have a main transcript", lambda held: held.sessions),
+    "entries": ("{entry}", "Entries that are stored", lambda held: held.entries),
+    "entries.unplaced": (
+        "{entry}",
+        "Rows of other writers that nobody has placed",
+        lambda held: held.unplaced,
+    ),
+    "summaries.stale": (
+        "{session}",
+        "Sessions whose summary is missing or behind",
+        lambda held: held.stale_summaries,
+    ),
+    "sessions.behind": (
+        "{session}",
+        "Sessions with entries that no question has taken",
+        lambda held: held.behind,
+    ),
+    "size": ("By", "On disk", lambda held: held.bytes),
+}
+"""By its name after `boocode_sessions`: a unit, a description, and which count it is."""
+
+
+def watch(
+    engine: Engine,
+    *,
+    schema: str | None = None,
+    seconds: float = 300,
+    meter_provider: metrics.MeterProvider | None = None,
+) -> None:
+    """Have gauges tell what a database holds, as `status.holdings` counts it.
+
+    One process per database is enough: the counts are the database's. The counting reads an index over all
+    entries, in the thread that collects metrics.
+
+    Args:
+        engine: The database.
+        schema: Where the tables are, when the connection's search path does not lead there.
+        seconds: How long a count is good for.
+        meter_provider: Where metrics go; by default the global one.
+    """
+    meter = metrics.get_meter("boocode_sessions", meter_provider=meter_provider)
+    counted = _Counted(engine, schema, seconds)
+    for name, (unit, description, value) in GAUGES.items():
+        meter.create_observable_gauge(
+            f"boocode_sessions.{name}", [counted.observing(value)], unit, description
+        )
+
+
+class _Counted:
+    """The newest count."""
+
+    def __init__(self, engine: Engine, schema: str | None, seconds: float) -> None:
+        self._engine, self._schema, self._seconds = engine, schema, seconds
+        self._at: float | None = None
+        self._held: Holdings | None = None
+        self._lock = threading.Lock()
+
+    def observing(
+        self, value: Callable[[Holdings], int]
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        attributes = {"db.system.name": self._engine.dialect.name}
+
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            held = self._now()
+            return [] if held is None else [Observation(value(held), attributes)]
+
+        return observe
+
+    def _now(self) -> Holdings | None:
+        """The count; None where the database can't be asked, so that a dashboard shows a gap."""
+        with self._lock:
+            if self._at is None or time.monotonic() - self._at >= self._seconds:
+                self._at = time.monotonic()
+                try:
+                    self._held = holdings(self._engine, schema=self._schema)
+                except SessionStoreError:
+                    self._held = None
+            return self._held

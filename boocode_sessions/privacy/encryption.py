@@ -25,7 +25,7 @@ from boocode_sessions.privacy.keys import EncryptionKey, GivenKey, keys_of
 
 _lz4: Any = importlib.import_module("lz4.block")  # it has no types
 _compress: Callable[[bytes], bytes] = _lz4.compress
-_decompress: Callable[[bytes], bytes] = _lz4.decompress
+_decompress: Callable[[memoryview], bytes] = _lz4.decompress
 _CompressionError: type[Exception] = _lz4.LZ4BlockError
 
 KeyProvider: TypeAlias = Callable[[str], Iterable[GivenKey]]

@@ -150,10 +150,10 @@ def test_a_tenants_own_sql_sees_its_own(app: Engine) -> None:
 
 def test_what_follows_the_entries_is_kept_apart_too(app: Engine) -> None:
     """Calls, tool uses and the words of messages."""
-    for name in ("a", "b"):
-        bound = app.execution_options(boocode_sessions_tenant=name)
+    for tenant in ("a", "b"):
+        bound = app.execution_options(boocode_sessions_tenant=tenant)
         (found,) = queries.search(bound, "of")
-        assert found.project_key == f"tenant:{name}/p"
+        assert found.project_key == f"tenant:{tenant}/p"
         queries.usage(bound)
     tables = ("claude_session_texts", "claude_session_digests")
     for setting, rows in ((set_tenant("a"), 1), (set_tenant("b"), 1), ("SELECT 1", 0)):

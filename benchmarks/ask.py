@@ -2,27 +2,31 @@
 
     python -m benchmarks.ask --entries 1000000
 
-Appends to an empty store on the wheel's PostgreSQL and to a SQLite file: sessions of 1,000 entries in the
-shapes and about the sizes of the agent's own; four in ten are lines of answers, two an API call; the sessions
-spread over 90 days and 20 projects. Prints how long the first questions take, which take what they need from
-all entries, the median of five whole calls of each, that of an append of 500 beside them and of the command
-`list` from start to end, and what the store takes on disk beside the lines' own bytes. `--url` measures
-one database, which is filled unless it is.
+Imports a tree of transcripts into an empty store on the wheel's PostgreSQL and into a SQLite file: sessions
+of 1,000 entries in the shapes and about the sizes of the agent's own; four in ten are lines of answers, two
+an API call; the sessions spread over 90 days and 20 projects. Prints how quick the import was, how long the
+first questions take, which take what they need from all entries, the median of five whole calls of each,
+that of an append of 500 before anybody has asked and after, that of the command `list` from start to end,
+and what the store takes on disk beside the lines' own bytes. `--url` measures one database, which is filled
+unless it is.
 """
 
 import argparse
 import hashlib
+import json
 import random
 import sqlite3
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -32,6 +36,7 @@ from benchmarks.server import CACHE, Server
 from boocode_sessions import ClaudeSession, ClaudeSessionRepository, SessionKey, migrations, queries
 from boocode_sessions import ClaudeSessionEntry as Entry
 from boocode_sessions.engine import create_engine, normalized
+from boocode_sessions.jsonl import import_tree
 from boocode_sessions.sdk import SQLAlchemySessionStore
 
 PER_SESSION = 1000
@@ -87,7 +92,7 @@ class Agent:
                 message = {"role": "user", "content": [block | {"is_error": i % 50 == 3}]}
                 return {"type": "user", "message": message, "toolUseResult": {"stdout": long, "stderr": ""}}
             case _:
-                content = long * (1 + i % 5)
+                content = long * (7 + i % 5)
                 return {"type": "attachment", "attachment": {"type": "skill_listing", "content": content}}
 
 
@@ -112,23 +117,33 @@ def _answer(number: int, i: int, call: str, block: dict[str, Any]) -> dict[str, 
     return {"type": "assistant", "requestId": f"req_01{call}", "message": message}
 
 
-def fill(engine: Engine, entries: int) -> None:
-    """Append the sessions, each line through the repository."""
-    sessions = entries // PER_SESSION
-    agent, began = Agent(), time.perf_counter()
-    repository = ClaudeSessionRepository(engine)
+def write_tree(tree: Path, entries: int) -> int:
+    """Write the sessions as the agent keeps them. Returns the bytes."""
+    sessions, agent, size = entries // PER_SESSION, Agent(), 0
     for number in range(sessions):
-        key: SessionKey = {
-            "project_key": f"-home-me-project-{number % 20}",
-            "session_id": str(uuid.UUID(int=number)),
-        }
-        lines = list(agent.session(number, END - timedelta(days=DAYS) * (1 - number / sessions)))
-        for start in range(0, PER_SESSION, 500):
-            repository.append(key, lines[start : start + 500])
+        began = END - timedelta(days=DAYS) * (1 - number / sessions)
+        path = tree / f"-home-me-project-{number % 20}" / f"{uuid.UUID(int=number)}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps(line, separators=(",", ":")) for line in agent.session(number, began)]
+        size += path.write_text("\n".join(lines) + "\n")
+    print(f"{sessions * PER_SESSION:,} entries in {sessions:,} sessions, {size / 1e6:,.0f} MB", flush=True)
+    return size
+
+
+def fill(engine: Engine, tree: Path) -> Answers:
+    """Import the sessions. Megabytes a second."""
+    SQLAlchemySessionStore(engine)  # imports the SDK, whose fold the imported sessions then keep
+    began = time.perf_counter()
+    imported = import_tree(engine, tree)
     seconds = time.perf_counter() - began
+    vacuum(engine)
+    return {"import, MB/s": imported.bytes / 1e6 / seconds}
+
+
+def vacuum(engine: Engine) -> None:
+    """As autovacuum would at some time or other."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         db.execute(text("ANALYZE" if engine.dialect.name == "sqlite" else "VACUUM ANALYZE"))
-    print(f"filled with {sessions * PER_SESSION:,} entries in {seconds:.0f} s", flush=True)
 
 
 def median_ms(question: Callable[[], object], runs: int = 5) -> float:
@@ -202,13 +217,12 @@ def first(engine: Engine) -> Answers:
         began = time.perf_counter()
         question(engine)
         answers[f"the first {name}"] = (time.perf_counter() - began) * 1000
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        db.execute(text("ANALYZE" if engine.dialect.name == "sqlite" else "VACUUM ANALYZE"))
+    vacuum(engine)
     return answers
 
 
-def appending(engine: Engine) -> Answers:
-    """How long an append of 500 takes beside the tables that questions are answered from."""
+def appending(engine: Engine) -> float:
+    """How long an append of 500 takes."""
     repository, agent = ClaudeSessionRepository(engine), Agent()
     key: SessionKey = {"project_key": "-home-me-append", "session_id": str(uuid.uuid4())}
 
@@ -222,25 +236,25 @@ def appending(engine: Engine) -> Answers:
     for _ in range(6):
         append()
     repository.delete(key)
-    return {"an append of 500": statistics.median(took[1:]) * 1000}
+    return statistics.median(took[1:]) * 1000
 
 
-def ask(url: str, entries: int, only: Sequence[str]) -> Answers:
+def ask(url: str, tree: Path, only: Sequence[str]) -> Answers:
     """Fill a store, if it is empty, and ask. Milliseconds by question."""
+    answers: dict[str, float] = {}
     migrations.upgrade(url)
     filling = create_engine(url)
     with filling.connect() as db:
         filled = db.execute(select(Entry.id).limit(1)).first() is not None
     if not filled:
-        SQLAlchemySessionStore(filling)  # imports the SDK, whose fold the appends then keep
-        fill(filling, entries)
+        answers |= fill(filling, tree)
     filling.dispose()
     # Without our time-outs: what takes longer is to be seen, too.
     engine = sqlalchemy.create_engine(normalized(url))
-    answers: dict[str, float] = {}
     if not only:
+        answers["an append of 500, before any question"] = appending(engine)
         answers |= first(engine)
-        answers |= appending(engine)
+        answers["an append of 500, after questions"] = appending(engine)
     for name, took in answers.items():
         print(f"{engine.dialect.name:10} {name:42} {took:8.0f}", flush=True)
     print(f"{engine.dialect.name}: {sizes(engine)}", flush=True)
@@ -250,6 +264,23 @@ def ask(url: str, entries: int, only: Sequence[str]) -> Answers:
             print(f"{engine.dialect.name:10} {name:42} {answers[name]:8.0f}", flush=True)
     engine.dispose()
     return answers
+
+
+def print_both(tree: Path, only: Sequence[str]) -> None:
+    """Ask on both databases, and print a table."""
+    server = Server()
+    try:
+        file = CACHE / "ask.db"
+        for old in CACHE.glob("ask.db*"):
+            old.unlink()
+        urls = [server.fresh("ask").url("postgresql"), f"sqlite:///{file}"]
+        both = [ask(url, tree, only) for url in urls]
+    finally:
+        server.stop()
+    print(f"\nSQLite {sqlite3.sqlite_version}\n\n| question | PostgreSQL | SQLite |\n| --- | ---: | ---: |")
+    for name in both[0]:
+        unit = "" if name.endswith("MB/s") else " ms"
+        print(f"| {name} | {both[0][name]:,.0f}{unit} | {both[1][name]:,.0f}{unit} |")
 
 
 def main() -> None:
@@ -262,21 +293,13 @@ def main() -> None:
         "--only", action="append", default=[], help="questions that begin so; may be repeated"
     )
     options = parser.parse_args()
-    if options.url:
-        ask(options.url, options.entries, options.only)
-        return
-    server = Server()
-    try:
-        file = CACHE / "ask.db"
-        for old in CACHE.glob("ask.db*"):
-            old.unlink()
-        urls = [server.fresh("ask").url("postgresql"), f"sqlite:///{file}"]
-        both = [ask(url, options.entries, options.only) for url in urls]
-    finally:
-        server.stop()
-    print(f"\nSQLite {sqlite3.sqlite_version}\n\n| question | PostgreSQL | SQLite |\n| --- | ---: | ---: |")
-    for name in both[0]:
-        print(f"| {name} | {both[0][name]:,.0f} ms | {both[1][name]:,.0f} ms |")
+    with tempfile.TemporaryDirectory(prefix="boocode-ask-") as folder:
+        tree = Path(folder)
+        write_tree(tree, options.entries)
+        if options.url:
+            ask(options.url, tree, options.only)
+        else:
+            print_both(tree, options.only)
 
 
 if __name__ == "__main__":

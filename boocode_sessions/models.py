@@ -8,31 +8,28 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    DDL,
-    BigInteger,
-    Boolean,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    SmallInteger,
-    Text,
-    event,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, SmallInteger, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
 
 from boocode_sessions._core.attributes import EntryAttributes
+from boocode_sessions._core.base import Base, only
+from boocode_sessions._core.derived_models import SessionCall, SessionDigest, SessionText, SessionToolUse
 from boocode_sessions._core.sql.functions import storage_clock
-from boocode_sessions._core.sql.types import (
-    JSON_DOCUMENT,
-    ROW_ID,
-    WORD_INDEX,
-    WORDS,
-    UTCDateTime,
-    create_word_index,
-)
+from boocode_sessions._core.sql.types import JSON_DOCUMENT, ROW_ID, UTCDateTime
+
+__all__ = [
+    "COMPATIBLE_RANGE",
+    "SCHEMA_VERSION",
+    "UNPLACED",
+    "VERSION_TABLE",
+    "Base",
+    "ClaudeSession",
+    "ClaudeSessionEntry",
+    "SessionCall",
+    "SessionDigest",
+    "SessionText",
+    "SessionToolUse",
+]
 
 SCHEMA_VERSION = "0001"
 """The migration that this version of the package needs."""
@@ -46,19 +43,6 @@ COMPATIBLE_RANGE = "compatible_range"
 
 UNPLACED = 2**63 - 1
 """The `position` of a row that another program inserted, until we place it: behind every placed one."""
-
-
-class Base(DeclarativeBase):
-    """The declarative base of our models, with a MetaData of its own.
-
-    `Base.metadata.tables[...].to_metadata(other)` takes a table into a host's MetaData.
-    """
-
-    metadata = MetaData()
-
-
-def _only(condition: str) -> dict[str, Any]:
-    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
 class ClaudeSessionEntry(EntryAttributes, Base):
@@ -138,7 +122,7 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "subpath",
             "dedup_key",
             unique=True,
-            **_only("dedup_key IS NOT NULL"),
+            **only("dedup_key IS NOT NULL"),
         ),
         # One row per transcript: what list_subkeys reads.
         Index(
@@ -146,7 +130,7 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "project_key",
             "session_id",
             "subpath",
-            **_only("is_first IS NOT NULL"),
+            **only("is_first IS NOT NULL"),
         ),
         # Only rows of other writers: listings read them here, and every other session from its own row, so
         # that they grow with sessions and not with entries.
@@ -156,13 +140,13 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "session_id",
             "subpath",
             "created_at",
-            **_only(f"position = {UNPLACED}"),
+            **only(f"position = {UNPLACED}"),
         ),
         # `queries.tool_calls` reads this alone to find its calls: a use and its result stand together.
         Index(
             "claude_session_entries_tools_idx",
             *("tool_use_id", "said_at", "created_at", "tool_count", "tool_name", "failed", "forked_from"),
-            **_only("tool_count IS NOT NULL"),
+            **only("tool_count IS NOT NULL"),
         ),
         # Without it SQLite gives deleted rows' ids out again.
         {"sqlite_autoincrement": True},
@@ -200,142 +184,3 @@ class ClaudeSession(Base):
     data: Mapped[str | None] = mapped_column(Text)
     """The output of the SDK's fold over the placed main entries as JSON text, verbatim: a title can hold a
     NUL, which JSONB refuses. NULL where there is no fold."""
-
-
-# Derived tables: what `queries` sums up, taken from the entries by `_core.derived` when somebody asks.
-# Nothing that writes entries knows of them, and they may be emptied at any time. Times are microseconds
-# since year 1.
-
-
-class SessionDigest(Base):
-    """How far the calls and tool uses of a session have been taken from its entries."""
-
-    __tablename__ = "claude_session_digests"
-
-    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True, autoincrement=True)
-    project_key: Mapped[str] = mapped_column(Text)
-    session_id: Mapped[str] = mapped_column(Text)
-    counted_to: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    """The position before which all entries have been taken."""
-    searched_to: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    """The position before which search finds what entries say. Never more than `counted_to`."""
-    transcripts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """How many of those entries began a transcript. Where the session has another number of transcripts now,
-    one was deleted since, and the session is taken anew."""
-
-    __table_args__ = (
-        Index("claude_session_digests_session_idx", "project_key", "session_id", unique=True),
-        Index("claude_session_digests_behind_idx", "id", **_only("searched_to < counted_to")),
-        {"sqlite_autoincrement": True},
-    )
-
-
-class SessionCall(Base):
-    """One API call, as far as the lines of one session tell of it."""
-
-    __tablename__ = "claude_session_calls"
-
-    digest_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    call: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    """What identifies the call, hashed."""
-    copied_from: Mapped[str] = mapped_column(Text, primary_key=True, server_default=text("''"))
-    """The session that a fork copied these lines from; `''` for lines of the session's own."""
-    position: Mapped[int] = mapped_column(BigInteger)
-    """Of the first line."""
-    row_id: Mapped[int] = mapped_column(BigInteger)
-    at: Mapped[int] = mapped_column(BigInteger)
-    """When the first line was said, or else stored."""
-    said_at: Mapped[int | None] = mapped_column(BigInteger)
-    """When the first line was said."""
-    quarter: Mapped[int] = mapped_column(Integer)
-    """The number of the quarter of an hour that `at` is in."""
-    input_tokens: Mapped[int] = mapped_column(Integer)
-    output_tokens: Mapped[int] = mapped_column(Integer)
-    cache_read_tokens: Mapped[int] = mapped_column(Integer)
-    cache_write_tokens: Mapped[int] = mapped_column(Integer)
-    cache_write_1h_tokens: Mapped[int] = mapped_column(Integer)
-    shared: Mapped[int] = mapped_column(SmallInteger)
-    """1 where other lines may tell of the same call, those of another session or of the one that these are
-    copied from, or where `said_at` is not `at`; else 0. Such calls are merged when somebody asks; the others
-    are simply summed up."""
-    model: Mapped[str | None] = mapped_column(Text)
-
-    __table_args__ = (
-        Index("claude_session_calls_call_idx", "call"),
-        # All that a sum reads, in an order in which SQLite sorts nothing.
-        Index(
-            "claude_session_calls_quarter_idx",
-            *("quarter", "model", "shared", "at", "input_tokens", "output_tokens", "cache_read_tokens"),
-            *("cache_write_tokens", "cache_write_1h_tokens", "digest_id"),
-        ),
-        Index("claude_session_calls_shared_idx", "digest_id", **_only("shared = 1")),
-        {"sqlite_with_rowid": False},
-    )
-
-
-class SessionToolUse(Base):
-    """One use of a tool, as far as the lines of one session tell of it."""
-
-    __tablename__ = "claude_session_tool_uses"
-
-    digest_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    call: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
-    """The tool use's id, hashed."""
-    copied_from: Mapped[str] = mapped_column(Text, primary_key=True, server_default=text("''"))
-    asked_at: Mapped[int | None] = mapped_column(BigInteger)
-    answered_at: Mapped[int | None] = mapped_column(BigInteger)
-    failed: Mapped[int | None] = mapped_column(SmallInteger)
-    """1 where a result is an error, 0 where none is, NULL without a result."""
-    shared: Mapped[int] = mapped_column(SmallInteger)
-    """As that of a call."""
-    tool: Mapped[str | None] = mapped_column(Text)
-    """NULL where there is only a result."""
-
-    __table_args__ = (
-        Index("claude_session_tool_uses_call_idx", "call"),
-        Index(
-            "claude_session_tool_uses_tool_idx",
-            *("tool", "shared", "asked_at", "failed", "answered_at", "digest_id"),
-        ),
-        Index("claude_session_tool_uses_shared_idx", "digest_id", **_only("shared = 1")),
-        {"sqlite_with_rowid": False},
-    )
-
-
-class SessionText(Base):
-    """The words of one entry: of what it says, or of what its tools were given and gave back.
-
-    On SQLite `claude_session_words` is the index over them.
-    """
-
-    __tablename__ = "claude_session_texts"
-
-    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True, autoincrement=False)
-    """Twice the entry's id, and one more for tools: newer texts have larger ones."""
-    digest_id: Mapped[int] = mapped_column(BigInteger)
-    at: Mapped[int] = mapped_column(BigInteger)
-    """When the line was said, or else stored."""
-    words: Mapped[str] = mapped_column(WORDS)
-
-    __table_args__ = (
-        Index("claude_session_texts_digest_idx", "digest_id"),
-        # Empty on SQLite: Alembic compares the indexes of both databases with these.
-        Index(
-            "claude_session_texts_words_idx",
-            "words",
-            postgresql_using="gin",
-            sqlite_where=text("id IS NULL"),
-        ),
-    )
-
-
-event.listen(
-    SessionText.__table__,
-    "after_create",
-    DDL(create_word_index("")).execute_if(dialect="sqlite"),  # type: ignore[no-untyped-call]
-)
-event.listen(
-    SessionText.__table__,
-    "before_drop",
-    DDL(f"DROP TABLE {WORD_INDEX}").execute_if(dialect="sqlite"),  # type: ignore[no-untyped-call]
-)

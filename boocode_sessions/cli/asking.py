@@ -19,7 +19,7 @@ from boocode_sessions.cli.values import moment
 
 if TYPE_CHECKING:
     from boocode_sessions.queries import PriceList, ToolCall
-    from boocode_sessions.queries.usage import Dimension
+    from boocode_sessions.queries.token_usage import Dimension
 
 
 PRICES_VARIABLE = "BOOCODE_SESSIONS_PRICES"

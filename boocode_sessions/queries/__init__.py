@@ -7,16 +7,20 @@ not. `schema` is where the tables are, when the connection's search path does no
 AsyncEngine or an AsyncSession: `await boocode_sessions.run_sync(queries.sessions, engine, ...)`.
 """
 
-from boocode_sessions.queries.conversation import Conversation, Message, conversation
-from boocode_sessions.queries.finding import SessionRef, find_session, projects
-from boocode_sessions.queries.listing import SessionRow, sessions
-from boocode_sessions.queries.page import as_html
-from boocode_sessions.queries.prices import PriceList, list_prices, read_prices
-from boocode_sessions.queries.rows import Rows
-from boocode_sessions.queries.searching import Match, search
-from boocode_sessions.queries.tool_calls import ToolCall, tool_calls
-from boocode_sessions.queries.tools import ToolRow, tools
-from boocode_sessions.queries.usage import Price, Usage, UsageRow, usage
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boocode_sessions.queries.finding import SessionRef, find_session, projects
+    from boocode_sessions.queries.listing import SessionRow, sessions
+    from boocode_sessions.queries.messages import Conversation, Message, conversation
+    from boocode_sessions.queries.page import as_html
+    from boocode_sessions.queries.prices import PriceList, list_prices, read_prices
+    from boocode_sessions.queries.rows import Rows
+    from boocode_sessions.queries.searching import Match, search
+    from boocode_sessions.queries.single_calls import ToolCall, tool_calls
+    from boocode_sessions.queries.token_usage import Price, Usage, UsageRow, usage
+    from boocode_sessions.queries.tool_statistics import ToolRow, tools
 
 __all__ = [
     "Conversation",
@@ -43,3 +47,45 @@ __all__ = [
     "tools",
     "usage",
 ]
+
+_MODULE_OF = {
+    "Conversation": "messages",
+    "Match": "searching",
+    "Message": "messages",
+    "Price": "token_usage",
+    "PriceList": "prices",
+    "Rows": "rows",
+    "SessionRef": "finding",
+    "SessionRow": "listing",
+    "ToolCall": "single_calls",
+    "ToolRow": "tool_statistics",
+    "Usage": "token_usage",
+    "UsageRow": "token_usage",
+    "as_html": "page",
+    "conversation": "messages",
+    "find_session": "finding",
+    "list_prices": "prices",
+    "projects": "finding",
+    "read_prices": "prices",
+    "search": "searching",
+    "sessions": "listing",
+    "tool_calls": "single_calls",
+    "tools": "tool_statistics",
+    "usage": "token_usage",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a question's module when the question is first asked: the listing needs neither pages nor plots.
+
+    No module has the name of a function, which the import of it would replace here.
+    """
+    if name in _MODULE_OF:
+        module = import_module(f"boocode_sessions.queries.{_MODULE_OF[name]}")
+        value = globals()[name] = getattr(module, name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

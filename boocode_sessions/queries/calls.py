@@ -25,7 +25,8 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import CallFact
 from boocode_sessions._core.derived.missing import Missing, counted
 from boocode_sessions._core.keys import Session
-from boocode_sessions._core.statements.derived import QUARTER, TOKENS, Asked, is_single, is_summed, of_digest
+from boocode_sessions._core.statements.asking import Asked, is_single, is_summed, of_digest
+from boocode_sessions._core.statements.derived import QUARTER, TOKENS
 from boocode_sessions.models import SessionCall, SessionDigest
 from boocode_sessions.queries.scope import Scope
 

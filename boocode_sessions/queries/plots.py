@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from boocode_sessions.queries.frames import installed
 
 if TYPE_CHECKING:
-    from boocode_sessions.queries.usage import UsageRow
+    from boocode_sessions.queries.token_usage import UsageRow
 
 Amount: TypeAlias = Literal["tokens", "output_tokens", "calls", "cost"]
 

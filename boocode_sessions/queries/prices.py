@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from boocode_sessions.errors import PriceListError
-from boocode_sessions.queries.usage import Price
+from boocode_sessions.queries.token_usage import Price
 
 _REQUIRED = tuple(field.name for field in dataclasses.fields(Price) if field.default is dataclasses.MISSING)
 _KNOWN = tuple(field.name for field in dataclasses.fields(Price))

@@ -13,7 +13,8 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.sql.json_values import json_label, json_string
 from boocode_sessions._core.sql.times import json_time
-from boocode_sessions._core.statements.derived import QUARTER, Asked, Within
+from boocode_sessions._core.statements.asking import Asked
+from boocode_sessions._core.statements.derived import QUARTER, Within
 from boocode_sessions._core.statements.parameters import literal_unplaced, unplaced
 from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry

@@ -13,6 +13,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import Behind, Standing, catch_up, look, read_lines
 from boocode_sessions._core.derived.facts import CallFact, Facts, Key, UseFact, line_of
 from boocode_sessions._core.keys import Session
+from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements.derived import Within
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -37,7 +38,7 @@ class Missing(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Those of `statements.derived.Asked`."""
+        """Those of `statements.asking.Asked`."""
         if not self.open_sessions:
             return {}
         return {"open": json.dumps(sorted(self.open | self.dead)), "dead": json.dumps(sorted(self.dead))}
@@ -153,7 +154,7 @@ def _meeting(
 ) -> set[int]:
     found: set[int] = set()
     for some in _parts(list(calls), _VALUES_A_STATEMENT):
-        found |= set(connection.select(statements.select_meeting(model), {"calls": some}).scalars())
+        found |= set(connection.select(asking.select_meeting(model), {"calls": some}).scalars())
     return found
 
 
@@ -175,7 +176,7 @@ def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
     }
     there: set[str] = set()
     for some in _parts(list(origins), _VALUES_A_STATEMENT):
-        there |= set(connection.select(statements.select_there(), {"sessions": some}).scalars())
+        there |= set(connection.select(asking.select_there(), {"sessions": some}).scalars())
     return [
         Counted(
             session,

@@ -1,4 +1,4 @@
-"""What the derived tables are written and asked with."""
+"""What the derived tables are written with."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
-from boocode_sessions._core.sql.functions import earlier_of, greater_text, hex_bytes, in_json_list, later_of
+from boocode_sessions._core.sql.functions import earlier_of, greater_text, hex_bytes, later_of
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
@@ -56,7 +56,7 @@ TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tok
 """The columns of tokens, in the order of `derived.facts.Tokens`."""
 
 # Literals, since a prepared statement can use a partial index only for what it knows.
-_NO, _YES = literal_column("0", Integer()), literal_column("1", Integer())
+NO, YES = literal_column("0", Integer()), literal_column("1", Integer())
 QUARTER = 900_000_000
 """Microseconds of a quarter of an hour: a day in any of today's time zones is made of whole ones."""
 
@@ -294,95 +294,4 @@ def mark_shared(model: type[SessionCall | SessionToolUse]) -> Update:
         .correlate(table)
     )
     calls = bindparam("calls", expanding=True, type_=LargeBinary)
-    return update(table).where(table.c.call.in_(calls), table.c.shared == _NO, elsewhere).values(shared=_YES)
-
-
-# Asking
-
-
-class Asked(NamedTuple):
-    """A question to a derived table, without its times."""
-
-    within: Within
-    since: bool
-    until: bool
-    open_sessions: bool
-    """Whether there are sessions whose calls are read one by one. Parameters: `open` and `dead`, ids of
-    digests as JSON arrays; those of `dead` are not read at all."""
-
-    def quarters(self) -> list[ColumnElement[bool]]:
-        """The same by the quarters of an hour, as an index has calls. Parameters: `since_quarter`,
-        `until_quarter`."""
-        quarter = SessionCall.quarter
-        conditions: list[ColumnElement[bool]] = []
-        if self.since:
-            conditions.append(quarter >= bindparam("since_quarter", type_=Integer))
-        if self.until:
-            conditions.append(quarter <= bindparam("until_quarter", type_=Integer))
-        return conditions
-
-    def times(self, at: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-        """Conditions: a time is the question's. Parameters: `since` and `until`, in microseconds."""
-        conditions: list[ColumnElement[bool]] = []
-        if self.since:
-            conditions.append(at >= bindparam("since", type_=BigInteger))
-        if self.until:
-            conditions.append(at < bindparam("until", type_=BigInteger))
-        return conditions
-
-
-def of_digest(model: type[SessionCall | SessionToolUse]) -> ColumnElement[bool]:
-    """Condition: the digest of a call or use."""
-    return SessionDigest.id == model.digest_id
-
-
-def is_summed(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - SessionCall or SessionToolUse
-    """Conditions: what is summed up in the database."""
-    conditions: list[Any] = [model.shared == _NO, *_within(model, asked)]
-    if asked.open_sessions:
-        conditions.append(~in_json_list(model.digest_id, bindparam("open", type_=Text)))
-    return conditions
-
-
-def is_single(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - as above
-    """Conditions: what is read row by row. Copies of sessions that are there do not count."""
-    single = model.shared == _YES
-    conditions: list[Any] = [*_within(model, asked)]
-    if asked.open_sessions:
-        single = or_(single, in_json_list(model.digest_id, bindparam("open", type_=Text)))
-        conditions.append(~in_json_list(model.digest_id, bindparam("dead", type_=Text)))
-    return [
-        single,
-        or_(model.copied_from == literal_column("''"), model.copied_from.not_in(select_sessions_there())),
-        *conditions,
-    ]
-
-
-def _within(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - as above
-    if not any(asked.within):
-        return []
-    return [model.digest_id.in_(asked.within.narrow(select(SessionDigest.id), SessionDigest))]
-
-
-def select_sessions_there() -> Any:  # noqa: ANN401 - a compound select
-    """The ids of all sessions that have entries. Served by: claude_session_entries_first_idx and
-    claude_session_entries_unplaced_idx."""
-    first, other = aliased(Entry), aliased(Entry)
-    # With a column that only the index of these rows has: SQLite would go through a larger one.
-    of_others = select(other.session_id).where(unplaced(other), other.created_at.is_not(None))
-    return select(first.session_id).where(first.is_first.is_not(None)).union_all(of_others)
-
-
-@cache
-def select_there() -> Select[str]:
-    """Which of `sessions` are there. Shape: (session_id,) per session."""
-    there = select_sessions_there().subquery("there")
-    wanted = bindparam("sessions", expanding=True, type_=Text)
-    return select(there.c.session_id).where(there.c.session_id.in_(wanted))
-
-
-@cache
-def select_meeting(model: type[SessionCall | SessionToolUse]) -> Select[int]:
-    """The digests that sum up one of `calls`. Shape: (digest_id,) per digest."""
-    calls = bindparam("calls", expanding=True, type_=LargeBinary)
-    return select(model.digest_id).where(model.call.in_(calls), model.shared == _NO).distinct()
+    return update(table).where(table.c.call.in_(calls), table.c.shared == NO, elsewhere).values(shared=YES)

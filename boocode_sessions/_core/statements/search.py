@@ -37,7 +37,8 @@ from sqlalchemy.types import TypeEngine
 
 from boocode_sessions._core.sql.json_values import json_string
 from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
-from boocode_sessions._core.statements.derived import DIGESTS, EVERYWHERE, Asked, Within
+from boocode_sessions._core.statements.asking import Asked
+from boocode_sessions._core.statements.derived import DIGESTS, EVERYWHERE, Within
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,

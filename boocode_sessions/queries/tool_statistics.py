@@ -23,7 +23,7 @@ from sqlalchemy import (
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import UseFact, greatest
 from boocode_sessions._core.derived.missing import Missing, ask, counted
-from boocode_sessions._core.statements.derived import Asked, is_single, is_summed
+from boocode_sessions._core.statements.asking import Asked, is_single, is_summed
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.models import SessionToolUse
 from boocode_sessions.queries.rows import Rows

@@ -152,6 +152,25 @@ def text_of(entry: object) -> str | None:
     return text_of_content(_member(_member(entry, "message"), "content"))
 
 
+def is_queued_prompt(entry: object) -> bool:
+    """Whether a line is a prompt that somebody sent while the agent was at work, kept as an attachment."""
+    attachment = _member(entry, "attachment")
+    return (
+        _member(entry, "type") == "attachment"
+        and _member(attachment, "type") == QUEUED
+        and _member(attachment, "commandMode") in (None, "prompt")
+    )
+
+
+def queued_text(entry: object) -> str | None:
+    """What a queued prompt says."""
+    return text_of_content(_member(_member(entry, "attachment"), "prompt"))
+
+
+QUEUED = "queued_command"
+"""The type of an attachment that holds a prompt."""
+
+
 def text_of_content(content: object) -> str | None:
     """The text of a message's content, or of a tool's result; None where there is none."""
     if isinstance(content, str):

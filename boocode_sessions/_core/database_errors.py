@@ -59,8 +59,10 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
         PermissionDeniedError,
         (
             "the user has no permission; grant USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on "
-            "claude_session_entries, claude_sessions and claude_agent_sessions, SELECT on "
-            "boocode_sessions_alembic_version, and USAGE on the sequence claude_session_entries_id_seq"
+            "claude_session_entries, claude_sessions, claude_agent_sessions, claude_session_digests, "
+            "claude_session_calls, claude_session_tool_uses and claude_session_texts, SELECT on "
+            "boocode_sessions_alembic_version, USAGE on the sequence claude_session_entries_id_seq, "
+            "and USAGE on the sequence claude_session_digests_id_seq"
         ),
     ),
     ("25006", ReadOnlyDatabaseError, "the transaction is read-only; connect to the primary"),

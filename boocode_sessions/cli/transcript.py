@@ -34,7 +34,7 @@ class Block(NamedTuple):
 
 def blocks(entry: Mapping[str, Any], *, everything: bool = False) -> Iterator[Block]:
     """What an entry says. `everything`: thinking, and entries that are no message, too."""
-    from boocode_sessions.queries.chain import is_queued_prompt
+    from boocode_sessions._core.attributes import is_queued_prompt
 
     kind = entry.get("type")
     message = entry.get("message")

@@ -53,7 +53,8 @@ def grouped_calls(
     """
     statement = _statement(groups, scope.asked(open_sessions=missing.open_sessions), utc=utc)
     merged: dict[bytes, _Merged] = {}
-    for row in connection.select(statement, {**scope.parameters, **missing.parameters}):
+    parameters = {**scope.parameters, **missing.parameters}
+    for row in connection.select(statement, parameters) if missing.readable else ():
         call, position, row_id, at, day, model, project, session, count, *tokens = row
         if call is None:
             values = {"day": day, "model": model, "project_key": project, "session_id": session}

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
-from boocode_sessions._core.attributes import text_of
+from boocode_sessions._core.attributes import is_queued_prompt
 
 Line: TypeAlias = Mapping[str, Any]
 
@@ -38,21 +38,6 @@ def main_conversation(lines: Iterable[Line], *, queued: bool = False) -> list[Li
         if (line["type"] in _SPOKEN or (queued and is_queued_prompt(line)))
         and not (line.get("isMeta") or line.get("isSidechain") or line.get("teamName"))
     ]
-
-
-def is_queued_prompt(line: Line) -> bool:
-    """Whether a line is a prompt that somebody sent while the agent was at work."""
-    attachment = line.get("attachment")
-    if line.get("type") != "attachment" or not isinstance(attachment, dict):
-        return False
-    members = cast("dict[str, Any]", attachment)
-    return members.get("type") == "queued_command" and members.get("commandMode", "prompt") == "prompt"
-
-
-def queued_text(line: Line) -> str | None:
-    """What a queued prompt says."""
-    attachment = cast("dict[str, Any]", line["attachment"])
-    return text_of({"message": {"content": attachment.get("prompt")}})
 
 
 def _with_nameless_prompts(lines: Iterable[Line], chain: Sequence[Line]) -> list[Line]:

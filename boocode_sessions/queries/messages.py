@@ -9,19 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from boocode_sessions import pages
-from boocode_sessions._core.attributes import string_at, text_of, tools_of
+from boocode_sessions._core.attributes import is_queued_prompt, queued_text, string_at, text_of, tools_of
 from boocode_sessions._core.codec import Cipher, said_at
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Transcript
 from boocode_sessions._core.operations import load
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import MissingExtraError
-from boocode_sessions.queries.chain import (
-    is_queued_prompt,
-    main_conversation,
-    queued_text,
-    subagent_conversation,
-)
+from boocode_sessions.queries.chain import main_conversation, subagent_conversation
 from boocode_sessions.queries.finding import SessionRef, only_session
 from boocode_sessions.queries.rows import Rows
 

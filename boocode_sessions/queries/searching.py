@@ -13,6 +13,7 @@ from sqlalchemy import Text, func, select
 from boocode_sessions._core.attributes import string_at, time_of
 from boocode_sessions._core.codec import decode, extract
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.catching_up import is_readable
 from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.derived.indexing import read_unsearched, searchable
 from boocode_sessions._core.derived.words import message_of, tools_of
@@ -107,8 +108,9 @@ def search(
 
     def operation(connection: StoreConnection) -> list[Match]:
         # Read before the index is asked: what is indexed meanwhile is found twice, and not missed.
-        rest = _newest(_unindexed(connection, wanted, scope, kinds, indexed=indexed))
-        found = {one.text_id: one for one in _indexed(connection, wanted, scope, kinds)}
+        readable = indexed or is_readable(connection)
+        rest = _newest(_unindexed(connection, wanted, scope, kinds, indexed=indexed, readable=readable))
+        found = {one.text_id: one for one in _indexed(connection, wanted, scope, kinds)} if readable else {}
         found |= {one.text_id: one for one in rest}
         best = sorted(_newest(found.values()), key=lambda one: (-one.rank, -one.text_id))
         return [one.match(wanted) for one in best[:limit]]
@@ -192,10 +194,11 @@ def _texts(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kin
 
 
 def _unindexed(
-    connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds, *, indexed: bool
+    connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds, *, indexed: bool, readable: bool
 ) -> Iterator[_Found]:
     """The matches among rows that nobody has placed, and among entries that the index lacks."""
-    for row in read_unsearched(connection, Within.named(scope.named), scope.named, placed=not indexed):
+    within = Within.named(scope.named)
+    for row in read_unsearched(connection, within, scope.named, indexed=indexed, readable=readable):
         yield from _matches(wanted, kinds, row, scope.holding())
 
 

@@ -115,7 +115,8 @@ def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict
         merged[use] = fact if known is None else known.merged(fact)
 
     statement = _statement(scope.asked(open_sessions=missing.open_sessions))
-    for use, tool, *values in connection.select(statement, {**scope.parameters, **missing.parameters}):
+    parameters = {**scope.parameters, **missing.parameters}
+    for use, tool, *values in connection.select(statement, parameters) if missing.readable else ():
         if use is None:
             calls, failures, unanswered, micros = map(int, values[:4])
             totals.setdefault(tool, _Total()).add(calls, failures, unanswered, micros, values[4])

@@ -1,6 +1,7 @@
 """A role that owns nothing, with row security and without: refusals are told, and their remedy suffices."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import URL, Engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from boocode_sessions import (
@@ -24,9 +25,10 @@ from boocode_sessions import (
 from boocode_sessions.adoption import backfill
 from boocode_sessions.engine import create_engine
 from boocode_sessions.jsonl import export_tree, import_tree
-from boocode_sessions.models import Base
+from boocode_sessions.models import VERSION_TABLE, Base
 from tests.files.sample import MAIN, write_tree
 from tests.fixtures.databases import Database
+from tests.fixtures.seed import insert_as_the_seed_does
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
 
@@ -97,6 +99,81 @@ def test_the_grants_that_an_error_names_suffice(engine: Engine, role: URL, tmp_p
         do_everything(limited, tmp_path)
     finally:
         limited.dispose()
+
+
+LINES = [
+    {"type": "user", "uuid": "u1", "message": {"role": "user", "content": "mend the parser"}},
+    {
+        "type": "assistant",
+        "uuid": "a1",
+        "requestId": "r1",
+        "message": {
+            "id": "m1",
+            "model": "claude-opus-5",
+            "usage": {"input_tokens": 3, "output_tokens": 4},
+            "content": [{"type": "tool_use", "id": "t1", "name": "Bash", "input": {"command": "ls"}}],
+        },
+    },
+]
+
+
+def grant(engine: Engine, role: URL, rights: str, *tables: str) -> None:
+    with engine.begin() as connection:
+        for table in tables:
+            connection.execute(text(f"GRANT {rights} ON {table} TO {role.username}"))
+
+
+def answers(bind: Engine | Connection) -> tuple[object, ...]:
+    return (
+        queries.usage(bind),
+        queries.usage(bind, project_key="ours", by=("session",)),
+        queries.tools(bind),
+        [match.uuid for match in queries.search(bind, "parser")],
+    )
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_role_without_rights_on_the_derived_tables_reads_the_entries(
+    engine: Engine, role: URL, asked_before: bool
+) -> None:
+    ClaudeSessionRepository(engine).append(OURS, LINES)
+    insert_as_the_seed_does(engine, THEIRS, [json.dumps(LINES[0])])
+    grant(engine, role, "SELECT", "claude_session_entries", VERSION_TABLE)
+    if asked_before:
+        answers(engine)
+    limited = create_engine(role)
+    try:
+        found = answers(limited)
+        with limited.connect() as connection:
+            assert answers(connection) == found
+            assert connection.scalar(text("SELECT 1")) == 1  # its transaction goes on
+    finally:
+        limited.dispose()
+    assert found == answers(engine)
+    assert found[3] == ["u1", "u1"]
+
+
+def test_a_deletion_that_can_not_remove_the_words_removes_nothing_and_says_why(
+    engine: Engine, role: URL
+) -> None:
+    ClaudeSessionRepository(engine).append(OURS, LINES)
+    answers(engine)
+    grant(
+        engine,
+        role,
+        "SELECT, INSERT, UPDATE, DELETE",
+        "claude_session_entries",
+        "claude_sessions",
+        VERSION_TABLE,
+    )
+    limited = create_engine(role)
+    try:
+        with pytest.raises(PermissionDeniedError, match=r"DELETE on .*claude_session_texts"):
+            ClaudeSessionRepository(limited).delete(OURS)
+    finally:
+        limited.dispose()
+    assert len(ClaudeSessionRepository(engine).load(OURS) or []) == 2
+    assert len(queries.search(engine, "parser")) == 1
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from sqlalchemy import Executable, Table
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import Facts, Line, micros
 from boocode_sessions._core.keys import Session
+from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements.derived import (
     CALLS,
@@ -28,9 +29,9 @@ from boocode_sessions._core.statements.derived import (
     Within,
 )
 from boocode_sessions._core.statements.parameters import in_session
-from boocode_sessions._core.statements.search import TEXTS, forget_words, set_searched
+from boocode_sessions._core.statements.search import forget_words, set_searched
 from boocode_sessions._core.unit_of_work import UnitOfWork
-from boocode_sessions.models import SessionCall, SessionToolUse
+from boocode_sessions.models import UNPLACED, SessionCall, SessionToolUse
 
 BATCH_LINES = 4000
 """Lines that one transaction takes, about: others who take lines, and writers on SQLite, wait for it."""
@@ -62,10 +63,24 @@ class Standing(NamedTuple):
     behind: Sequence[Behind]
     orphans: Sequence[int]
     """Digests of sessions that are not there."""
+    readable: bool = True
+    """Whether the derived tables may be read. Where not, everything is behind."""
+
+
+def is_readable(connection: StoreConnection) -> bool:
+    """Whether the user may read the derived tables."""
+    if connection.dialect == "sqlite":
+        return True
+    dialect = connection.connection.dialect
+    return connection.select(asking.select_readable(dialect, connection.effective_schema)).scalar_one()
 
 
 def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) -> Standing:
     """Look for what is missing. `named`: the project and the session that are asked for."""
+    if not is_readable(connection):
+        sessions = connection.select(asking.select_placed_sessions(within), named)
+        whole = [Behind(Session(*row), None, 0, 0, UNPLACED, 0) for row in sessions]
+        return Standing(whole, (), readable=False)
     rows = connection.select(statements.select_behind(within), named)
     behind = [_behind(row) for row in rows]
     return Standing(behind, list(connection.select(statements.select_orphans()).scalars()))
@@ -184,7 +199,7 @@ def _take(
 def _empty(connection: StoreConnection, digest_id: int) -> None:
     if connection.dialect == "sqlite":
         connection.write(forget_words(), {"in_digest": digest_id})
-    for table in (CALLS, USES, TEXTS):
+    for table in (CALLS, USES, asking.TEXTS):
         connection.write(statements.empty_digest(table), {"in_digest": digest_id})
 
 

@@ -14,11 +14,13 @@ from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.derived.missing import caught_up
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
 from boocode_sessions._core.keys import Session
+from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import search as statements
 from boocode_sessions._core.statements.derived import Within
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import DamagedEntryError, SessionStoreError
+from boocode_sessions.models import UNPLACED
 
 BATCH_CHARS = 4_000_000
 """Characters of entries that one transaction takes, about."""
@@ -126,15 +128,22 @@ def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str
 
 
 def read_unsearched(
-    connection: StoreConnection, within: Within, named: Mapping[str, str], *, placed: bool
+    connection: StoreConnection, within: Within, named: Mapping[str, str], *, indexed: bool, readable: bool
 ) -> Iterator[Sequence[Any]]:
-    """The messages that search does not find: those that nobody has placed, and with `placed` all others.
+    """The messages that search does not find: those that nobody has placed, and others unless `indexed`.
+
+    `readable`: whether the derived tables may be read.
 
     Shape: as that of `statements.search.select_matched`.
     """
     yield from connection.select(statements.select_unplaced_messages(within), named)
-    sessions = connection.select(statements.select_unsearched_sessions(within), named) if placed else ()
-    for project_key, session_id, searched_to, next_position in list(sessions):
+    sessions: list[Sequence[Any]] = []
+    if not readable:
+        found = connection.select(asking.select_placed_sessions(within), named)
+        sessions = [(*session, 0, UNPLACED) for session in found]
+    elif not indexed:
+        sessions = list(connection.select(statements.select_unsearched_sessions(within), named))
+    for project_key, session_id, searched_to, next_position in sessions:
         start = searched_to
         while start < next_position:
             page = {"from_position": start, "to_position": next_position, "most": PAGE_ENTRIES}

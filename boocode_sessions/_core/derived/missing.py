@@ -35,6 +35,8 @@ class Missing(NamedTuple):
     by one, and not summed up in the database."""
     dead: frozenset[int]
     """Digests that hold what is not there any more: what they hold counts for nothing."""
+    readable: bool
+    """Whether the derived tables may be read. Where not, these facts are all that there are."""
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -84,6 +86,8 @@ def caught_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]
     if not unit_of_work.own:
         return False
     standing = unit_of_work.read("look for new entries", lambda connection: look(connection, within, named))
+    if not standing.readable:
+        return False
     if standing.behind or standing.orphans:
         try:
             catch_up(unit_of_work, standing)
@@ -111,11 +115,13 @@ def find_missing(
         if line is not None:
             facts.setdefault(session, Facts()).add(session, line)
             unplaced.add(session)
+    if not standing.readable:
+        return Missing(facts, frozenset(), frozenset(), readable=False)
     opened |= set(_digests_of(connection, list(unplaced))) - dead
     calls = {call for of_session in facts.values() for call, _ in of_session.calls}
     uses = {use for of_session in facts.values() for use, _ in of_session.uses}
     opened |= _meeting(connection, SessionCall, calls) | _meeting(connection, SessionToolUse, uses)
-    return Missing(facts, frozenset(opened - dead), frozenset(dead))
+    return Missing(facts, frozenset(opened - dead), frozenset(dead), readable=True)
 
 
 def _read_behind(connection: StoreConnection, item: Behind, facts: Facts) -> bool:

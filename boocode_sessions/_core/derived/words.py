@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions._core.attributes import text_of
+from boocode_sessions._core.attributes import is_queued_prompt, queued_text, text_of
 
 SEARCHED_CHARS = 50_000
 """How much of a text is searched: its beginning."""
@@ -102,7 +102,7 @@ def as_vector(words: Sequence[str]) -> str:
 
 def message_of(entry: Mapping[str, Any]) -> str:
     """What a message says to a reader."""
-    return text_of(entry) or ""
+    return (queued_text(entry) if is_queued_prompt(entry) else text_of(entry)) or ""
 
 
 def tools_of(entry: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     SmallInteger,
+    Table,
     Text,
     Update,
     and_,
@@ -248,13 +249,18 @@ def insert_rows(dialect: Dialect, schema: str | None) -> str:
 
 def inserted_into(dialect: Dialect, schema: str | None) -> tuple[str, str]:
     """The table of entries and the columns of INSERTED, as SQL text."""
+    return table_name(ENTRIES, dialect, schema), ", ".join(map(dialect.identifier_preparer.quote, INSERTED))
+
+
+def table_name(table: Table, dialect: Dialect, schema: str | None) -> str:
+    """A table's name as SQL text, quoted where it has to be."""
     preparer = dialect.identifier_preparer
-    table = preparer.format_table(ENTRIES, use_schema=False)
+    name = preparer.format_table(table, use_schema=False)
     if schema:
-        table = f"{preparer.quote_schema(schema)}.{table}"
+        name = f"{preparer.quote_schema(schema)}.{name}"
     if dialect.paramstyle in {"format", "pyformat"}:
-        table = table.replace("%%", "%")  # quoted for statements with parameters, which these have none of
-    return table, ", ".join(map(preparer.quote, INSERTED))
+        name = name.replace("%%", "%")  # quoted for statements with parameters, which these have none of
+    return name
 
 
 @cache

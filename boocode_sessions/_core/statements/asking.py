@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
+    Dialect,
     Integer,
     LargeBinary,
     Select,
+    Table,
     Text,
+    and_,
     bindparam,
+    func,
     literal_column,
     or_,
     select,
+    true,
 )
 from sqlalchemy.orm import aliased
 
 from boocode_sessions._core.sql.functions import in_json_list
-from boocode_sessions._core.statements.derived import NO, YES, Within
+from boocode_sessions._core.statements.append import table_name
+from boocode_sessions._core.statements.derived import CALLS, DIGESTS, NO, USES, YES, Within
 from boocode_sessions._core.statements.parameters import Entry, unplaced
-from boocode_sessions.models import SessionCall, SessionDigest, SessionToolUse
+from boocode_sessions.models import SessionCall, SessionDigest, SessionText, SessionToolUse
+
+TEXTS = cast("Table", SessionText.__table__)
 
 
 class Asked(NamedTuple):
@@ -111,3 +120,30 @@ def select_meeting(model: type[SessionCall | SessionToolUse]) -> Select[int]:
     """The digests that sum up one of `calls`. Shape: (digest_id,) per digest."""
     calls = bindparam("calls", expanding=True, type_=LargeBinary)
     return select(model.digest_id).where(model.call.in_(calls), model.shared == NO).distinct()
+
+
+# Where the tables may not be read
+
+
+def select_readable(dialect: Dialect, schema: str | None) -> Select[bool]:
+    """Whether the user may read the derived tables. PostgreSQL only: SQLite has no rights.
+
+    Shape: one row (whether,).
+    """
+    rights = [
+        func.has_table_privilege(
+            func.to_regclass(table_name(table, dialect, schema)), "SELECT", type_=Boolean
+        )
+        for table in (DIGESTS, CALLS, USES, TEXTS)
+    ]
+    return select(func.coalesce(and_(*rights), true()))
+
+
+@cache
+def select_placed_sessions(within: Within) -> Select[str, str]:
+    """The sessions with placed entries, by the entries alone. Shape: (project_key, session_id) per session.
+
+    Served by: claude_session_entries_first_idx.
+    """
+    sessions = select(Entry.project_key, Entry.session_id).where(Entry.is_first.is_not(None))
+    return within.narrow(sessions, Entry).distinct()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     Update,
+    and_,
     bindparam,
     column,
     delete,
@@ -35,9 +36,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.types import TypeEngine
 
+from boocode_sessions._core.attributes import QUEUED
 from boocode_sessions._core.sql.json_values import json_string
 from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
-from boocode_sessions._core.statements.asking import Asked
+from boocode_sessions._core.statements.asking import TEXTS, Asked
 from boocode_sessions._core.statements.derived import DIGESTS, EVERYWHERE, Within
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
@@ -49,7 +51,6 @@ from boocode_sessions._core.statements.parameters import (
 )
 from boocode_sessions.models import ClaudeSession, SessionDigest, SessionText
 
-TEXTS = cast("Table", SessionText.__table__)
 WORDS = Table(
     WORD_INDEX, MetaData(), Column("rowid", Integer), Column("words", Text), Column(WORD_INDEX, Text)
 )
@@ -110,7 +111,7 @@ def select_said() -> Select[int, int, Any, Any, str]:
         .where(
             *of_session(),
             *_page(),
-            _is_message(Entry.type.expression),
+            _says(Entry.type.expression),
         )
         .order_by(Entry.position)
         .limit(bindparam("most", type_=Integer))
@@ -233,8 +234,14 @@ def _matched() -> tuple[Any, ...]:
     return (Entry.id, Entry.project_key, Entry.session_id, Entry.subpath, kind, at, exact_text())
 
 
-def _is_message(kind: ColumnElement[Any]) -> ColumnElement[bool]:
-    return or_(kind == literal_column("'user'"), kind == literal_column("'assistant'"))
+def _says(kind: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Condition: a message, or a prompt sent while the agent was at work. `kind`: the entry's type."""
+    attached = json_string(Entry.entry.expression, "attachment", "type")
+    return or_(
+        kind == literal_column("'user'"),
+        kind == literal_column("'assistant'"),
+        and_(kind == literal_column("'attachment'"), attached == literal_column(f"'{QUEUED}'")),
+    )
 
 
 @cache
@@ -248,7 +255,7 @@ def select_messages() -> Select[*tuple[Any, ...]]:
     """As `select_said`. Shape: (position,) and that of `select_matched`."""
     return (
         select(Entry.position, *_matched())
-        .where(*of_session(), *_page(), _is_message(Entry.type.expression))
+        .where(*of_session(), *_page(), _says(Entry.type.expression))
         .order_by(Entry.position)
         .limit(bindparam("most", type_=Integer))
     )
@@ -258,4 +265,4 @@ def select_messages() -> Select[*tuple[Any, ...]]:
 def select_unplaced_messages(within: Within) -> Select[*tuple[Any, ...]]:
     """The messages of other programs that nobody has placed. Shape: that of `select_matched`."""
     kind = json_string(Entry.entry.expression, "type")
-    return within.narrow(select(*_matched()), Entry).where(unplaced(), _is_message(kind))
+    return within.narrow(select(*_matched()), Entry).where(unplaced(), _says(kind))

@@ -7,14 +7,16 @@ of 1,000 entries in the shapes and about the sizes of the agent's own; four in t
 an API call; the sessions spread over 90 days and 20 projects. Prints how quick the import was, how long the
 first questions take, which take what they need from all entries, the median of five whole calls of each,
 that of an append of 500 before anybody has asked and after, that of the command `list` from start to end,
-and what the store takes on disk beside the lines' own bytes. `--url` measures one database, which is filled
+what the store takes on disk beside the lines' own bytes, and how long ccusage takes. `--url` measures one database, which is filled
 unless it is.
 """
 
 import argparse
 import hashlib
 import json
+import os
 import random
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -22,7 +24,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -99,8 +101,8 @@ class Agent:
 def _answer(number: int, i: int, call: str, block: dict[str, Any]) -> dict[str, Any]:
     usage = {
         "input_tokens": 10,
-        "output_tokens": 20 * (i % 5),
-        "cache_read_input_tokens": 1000 + i,
+        "output_tokens": 20 * (i // 5 % 5),
+        "cache_read_input_tokens": 1000 + i // 5,
         "cache_creation_input_tokens": 300,
         "cache_creation": {"ephemeral_1h_input_tokens": 100, "ephemeral_5m_input_tokens": 200},
         "service_tier": "standard",
@@ -122,7 +124,7 @@ def write_tree(tree: Path, entries: int) -> int:
     sessions, agent, size = entries // PER_SESSION, Agent(), 0
     for number in range(sessions):
         began = END - timedelta(days=DAYS) * (1 - number / sessions)
-        path = tree / f"-home-me-project-{number % 20}" / f"{uuid.UUID(int=number)}.jsonl"
+        path = tree / "projects" / f"-home-me-project-{number % 20}" / f"{uuid.UUID(int=number)}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps(line, separators=(",", ":")) for line in agent.session(number, began)]
         size += path.write_text("\n".join(lines) + "\n")
@@ -138,6 +140,38 @@ def fill(engine: Engine, tree: Path) -> Answers:
     seconds = time.perf_counter() - began
     vacuum(engine)
     return {"import, MB/s": imported.bytes / 1e6 / seconds}
+
+
+def print_ccusage(tree: Path) -> None:
+    """How long ccusage takes for its table of days, from start to end, and its totals, where npm has it."""
+    if (npx := shutil.which("npx")) is None:
+        print("ccusage 17: there is no npx")
+        return
+    command = [npx, "--yes", "ccusage@17"]
+    environment = {**os.environ, "CLAUDE_CONFIG_DIR": str(tree)}
+    if subprocess.run([*command, "--version"], env=environment, capture_output=True, check=False).returncode:
+        print("ccusage 17: npm does not answer")
+        return
+    began = time.perf_counter()
+    daily = [*command, "daily", "--json", "--offline", "--timezone", "UTC"]
+    answer = subprocess.run(daily, env=environment, capture_output=True, check=True).stdout
+    seconds, totals = time.perf_counter() - began, json.loads(answer)["totals"]
+    print(f"ccusage 17 daily: {seconds:.1f} s; {_totals(totals[name] for name in CCUSAGE)}", flush=True)
+
+
+CCUSAGE = ("inputTokens", "outputTokens", "cacheReadTokens", "cacheCreationTokens")
+
+
+def _totals(tokens: Iterable[int]) -> str:
+    kinds = ("in", "out", "read from the cache", "written to it")
+    return ", ".join(f"{count:,} {kind}" for count, kind in zip(tokens, kinds, strict=True))
+
+
+def print_usage(engine: Engine) -> None:
+    """The same totals by `usage`."""
+    (row,) = queries.usage(engine, by=())
+    tokens = (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
+    print(f"{engine.dialect.name:10} usage: {_totals(tokens)}", flush=True)
 
 
 def vacuum(engine: Engine) -> None:
@@ -258,6 +292,7 @@ def ask(url: str, tree: Path, only: Sequence[str]) -> Answers:
     for name, took in answers.items():
         print(f"{engine.dialect.name:10} {name:42} {took:8.0f}", flush=True)
     print(f"{engine.dialect.name}: {sizes(engine)}", flush=True)
+    print_usage(engine)
     for name, question in questions(engine).items():
         if not only or any(name.startswith(one) for one in only):
             answers[name] = median_ms(question)
@@ -296,6 +331,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="boocode-ask-") as folder:
         tree = Path(folder)
         write_tree(tree, options.entries)
+        print_ccusage(tree)
         if options.url:
             ask(options.url, tree, options.only)
         else:

@@ -7,8 +7,8 @@ of 1,000 entries in the shapes and about the sizes of the agent's own; four in t
 an API call; the sessions spread over 90 days and 20 projects. Prints how quick the import was, how long the
 first questions take, which take what they need from all entries, the median of five whole calls of each,
 that of an append of 500 before anybody has asked and after, that of the command `list` from start to end,
-what the store takes on disk beside the lines' own bytes, and how long ccusage takes. `--url` measures one database, which is filled
-unless it is.
+what the store takes on disk beside the lines' own bytes, and how long ccusage takes. `--url` measures one
+database, which is filled unless it is.
 """
 
 import argparse

@@ -80,8 +80,8 @@ def search(
     found. `or` and -without mean what they say. Of a message the first 50,000 characters are searched.
 
     Args:
-        places: `messages`, what people and agents wrote; `tools`, what tools were given and gave back; or
-            both.
+        places: `messages`, what people and agents wrote, prompts sent while the agent was at
+            work included; `tools`, what tools were given and gave back; or both.
         project_key, session_id: Only messages of this project or session.
         since, until: Only messages that were said from then on, and before then. A line that does not say it
             counts from when it was stored. A date is its beginning in `tz`.

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from boocode_sessions import migrations
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import is_of_database, translate
+from boocode_sessions._core.derived.catching_up import is_readable
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import MAIN
 from boocode_sessions._core.schema_check import found_schema
@@ -69,8 +70,9 @@ class Holdings:
     """Sessions exempt from pruning."""
     stale_summaries: int
     """Sessions whose summary is missing or not the fold of all their entries: listings read those whole."""
-    behind: int
-    """Sessions with entries that no question has taken yet: the next one takes them first, or `backfill`."""
+    behind: int | None
+    """Sessions with entries that no question has taken yet: the next one takes them first, or `backfill`. None
+    where the user may not read the derived tables."""
     bytes: int
     """On disk: the tables and indexes on PostgreSQL, the whole database file on SQLite."""
     shards: int | None
@@ -145,7 +147,7 @@ def _holdings(connection: StoreConnection) -> Holdings:
         unplaced=others,
         held=held,
         stale_summaries=sessions - fresh,
-        behind=connection.select(select_behind_count()).scalar_one(),
+        behind=connection.select(select_behind_count()).scalar_one() if is_readable(connection) else None,
         bytes=_bytes(connection, distributed=shards is not None),
         shards=shards,
         nodes=nodes,

@@ -147,6 +147,8 @@ def test_a_role_without_rights_on_the_derived_tables_reads_the_entries(
         with limited.connect() as connection:
             assert answers(connection) == found
             assert connection.scalar(text("SELECT 1")) == 1  # its transaction goes on
+        grant(engine, role, "SELECT", "claude_sessions")
+        assert status.holdings(limited).behind is None
     finally:
         limited.dispose()
     assert found == answers(engine)

@@ -71,8 +71,8 @@ class Holdings:
     stale_summaries: int
     """Sessions whose summary is missing or not the fold of all their entries: listings read those whole."""
     behind: int | None
-    """Sessions with entries that no question has taken yet: the next one takes them first, or `backfill`. None
-    where the user may not read the derived tables."""
+    """Sessions with entries that no question has taken yet: the next one takes them first, or `backfill`.
+    None where the user may not read the derived tables."""
     bytes: int
     """On disk: the tables and indexes on PostgreSQL, the whole database file on SQLite."""
     shards: int | None

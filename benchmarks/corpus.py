@@ -1,4 +1,4 @@
-"""A tree of transcripts to ask questions of: sessions in the shapes and about the sizes of the agent's own."""
+"""A tree of transcripts to ask questions of: sessions in the shapes and about the sizes of real ones."""
 
 import hashlib
 import json

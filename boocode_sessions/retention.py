@@ -26,8 +26,9 @@ from boocode_sessions._core.keys import (
     session_of,
 )
 from boocode_sessions._core.statements import maintenance as statements
+from boocode_sessions._core.statements.asking import TEXTS
 from boocode_sessions._core.statements.parameters import ENTRIES, SESSIONS, in_session
-from boocode_sessions._core.statements.search import TEXTS, merge_words
+from boocode_sessions._core.statements.search import merge_words
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import DatabaseError, SessionStoreError
 

@@ -24,7 +24,7 @@ _COLUMNS: "dict[str, Callable[[Holdings, Holdings], str]]" = {
     "size": lambda now, _: size(now.bytes),
     "unplaced": lambda now, _: f"{now.unplaced:,}",
     "stale": lambda now, _: f"{now.stale_summaries:,}",
-    "behind": lambda now, _: f"{now.behind:,}",
+    "behind": lambda now, _: "" if now.behind is None else f"{now.behind:,}",
 }
 _HEADER_EVERY = 20
 """Lines, so that a screen always shows one."""

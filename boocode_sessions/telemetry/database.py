@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from boocode_sessions.errors import SessionStoreError
 from boocode_sessions.status import Holdings, holdings
 
-GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int]]] = {
+GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int | None]]] = {
     "sessions": ("{session}", "Sessions that have a main transcript", lambda held: held.sessions),
     "entries": ("{entry}", "Entries that are stored", lambda held: held.entries),
     "entries.unplaced": (
@@ -72,13 +72,14 @@ class _Counted:
         self._lock = threading.Lock()
 
     def observing(
-        self, value: Callable[[Holdings], int]
+        self, value: Callable[[Holdings], int | None]
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         attributes = {"db.system.name": self._engine.dialect.name}
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
             held = self._now()
-            return [] if held is None else [Observation(value(held), attributes)]
+            count = None if held is None else value(held)
+            return [] if count is None else [Observation(count, attributes)]
 
         return observe
 

@@ -247,4 +247,5 @@ def invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
 
 
 def quoted(where: str | None, name: str = TABLE) -> str:
-    return f"{_PREPARER.quote(where)}.{name}" if where else name
+    """A table of ours, for `text()` and as a value: percent signs stand as they are."""
+    return f"{_PREPARER.quote(where)}.{name}".replace("%%", "%") if where else name

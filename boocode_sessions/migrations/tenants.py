@@ -49,7 +49,7 @@ def protect(connection: sa.Connection, given_schema: str | None, role: str | Non
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
         ):
-            connection.exec_driver_sql(statement)
+            connection.execute(sa.text(statement))
 
 
 def unprotect(connection: sa.Connection, given_schema: str | None) -> None:
@@ -62,4 +62,4 @@ def unprotect(connection: sa.Connection, given_schema: str | None) -> None:
             f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
         ):
-            connection.exec_driver_sql(statement)
+            connection.execute(sa.text(statement))

@@ -133,13 +133,15 @@ def test_a_columns_type_is_changed_under_prepared_plans(
 
 
 @makers
-def test_a_type_is_changed_in_the_sessions_table(
+def test_a_type_is_changed_in_the_other_tables(
     database: Database, administer: Callable[..., None], disposing: Dispose, driver: str
 ) -> None:
-    """Whatever its name is: the other table of ours that holds session ids."""
+    """Those that hold session ids beside the entries: sessions, and how far questions have come."""
     engine = disposing(sqlalchemy.create_engine(database.url_over(driver), pool_size=1, max_overflow=0))
     repository = ClaudeSessionRepository(engine)
     use_all(repository, 8)
+    for _ in range(8):
+        queries.usage(engine)
     with engine.connect() as connection:
         tables = connection.execute(
             text(
@@ -147,10 +149,13 @@ def test_a_type_is_changed_in_the_sessions_table(
                 " AND table_name LIKE 'claude_session%' AND table_name <> 'claude_session_entries'"
             )
         ).scalars()
-        (table,) = tables
-    administer(f"ALTER TABLE {table} ALTER COLUMN session_id TYPE varchar")
+        changed = sorted(tables)
+    assert changed == ["claude_session_digests", "claude_sessions"]
+    for table in changed:
+        administer(f"ALTER TABLE {table} ALTER COLUMN session_id TYPE varchar")
     repository.list_sessions("p")
     repository.list_session_summaries("p")
+    queries.usage(engine)
     use_all(repository, 3)
 
 

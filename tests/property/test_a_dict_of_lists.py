@@ -65,7 +65,7 @@ class Model:
 
     lists: dict[tuple[str, str | None], list[dict[str, Any]]] = field(default_factory=dict)
     unplaced: set[str] = field(default_factory=set)
-    """Sessions whose main transcript the seed's writer was the last to touch."""
+    """Sessions whose main transcript the seed's writer has touched since we wrote to the session."""
 
     def append(self, session: str, subpath: str | None, batch: list[dict[str, Any]]) -> None:
         rows = self.lists.get((session, subpath), [])
@@ -76,8 +76,7 @@ class Model:
                 rows.append(entry)
         if batch:
             self.lists[session, subpath] = rows
-            if subpath is None:
-                self.unplaced.discard(session)
+            self.unplaced.discard(session)  # whichever of its transcripts it is: all rows get their places
 
     def seed(self, session: str, subpath: str | None, batch: list[dict[str, Any]]) -> None:
         self.lists.setdefault((session, subpath), []).extend(batch)

@@ -150,8 +150,10 @@ def is_of_database(error: Exception, *, connecting: bool) -> bool:
         return _is_of(error, "sqlalchemy.pool")
     if isinstance(error, OSError):
         return connecting or _is_of(error, *_DRIVERS)
+    # The pool passes on bare what pg8000 raises when a connection is given back.
+    of_pg8000 = type(error).__module__.startswith("pg8000.")
     wants_password = connecting and isinstance(error, AttributeError) and _is_of(error, "pg8000")
-    return wants_password or sqlstate_of(error) is not None
+    return of_pg8000 or wants_password or sqlstate_of(error) is not None
 
 
 def translate(error: Exception, operation: str) -> SessionStoreError:

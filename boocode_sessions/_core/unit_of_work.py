@@ -240,7 +240,8 @@ class UnitOfWork:
     @contextmanager
     def _autocommitting(self, in_doubt: Callable[[], None] = lambda: None) -> Generator[Connection]:
         assert isinstance(self.bind, Engine)  # noqa: S101 - callers ask `_single_statements` first
-        with alone(self.bind.pool), observing.connect(self.bind) as connection, _noting_doubt(in_doubt):
+        # Around the connection: pg8000 sends a COMMIT when it is given back, which may fail after the append.
+        with alone(self.bind.pool), _noting_doubt(in_doubt), observing.connect(self.bind) as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager

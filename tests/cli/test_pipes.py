@@ -95,6 +95,7 @@ RUNS = [
     "host-revision",
     "generate-key",
     "reencrypt",
+    "distribute",
     "nosuch",
     "list --nosuch",
     "--help",

@@ -150,10 +150,14 @@ def is_of_database(error: Exception, *, connecting: bool) -> bool:
         return _is_of(error, "sqlalchemy.pool")
     if isinstance(error, OSError):
         return connecting or _is_of(error, *_DRIVERS)
-    # The pool passes on bare what pg8000 raises when a connection is given back.
-    of_pg8000 = type(error).__module__.startswith("pg8000.")
     wants_password = connecting and isinstance(error, AttributeError) and _is_of(error, "pg8000")
-    return of_pg8000 or wants_password or sqlstate_of(error) is not None
+    return _is_broken_pg8000(error) or wants_password or sqlstate_of(error) is not None
+
+
+def _is_broken_pg8000(error: Exception) -> bool:
+    """Whether pg8000 found its connection broken when it was given back: the pool passes that on bare."""
+    kind = type(error)
+    return kind.__module__.startswith("pg8000.") and kind.__name__ == "InterfaceError"
 
 
 def translate(error: Exception, operation: str) -> SessionStoreError:
@@ -183,7 +187,8 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
     code = f"SQLSTATE {sqlstate}" if sqlstate else _driver_class(error)
     translated = kind(f"{operation}: {advice} ({code})")
     translated.sqlstate = sqlstate
-    translated.connection_lost = bool(getattr(error, "connection_invalidated", False))
+    invalidated = getattr(error, "connection_invalidated", False)
+    translated.connection_lost = bool(invalidated) or _is_broken_pg8000(error)
     return translated
 
 
@@ -242,9 +247,8 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
     if isinstance(error, AttributeError):
         # pg8000's, where it has no password to send
         return UnavailableError, "the server wants a password; check the URL's user and password"
-    if isinstance(error, sa.OperationalError | sa.InterfaceError | OSError) or getattr(
-        error, "connection_invalidated", False
-    ):
+    invalidated = getattr(error, "connection_invalidated", False) or _is_broken_pg8000(error)
+    if invalidated or isinstance(error, sa.OperationalError | sa.InterfaceError | OSError):
         return UnavailableError, _why_unavailable(error)
     return DatabaseError, "the database or its driver failed"
 

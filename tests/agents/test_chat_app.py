@@ -103,7 +103,9 @@ def chat_of(tab: Page) -> str:
 
 def say(page: Page, text: str) -> None:
     page.get_by_label("Prompt").fill(text)
-    page.get_by_role("button", name="Send").click()
+    with page.expect_response(lambda answer: answer.url.endswith("/prompts")) as answered:
+        page.get_by_role("button", name="Send").click()
+    assert answered.value.status == 202, answered.value.text()
 
 
 def test_two_tabs_see_one_chat_and_a_reload_in_the_middle_of_a_turn_loses_nothing(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import anyio
 from sqlalchemy import Connection
@@ -39,6 +39,13 @@ class Totals:
     cost_usd: float = 0.0
 
 
+class _Refusal(NamedTuple):
+    """A batch that the database did not take, while the SDK may send it again."""
+
+    entries: object
+    error: SessionStoreError
+
+
 class FencedStore:
     """The SDK's `SessionStore` for one process of an agent.
 
@@ -67,8 +74,7 @@ class FencedStore:
         self._schema = schema
         self._held = held
         self._project_key = project_key
-        self._refused: object = None
-        """The batch that the database did not take, while the SDK may send it again."""
+        self._refusal: _Refusal | None = None
         self._lock = anyio.Lock()
         self.lease = lease
         self.projects: Path | None = None
@@ -89,10 +95,14 @@ class FencedStore:
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch, if the chat is still this process's. Raises SessionStoreError."""
         async with self._lock:
-            if self._refused is not None and self._refused is not entries:
+            refusal = self._refusal
+            if refusal is not None and refusal.entries is not entries:
                 self.imports = True  # the SDK has dropped that batch: this one must not overtake it
             if self.imports:
                 self.is_behind = True
+                if refusal is not None and refusal.entries is entries:
+                    # A repair has failed between two tries: the SDK has to give the batch up, and to say so.
+                    raise refusal.error
                 return
             try:
                 fence = Fence(self._held, self.fence_parameters, self.lease.fenced())
@@ -100,10 +110,10 @@ class FencedStore:
             except FencedError:
                 self.is_fenced = True
                 raise
-            except SessionStoreError:
-                self._refused, self.is_behind = entries, True
+            except SessionStoreError as error:
+                self._refusal, self.is_behind = _Refusal(entries, error), True
                 raise
-            self._refused, self.is_behind = None, False
+            self._refusal, self.is_behind = None, False
 
     @property
     def fence_parameters(self) -> dict[str, Any]:
@@ -136,7 +146,7 @@ class FencedStore:
             except FencedError:
                 self.is_fenced = True
                 raise
-            self._refused, self.is_behind = None, False
+            self._refusal, self.is_behind = None, False
             self.repaired += added
             return added
 

@@ -168,6 +168,23 @@ async def test_a_fenced_append_takes_as_many_statements_as_any_other(engine: Eng
     assert len(statements) == (1 if engine.dialect.name == "postgresql" else 2)
 
 
+async def test_a_repair_that_fails_between_two_tries_is_no_success_of_the_next(engine: Engine) -> None:
+    """The SDK would take it for one, and nobody would be told that the database lacks lines."""
+    store = await held(engine, "chat")
+    batch = lines("a")
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE claude_session_entries RENAME TO entries_away"))
+    with pytest.raises(SessionStoreError) as first:
+        await store.append(KEY, batch)
+    with pytest.raises(SessionStoreError):
+        await store.catch_up()
+    with pytest.raises(SessionStoreError) as again:
+        await store.append(KEY, batch)
+    assert str(again.value) == str(first.value)
+    await store.append(KEY, lines("b"))  # which waits for the repair, behind the batch that was given up
+    assert store.is_behind
+
+
 async def test_what_comes_after_a_batch_that_was_given_up_does_not_overtake_it(engine: Engine) -> None:
     store = await held(engine, "chat")
     bad = cast("list[SessionStoreEntry]", ["no entry"])

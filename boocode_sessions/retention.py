@@ -27,7 +27,7 @@ from boocode_sessions._core.keys import (
 )
 from boocode_sessions._core.statements import maintenance as statements
 from boocode_sessions._core.statements.asking import TEXTS
-from boocode_sessions._core.statements.parameters import ENTRIES, SESSIONS, in_session
+from boocode_sessions._core.statements.parameters import ENTRIES, SESSIONS, in_session, table_name
 from boocode_sessions._core.statements.search import merge_words
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import DatabaseError, SessionStoreError
@@ -184,9 +184,7 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
     try:
         with engine.connect() as raw, raw.execution_options(isolation_level="AUTOCOMMIT") as connection:
             where = StoreConnection(connection, schema).effective_schema
-            quote = dialect.identifier_preparer.quote
-            prefix = f"{quote(where)}." if where else ""
-            tables = ", ".join(prefix + quote(table.name) for table in (ENTRIES, SESSIONS, TEXTS))
+            tables = ", ".join(table_name(one.name, dialect, where) for one in (ENTRIES, SESSIONS, TEXTS))
             # The driver's own: our SQLite engines begin a transaction before a statement of SQLAlchemy's.
             cursor = connection.connection.cursor()
             for statement in _REWRITE if dialect.name == "sqlite" else (f"VACUUM {tables}",):

@@ -30,7 +30,7 @@ from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import MAIN
 from boocode_sessions._core.schema_check import found_schema
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.parameters import unplaced
+from boocode_sessions._core.statements.parameters import table_name, unplaced
 from boocode_sessions._core.statements.read import is_true_fold
 from boocode_sessions._core.statements.search import select_behind_count
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -202,10 +202,8 @@ def _shards(connection: StoreConnection) -> tuple[int | None, int | None]:
     return (count, nodes) if count else (None, None)
 
 
-def _name(connection: StoreConnection, table_name: str) -> str:
-    preparer = connection.connection.dialect.identifier_preparer
-    schema = connection.effective_schema
-    return ".".join(map(preparer.quote, [schema, table_name] if schema else [table_name]))
+def _name(connection: StoreConnection, name: str) -> str:
+    return table_name(name, connection.connection.dialect, connection.effective_schema)
 
 
 def _bytes(connection: StoreConnection, *, distributed: bool) -> int:

@@ -38,6 +38,7 @@ from boocode_sessions._core.statements.parameters import (
     Entry,
     in_transcript,
     of_transcript,
+    table_name,
 )
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.adoption.transcripts import (
@@ -197,15 +198,13 @@ _SOURCE_COLUMNS = {
 def _source(connection: StoreConnection, name: str, schema: str | None) -> Table:
     if connection.dialect != "postgresql":
         raise SchemaError("only a table in a PostgreSQL database can be copied")
-    quote = connection.connection.dialect.identifier_preparer.quote_identifier
     found = connection.connection.execute(
         text(
             "SELECT nspname FROM pg_catalog.pg_class "
             "JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace "
             "WHERE pg_class.oid = to_regclass(:name)"
         ),
-        # The quoting doubles percent signs, for statements; this is a value.
-        {"name": ".".join(map(quote, [schema, name] if schema else [name])).replace("%%", "%")},
+        {"name": table_name(name, connection.connection.dialect, schema)},
     ).scalar_one_or_none()
     if found is None:
         raise SchemaError(f"there is no table {name}: name the old store's table, and its schema")

@@ -13,11 +13,13 @@ import pytest
 from claude_agent_sdk import fold_session_summary, import_session_to_store
 from sqlalchemy import Engine, text
 
-from boocode_sessions import ClaudeSessionRepository, migrations
+from boocode_sessions import ClaudeSessionRepository, migrations, queries
 from boocode_sessions.engine import create_engine
 from boocode_sessions.errors import BrokenLineError, NotATranscriptTreeError
-from boocode_sessions.jsonl import BrokenLine, Progress, import_tree
+from boocode_sessions.jsonl import BrokenLine, Progress, export_tree, import_tree
+from boocode_sessions.retention import erase
 from boocode_sessions.sdk import SQLAlchemySessionStore
+from boocode_sessions.status import holdings
 from tests.files.sample import (
     AGENT,
     JOURNAL,
@@ -298,6 +300,24 @@ def test_an_import_finds_the_tables_in_their_schema(
     assert import_tree(engine, projects, schema=schema).added == 13
     assert import_tree(engine, projects, schema=schema).added == 0
     assert len(ClaudeSessionRepository(engine, schema=schema).load(MAIN) or []) == 8
+    engine.dispose()
+
+
+@pytest.mark.parametrize("schema", ["a%b", 'x"y:z'])
+def test_whatever_follows_an_import_finds_them_too(
+    databases: Databases, projects: Path, tmp_path: Path, schema: str
+) -> None:
+    database = databases.empty("postgresql")
+    migrations.upgrade(database.url, schema=schema)
+    engine = database.engine()
+    import_tree(engine, projects, schema=schema)
+    assert queries.search(engine, "bug", schema=schema)
+    assert queries.usage(engine, schema=schema) is not None
+    assert queries.tools(engine, schema=schema) is not None
+    assert holdings(engine, schema=schema).entries == 13
+    assert export_tree(engine, tmp_path / "out", schema=schema).entries == 13
+    assert erase(engine, MAIN, schema=schema) > 0
+    assert ClaudeSessionRepository(engine, schema=schema).load(MAIN) is None
     engine.dispose()
 
 

@@ -19,7 +19,6 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     SmallInteger,
-    Table,
     Text,
     Update,
     and_,
@@ -61,6 +60,7 @@ from boocode_sessions._core.statements.parameters import (
     Entry,
     is_session,
     literal_unplaced,
+    table_name,
 )
 from boocode_sessions._core.statements.read import ONE
 
@@ -249,18 +249,8 @@ def insert_rows(dialect: Dialect, schema: str | None) -> str:
 
 def inserted_into(dialect: Dialect, schema: str | None) -> tuple[str, str]:
     """The table of entries and the columns of INSERTED, as SQL text."""
-    return table_name(ENTRIES, dialect, schema), ", ".join(map(dialect.identifier_preparer.quote, INSERTED))
-
-
-def table_name(table: Table, dialect: Dialect, schema: str | None) -> str:
-    """A table's name as SQL text, quoted where it has to be."""
-    preparer = dialect.identifier_preparer
-    name = preparer.format_table(table, use_schema=False)
-    if schema:
-        name = f"{preparer.quote_schema(schema)}.{name}"
-    if dialect.paramstyle in {"format", "pyformat"}:
-        name = name.replace("%%", "%")  # quoted for statements with parameters, which these have none of
-    return name
+    columns = ", ".join(map(dialect.identifier_preparer.quote, INSERTED))
+    return table_name(ENTRIES.name, dialect, schema), columns
 
 
 @cache

@@ -26,9 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from boocode_sessions._core.sql.functions import in_json_list
-from boocode_sessions._core.statements.append import table_name
 from boocode_sessions._core.statements.derived import CALLS, DIGESTS, NO, USES, YES, Within
-from boocode_sessions._core.statements.parameters import Entry, unplaced
+from boocode_sessions._core.statements.parameters import Entry, table_name, unplaced
 from boocode_sessions.models import SessionCall, SessionDigest, SessionText, SessionToolUse
 
 TEXTS = cast("Table", SessionText.__table__)
@@ -132,7 +131,7 @@ def select_readable(dialect: Dialect, schema: str | None) -> Select[bool]:
     """
     rights = [
         func.has_table_privilege(
-            func.to_regclass(table_name(table, dialect, schema)), "SELECT", type_=Boolean
+            func.to_regclass(table_name(table.name, dialect, schema)), "SELECT", type_=Boolean
         )
         for table in (DIGESTS, CALLS, USES, TEXTS)
     ]

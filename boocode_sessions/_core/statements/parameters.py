@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from sqlalchemy import BigInteger, BindParameter, ColumnElement, Table, Text, bindparam, func, literal_column
+from sqlalchemy.engine import Dialect
 
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.sql.functions import json_text
@@ -19,6 +20,14 @@ SESSIONS = cast("Table", ClaudeSession.__table__)
 PROJECT = bindparam("in_project", type_=Text)
 SESSION = bindparam("in_session", type_=Text)
 SUBPATH = bindparam("in_subpath", type_=Text)
+
+
+def table_name(name: str, dialect: Dialect, schema: str | None) -> str:
+    """A table's name as SQL text, quoted where it has to be: for a driver, or as a value of to_regclass()."""
+    said = ".".join(map(dialect.identifier_preparer.quote, [schema, name] if schema else [name]))
+    if dialect.paramstyle in {"format", "pyformat"}:
+        said = said.replace("%%", "%")  # quoted for statements with parameters, which these have none of
+    return said
 
 
 def in_project(project_key: str) -> dict[str, str]:

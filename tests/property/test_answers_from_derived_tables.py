@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import json
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,10 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, queries
-from boocode_sessions.models import Base
-from tests.fixtures.seed import delete_as_the_seed_does, insert_as_the_seed_does
-from tests.queries.lines import DAY, Line, answer, key, result, tool_use
+from boocode_sessions import ClaudeSessionEntry, queries
+from tests.queries.histories import live_through
+from tests.queries.lines import DAY, Line, answer, result, tool_use
 
 SESSIONS = ("s0", "s1", "s2")
 TIMES = (DAY, DAY + timedelta(hours=13), DAY + timedelta(days=1, minutes=1))
@@ -193,22 +191,7 @@ def compare(engine: Engine, bind: Any) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_answers_are_those_of_a_recount(engine: Engine, steps: list[tuple[str, Any, list[Said]]]) -> None:
-    with engine.begin() as connection:
-        for table in Base.metadata.sorted_tables:
-            connection.execute(table.delete())
-    repository = ClaudeSessionRepository(engine)
-    for what, (project, session, subpath), lines in steps:
-        where = key(session, project, subpath)
-        if what == "append":
-            repository.append(where, [one.line() for one in lines])
-        elif what == "seed":
-            insert_as_the_seed_does(engine, where, [json.dumps(one.line()) for one in lines])
-        elif what == "delete":
-            repository.delete(where)
-        elif what == "seed-delete":
-            delete_as_the_seed_does(engine, where)
-        else:
-            compare(engine, engine)
+    live_through(engine, steps, lambda: compare(engine, engine))
     with engine.connect() as connection:
         compare(engine, connection)  # without writing
     compare(engine, engine)

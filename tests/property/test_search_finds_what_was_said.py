@@ -1,7 +1,6 @@
 """`search` finds what a plain recount of the entries finds, whoever wrote and deleted them."""
 
 import itertools
-import json
 import re
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -10,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
-from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, queries
-from boocode_sessions.models import Base
-from tests.fixtures.seed import delete_as_the_seed_does, insert_as_the_seed_does
-from tests.queries.lines import DAY, Line, answer, at, key, prompt
+from boocode_sessions import ClaudeSessionEntry, queries
+from tests.queries.histories import live_through
+from tests.queries.lines import DAY, Line, answer, at, prompt
 
 WORDS = ("ant", "ants", "bee", "Cat", "it", "x2")
 SINCE = DAY + timedelta(seconds=50)
@@ -133,22 +131,7 @@ def compare(engine: Engine, bind: Any) -> None:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_search_finds_what_a_recount_finds(engine: Engine, steps: list[tuple[str, Any, list[Said]]]) -> None:
-    with engine.begin() as connection:
-        for table in Base.metadata.sorted_tables:
-            connection.execute(table.delete())
-    repository = ClaudeSessionRepository(engine)
-    for what, (project, session, subpath), lines in steps:
-        where = key(session, project, subpath)
-        if what == "append":
-            repository.append(where, [one.line() for one in lines])
-        elif what == "seed":
-            insert_as_the_seed_does(engine, where, [json.dumps(one.line()) for one in lines])
-        elif what == "delete":
-            repository.delete(where)
-        elif what == "seed-delete":
-            delete_as_the_seed_does(engine, where)
-        else:
-            queries.search(engine, "ant")
+    live_through(engine, steps, lambda: queries.search(engine, "ant"))
     with engine.connect() as connection:
         compare(engine, connection)  # without writing
     compare(engine, engine)

@@ -25,7 +25,8 @@ from boocode_sessions._core.keys import (
 )
 from boocode_sessions._core.observing import observed, observed_async
 from boocode_sessions._core.tenants import check_tenant, stored_key, stored_project
-from boocode_sessions._core.unit_of_work import Bind, CurrentSession, UnitOfWork
+from boocode_sessions._core.transactions import CurrentSession
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")

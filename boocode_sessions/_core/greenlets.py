@@ -23,7 +23,8 @@ from sqlalchemy.util.concurrency import in_greenlet as in_greenlet_of_sqlalchemy
 
 from boocode_sessions._core.deadline import Call, current_call
 from boocode_sessions._core.replica import Replicated
-from boocode_sessions._core.unit_of_work import Bind, CurrentSession
+from boocode_sessions._core.transactions import CurrentSession
+from boocode_sessions._core.unit_of_work import Bind
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")

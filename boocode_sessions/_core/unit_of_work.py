@@ -1,4 +1,4 @@
-"""Whose transaction a call runs in: the one place that begins, commits, and translates errors.
+"""Runs work over a bind: with a deadline, again where that helps, and with errors of ours.
 
 Over an Engine or a sessionmaker each call is a transaction of its own. Over a Connection or a Session it
 joins the caller's and never commits.
@@ -8,49 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, Pool, RootTransaction
+from sqlalchemy import Connection, Engine, Pool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import scoped_session
 
 from boocode_sessions import engine as settings
 from boocode_sessions import errors
-from boocode_sessions._core import database_errors, distributed, observing
+from boocode_sessions._core import database_errors, distributed, observing, transactions
 from boocode_sessions._core.binds import check_bind, shown_bind
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, deadline, note_connection
-from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.replica import Replicated
-from boocode_sessions._core.schema_check import (
-    check_columns,
-    check_encoding,
-    check_schema,
-    check_transactional,
-)
+from boocode_sessions._core.schema_check import check_columns, check_encoding, check_schema
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, say_tenant
-from boocode_sessions.engine import READING, check_dialect
-from boocode_sessions.models import ClaudeSessionEntry
+from boocode_sessions._core.transactions import CurrentSession
+from boocode_sessions.engine import check_dialect
 
 T = TypeVar("T")
 
 Bind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession | Replicated
 """An Engine; a sessionmaker, or what else makes a new Session; a Connection; a Session; or two Engines."""
 
-
-class CurrentSession(NamedTuple):
-    """A host's Session that is asked for anew at each call, as scoped sessions are."""
-
-    get: Callable[[], OrmSession]
-
-
 Work: TypeAlias = Callable[[StoreConnection], T]
-
-_BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
-"""A Session may have several binds; ours is the one that it has for our models."""
 
 _MOST_TRIES = 5
 """Of a transaction of our own that loses against concurrent ones, at a stricter isolation level."""
@@ -114,15 +98,15 @@ class UnitOfWork:
         return self._read(operation, work)
 
     def _read(self, operation: str, work: Work[T]) -> T:
-        connections = self._autocommitting if self._single_statements else self._scanning
+        connections = transactions.autocommitting if self._single_statements else transactions.reading
         try:
-            return self._run(operation, work, connections)
+            return self._run(operation, work, lambda: connections(self.bind))
         except errors.DatabaseError as error:
             lost = isinstance(error, errors.UnavailableError) and error.connection_lost
             if not (self.own and (lost or error.sqlstate == database_errors.STALE_PLAN)):
                 raise
             _tell_retried(error)
-        return self._run(operation, work, connections)
+        return self._run(operation, work, lambda: connections(self.bind))
 
     def scan(self, operation: str, work: Work[T]) -> T:
         """Run work that reads rows as they come, for as long as it takes: the server keeps a cursor only in a
@@ -132,7 +116,7 @@ class UnitOfWork:
         return self._scan(operation, work)
 
     def _scan(self, operation: str, work: Work[T]) -> T:
-        return self._run(operation, work, self._scanning, bounded=False)
+        return self._run(operation, work, lambda: transactions.reading(self.bind), bounded=False)
 
     def write(
         self,
@@ -155,11 +139,14 @@ class UnitOfWork:
                 distributed.limit_lock_wait(connection.connection, lock_seconds)
             return work(connection)
 
+        def connections() -> AbstractContextManager[Connection]:
+            return transactions.writing(self.bind, in_doubt)
+
         tries = _MOST_TRIES if self.own else 1
         while True:
             tries -= 1
             try:
-                return self._run(operation, limited, lambda: self._writing(in_doubt), bounded=bounded)
+                return self._run(operation, limited, connections, bounded=bounded)
             except errors.DatabaseError as error:
                 outdated = error.sqlstate == database_errors.STALE_PLAN
                 if not tries or not (outdated or isinstance(error, errors.RetryableError)):
@@ -170,7 +157,7 @@ class UnitOfWork:
         """Run work that is one statement, atomic by itself: without BEGIN and COMMIT where that can be."""
         if not self._single_statements:
             return self.write(operation, work, in_doubt)
-        return self._run(operation, work, lambda: self._autocommitting(in_doubt))
+        return self._run(operation, work, lambda: transactions.autocommitting(self.bind, in_doubt))
 
     @property
     def _single_statements(self) -> bool:
@@ -227,53 +214,6 @@ class UnitOfWork:
                     connection.invalidate()
                 raise
 
-    @contextmanager
-    def _scanning(self) -> Generator[Connection]:
-        if isinstance(self.bind, Engine):
-            with alone(self.bind.pool), observing.connect(self.bind) as connection:
-                # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
-                yield connection.execution_options(**{READING: True})
-        else:
-            with self._writing(lambda: None, checked=False) as connection:
-                yield connection
-
-    @contextmanager
-    def _autocommitting(self, in_doubt: Callable[[], None] = lambda: None) -> Generator[Connection]:
-        assert isinstance(self.bind, Engine)  # noqa: S101 - callers ask `_single_statements` first
-        # Around the connection: pg8000 sends a COMMIT when it is given back, which may fail after the append.
-        with alone(self.bind.pool), _noting_doubt(in_doubt), observing.connect(self.bind) as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
-
-    @contextmanager
-    def _writing(self, in_doubt: Callable[[], None], *, checked: bool = True) -> Generator[Connection]:
-        """`checked`: that the transaction is a real one, which work that only reads does not need."""
-        bind = self.bind
-        check: Callable[[Connection], None] = check_transactional if checked else _unchecked
-        if isinstance(bind, CurrentSession):
-            bind = bind.get()
-        if isinstance(bind, Connection):
-            check(bind)
-            yield bind
-        elif isinstance(bind, OrmSession):
-            connection = bind.connection(bind_arguments=_BIND_ARGUMENTS)
-            check(connection)
-            yield connection
-        elif isinstance(bind, Engine):
-            with alone(bind.pool), observing.connect(bind) as connection, _begun(connection) as transaction:
-                check(connection)
-                yield connection
-                with _noting_doubt(in_doubt):
-                    transaction.commit()
-        else:
-            with bind() as db, alone(db.get_bind(ClaudeSessionEntry).engine.pool):
-                if not db.in_transaction():
-                    db.begin()
-                connection = db.connection(bind_arguments=_BIND_ARGUMENTS)
-                check(connection)
-                yield connection
-                with _noting_doubt(in_doubt):
-                    db.commit()
-
     def _opened(self, connection: Connection) -> StoreConnection:
         """A connection whose transaction works for our tenant, until it ends."""
         tenant = self.tenant or connection.get_execution_options().get(TENANT_OPTION)
@@ -310,25 +250,3 @@ class UnitOfWork:
 def _tell_retried(error: Exception) -> None:
     if (watching := observing.observer()) is not None:
         watching.retried(error)
-
-
-def _begun(connection: Connection) -> RootTransaction:
-    """A transaction, which on SQLite waits for other writers."""
-    if connection.dialect.name != "sqlite":
-        return connection.begin()
-    return observing.lock("sqlite", connection.begin)
-
-
-def _unchecked(_: Connection) -> None:
-    """In place of check_transactional."""
-
-
-@contextmanager
-def _noting_doubt(in_doubt: Callable[[], None]) -> Generator[None]:
-    """Call `in_doubt` where what is run here may have landed, though it raises."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception) or database_errors.leaves_doubt(error):
-            in_doubt()
-        raise

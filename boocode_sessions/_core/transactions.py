@@ -1,0 +1,108 @@
+"""The connection of a call, and the transaction that the call runs in: one of its own, or the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeAlias
+
+from sqlalchemy import Connection, Engine, RootTransaction
+from sqlalchemy.orm import Session as OrmSession
+
+from boocode_sessions._core import database_errors, observing
+from boocode_sessions._core.one_connection_pools import alone
+from boocode_sessions._core.schema_check import check_transactional
+from boocode_sessions.engine import READING
+from boocode_sessions.models import ClaudeSessionEntry
+
+
+class CurrentSession(NamedTuple):
+    """A host's Session that is asked for anew at each call, as scoped sessions are."""
+
+    get: Callable[[], OrmSession]
+
+
+SingleBind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession | CurrentSession
+
+_BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
+"""A Session may have several binds; ours is the one that it has for our models."""
+
+
+@contextmanager
+def reading(bind: SingleBind) -> Generator[Connection]:
+    """For work that only reads."""
+    if isinstance(bind, Engine):
+        with alone(bind.pool), observing.connect(bind) as connection:
+            # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
+            yield connection.execution_options(**{READING: True})
+    else:
+        with writing(bind, lambda: None, checked=False) as connection:
+            yield connection
+
+
+@contextmanager
+def autocommitting(bind: SingleBind, in_doubt: Callable[[], None] = lambda: None) -> Generator[Connection]:
+    """For one statement over an Engine, which is atomic without BEGIN and COMMIT.
+
+    `in_doubt` is called where the statement may have landed although an error is raised.
+    """
+    assert isinstance(bind, Engine)  # noqa: S101 - the unit of work asks first
+    # Around the connection: pg8000 sends a COMMIT when it is given back, which may fail after the append.
+    with alone(bind.pool), _noting_doubt(in_doubt), observing.connect(bind) as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = True) -> Generator[Connection]:
+    """For work in a transaction, which is committed at the end unless it is the caller's.
+
+    `in_doubt` is called where a COMMIT may have landed although an error is raised. `checked`: whether the
+    transaction has to be a real one, as it has for work that writes.
+    """
+    check: Callable[[Connection], None] = check_transactional if checked else _unchecked
+    if isinstance(bind, CurrentSession):
+        bind = bind.get()
+    if isinstance(bind, Connection):
+        check(bind)
+        yield bind
+    elif isinstance(bind, OrmSession):
+        connection = bind.connection(bind_arguments=_BIND_ARGUMENTS)
+        check(connection)
+        yield connection
+    elif isinstance(bind, Engine):
+        with alone(bind.pool), observing.connect(bind) as connection, _begun(connection) as transaction:
+            check(connection)
+            yield connection
+            with _noting_doubt(in_doubt):
+                transaction.commit()
+    else:
+        with bind() as db, alone(db.get_bind(ClaudeSessionEntry).engine.pool):
+            if not db.in_transaction():
+                db.begin()
+            connection = db.connection(bind_arguments=_BIND_ARGUMENTS)
+            check(connection)
+            yield connection
+            with _noting_doubt(in_doubt):
+                db.commit()
+
+
+def _begun(connection: Connection) -> RootTransaction:
+    """A transaction, which on SQLite waits for other writers."""
+    if connection.dialect.name != "sqlite":
+        return connection.begin()
+    return observing.lock("sqlite", connection.begin)
+
+
+def _unchecked(_: Connection) -> None:
+    """In place of check_transactional."""
+
+
+@contextmanager
+def _noting_doubt(in_doubt: Callable[[], None]) -> Generator[None]:
+    """Call `in_doubt` where what is run here may have landed, though it raises."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) or database_errors.leaves_doubt(error):
+            in_doubt()
+        raise

@@ -12,7 +12,7 @@ from boocode_sessions._core.derived.missing import Missing, ask
 from boocode_sessions._core.statements.derived import TOKENS
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.queries.calls import day_of, grouped_calls
-from boocode_sessions.queries.plots import Amount, plot_usage
+from boocode_sessions.queries.plots import plot_days
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import Scope
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Dimension: TypeAlias = Literal["day", "model", "project", "session"]
+Amount: TypeAlias = Literal["tokens", "output_tokens", "calls", "cost"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,8 +72,20 @@ class Usage(Rows[UsageRow]):
             ValueError: The rows have no days.
             MissingExtraError: matplotlib is not installed.
         """
-        drawn: Axes = plot_usage(self, of, ax)
+        if self and all(row.day is None for row in self):
+            raise ValueError("a plot has a bar for each day: ask for usage(..., by=('day', 'model'))")
+        amounts = [
+            (row.day, row.model or "every model", _amount(row, of)) for row in self if row.day is not None
+        ]
+        drawn: Axes = plot_days(amounts, of.replace("_", " "), ax, prefixes=of != "cost")
         return drawn
+
+
+def _amount(row: UsageRow, of: Amount) -> float:
+    if of == "tokens":
+        return row.input_tokens + row.output_tokens + row.cache_read_tokens + row.cache_write_tokens
+    amount: float | None = getattr(row, of)
+    return amount or 0
 
 
 _NAMES: dict[str, str] = {"day": "day", "model": "model", "project": "project_key", "session": "session_id"}

@@ -1,7 +1,8 @@
 """Imports point one way, as docs/architecture.md draws them."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import boocode_sessions
@@ -99,6 +100,27 @@ def test_a_module_imports_only_from_the_layers_below() -> None:
                 if other != module and height.get(other, len(LAYERS)) >= height[module]
             ]
     assert wrong == []
+
+
+def test_no_modules_import_each_other() -> None:
+    """Inside a feature either, and not for types alone."""
+    modules = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in _modules()}
+    graph = {name: {*_imports(path)} & modules.keys() - {name} for name, path in modules.items()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
+
+
+def _modules() -> list[Path]:
+    """All but `__init__.py`, of which the public ones gather the names of their packages."""
+    return [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
 def test_every_module_has_its_layer() -> None:

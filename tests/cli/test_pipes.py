@@ -221,7 +221,7 @@ def test_a_demo_in_one_pipe_tells_its_steps_in_order() -> None:
 
 
 def test_names_of_files_are_shown_as_they_are(tmp_path: Path) -> None:
-    for name in ("bücher/ün.db", "a b.db", "100%.db", "漢字.db", "a?b#c.db"):
+    for name in ("bücher/ün 漢字.db", "a b?c#100%.db"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         env = program_environment({"TZ": "UTC"})

@@ -41,7 +41,7 @@ async def test_what_is_sent_until_it_is_acknowledged_is_there_once(
     postgres_database: Database, proxy: Proxy, kind: str, chance: float, publish: Callable[[Verdict], None]
 ) -> None:
     sessions = 50
-    rounds = 6 * SOAK
+    rounds = 4 * SOAK
     keys: list[SessionKey] = [{"project_key": kind, "session_id": str(uuid4())} for _ in range(sessions)]
     total = Verdict(runs=0)
     async with opened(kind, proxy.url) as subject, opened(kind, postgres_database.url) as other:

@@ -35,7 +35,8 @@ BOUND_SECONDS = 15
 
 @pytest.fixture(autouse=True)
 def a_short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "CALL_SECONDS", 1, raising=False)
+    monkeypatch.setattr(engine, "CALL_SECONDS", 0.5, raising=False)
+    monkeypatch.setattr(engine, "CONNECT_SECONDS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +186,8 @@ async def test_the_sessions_that_share_a_store_all_get_back(server: EmbeddedPost
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", [*KINDS, *DRIVER_KINDS])
-async def test_a_server_that_hangs_before_it_lets_anybody_in(
-    server: EmbeddedPostgres, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_hangs_before_it_lets_anybody_in(server: EmbeddedPostgres, kind: str) -> None:
     """Each driver has a limit of its own for that, under a name of its own."""
-    monkeypatch.setattr(engine, "CONNECT_SECONDS", 2)
     async with opened(kind, _url(server)) as subject, hung_for_a_while(server):
         started = time.monotonic()
         with pytest.raises(SessionStoreError):

@@ -75,7 +75,7 @@ def list_session_summaries(connection: StoreConnection, project_key: str) -> lis
 
 def list_subkeys(connection: StoreConnection, session: Session) -> list[str]:
     """The subpaths of a session."""
-    return [subpath for (subpath,) in connection.select(statements.select_subkeys(), in_session(session))]
+    return list(connection.select(statements.select_subkeys(), in_session(session)).scalars().all())
 
 
 def delete(connection: StoreConnection, transcript: Transcript) -> None:

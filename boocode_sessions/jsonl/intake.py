@@ -136,10 +136,7 @@ class Intake:
         lacking = self._lacking(connection, lines)
         run = run_with_copy if quickly and self._copies else run_plan
         encoded = [line.encoded for line in lacking]
-        entries = [line.line.entry for line in lacking]
-        for plan in make_plans(
-            self._transcript, encoded, version, guarded=False, entries=entries, cipher=connection.cipher
-        ):
+        for plan in make_plans(self._transcript, encoded, version, guarded=False, cipher=connection.cipher):
             run(connection, plan)
             version = plan.then
         return len(lacking), self._position(version)

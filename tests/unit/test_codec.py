@@ -130,6 +130,20 @@ def test_what_json_does_not_have_is_refused_by_position_and_kind(entry: Any, wor
     assert "secret" not in message
 
 
+def test_an_entry_that_holds_itself_many_times_is_refused_at_once() -> None:
+    """Whoever followed every way through it would never end."""
+    entry: dict[str, Any] = {}
+    entry |= {f"member {number}": [entry] * 40 for number in range(40)}
+    assert refusal(entry).endswith("holds itself")
+
+
+def test_what_is_encoded_is_a_copy_as_load_gives_it_back() -> None:
+    inner = {"n": [1]}
+    item = encoded({"a": inner, "b": (inner, "\ud83d\ude00")})
+    inner["n"].append(2)
+    assert item.entry == {"a": {"n": [1]}, "b": [{"n": [1]}, "\N{GRINNING FACE}"]} == decode(item.exact)
+
+
 @dataclass
 class Holder:
     secret: int = 1

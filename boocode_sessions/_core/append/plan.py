@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from boocode_sessions._core.append.request import Fence, entries_of
+from boocode_sessions._core.append.request import Fence
 from boocode_sessions._core.codec import (
     Cipher,
     EncodedEntry,
@@ -98,23 +98,16 @@ def make_plans(
     version: Version,
     *,
     guarded: bool,
-    entries: Sequence[Mapping[str, Any]] | None = None,
     fence: Fence | None = None,
     cipher: Cipher | None = None,
 ) -> list[Plan]:
     """The plans that append a batch to a session at `version`, each of them one page of it.
 
-    `entries`: what was encoded, where nobody else can change it meanwhile. It is decoded again otherwise, so
-    that the summary is folded from what is stored. `cipher`: encrypts what the plans store.
+    `cipher`: encrypts what the plans store.
     """
     plans: list[Plan] = []
-    done = 0
     for page in pages(encoded):
-        given = entries_of(page) if entries is None else entries[done : done + len(page)]
-        plans.append(
-            _make_plan(transcript, page, given, version, guarded=guarded, fence=fence, cipher=cipher)
-        )
-        done += len(page)
+        plans.append(_make_plan(transcript, page, version, guarded=guarded, fence=fence, cipher=cipher))
         version = plans[-1].then
     return plans
 
@@ -122,7 +115,6 @@ def make_plans(
 def _make_plan(
     transcript: Transcript,
     encoded: Sequence[EncodedEntry],
-    entries: Sequence[Mapping[str, Any]],
     version: Version,
     *,
     guarded: bool,
@@ -147,7 +139,7 @@ def _make_plan(
     data = version.data
     if transcript.is_main:
         if data is not None or tail is None:
-            data = fold(data, transcript, entries)
+            data = fold(data, transcript, [item.entry for item in encoded])
         parameters["summary"] = (
             None if data is None else seal_summary(cipher, transcript.session, encode_summary(data))
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from boocode_sessions._core.codec import EncodedEntry, decode, encode_batch
+from boocode_sessions._core.codec import EncodedEntry, encode_batch
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.statements.append import Condition
 from boocode_sessions.errors import SessionStoreError
@@ -67,8 +67,3 @@ class AppendRequest:
             digest.update(item.exact)
             digest.update(b"\n")
         return digest.digest()
-
-
-def entries_of(encoded: Sequence[EncodedEntry]) -> list[Mapping[str, Any]]:
-    """The entries that were encoded, as `load` will return them."""
-    return [decode(item.exact) for item in encoded]

@@ -17,6 +17,7 @@ from boocode_sessions._core.codec.entries import (
     same_entry,
 )
 from boocode_sessions._core.codec.extracted import Extracted, extract, said_at
+from boocode_sessions._core.codec.json_text import Line
 from boocode_sessions._core.codec.keys import (
     LINE_KEY_LENGTH,
     UUID_KEY_LENGTHS,
@@ -28,7 +29,7 @@ from boocode_sessions._core.codec.keys import (
     row_key,
     uuid_key,
 )
-from boocode_sessions._core.codec.lines import AGENT_METADATA, Line, LineReader, write_line, write_metadata
+from boocode_sessions._core.codec.lines import AGENT_METADATA, LineReader, write_line, write_metadata
 from boocode_sessions._core.codec.problems import MAX_DEPTH
 from boocode_sessions._core.codec.sealing import (
     Cipher,

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Self, cast
 
 from boocode_sessions._core.codec.extracted import Extracted, extract
 from boocode_sessions._core.codec.json_text import (
+    Line,
     decode_text,
     encode,
     encode_ascii,
@@ -13,7 +14,6 @@ from boocode_sessions._core.codec.json_text import (
     with_a_whole_stack,
 )
 from boocode_sessions._core.codec.keys import call_key, fingerprint, uuid_key
-from boocode_sessions._core.codec.lines import Line
 from boocode_sessions._core.codec.problems import problem_in
 from boocode_sessions._core.keys import SessionStoreEntry, Transcript
 from boocode_sessions.errors import SEALED, DamagedEntryError, InvalidEntryError, MissingKeyError
@@ -30,22 +30,19 @@ class EncodedEntry(NamedTuple):
     verbatim: bytes | None
     """ASCII JSON that reads back exactly, where `json` would not."""
     extracted: Extracted
-    plain_size: int | None = None
-    """Bytes of the entry as JSON, where `json` is not the entry because it is encrypted."""
+    entry: Mapping[str, Any]
+    """What was encoded, which nobody else can change; empty for another program's row that is damaged."""
+    size: int
+    """Bytes of the entry as JSON, also where it is encrypted."""
 
     @classmethod
     def of_line(cls, dedup_key: bytes, line: Line) -> Self:
-        """A line of a transcript file, under a key."""
-        return cls(dedup_key, line.json, line.verbatim, extract(line.entry))
+        """A line of a transcript, under a key."""
+        return cls(dedup_key, line.json, line.verbatim, extract(line.entry), line.entry, len(line.json))
 
     @property
     def exact(self) -> bytes:
         return self.json if self.verbatim is None else self.verbatim
-
-    @property
-    def size(self) -> int:
-        """Bytes of the entry as JSON."""
-        return len(self.json) if self.plain_size is None else self.plain_size
 
     def row(self, text: Callable[[bytes], object]) -> tuple[Any, ...]:
         """The values of `statements.append.COLUMNS`, in their order. `text` makes a parameter of UTF-8."""
@@ -80,12 +77,12 @@ def encode_each(
                 f"{transcript}: entries[{position}] is not a dict but {type(entry).__name__}"
             )
         try:
-            text, verbatim = with_a_whole_stack(encode, cast("dict[Any, Any]", entry))
+            line = with_a_whole_stack(encode, cast("dict[Any, Any]", entry))
         except (TypeError, ValueError, RecursionError):
             problem = f"{transcript}: entries[{position}]{problem_in(entry)}"
         else:
-            key = uuid_key(entry) or call_key(nonce, position)
-            yield EncodedEntry(key, text, verbatim, extract(entry))
+            key = uuid_key(line.entry) or call_key(nonce, position)
+            yield EncodedEntry.of_line(key, line)
             continue
         raise InvalidEntryError(problem)
 
@@ -97,9 +94,9 @@ def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
     """
     pieces: list[bytes] = []
     before = b'[["'
-    for key, text, exact, extracted, plain_size in encoded:
+    for key, text, exact, extracted, _, size in encoded:
         verbatim = b"null" if exact is None else encode_values(exact.decode())
-        values = encode_values((len(text) if plain_size is None else plain_size, *extracted))
+        values = encode_values((size, *extracted))
         pieces += (before, key.hex().encode(), b'",', text, b",", verbatim, b",", values[1:])
         before = b',["'
     pieces.append(b"]")
@@ -128,28 +125,28 @@ def same_entry(stored: bytes, encoded: EncodedEntry) -> bool:
     A stored one that can't be read is not.
     """
     try:
-        return stored == encoded.exact or _canonical(stored) == _canonical(encoded.exact)
+        return stored == encoded.exact or _canonical(decode(stored)) == _canonical(encoded.entry)
     except DamagedEntryError:
         return False
 
 
-def _canonical(text: bytes) -> str:
-    return with_a_whole_stack(encode_sorted, decode(text))
+def _canonical(entry: Mapping[str, Any]) -> str:
+    return with_a_whole_stack(encode_sorted, entry)
 
 
 def content_of(encoded: EncodedEntry) -> bytes:
     """The fingerprint of an entry."""
-    return fingerprint(decode(encoded.exact))
+    return fingerprint(encoded.entry)
 
 
 def encode_stored(text: str) -> EncodedEntry:
     """What another program stored, as we would have: under its uuid's key, which is empty without one."""
+    stored = str(text).encode()  # SQLite gives the text `7` as a number
     try:
         entry = decode(text)
     except DamagedEntryError:
-        # SQLite gives the text `7` as a number.
-        return EncodedEntry(b"", str(text).encode(), None, Extracted())
-    return EncodedEntry(uuid_key(entry) or b"", text.encode(), None, extract(entry))
+        return EncodedEntry(b"", stored, None, Extracted(), {}, len(stored))
+    return EncodedEntry(uuid_key(entry) or b"", stored, None, extract(entry), entry, len(stored))
 
 
 def encode_summary(data: Mapping[str, Any]) -> str:

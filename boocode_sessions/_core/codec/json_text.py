@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -33,7 +33,6 @@ encode_sorted = json.JSONEncoder(sort_keys=True).encode
 """Equal values have equal texts, which are stored: the standard library's form of a float stays as it is."""
 
 _SCALARS = frozenset({str, int, bool, type(None)})
-_CONTAINERS = frozenset({dict, list, tuple})
 _ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
@@ -59,31 +58,42 @@ def decode_text(text: str | bytes) -> object:
     return json.loads(text)
 
 
-def encode(entry: dict[Any, Any]) -> tuple[bytes, bytes | None]:
-    """An entry as JSON that JSONB accepts, and as JSON that reads back exactly, where that is another.
+class Line(NamedTuple):
+    """An entry and its JSON: one line of a transcript."""
 
-    Both in UTF-8. Raises TypeError, ValueError or RecursionError for what is no JSON.
-    """
+    entry: dict[str, Any]
+    """As it was encoded: a copy that nobody else can change, as `load` will return it."""
+    json: bytes
+    """In UTF-8, such as JSONB accepts."""
+    verbatim: bytes | None
+    """JSON in ASCII that reads back exactly, where `json` would not."""
+
+
+def encode(entry: dict[Any, Any]) -> Line:
+    """An entry as JSON. Raises TypeError, ValueError or RecursionError for what is no JSON."""
     plain = _encode_quickly(entry)
     if plain is None:
         return _encode_unusual(entry)
-    text, changed = plain
+    copy, text, changed = plain
     if b"\\u0000" in text and _ESCAPED_NUL.search(text):
-        return _without_nul(text), _encode_exactly(entry)
-    return text, _encode_exactly(entry) if changed else None
+        return Line(copy, _without_nul(text), _encode_exactly(copy))
+    return Line(copy, text, _encode_exactly(copy) if changed else None)
 
 
-def _encode_unusual(entry: dict[Any, Any]) -> tuple[bytes, bytes | None]:
+def _encode_unusual(entry: dict[Any, Any]) -> Line:
     """As `encode`, for what msgspec refuses."""
     if find_problem(entry):
         raise ValueError
     text = _encode_any(entry)
-    changed = _floats_change(json.loads(text))
+    copy, changed = _copied(json.loads(text))
     # A lone surrogate becomes U+FFFD, the nearest character that JSONB accepts.
     storable = _without_nul(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())
     if changed or storable != text.encode(errors="surrogatepass"):
-        return storable, _encode_exactly(entry)
-    return storable, None
+        exact = _encode_exactly(copy)
+        return Line(
+            json.loads(exact), storable, exact
+        )  # halves of a surrogate pair come back as one character
+    return Line(copy, storable, None)
 
 
 def write(entry: dict[Any, Any]) -> bytes:
@@ -92,54 +102,59 @@ def write(entry: dict[Any, Any]) -> bytes:
     Raises TypeError, ValueError or RecursionError for what is no JSON, or holds a lone surrogate.
     """
     if (plain := _encode_quickly(entry)) is not None:
-        return plain[0]
+        return plain[1]
     if find_problem(entry):
         raise ValueError
     return _encode_any(entry).encode()
 
 
-def _encode_quickly(entry: dict[Any, Any]) -> tuple[bytes, bool] | None:
-    """An entry as JSON text, and whether JSONB would change a float in it; None for what msgspec refuses, or
-    would write as something else."""
+def _encode_quickly(entry: dict[Any, Any]) -> tuple[dict[str, Any], bytes, bool] | None:
+    """A copy of an entry, its JSON, and whether JSONB would change a float in it; None for what msgspec
+    refuses, or would write as something else."""
     try:
-        return _encode_plain(entry), _floats_change(entry)  # which ends: the entry does not hold itself
+        copy, changed = _copied(entry)
+        return copy, _encode_plain(copy), changed
     except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):
         return None
 
 
-def _floats_change(entry: dict[Any, Any]) -> bool:
-    """Whether JSONB would change a float, in an entry that msgspec writes as the standard library does.
+def _copied(entry: dict[Any, Any]) -> tuple[dict[str, Any], bool]:
+    """A copy of an entry that msgspec writes as the standard library does, and whether JSONB would change a
+    float in it.
 
-    Without recursion, and quick, since it looks at every entry that is appended. Raises TypeError where
-    another type than Python's own JSON types stands, which msgspec may write as something else, or a key
-    that is not text; ValueError for NaN and infinity, which msgspec writes as null, and for what is nested
-    too deeply.
+    Without recursion, and quick, since every entry that is appended goes through here: it takes less than to
+    decode what was encoded, for what has to be the same although the caller changes its entry meanwhile.
+
+    Raises TypeError where another type than Python's own JSON types stands, which msgspec may write as
+    something else, or a key that is not text; ValueError for NaN and infinity, which msgspec writes as null,
+    and for what is nested too deeply, which an entry is that holds itself.
     """
+    if type(entry) is not dict:
+        raise TypeError
     changed = False
-    level: list[Any] = [[entry]]
-    for _ in range(MAX_DEPTH + 1):
-        deeper: list[Any] = []
-        for node in level:
-            children: Iterable[object] = _values(cast("dict[Any, Any]", node)) if type(node) is dict else node
-            for child in children:
-                kind = type(child)
-                if kind in _CONTAINERS:
-                    deeper.append(child)
-                elif kind is float:
-                    changed = _float_changes(cast("float", child)) or changed
-                elif kind not in _SCALARS:
-                    raise TypeError
-        if not deeper:
-            return changed
-        level = deeper
-    raise ValueError
-
-
-def _values(node: dict[Any, Any]) -> Iterable[Any]:
-    for key in node:
-        if type(key) is not str:
-            raise TypeError
-    return node.values()
+    top: dict[str, Any] = entry.copy()
+    nodes: list[tuple[Any, Iterable[tuple[Any, Any]], type[Any], int]] = [(top, top.items(), str, 1)]
+    while nodes:
+        node, members, place_type, depth = nodes.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError
+        for place, child in members:
+            if type(place) is not place_type:
+                raise TypeError
+            kind = type(child)  # pyright: ignore[reportUnknownVariableType] - of any type
+            if kind in _SCALARS:
+                continue
+            if kind is dict:
+                node[place] = inner = child.copy()
+                nodes.append((inner, inner.items(), str, depth + 1))
+            elif kind is list or kind is tuple:
+                node[place] = inner = list(child)
+                nodes.append((inner, enumerate(inner), int, depth + 1))
+            elif kind is float:
+                changed = _float_changes(child) or changed
+            else:
+                raise TypeError
+    return top, changed
 
 
 def _float_changes(value: float) -> bool:

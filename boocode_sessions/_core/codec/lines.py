@@ -7,18 +7,9 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from boocode_sessions._core.codec.json_text import encode, encode_ascii, with_a_whole_stack, write
+from boocode_sessions._core.codec.json_text import Line, encode, encode_ascii, with_a_whole_stack, write
 from boocode_sessions._core.codec.problems import MAX_DEPTH
 from boocode_sessions.errors import InvalidEntryError
-
-
-class Line(NamedTuple):
-    """One line of a transcript file."""
-
-    entry: dict[str, Any]
-    json: bytes
-    """As `EncodedEntry.json`."""
-    verbatim: bytes | None
 
 
 class Lines(NamedTuple):
@@ -53,7 +44,7 @@ class LineReader:
                 members = cast("dict[str, Any]", entry)
                 if self._plain and _is_plain(text):
                     return Line(members, line, None)
-                return Line(members, *with_a_whole_stack(encode, members))
+                return with_a_whole_stack(encode, members)
             problem = "it is JSON, but not an object"
         except UnicodeDecodeError:
             problem = "it is not UTF-8"
@@ -91,7 +82,7 @@ class LineReader:
     def read_metadata(self, document: bytes) -> Line:
         """A subagent's `.meta.json` as the entry that a live mirror sends for it."""
         entry = {**self.read(document).entry, "type": AGENT_METADATA}
-        return Line(entry, *with_a_whole_stack(encode, entry))
+        return with_a_whole_stack(encode, entry)
 
     def _decode(self, text: str) -> object:
         self._plain = self._as_is

@@ -82,7 +82,6 @@ def seal_entry(cipher: SessionCipher, at: StoredAt, item: EncodedEntry) -> Encod
     return item._replace(
         json=encode_ascii({"encrypted": cipher.key_id}).encode(),
         verbatim=cipher.seal(item.exact, at.bound_to),
-        plain_size=item.size,
     )
 
 

@@ -14,7 +14,10 @@ SESSION = "0b0e7c3e-8a0f-4e0f-9d61-0a1a70ff0001"
 ONE: dict[str, Any] = {"type": "user", "sessionId": "s", "message": {"type": "message", "content": "{é"}}
 TWO: dict[str, Any] = {"type": "assistant", "sessionId": "s", "text": "\0 \ud800 }{"}
 A = json.dumps(ONE, ensure_ascii=False).encode()
+THREE: dict[str, Any] = {"type": "summary", "summary": "{}", "leafUuid": "u"}
+"""A line that names no session."""
 B = json.dumps(TWO).encode()
+C = json.dumps(THREE).encode()
 TORN = A[:-5]
 
 
@@ -37,6 +40,12 @@ TORN = A[:-5]
         (A + b'{"a":NaN}', [ONE], 9),
         (A + b'{"a":"\xff"}' + B, [ONE, TWO], 9),
         (A + b"7", [ONE], 1),
+        (A + B + C + A, [ONE, TWO, THREE, ONE], 0),
+        (TORN + C, [THREE], len(TORN)),
+        (C + b"torn" + C + b"\0x\0" + C, [THREE, THREE, THREE], 5),
+        (b"2026-01-01 [info] " + C, [THREE], 17),
+        (b'ex function() {} of","uuid":"u"}' + C, [THREE], 32),
+        (b'{"data":[' + B + b", " + B, [TWO, TWO], 10),
     ],
 )
 def test_every_whole_record_of_a_line_is_read(
@@ -56,6 +65,8 @@ def test_every_whole_record_of_a_line_is_read(
         (TORN, "it is not JSON"),
         (b'{"message":' + A.replace(b"sessionId", b"uuid"), "it is not JSON"),
         (b'{"type":"user","message":{"type":"message","role":"user"}', "it is not JSON"),
+        (b'{"type":"user","content":[{"type":"text"},{"type":"text"}', "it is not JSON"),
+        (b'"content":[{"type":"text","text":"{}"}', "it is not JSON"),
         (b'["secret"]', "it is JSON, but not an object"),
         (b'{"secret":"\xff"}', "it is not UTF-8"),
         (b'{"a":' * 100_000, "it is nested too deeply for Python's json"),

@@ -148,7 +148,7 @@ def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
             start = begins.end()
             tries -= 1
             continue
-        if between and not _is_record(entry):
+        if between and not _is_record(entry, between):
             start = begins.end()
             continue
         if between:
@@ -159,9 +159,14 @@ def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
         yield rest.encode(errors="surrogateescape"), False
 
 
-def _is_record(entry: Mapping[str, object]) -> bool:
-    """Whether an object behind a torn piece is a line of its own, not a member of the torn record."""
-    return isinstance(entry.get("type"), str) and isinstance(entry.get("sessionId"), str)
+def _is_record(entry: Mapping[str, object], before: str) -> bool:
+    """Whether an object behind a torn piece is a line of its own, not a member of the torn record.
+
+    A member stands behind `:`, `,` or `[`. So does a line where a record was torn right there; that one is
+    known by its session.
+    """
+    named = isinstance(entry.get("type"), str)
+    return named and (not before.endswith((":", ",", "[")) or isinstance(entry.get("sessionId"), str))
 
 
 def _refuse_constant(literal: str) -> None:  # noqa: ARG001 - json's signature

@@ -8,53 +8,19 @@ than one that is left out, since no list shows where it went.
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-LINES = ".jsonl"
-METADATA = ".meta.json"
-SUBAGENTS = "subagents"
-"""The folder, in a session's, that holds its subagents' transcripts."""
+from boocode_sessions.jsonl.folders import LINES, SUBAGENTS, Folder, Unusable, scan
+
 TOOL_RESULTS = "tool-results"
 """The one that holds the outputs of tools, whatever these are called."""
 ENOUGH_LINES = 20
 """Lines of a file from which it is told what it is."""
-
-
-class Unusable(NamedTuple):
-    """A file or a folder that is not imported, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass
-class Folder:
-    """A folder as it lies on the disk, links followed."""
-
-    path: str
-    lines: set[str] = field(default_factory=set[str])
-    """The stems of its `.jsonl` files."""
-    metadata: set[str] = field(default_factory=set[str])
-    """The stems of its `.meta.json` files."""
-    folders: list[str] = field(default_factory=list[str])
-    unusable: list[Unusable] = field(default_factory=list[Unusable])
-    """What has a transcript's name and is no file."""
-
-    @property
-    def name(self) -> str:
-        return os.path.basename(self.path)  # noqa: PTH119 - a Path per folder costs more than the call
-
-    def within(self, name: str) -> str:
-        """The path of what it holds by this name."""
-        return os.path.join(self.path, name)  # noqa: PTH118 - as above
 
 
 class Head(NamedTuple):
@@ -76,44 +42,6 @@ class Level(Enum):
     """It holds projects' folders, or what holds them."""
     project = "project"
     session = "session"
-
-
-def scan(path: str) -> Folder:
-    """The folder at `path`. Raises OSError."""
-    folder = Folder(path)
-    with os.scandir(path) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            _sort(entry, folder)
-    return folder
-
-
-def _sort(entry: os.DirEntry[str], folder: Folder) -> None:
-    name = entry.name
-    ending = next((ending for ending in (LINES, METADATA) if name.endswith(ending) and name != ending), None)
-    try:
-        if entry.is_dir():
-            folder.folders.append(name)
-        elif ending is not None or name == SUBAGENTS:
-            is_file = stat.S_ISREG(entry.stat().st_mode)
-            if ending is None:
-                folder.unusable.append(Unusable(Path(entry.path), "it is no folder"))
-            elif not is_file:
-                folder.unusable.append(Unusable(Path(entry.path), "it is no file, but a pipe or a device"))
-            elif not (name.startswith("._") and _is_apple_double(entry.path)):
-                stems = folder.lines if ending == LINES else folder.metadata
-                stems.add(name.removesuffix(ending))
-    except FileNotFoundError:
-        if entry.is_symlink():
-            folder.unusable.append(Unusable(Path(entry.path), "it is a link that leads nowhere"))
-    except OSError as error:
-        if ending is not None or name == SUBAGENTS:
-            folder.unusable.append(Unusable(Path(entry.path), f"it can't be read: {error.strerror}"))
-
-
-def _is_apple_double(path: str) -> bool:
-    """Whether macOS keeps a file's attributes there, as it does on other file systems."""
-    with open(path, "rb") as file:  # noqa: PTH123 - a Path per file costs more than the call
-        return file.read(4) == b"\0\5\x16\7"
 
 
 def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:

@@ -18,17 +18,14 @@ from typing import NamedTuple
 
 from boocode_sessions._core.keys import MAIN, Transcript, transcript_of
 from boocode_sessions.errors import InvalidKeyError, NotATranscriptTreeError
-from boocode_sessions.jsonl.evidence import (
+from boocode_sessions.jsonl.evidence import TOOL_RESULTS, Head, Level, Levels, is_transcript
+from boocode_sessions.jsonl.folders import (
     LINES,
     METADATA,
     SUBAGENTS,
-    TOOL_RESULTS,
     Folder,
-    Head,
-    Level,
-    Levels,
     Unusable,
-    is_transcript,
+    holds_lines,
     scan,
 )
 
@@ -113,7 +110,7 @@ class _Tree:
         below = any(self._levels.folder(root.within(name)).lines for name in root.folders)
         if root.lines:
             return None if below else Level.project
-        if below or not any(self._holds_lines(root.within(name)) for name in root.folders):
+        if below or not any(holds_lines(root.within(name)) for name in root.folders):
             return Level.above
         return None
 
@@ -134,7 +131,7 @@ class _Tree:
                     self._refuse(path, "it is a session's folder, and lies in no project's folder")
                 case _ if child.lines:
                     self._likely_project(child)
-                case _ if self._holds_lines(path):
+                case _ if holds_lines(path):
                     self._refuse(path, "nothing tells whether it is a project's folder or a session's")
                 case _:
                     pass
@@ -199,10 +196,6 @@ class _Tree:
         for name in sorted(folder.folders, key=lambda name: Path(folder.within(name)).is_symlink()):
             yield from self._below(self._levels.folder(folder.within(name)), f"{within}{name}/", seen)
 
-    def _holds_lines(self, path: str) -> bool:
-        """Whether a folder holds `.jsonl` files at some depth."""
-        return any(name.endswith(LINES) for _, _, files in os.walk(path) for name in files)
-
     def _file(self, project: Folder, session_id: str, stem: str, subpath: str) -> TranscriptFile | None:
         key = Transcript(project.name, session_id, subpath).key
         try:
@@ -237,6 +230,8 @@ def path_of(transcript: Transcript, root: Path) -> Path:
     for name in names:
         if name in {"", ".", ".."} or _NOT_IN_NAMES.search(name) or ntpath.splitdrive(name)[0]:
             raise InvalidKeyError(f"{transcript} can't be a file's name")
+    if names[-1].startswith("."):
+        raise InvalidKeyError(f"{transcript} would be a hidden file, which an import leaves out")
     path = root.joinpath(*names[:-1], names[-1] + LINES)
     if not path.parent.resolve().is_relative_to(root.resolve()):
         raise InvalidKeyError(f"{transcript}: a link leads out of {root}")

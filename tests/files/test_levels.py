@@ -316,6 +316,39 @@ def test_what_macos_leaves_on_other_file_systems_is_no_transcript(engine: Engine
     assert set(stored(engine)) == {(P, S, "")}
 
 
+def test_hidden_files_and_folders_with_a_transcripts_name_are_told(engine: Engine, tmp_path: Path) -> None:
+    project = tmp_path / "projects" / P
+    write(project / f"{S}.jsonl", main(S))
+    write(project / S / "subagents" / "agent-a.jsonl", agents(S))
+    write(project / "folder.jsonl" / "agent-b.jsonl", said())
+    dots = [f".{S}.jsonl", f"._{S}.jsonl", ".jsonl", f"{S}/subagents/.agent-a.meta.json"]
+    folders = [f"{T}.jsonl", f"{S}/subagents/agent-c.jsonl", f"{S}/subagents/agent-a.meta.json"]
+    for name in dots:
+        write(project / name, main(S))
+    for name in folders:
+        (project / name).mkdir()
+    (project / folders[0] / "notes.txt").touch()
+    told = {
+        str(item.path.relative_to(project)): item.problem
+        for item in import_tree(engine, tmp_path).first_broken
+    }
+    assert told == {
+        **dict.fromkeys(dots, "its name begins with a dot, as no transcript's does"),
+        **dict.fromkeys(folders, "it is a folder, and holds no transcripts"),
+    }
+    assert set(stored(engine)) == {(P, S, ""), (P, S, "subagents/agent-a"), (P, "folder.jsonl", "agent-b")}
+
+
+@pytest.mark.parametrize("subpath", ["", "subagents/.agent-1"])
+def test_a_key_that_would_be_a_hidden_file_is_not_exported(
+    engine: Engine, tmp_path: Path, subpath: str
+) -> None:
+    key: SessionKey = {"project_key": "p", "session_id": "s" if subpath else ".s"}
+    ClaudeSessionRepository(engine).append({**key, "subpath": subpath} if subpath else key, [message(1)])
+    [refused] = export_tree(engine, tmp_path).refused
+    assert "would be a hidden file" in refused.reason
+
+
 NAMES = st.one_of(
     st.sampled_from(["p", S, T, "tool-results", "agent-1", "._x", "a.jsonl", "%41"]),
     st.text(min_size=1, max_size=12).filter(lambda name: not name.startswith("-") and name[1:3] != "--"),

@@ -1,0 +1,99 @@
+"""A folder as it lies on the disk: which of its files can be transcripts, and why the others are none."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+LINES = ".jsonl"
+METADATA = ".meta.json"
+SUBAGENTS = "subagents"
+"""The folder, in a session's, that holds its subagents' transcripts."""
+
+
+class Unusable(NamedTuple):
+    """A file or a folder that is not imported, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass
+class Folder:
+    """A folder as it lies on the disk, links followed."""
+
+    path: str
+    lines: set[str] = field(default_factory=set[str])
+    """The stems of its `.jsonl` files."""
+    metadata: set[str] = field(default_factory=set[str])
+    """The stems of its `.meta.json` files."""
+    folders: list[str] = field(default_factory=list[str])
+    unusable: list[Unusable] = field(default_factory=list[Unusable])
+    """What has a transcript's name and is no file."""
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.path)  # noqa: PTH119 - a Path per folder costs more than the call
+
+    def within(self, name: str) -> str:
+        """The path of what it holds by this name."""
+        return os.path.join(self.path, name)  # noqa: PTH118 - as above
+
+
+def scan(path: str) -> Folder:
+    """The folder at `path`. Raises OSError."""
+    folder = Folder(path)
+    with os.scandir(path) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            _sort(entry, folder)
+    return folder
+
+
+def _sort(entry: os.DirEntry[str], folder: Folder) -> None:
+    name = entry.name
+    ending = next((ending for ending in (LINES, METADATA) if name.endswith(ending)), None)
+    problem: str | None = None
+    try:
+        if entry.is_dir():
+            folder.folders.append(name)
+            if ending is not None and not holds_lines(entry.path):
+                problem = "it is a folder, and holds no transcripts"
+        elif ending is not None or name == SUBAGENTS:
+            problem = _problem(entry)
+            if problem is None and not name.startswith("."):
+                stems = folder.lines if ending == LINES else folder.metadata
+                stems.add(name.removesuffix(ending or ""))
+    except FileNotFoundError:
+        if entry.is_symlink():
+            problem = "it is a link that leads nowhere"
+    except OSError as error:
+        if ending is not None or name == SUBAGENTS:
+            problem = f"it can't be read: {error.strerror}"
+    if problem is not None:
+        folder.unusable.append(Unusable(Path(entry.path), problem))
+
+
+def _problem(entry: os.DirEntry[str]) -> str | None:
+    """Why what has a transcript's name is none. Nothing is told of what macOS leaves beside each file."""
+    is_file = stat.S_ISREG(entry.stat().st_mode)
+    if entry.name == SUBAGENTS:
+        return "it is no folder"
+    if not is_file:
+        return "it is no file, but a pipe or a device"
+    if entry.name.startswith(".") and not _is_apple_double(entry.path):
+        return "its name begins with a dot, as no transcript's does"
+    return None
+
+
+def holds_lines(path: str) -> bool:
+    """Whether a folder holds `.jsonl` files at some depth."""
+    return any(name.endswith(LINES) for _, _, files in os.walk(path) for name in files)
+
+
+def _is_apple_double(path: str) -> bool:
+    """Whether macOS keeps another file's attributes there, as it does on file systems that have none."""
+    with open(path, "rb") as file:  # noqa: PTH123 - a Path per file costs more than the call
+        return file.read(4) == b"\0\5\x16\7"

@@ -172,7 +172,7 @@ class _Tree:
 
     def _beside(self, folder: Folder, session_id: str) -> Iterator[tuple[str, str]]:
         """The stems of the files in a session's folder, and their subpaths."""
-        for stem, subpath in self._below(folder, "", set()):
+        for stem, subpath in self._below(folder, "", set(), _places_above(folder.path)):
             if not subpath.startswith(f"{SUBAGENTS}/"):
                 above, name = os.path.split(stem)
                 there = self._levels.folder(above)
@@ -185,16 +185,25 @@ class _Tree:
                     continue
             yield stem, subpath
 
-    def _below(self, folder: Folder, within: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, str]]:
-        """Every stem in a folder and in those that it holds, links followed, no folder twice."""
-        if (place := _place(folder.path)) in seen:
+    def _below(
+        self, folder: Folder, within: str, seen: set[tuple[int, int]], above: set[tuple[int, int]]
+    ) -> Iterator[tuple[str, str]]:
+        """Every stem in a folder and in those that it holds, links followed, no folder twice.
+
+        `above`: the folders that the session's lies in. A link to one of them would make all that it holds
+        the session's.
+        """
+        if (place := _place(folder.path)) in above:
+            self._refuse(folder.path, "it is a link that leads back to a folder that it lies in")
+            return
+        if place in seen:
             return
         seen.add(place)
         self.unusable.extend(folder.unusable)
         for stem in sorted(folder.lines | folder.metadata):
             yield folder.within(stem), within + stem
         for name in sorted(folder.folders, key=lambda name: Path(folder.within(name)).is_symlink()):
-            yield from self._below(self._levels.folder(folder.within(name)), f"{within}{name}/", seen)
+            yield from self._below(self._levels.folder(folder.within(name)), f"{within}{name}/", seen, above)
 
     def _file(self, project: Folder, session_id: str, stem: str, subpath: str) -> TranscriptFile | None:
         key = Transcript(project.name, session_id, subpath).key
@@ -250,6 +259,11 @@ def _place(path: str) -> tuple[int, int]:
     """Which folder it is, whatever it is called."""
     found = _stat(path)
     return (found.st_dev, found.st_ino) if found else (0, 0)
+
+
+def _places_above(path: str) -> set[tuple[int, int]]:
+    """The folders that a folder lies in, links resolved."""
+    return {_place(str(above)) for above in Path(path).parent.resolve().joinpath("x").parents}
 
 
 def _stat(path: str) -> os.stat_result | None:

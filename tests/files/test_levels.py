@@ -349,6 +349,22 @@ def test_a_key_that_would_be_a_hidden_file_is_not_exported(
     assert "would be a hidden file" in refused.reason
 
 
+@pytest.mark.parametrize("leads_to", [".", "..", "../..", "/"])
+@pytest.mark.parametrize("link", ["subagents", "subagents/more"])
+def test_a_link_to_a_folder_that_it_lies_in_is_told(
+    engine: Engine, tmp_path: Path, leads_to: str, link: str
+) -> None:
+    root = tmp_path / "projects"
+    write(root / P / f"{S}.jsonl", main(S))
+    write(root / P / f"{T}.jsonl", main(T))
+    path = root / P / S / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to((root / P / leads_to).resolve())
+    [told] = import_tree(engine, root).first_broken
+    assert (told.path, told.problem) == (path, "it is a link that leads back to a folder that it lies in")
+    assert set(stored(engine)) == {(P, S, ""), (P, T, "")}
+
+
 NAMES = st.one_of(
     st.sampled_from(["p", S, T, "tool-results", "agent-1", "._x", "a.jsonl", "%41"]),
     st.text(min_size=1, max_size=12).filter(lambda name: not name.startswith("-") and name[1:3] != "--"),

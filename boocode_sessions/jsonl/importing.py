@@ -190,23 +190,8 @@ class _Import:
     def _lines(self, file: TranscriptFile, intake: Intake) -> Iterator[tuple[NumberedLine | None, int]]:
         """The lines of a file, broken ones as None, and their length; its metadata at the end."""
         reader = LineReader(as_is=self._as_is)
-        raw = b"\n"
-        number = 0
-        try:
-            if file.has_lines:
-                with file.lines.open("rb", buffering=1 << 18) as stream:
-                    for number, raw in enumerate(stream, 1):
-                        if raw.isspace():
-                            yield None, len(raw)
-                            continue
-                        length = len(raw)
-                        for line in self._records(file, number, raw, reader):
-                            yield intake.number(number, line), length
-                            length = 0
-                        if length:
-                            yield None, length
-        except OSError as error:
-            self.report(BrokenLine(file.lines, number or None, f"it can't be read: {error.strerror}"))
+        if file.has_lines:
+            yield from self._lines_of(file, intake, reader)
         if file.has_metadata:
             try:
                 yield intake.number(0, reader.read_metadata(file.metadata.read_bytes())), 0
@@ -214,6 +199,26 @@ class _Import:
                 self.report(BrokenLine(file.metadata, None, str(error)))
             except OSError as error:
                 self.report(BrokenLine(file.metadata, None, f"it can't be read: {error.strerror}"))
+
+    def _lines_of(
+        self, file: TranscriptFile, intake: Intake, reader: LineReader
+    ) -> Iterator[tuple[NumberedLine | None, int]]:
+        number = 0
+        try:
+            with file.lines.open("rb", buffering=1 << 18) as stream:
+                for number, raw in enumerate(stream, 1):
+                    if number == 1 and raw.startswith(_UTF_16):
+                        self.report(BrokenLine(file.lines, None, "it is UTF-16; a transcript is UTF-8"))
+                        return
+                    length = len(raw)
+                    if not raw.isspace():
+                        for line in self._records(file, number, raw, reader):
+                            yield intake.number(number, line), length
+                            length = 0
+                    if length:
+                        yield None, length
+        except OSError as error:
+            self.report(BrokenLine(file.lines, number or None, f"it can't be read: {error.strerror}"))
 
     def _records(self, file: TranscriptFile, number: int, raw: bytes, reader: LineReader) -> list[Line]:
         """The records on one line, which is one unless the file was damaged; that is told."""
@@ -268,6 +273,9 @@ class _Import:
         one = self._store(file, intake, lines[:half], quickly=False)
         other = self._store(file, intake, lines[half:], quickly=False)
         return one[0] + other[0], one[1] + other[1]
+
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how it begins; each of its lines would be told
 
 
 def _concerns_a_line(error: DatabaseError) -> bool:

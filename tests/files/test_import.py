@@ -186,6 +186,16 @@ def test_every_whole_record_of_a_damaged_line_comes_in(engine: Engine, projects:
     assert import_tree(engine, projects).added == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_file_in_utf_16_is_told_once(engine: Engine, projects: Path, encoding: str) -> None:
+    path = file_of(projects, MAIN)
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    path.write_bytes((mark + b"".join(line(message(number)) for number in (1, 2)).decode()).encode(encoding))
+    result = import_tree(engine, projects)
+    assert [str(item) for item in result.first_broken] == [f"{path}: it is UTF-16; a transcript is UTF-8"]
+    assert {subpath for _, _, subpath in stored(engine)} == {AGENT["subpath"], JOURNAL["subpath"]}
+
+
 def test_a_broken_metadata_file_costs_only_itself(engine: Engine, projects: Path) -> None:
     file_of(projects, AGENT, ".meta.json").write_text("{")
     result = import_tree(engine, projects)

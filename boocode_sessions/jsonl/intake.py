@@ -16,12 +16,12 @@ Nothing of this needs a memory of earlier imports: one that was stopped is simpl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy.exc import DBAPIError
 
-from boocode_sessions._core.append.place import lock
+from boocode_sessions._core.append.place import Summary, lock, recount
 from boocode_sessions._core.append.plan import (
     PAGE_ROWS,
     Plan,
@@ -30,6 +30,7 @@ from boocode_sessions._core.append.plan import (
     run_plan,
     stored_rows,
 )
+from boocode_sessions._core.attributes import string_at
 from boocode_sessions._core.codec import (
     EncodedEntry,
     Line,
@@ -63,6 +64,8 @@ class NumberedLine(NamedTuple):
     """What it is known by when it has no uuid."""
     occurrence: int
     """Which one of the lines with this content it is in its file, counted from 1."""
+    repeats: bool
+    """Whether it tells of an API call that lines before the last call told of: somebody wrote them again."""
 
     @property
     def encoded(self) -> EncodedEntry:
@@ -83,6 +86,8 @@ class Intake:
         self._operation = f"import {transcript}"
         self._uuids: set[bytes] = set()
         self._seen: Counter[bytes] = Counter()
+        self._calls: set[int] = set()
+        self._call: int | None = None
         self._only_ours = True
         """Whether all that the transcript holds came through here, so that nothing has to be looked up."""
         self._newest: int | None = None
@@ -93,14 +98,26 @@ class Intake:
     def number(self, number: int, line: Line) -> NumberedLine:
         """The next line of the file, with its idempotency key."""
         key = uuid_key(line.entry)
+        repeats = self._repeats_call(line.entry)
         if key is not None and key not in self._uuids:
             self._uuids.add(key)
-            return NumberedLine(number, line, (key,), None, 1)
+            return NumberedLine(number, line, (key,), None, 1, repeats)
         content = fingerprint(line.entry)
         self._seen[content] = occurrence = self._seen[content] + 1
         contents = content_keys_of(self._unit_of_work.cipher, self._transcript.session, content)
         keys = [line_key(of_content, occurrence) for of_content in contents]
-        return NumberedLine(number, line, keys, content if key is None else None, occurrence)
+        return NumberedLine(number, line, keys, content if key is None else None, occurrence, repeats)
+
+    def _repeats_call(self, entry: Mapping[str, Any]) -> bool:
+        if entry.get("type") != "assistant" or (message_id := string_at(entry, "message", "id")) is None:
+            return False
+        call = hash((message_id, string_at(entry, "requestId")))
+        if call == self._call:
+            return False
+        self._call = call
+        known = call in self._calls
+        self._calls.add(call)
+        return known
 
     def add(self, lines: Sequence[NumberedLine], *, quickly: bool = True) -> int:
         """Add what the transcript lacks of the file's next lines, in one transaction. Returns how many.
@@ -139,6 +156,9 @@ class Intake:
         for plan in make_plans(self._transcript, encoded, version, guarded=False, cipher=connection.cipher):
             run(connection, plan)
             version = plan.then
+        if any(line.repeats for line in lacking):
+            # An append counts a call once as long as its lines come one after the other.
+            recount(connection, self._transcript.session, version.next_position, Summary.KEEP)
         return len(lacking), self._position(version)
 
     def _position(self, version: Version) -> int | None:

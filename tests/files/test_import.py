@@ -196,6 +196,29 @@ def test_a_file_in_utf_16_is_told_once(engine: Engine, projects: Path, encoding:
     assert {subpath for _, _, subpath in stored(engine)} == {AGENT["subpath"], JOURNAL["subpath"]}
 
 
+def _answer(number: int, **members: Any) -> dict[str, Any]:
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    call = {"role": "assistant", "id": f"m{number}", "model": "opus", "content": "x", "usage": usage}
+    return message(number, type="assistant", requestId=f"r{number}", **{"message": call, **members})
+
+
+@pytest.mark.parametrize("changed", [{"slug": "again"}, {"uuid": None}])
+def test_the_listing_counts_calls_once_that_a_file_repeats(
+    engine: Engine, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    """As an agent wrote branches for some versions, and the history with each prompt that streamed in."""
+    calls = [_answer(number) for number in range(2100)]  # more than one transaction's
+    again = [{**call, **changed} for call in calls]
+    path = file_of(tmp_path, MAIN)
+    for lines in (calls, [*calls, *again], [*calls, *again, *again[:10], _answer(3000)]):
+        write(path, lines)
+        import_tree(engine, tmp_path)
+        [session] = queries.sessions(engine)
+        [usage] = queries.usage(engine, by=())
+        assert session.tokens == 15 * usage.calls == 15 * (2100 + (len(lines) > 4200))
+    assert import_tree(engine, tmp_path).added == 0
+
+
 def test_a_broken_metadata_file_costs_only_itself(engine: Engine, projects: Path) -> None:
     file_of(projects, AGENT, ".meta.json").write_text("{")
     result = import_tree(engine, projects)

@@ -6,6 +6,7 @@ from typing import Any
 
 _REASONS = {
     "branch": ("is on another branch", "are on other branches"),
+    "cut_off": ("is cut off by a line that is missing", "are cut off by a line that is missing"),
     "compacted": ("was replaced by a compaction", "were replaced by a compaction"),
     "subagent": ("is a subagent's", "are subagents'"),
     "nameless": ("has no uuid, and so no place in it", "have no uuid, and so no place in it"),
@@ -27,11 +28,22 @@ def left_out(
     `conversation`: the uuids of its messages. `is_empty`: whether none of them was shown.
     """
     counts: Counter[str] = Counter()
+    uuids: set[str] = set()
+    cut_off_by: dict[str, int] = {}
+    """How many lines stand before one of the conversation that names a parent which had not come yet."""
     for entry in entries:
         if entry.get("subtype") == "compact_boundary":
             counts["compacted"] += counts.pop("branch", 0)
+        uuid, parent = entry.get("uuid"), entry.get("parentUuid")
+        if isinstance(uuid, str):
+            if uuid in conversation and isinstance(parent, str) and parent not in uuids:
+                cut_off_by[parent] = counts["branch"]
+            uuids.add(uuid)
         counts[_reason(entry, conversation, of_subagent=of_subagent)] += 1
-    if not counts:
+    cut_off = max((number for parent, number in cut_off_by.items() if parent not in uuids), default=0)
+    counts["cut_off"] = min(cut_off, counts["branch"])
+    counts["branch"] -= counts["cut_off"]
+    if not counts.total():
         return "It holds no entries."
     reasons = _REASONS | (_QUIET if is_empty else {})
     told = [

@@ -99,14 +99,14 @@ def _lines(connection: StoreConnection, session: Session, subpath: str) -> list[
 
 def _left_out(lines: Sequence[Line], shown: Sequence[Line]) -> str | None:
     """How many messages are not on the branch that is shown."""
-    uuids = {line.get("uuid") for line in shown}
+    uuids = {str(line.get("uuid")) for line in shown}
     left = sum(
         line.get("type") in {"user", "assistant"}
         and not (line.get("isMeta") or line.get("isSidechain"))
-        and line.get("uuid") not in uuids
+        and str(line.get("uuid")) not in uuids
         for line in lines
     )
     if not left:
         return None
     messages = "1 message is" if left == 1 else f"{left:,} messages are"
-    return f"{messages} not shown: on another branch, or replaced by a compaction."
+    return f"{messages} not shown: on another branch, cut off by a missing line, or replaced by a compaction."

@@ -51,6 +51,18 @@ TRANSCRIPTS: dict[str, tuple[list[dict[str, Any]], str]] = {
         [said("1", None), said("2", "1"), BOUNDARY, said("3", "b"), said("4", "3")],
         "2 entries were replaced by a compaction: --all shows all.",
     ),
+    "a parent that is missing": (
+        [said("1", None), said("2", "1"), said("3", "gone"), said("4", "3")],
+        "2 entries are cut off by a line that is missing: --all shows all.",
+    ),
+    "a parent that is missing, and another branch": (
+        [said("1", None), said("2", "gone"), said("3", "2"), said("x", "2"), said("4", "3")],
+        "1 entry is on another branch; 1 entry is cut off by a line that is missing: --all shows all.",
+    ),
+    "a parent that comes later": (
+        [said("1", None), said("3", "2"), said("x", "1"), said("2", "1"), said("4", "3")],
+        "1 entry is on another branch: --all shows all.",
+    ),
     "no uuids": (
         [{"type": "user", "message": {"role": "user", "content": "words"}}],
         "1 entry has no uuid, and so no place in it: --all shows all.",

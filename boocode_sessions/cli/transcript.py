@@ -1,6 +1,7 @@
 """A transcript's entries as people read them: in a terminal, or as Markdown."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
@@ -82,7 +83,7 @@ def markdown(entries: Iterable[Mapping[str, Any]], *, everything: bool = False) 
                 said = block.heading
                 yield f"## {said}\n\n"
             if block.kind in {"user", "assistant"}:
-                yield f"{text}\n\n"
+                yield f"{text}\n{_open_fence(text)}\n"
             elif block.kind == "tool":
                 yield f"**{one_line(block.title)}**\n\n{_fenced(text, 'json')}"
             elif block.kind in {"result", "failure"}:
@@ -198,6 +199,23 @@ def _beginning(text: str) -> str:
     return "\n".join(
         [*lines[:RESULT_LINES], f"... and {count(len(lines) - RESULT_LINES, 'more line')}; --all shows them"]
     )
+
+
+def _open_fence(text: str) -> str:
+    """The line that ends a code block which a text leaves open: all that follows would be in it."""
+    fence = ""
+    for line in text.splitlines():
+        if (found := _FENCE.match(line)) is None:
+            continue
+        marks, rest = found.groups()
+        if not fence:
+            fence = marks if "`" not in rest or marks[0] == "~" else ""
+        elif marks.startswith(fence) and not rest.strip():
+            fence = ""
+    return fence and f"{fence}\n"
+
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
 
 def _fenced(text: str, language: str = "") -> str:

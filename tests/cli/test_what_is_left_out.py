@@ -258,6 +258,27 @@ def test_parts_of_a_message_that_are_no_text_stand_with_it(terminal: Terminal) -
 
 
 @pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("```python\nx = 1", "```"),
+        ("~~~\n```\nx", "~~~"),
+        ("````\n```\ny\n```", "````"),
+        ("```\nwhole\n```", ""),
+        ("```\nclosed by more\n`````  ", ""),
+        ("``` no `fence`", ""),
+        ("    ```\nindented", ""),
+    ],
+)
+def test_a_code_block_that_a_message_leaves_open_ends_with_it(
+    terminal: Terminal, text: str, end: str
+) -> None:
+    _append(terminal, "s", [said("1", None, text), said("2", "1", "next", kind="assistant")])
+    markdown = terminal.run("show", "--format", "markdown").out
+    message = markdown[markdown.index(text) + len(text) : markdown.index("## Claude")]
+    assert message.strip() == end
+
+
+@pytest.mark.parametrize(
     ("stamp", "shown"),
     [
         (1767225600000, "You  2026-01-01 00:00"),

@@ -86,9 +86,24 @@ def _laid_out(
         kept = [column for column in columns if column.key not in first_to_go[:number]]
         for made in (kept, [column._replace(cells=column.short) for column in kept]):
             least = [min(column.width, at_least) for column, at_least in _least(made)]
-            if sum(least) + GAP * (len(made) - 1) <= room or (not first_to_go[number:] and made is not kept):
+            if sum(least) + GAP * (len(made) - 1) <= room:
                 return made, _widths(made, room)
+            if not first_to_go[number:] and made is not kept:
+                squeezed = _squeezed(made, room)
+                return squeezed, _widths(squeezed, room)
     raise AssertionError  # the last one is always taken
+
+
+def _squeezed(columns: list[Column], room: int) -> list[Column]:
+    """The columns without the last ones that leave no room for text; the first column and texts stay.
+
+    Ids that differ in their last characters only take 36 columns.
+    """
+    needed = sum(min(column.width, _NEVER_LESS) if column.is_text else column.width for column in columns)
+    others = [column for column in columns[1:] if not column.is_text]
+    if not others or needed + GAP * (len(columns) - 1) <= room:
+        return columns
+    return _squeezed([column for column in columns if column is not others[-1]], room)
 
 
 def _least(columns: Sequence[Column]) -> list[tuple[Column, int]]:

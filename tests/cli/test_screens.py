@@ -199,6 +199,16 @@ def test_a_wide_terminal_shows_every_column_and_a_narrow_one_the_title() -> None
     assert headings(60) == ["session", "updated", "title"]
 
 
+@pytest.mark.parametrize("width", range(46, 70))
+def test_ids_that_differ_at_their_ends_are_whole_in_a_narrow_terminal(width: int) -> None:
+    rows = [{**row, "session_id": f"00000000-0000-4000-8000-{n:012}"} for n, row in enumerate(ROWS)]
+    out = drawn(lambda screen: print_table(screen, rows, COLUMNS, FIRST_TO_GO), width).splitlines()
+    assert max(map(cell_len, out)) <= width
+    assert [line[:36] for line in out[1:]] == [row["session_id"] for row in rows]
+    assert "title" in out[0]
+    assert ("updated" in out[0]) == (width >= 64)
+
+
 def test_a_table_in_a_pipe_has_tabs_and_whole_cells() -> None:
     lines = drawn(lambda screen: print_table(screen, ROWS, COLUMNS, FIRST_TO_GO), None).splitlines()
     assert [line.split("\t") for line in lines[:2]] == [

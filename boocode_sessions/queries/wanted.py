@@ -47,13 +47,16 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(cls, typed: str) -> Wanted:
-        """Words, each of which may be the beginning of a longer one, "a phrase", `or`, and -without."""
+        """Words, each of which may be the beginning of a longer one, "a phrase", `or`, and -without.
+
+        An option of a program, as --no-verify, is looked for.
+        """
         groups: list[list[Term]] = [[]]
         for minus, phrase, word in _TYPED.findall(typed):
             if word.lower() == "or":
                 groups.append([])
                 continue
-            negated = bool(minus) or (len(word) > 1 and word.startswith("-"))
+            negated = bool(minus) or (len(word) > 1 and word[0] == "-" != word[1])
             found = words_in(phrase or word)
             if len(found) > 1 and is_single(found[-1]) and found[-2].end == found[-1].end:
                 found.pop()  # a text in which the run goes on does not have it

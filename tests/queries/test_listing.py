@@ -282,7 +282,7 @@ def test_words_are_found_in_what_was_asked_for(engine: Engine) -> None:
 
 SPOKEN = (
     "Run main.py in src/app, see page.html of v2.1.100: 日本語サーバーを再起動する 한국어 "
-    "\uff26\uff55\uff4c\uff4c Straße"
+    "\uff26\uff55\uff4c\uff4c Straße git commit --no-verify"
 )
 
 
@@ -299,6 +299,8 @@ SPOKEN = (
             for words in ("main.html", "1.2", "2.1.10", "ain.py", "日語", "本日", "動再", "国語", "서버")
         ),
         *((words, True) for words in ('"Run main.py"', '"see page html"', '"app see"', "nosuch or main")),
+        *((words, True) for words in ("--no-verify", "commit --no", "--verify")),
+        *((words, False) for words in ("--verify-no", "commit -verify", "main --amend")),
         *((words, False) for words in ('"main run"', "main -app", '"Run mai"', "main nosuch", "-main")),
     ],
 )

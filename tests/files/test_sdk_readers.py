@@ -276,6 +276,79 @@ def two_projects_with_one_session(projects: Path) -> None:
     other.write(projects / "-home-you-app--claude-worktrees-b" / f"{S}.jsonl")
 
 
+def branched_with_every_line_twice(projects: Path) -> None:
+    """As an agent wrote branches for some versions: each line with `forkedFrom`, and again without it."""
+    lines = plain(projects).lines
+    branch = Writer(T)
+    copies = [{**line, "sessionId": T} for line in lines if "uuid" in line]
+    branch.lines = [{**line, "forkedFrom": {"sessionId": S, "messageUuid": line["uuid"]}} for line in copies]
+    branch.lines += copies
+    branch.last = lines[-2]["uuid"]
+    branch.user("another way")
+    branch.write(main_of(projects, T))
+
+
+def broken_chains(projects: Path) -> None:
+    writer = Writer(S)
+    writer.user("test 1")
+    writer.answer(text("one"))
+    writer.user("test 2", after=uuid(404))
+    writer.answer(text("two"))
+    writer.write(main_of(projects))
+    circle = Writer(T)
+    circle.user("round")
+    circle.lines[0]["parentUuid"] = circle.answer(text("and round"))
+    circle.user("alone")
+    circle.lines[-1]["parentUuid"] = circle.last
+    circle.write(main_of(projects, T))
+
+
+def lines_of_another_session(projects: Path) -> None:
+    """Two processes in one file, as a moved project had it; and a summary that is another session's."""
+    writer = Writer(S)
+    writer.user("mine")
+    other = Writer(T)
+    theirs = other.user("theirs")
+    other.answer(text("to them"))
+    writer.lines += other.lines
+    writer.answer(text("to me"))
+    writer.note(type="summary", summary="What they spoke of", leafUuid=theirs)
+    writer.write(main_of(projects))
+    alone = Writer(U)
+    alone.note(type="queue-operation", operation="dequeue", sessionId=U, timestamp=alone.at(1))
+    alone.note(type="summary", summary="Of a session that is gone", leafUuid=uuid(404))
+    alone.write(main_of(projects, U))
+
+
+def teams_and_progress(projects: Path) -> None:
+    writer = Writer(S)
+    writer.user("begin", teamName="red", agentName="lead")
+    writer.user("the first prompt")
+    writer.say(
+        "progress", None, data={"type": "agent_progress", "message": {"type": "user", "uuid": uuid(7)}}
+    )
+    queued = {"type": "queued_command", "commandMode": "prompt", "prompt": "and quickly"}
+    writer.say("attachment", None, attachment=queued)
+    writer.answer(text("soon"), timestamp="2026-03-01T14:45:09.000+05:45")
+    writer.say("system", None, subtype="turn_duration", durationMs=3)
+    writer.user("<local-command-stdout>ok</local-command-stdout>", isMeta=True)
+    writer.user("for the team only", teamName="red")
+    writer.note(type="last-prompt", lastPrompt="the first prompt", sessionId=S)
+    writer.write(main_of(projects))
+
+
+def with_what_other_programs_leave(projects: Path) -> None:
+    writer = plain(projects)
+    path = main_of(projects)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    path.with_name(f".{S}.jsonl").write_text("an editor's\n")
+    path.with_name(f"._{S}.jsonl").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    path.with_name("sessions-index.json").write_text("{}")
+    main_of(projects, U).mkdir()
+    writer.lines.insert(0, {"type": "queue-operation", "picture": "x" * 80_000})
+    writer.write(main_of(projects, T))
+
+
 TREES: Sequence[Callable[[Path], object]] = [
     plain,
     with_subagents,
@@ -290,12 +363,17 @@ TREES: Sequence[Callable[[Path], object]] = [
     hostile,
     longer_than_the_readers_windows,
     two_projects_with_one_session,
+    branched_with_every_line_twice,
+    broken_chains,
+    lines_of_another_session,
+    teams_and_progress,
+    with_what_other_programs_leave,
 ]
 
 
 def set_times(projects: Path) -> None:
     """Each file was written when its last line was said, as the agent leaves it."""
-    for path in projects.rglob("*.jsonl"):
+    for path in filter(Path.is_file, projects.rglob("*.jsonl")):
         found = [
             datetime.fromisoformat(line["timestamp"]).timestamp()
             for raw in path.read_bytes().split(b"\n")

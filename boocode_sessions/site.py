@@ -140,12 +140,11 @@ def page_name(project_key: str, session_id: str) -> str:
 
 
 def _listed(row: SessionRow, href: str, redact: Redactor | None) -> pages.Listed:
-    at = row.last_said or row.updated
     said = row.title or row.first_prompt
     if said and redact is not None:
         said = redact.text(said)
     title = said or row.session_id
-    return pages.Listed(href, title, row.project_key, row.session_id, at, row.entries, row.tokens)
+    return pages.Listed(href, title, row.project_key, row.session_id, row.last_said, row.entries, row.tokens)
 
 
 def _digest(row: SessionRow, tz: tzinfo | None, redact: Redactor | None, *, everything: bool) -> str:

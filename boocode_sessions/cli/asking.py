@@ -111,10 +111,9 @@ def list_(
         for row in rows:
             row["size"] = size(row["bytes"])
             row["name"] = _name(row)
-            row["when"] = row["last_said"] or row["updated"]
     columns = {
         "session_id": "session",
-        "when": "last said",
+        "last_said": "last said",
         "name": "~title or first prompt",
         "entries": ">entries",
         "size": ">size",

@@ -1,5 +1,6 @@
 """Nothing is passed over in silence: `show` says what it leaves out, `list` what has no main transcript."""
 
+import re
 from typing import Any
 
 import pytest
@@ -293,3 +294,6 @@ def test_the_time_above_a_message_is_the_one_that_it_is_listed_by(
 ) -> None:
     _append(terminal, "s", [said("1", None, timestamp=stamp)])
     assert shown in terminal.run("--timezone", "UTC", "show", "s").out.splitlines()
+    [_, listed] = terminal.run("--timezone", "UTC", "list").out.splitlines()
+    day = re.search(r"\d{4}-\d\d-\d\d", shown)
+    assert listed.split("\t")[1].partition(" ")[0] == (day[0] if day else "")  # never the day of storage

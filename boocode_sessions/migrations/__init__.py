@@ -211,6 +211,13 @@ def _failure(error: Exception, operation: str) -> errors.SessionStoreError:
         return failure
     kind = type(failure) if isinstance(failure, errors.DatabaseError) else errors.DatabaseError
     reason = str(getattr(error, "orig", error)).partition("\n")[0]
-    failed = kind(f"{operation}: failed and changed nothing: {reason}")
+    advice = _ADVICE if isinstance(failure, errors.PermissionDeniedError) else ""
+    failed = kind(f"{operation}: failed and changed nothing: {reason}{advice}")
     failed.sqlstate = database_errors.sqlstate_of(error)
     return failed
+
+
+_ADVICE = (
+    "; run it as a role that owns the tables that are there, and has CREATE and USAGE on the schema, "
+    "or CREATE on the database where the schema is missing"
+)

@@ -18,6 +18,7 @@ from boocode_sessions import (
     ClaudeSessionRepository,
     PermissionDeniedError,
     SessionKey,
+    migrations,
     queries,
     retention,
     status,
@@ -27,7 +28,7 @@ from boocode_sessions.engine import create_engine
 from boocode_sessions.jsonl import export_tree, import_tree
 from boocode_sessions.models import VERSION_TABLE, Base
 from tests.files.sample import MAIN, write_tree
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, Databases
 from tests.fixtures.seed import insert_as_the_seed_does
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
@@ -99,6 +100,42 @@ def test_the_grants_that_an_error_names_suffice(engine: Engine, role: URL, tmp_p
         do_everything(limited, tmp_path)
     finally:
         limited.dispose()
+
+
+@pytest.mark.parametrize(
+    ("schema", "grants"),
+    [
+        (None, ["CREATE, USAGE ON SCHEMA public"]),
+        ('Our "own" %', ["CREATE ON DATABASE {database}"]),
+    ],
+)
+def test_the_rights_that_an_upgrade_asks_for_suffice(
+    databases: Databases, dialect: str, schema: str | None, grants: list[str]
+) -> None:
+    database = databases.empty(dialect)
+    name = f"upgrading_{os.getpid()}"
+    url = make_url(database.url).set(username=name, password="limited")  # noqa: S106 - a test's
+    engine = create_engine(database.url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'limited'"))
+            connection.execute(text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+        with pytest.raises(PermissionDeniedError) as refused:
+            migrations.upgrade(url, schema=schema)
+        assert "CREATE and USAGE on the schema, or CREATE on the database" in str(refused.value)
+        with engine.begin() as connection:
+            for grant in grants:
+                connection.execute(text(f"GRANT {grant.format(database=url.database)} TO {name}"))
+        migrations.upgrade(url, schema=schema)
+        limited = create_engine(url)
+        assert migrations.pending(limited, schema=schema) == []
+        ClaudeSessionRepository(limited, schema=schema).append(OURS, [{"type": "user"}])
+        limited.dispose()
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {name}"))
+            connection.execute(text(f"DROP ROLE {name}"))
+        engine.dispose()
 
 
 LINES = [

@@ -1,6 +1,6 @@
 """The agent resumes from an exported tree, and from a store that its local files were imported into."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,23 @@ from boocode_sessions.jsonl import export_tree, import_tree
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
 from tests.e2e.stores import WatchedStore
-from tests.files.test_sdk_readers import CWD, S, compacted, main_of, replayed
+from tests.files.test_sdk_readers import (
+    CWD,
+    S,
+    branched_with_every_line_twice,
+    broken_chains,
+    compacted,
+    forked,
+    hostile,
+    lines_of_another_session,
+    main_of,
+    old_layout,
+    parallel_tools,
+    renamed,
+    replayed,
+    replayed_with_other_bodies,
+    tagged,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -65,13 +81,36 @@ async def test_the_agent_resumes_what_was_imported_from_its_files(
     assert [text for role, text in api.last.conversation if role == "user"].count("Delegate.") == 1
 
 
+TREES: Sequence[Callable[[Path], object]] = [
+    replayed,
+    replayed_with_other_bodies,
+    tagged,
+    renamed,
+    forked,
+    compacted,
+    parallel_tools,
+    old_layout,
+    hostile,
+    branched_with_every_line_twice,
+    broken_chains,
+    lines_of_another_session,
+]
+
+
 @pytest.mark.parametrize("dialect", ["postgresql"])
-@pytest.mark.parametrize("tree", [replayed, compacted], ids=lambda tree: tree.__name__)
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.__name__)
 async def test_a_resume_hears_the_same_after_an_import_and_an_export(
-    agent: Agent, api: MessagesAPI, engine: Engine, tmp_path: Path, tree: Callable[[Path], object]
+    agent: Agent,
+    api: MessagesAPI,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tree: Callable[[Path], object],
 ) -> None:
     projects = tmp_path / "before" / "projects"
-    tree(projects)
+    with monkeypatch.context() as patched:
+        patched.setenv("CLAUDE_CONFIG_DIR", str(projects.parent))
+        tree(projects)
     path = main_of(projects)
     path.write_text(path.read_text().replace(CWD, str(agent.project)))
     path.parent.rename(projects / agent.project_key)

@@ -4,13 +4,13 @@ Drivers repeat statement parameters in their messages, and the SDK logs `str(err
 error is copied but its class and SQLSTATE, and nothing of it stays chained to ours.
 """
 
-import re
 import sqlite3
-from collections.abc import Iterator
 from typing import cast
 
 from sqlalchemy import exc as sa
 
+from boocode_sessions._core import refused_connections
+from boocode_sessions._core.refused_connections import chain, is_of, is_of_options, sqlstate_in_words
 from boocode_sessions.errors import (
     DatabaseError,
     EncodingError,
@@ -40,7 +40,10 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     (
         "28",
         UnavailableError,
-        "the server does not let this user in, or has no such role; check the URL's user, and pg_hba.conf",
+        (
+            "the server does not let this user in, or has no such role; check the URL's user, pg_hba.conf, "
+            "and whether the server wants TLS"
+        ),
     ),
     ("3D", UnavailableError, "the server has no database of this name; check the URL's database"),
     (
@@ -78,20 +81,6 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ),
 )
 
-_REFUSALS = (
-    ("28P01", re.compile(r"password authentication failed|no password supplied")),
-    ("28000", re.compile(r'role ".*" does not exist|pg_hba\.conf|authentication failed')),
-    ("3D000", re.compile(r'database ".*" does not exist')),
-    ("53300", re.compile(r"too many (?:clients|connections)|remaining connection slots")),
-    ("57P03", re.compile(r"the database system is (?:starting up|shutting down|in recovery|not yet)")),
-)
-"""libpq tells why a server refuses a connection in words alone, in English where it is not set otherwise."""
-
-_UNREACHED = re.compile(
-    "Connection refused|No such file|not known|could not translate|[Tt]ime(d )?out|[Nn]o route|unreachable"
-)
-"""How drivers say that no server has answered."""
-
 _DRIVERS = ("sqlalchemy.dialects", "sqlalchemy.pool", "asyncpg", "pg8000", "psycopg", "aiosqlite")
 
 _REFUSED_BY_POLICY = (
@@ -121,16 +110,6 @@ LOST_ANSWER = ("08", "57P", "40003")
 """SQLSTATEs (by prefix) after which nobody knows whether a COMMIT that was sent has landed."""
 
 
-def _is_of(error: Exception, *packages: str) -> bool:
-    """Whether code of one of these packages was under way when it was raised."""
-    at = error.__traceback__
-    while at is not None:
-        if at.tb_frame.f_globals.get("__name__", "").startswith(packages):
-            return True
-        at = at.tb_next
-    return False
-
-
 STALE_PLAN = "0A000"
 """A prepared statement whose columns have got another type since: to be run again on a new connection."""
 
@@ -144,14 +123,16 @@ def is_of_database(error: Exception, *, connecting: bool) -> bool:
         return True
     if isinstance(error, SessionStoreError):
         return False
+    refused_options = connecting and is_of_options(error)
     if isinstance(error, TypeError):  # psycopg gives bytes over SQL_ASCII, which SQLAlchemy then can't read
-        return connecting and _is_of(error, "sqlalchemy.dialects")
+        return refused_options or (connecting and is_of(error, "sqlalchemy.dialects"))
     if isinstance(error, AssertionError):  # how sqlalchemy.pool.AssertionPool says that it is exhausted
-        return _is_of(error, "sqlalchemy.pool")
+        return is_of(error, "sqlalchemy.pool")
     if isinstance(error, OSError):
-        return connecting or _is_of(error, *_DRIVERS)
-    wants_password = connecting and isinstance(error, AttributeError) and _is_of(error, "pg8000")
-    return _is_broken_pg8000(error) or wants_password or sqlstate_of(error) is not None
+        return connecting or is_of(error, *_DRIVERS)
+    wants_password = connecting and isinstance(error, AttributeError) and is_of(error, "pg8000")
+    refused = refused_options or wants_password or _is_broken_pg8000(error)
+    return refused or sqlstate_of(error) is not None
 
 
 def _is_broken_pg8000(error: Exception) -> bool:
@@ -167,7 +148,7 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
             f"{operation}: the engine's pool had no free connection in time; "
             "raise pool_size or max_overflow, or give the store an engine of its own"
         )
-    if isinstance(error, TypeError):
+    if isinstance(error, TypeError) and not is_of_options(error):
         return EncodingError(
             f"{operation}: the database or the connection is encoded in SQL_ASCII, which is no encoding; "
             "use a database made with ENCODING UTF8, and client_encoding UTF8"
@@ -204,7 +185,7 @@ def timed_out(operation: str, seconds: float) -> TimedOutError:
 
 def sqlstate_of(error: BaseException) -> str | None:
     """The SQLSTATE that the server gave, if any, wherever the driver has it."""
-    return next((code for cause in _chain(error) if (code := _own_sqlstate(cause)) is not None), None)
+    return next((code for cause in chain(error) if (code := _own_sqlstate(cause)) is not None), None)
 
 
 def _own_sqlstate(error: BaseException) -> str | None:
@@ -217,8 +198,7 @@ def _own_sqlstate(error: BaseException) -> str | None:
         code = cast("dict[str, object]", said).get("C") if isinstance(said, dict) else None
         return code if isinstance(code, str) else None
     if driver in {"psycopg", "psycopg2"} and type(error).__name__ == "OperationalError":
-        refused = str(said)
-        return next((code for code, words in _REFUSALS if words.search(refused)), None)
+        return sqlstate_in_words(str(said))
     return None
 
 
@@ -248,18 +228,10 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
         # pg8000's, where it has no password to send
         return UnavailableError, "the server wants a password; check the URL's user and password"
     invalidated = getattr(error, "connection_invalidated", False) or _is_broken_pg8000(error)
-    if invalidated or isinstance(error, sa.OperationalError | sa.InterfaceError | OSError):
-        return UnavailableError, _why_unavailable(error)
+    unavailable = isinstance(error, sa.OperationalError | sa.InterfaceError | OSError)
+    if invalidated or unavailable or is_of_options(error):
+        return UnavailableError, refused_connections.why(error)
     return DatabaseError, "the database or its driver failed"
-
-
-def _why_unavailable(error: Exception) -> str:
-    if isinstance(error, OSError) or _UNREACHED.search(str(getattr(error, "orig", error))):
-        return "the database can't be reached; check that it runs, and the URL's host and port"
-    return (
-        "the database can't be reached or refuses the connection; check that it runs, "
-        "and the URL's host, port, database, user and password"
-    )
 
 
 def _by_policy(error: Exception) -> bool:
@@ -267,7 +239,7 @@ def _by_policy(error: Exception) -> bool:
 
     What tells is the server's own function, by psycopg's and psycopg2's name for it, then by asyncpg's.
     """
-    for cause in _chain(error):
+    for cause in chain(error):
         diagnosis = getattr(cause, "diag", cause)
         for name in ("source_function", "server_source_function"):
             if getattr(diagnosis, name, None) == "ExecWithCheckOptions":
@@ -276,7 +248,7 @@ def _by_policy(error: Exception) -> bool:
 
 
 def _sqlite_code(error: BaseException) -> int | None:
-    for cause in _chain(error):
+    for cause in chain(error):
         if isinstance(cause, sqlite3.Error):
             code = getattr(cause, "sqlite_errorcode", None)
             return code if isinstance(code, int) else sqlite3.SQLITE_ERROR
@@ -286,15 +258,3 @@ def _sqlite_code(error: BaseException) -> int | None:
 def _driver_class(error: Exception) -> str:
     original = error.orig if isinstance(error, sa.DBAPIError) else error
     return f"{type(original).__module__.partition('.')[0]}.{type(original).__name__}"
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        cause = pending.pop(0)
-        if cause is None or id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        pending += [getattr(cause, "orig", None), cause.__cause__, cause.__context__]

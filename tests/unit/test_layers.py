@@ -10,7 +10,14 @@ import boocode_sessions
 PACKAGE = Path(boocode_sessions.__file__).parent
 
 LAYERS = [
-    {"errors", "redaction", "_core.background", "_core.observing", "_core.sqlite_files"},
+    {
+        "errors",
+        "redaction",
+        "_core.background",
+        "_core.observing",
+        "_core.refused_connections",
+        "_core.sqlite_files",
+    },
     {
         "_core.database_errors",
         "_core.distributed",

@@ -1,0 +1,104 @@
+"""Why there is no connection: what drivers say where they could not connect, each in words of its own."""
+
+import re
+from collections.abc import Iterator
+from types import TracebackType
+
+from sqlalchemy import exc as sa
+
+_BY_WORDS = (
+    ("28P01", re.compile(r"password authentication failed|no password supplied")),
+    (
+        "28000",
+        re.compile(r'role ".*" (?:does not exist|is not permitted)|pg_hba\.conf|authentication failed'),
+    ),
+    ("3D000", re.compile(r'database ".*" does not exist')),
+    ("53300", re.compile(r"too many (?:clients|connections)|remaining connection slots")),
+    ("57P03", re.compile(r"the database system is (?:starting up|shutting down|in recovery|not yet)")),
+)
+"""libpq tells why a server refuses a connection in words alone, in English where it is not set otherwise."""
+
+_UNREACHED = re.compile(
+    "Connection refused|No such file|not known|could not translate|name resolution|[Tt]ime(d )?out|"
+    "[Nn]o route|unreachable"
+)
+"""How drivers say that no server has answered."""
+
+_NO_TLS = re.compile(r"(?:not support|refuses|rejected) SSL|certificate|unsupported protocol|wrong version")
+"""How drivers say that they and the server do not agree on TLS. A TLS connection that broke is none of it."""
+
+_BAD_VALUE = re.compile(r"invalid (?:\w+ )*value|must be one of")
+"""How drivers say that an option has no such value."""
+
+
+def sqlstate_in_words(said: str) -> str | None:
+    """The SQLSTATE with which the server refused a connection, where libpq keeps it to itself."""
+    return next((code for code, words in _BY_WORDS if words.search(said)), None)
+
+
+def is_of_options(error: BaseException) -> bool:
+    """Whether a driver did not take what the URL and `connect_args` say, and so asked no server."""
+    unfit = (TypeError, ValueError, sa.ProgrammingError)
+    return any(
+        isinstance(cause, unfit) and not isinstance(cause, OSError) and _is_of_connect(cause)
+        for cause in chain(error)
+    )
+
+
+def why(error: Exception) -> str:
+    """What to tell people of a connection that can't be made, or is lost."""
+    said = [str(cause) for cause in chain(error)]
+    if any(map(_is_of_connect, chain(error))):
+        if is_of_options(error) or any(map(_BAD_VALUE.search, said)):
+            return (
+                "the driver does not take an option of the URL or of connect_args; drivers name them "
+                "differently, as psycopg's sslmode is asyncpg's ssl"
+            )
+        if any(map(_NO_TLS.search, said)):
+            return (
+                "the driver and the server do not agree on TLS, or on a certificate; check the URL's sslmode "
+                "or ssl, and the server's certificate"
+            )
+    if isinstance(error, OSError) or _UNREACHED.search(str(getattr(error, "orig", error))):
+        return "the database can't be reached; check that it runs, and the URL's host and port"
+    return (
+        "the database can't be reached or refuses the connection; check that it runs, "
+        "and the URL's host, port, database, user and password"
+    )
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and whatever it came from, each once."""
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        cause = pending.pop(0)
+        if cause is None or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        pending += [getattr(cause, "orig", None), cause.__cause__, cause.__context__]
+
+
+def is_of(error: BaseException, *packages: str) -> bool:
+    """Whether code of one of these packages was under way when it was raised."""
+    return any(_module(at).startswith(packages) for at in _frames(error))
+
+
+def _is_of_connect(error: BaseException) -> bool:
+    """Whether SQLAlchemy was calling the driver's `connect`; a host's own code raises elsewhere."""
+    return any(
+        _module(at) == "sqlalchemy.engine.default" and at.tb_frame.f_code.co_name == "connect"
+        for at in _frames(error)
+    )
+
+
+def _frames(error: BaseException) -> Iterator[TracebackType]:
+    at = error.__traceback__
+    while at is not None:
+        yield at
+        at = at.tb_next
+
+
+def _module(at: TracebackType) -> str:
+    return str(at.tb_frame.f_globals.get("__name__", ""))

@@ -16,6 +16,7 @@ from boocode_sessions._core.keys import (
     KeyLike,
     SessionStoreListEntry,
     SessionSummaryEntry,
+    text_part,
 )
 from boocode_sessions._core.observing import observed_async
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, stored_key, stored_project
@@ -95,11 +96,13 @@ class SQLAlchemySessionStore:
         return f"<{type(self).__name__} over {self._unit_of_work}{shown}>"
 
     def project_key(self, given: str) -> str:
-        """The project key that is stored for one of the SDK's: what `queries` and the command line take."""
-        if callable(self._project_key):
-            given = self._project_key(given)
-        elif self._project_key is not None:
-            given = self._project_key
+        """The project key that is stored for one of the SDK's: what `queries` and the command line take.
+
+        Raises InvalidKeyError where one was set, and `given` can't be a key.
+        """
+        if self._project_key is not None:
+            given = text_part("project_key", given)
+            given = self._project_key(given) if callable(self._project_key) else self._project_key
         return stored_project(self._tenant, given)
 
     @observed_async
@@ -142,7 +145,4 @@ class SQLAlchemySessionStore:
         if self._project_key is None or not isinstance(key, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             return stored_key(self._tenant, key)
         given = cast("Mapping[str, Any]", key)
-        project_key = given.get("project_key")
-        if not isinstance(project_key, str) or not project_key:
-            return key  # refused where every key is checked
-        return {**given, "project_key": self.project_key(project_key)}
+        return {**given, "project_key": self.project_key(cast("str", given.get("project_key")))}

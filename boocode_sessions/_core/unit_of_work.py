@@ -75,7 +75,8 @@ class UnitOfWork:
 
     def __repr__(self) -> str:
         shown = shown_bind(self.bind.get if isinstance(self.bind, CurrentSession) else self.bind)
-        return f"{shown}, schema {self.schema!r}" if self.schema else shown
+        named = {"schema": self.schema, "tenant": self.tenant}
+        return ", ".join([shown, *(f"{name} {value!r}" for name, value in named.items() if value)])
 
     @property
     def own(self) -> bool:

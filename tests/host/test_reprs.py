@@ -42,6 +42,15 @@ def test_a_store_shows_the_key_that_it_stores_under(unreached: Engine) -> None:
     assert repr(mapped) == f"<SQLAlchemySessionStore over {SHOWN}, project_key of a function>"
 
 
+def test_whom_it_works_for_is_shown(unreached: Engine) -> None:
+    shown = f"over {SHOWN}, tenant 'acme'"
+    assert repr(ClaudeSessionRepository(unreached, tenant="acme")) == f"<ClaudeSessionRepository {shown}>"
+    store = SQLAlchemySessionStore(unreached, tenant="acme", schema="app", project_key="ada")
+    assert repr(store) == (
+        f"<SQLAlchemySessionStore over {SHOWN}, schema 'app', tenant 'acme', project_key 'ada'>"
+    )
+
+
 def test_where_a_socket_is_stays_visible() -> None:
     engine = create_engine("postgresql+psycopg:///app?host=/run/postgresql&password=s3cret")
     assert repr(ClaudeSessionRepository(engine)).endswith(

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from boocode_sessions import migrations
+from boocode_sessions._core.binds import check_bind
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import is_of_database, translate
 from boocode_sessions._core.derived.catching_up import is_readable
@@ -87,6 +88,7 @@ class Holdings:
 
 def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
     """Where the schema stands. Works over a database without our tables too. Raises SessionStoreError."""
+    _check_engine(bind)
     try:
         with bind.connect() as connection:
             return _schema_status(connection, schema)
@@ -104,6 +106,7 @@ def holdings(bind: Bind, *, schema: str | None = None) -> Holdings:
 
 def schemas_with_tables(bind: Engine) -> list[str]:
     """The schemas of a PostgreSQL database that hold our tables; none on SQLite. Raises SessionStoreError."""
+    _check_engine(bind)
     if bind.dialect.name != "postgresql":
         return []
     tables = table(
@@ -118,6 +121,10 @@ def schemas_with_tables(bind: Engine) -> list[str]:
             raise
         failure = translate(error, "look for our tables")
     raise failure
+
+
+def _check_engine(bind: object) -> None:
+    check_bind(bind, known=isinstance(bind, Engine), takes="an Engine")
 
 
 def _schema_status(connection: Connection, schema: str | None) -> SchemaStatus:

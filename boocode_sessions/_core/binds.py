@@ -16,16 +16,18 @@ from boocode_sessions.engine import check_dialect, shown_url
 _ASYNCHRONOUS = (AsyncEngine, AsyncConnection, AsyncSession, async_sessionmaker, async_scoped_session)
 
 
-def check_bind(bind: object, *, known: bool) -> None:
+def check_bind(
+    bind: object, *, known: bool, takes: str = "an Engine, sessionmaker, Connection or Session"
+) -> None:
     """Raises TypeError for what is no bind, and UnsupportedBindError for a database that is not ours.
 
-    `known`: whether it is of a kind that the caller takes.
+    `known`: whether it is of a kind that the caller takes. `takes`: those kinds, for people.
     """
     kind = type(bind).__name__
     if isinstance(bind, _ASYNCHRONOUS):
         raise TypeError(f"bind is an {kind}: call `await boocode_sessions.run_sync(function, bind, ...)`")
     if not known:
-        raise TypeError(f"bind is an Engine, sessionmaker, Connection or Session, not {kind}")
+        raise TypeError(f"bind is {takes}, not {kind}")
     if (engine := engine_of(bind)) is not None:
         check_dialect(engine.dialect.name)
 

@@ -107,7 +107,8 @@ def protect_tenants(
 
     By row-level security, forced for the tables' owner too; superusers and roles with BYPASSRLS see all.
     `role`: who may see the rows of a tenant that it names; by default everybody. See docs/many-users.md.
-    Waits for transactions under way. PostgreSQL only. Raises SessionStoreError.
+    Waits for transactions under way. PostgreSQL only. Raises SessionStoreError, on another database
+    UnsupportedBindError.
     """
     from boocode_sessions.migrations import tenants  # noqa: PLC0415 - imports Alembic
 

@@ -6,6 +6,7 @@ Not part of a version: most stores have no tenants, and a policy costs every sta
 import sqlalchemy as sa
 
 from boocode_sessions._core.tenants import TENANT_SETTING
+from boocode_sessions.errors import UnsupportedBindError
 from boocode_sessions.migrations import adopting, agent_sessions
 from boocode_sessions.migrations.target import effective_schema
 from boocode_sessions.models import (
@@ -37,6 +38,7 @@ _TABLES = dict.fromkeys(
 
 def protect(connection: sa.Connection, given_schema: str | None, role: str | None) -> None:
     """Make the policies anew, for the tables' owner too."""
+    _check_dialect(connection, "protect_tenants")
     where = effective_schema(connection, given_schema)
     to = "PUBLIC" if role is None else connection.dialect.identifier_preparer.quote_identifier(role)
     digests = adopting.quoted(where, SessionDigest.__tablename__)
@@ -54,6 +56,7 @@ def protect(connection: sa.Connection, given_schema: str | None, role: str | Non
 
 def unprotect(connection: sa.Connection, given_schema: str | None) -> None:
     """Remove the policies."""
+    _check_dialect(connection, "unprotect_tenants")
     where = effective_schema(connection, given_schema)
     for name in _TABLES:
         table = adopting.quoted(where, name)
@@ -63,3 +66,11 @@ def unprotect(connection: sa.Connection, given_schema: str | None) -> None:
             f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
         ):
             connection.execute(sa.text(statement))
+
+
+def _check_dialect(connection: sa.Connection, function: str) -> None:
+    if connection.dialect.name != "postgresql":
+        raise UnsupportedBindError(
+            f"{function}: only PostgreSQL can keep tenants apart, not {connection.dialect.name}; "
+            "tenant= of a store or repository works on every database"
+        )

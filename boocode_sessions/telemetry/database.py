@@ -10,6 +10,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 from sqlalchemy import Engine
 
+from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SessionStoreError
 from boocode_sessions.status import Holdings, holdings
 
@@ -49,17 +50,31 @@ def watch(
     entries, in the thread that collects metrics.
 
     Args:
-        engine: The database.
+        engine: The database, through a synchronous driver: metrics are collected in a thread of their own.
         schema: Where the tables are, when the connection's search path does not lead there.
         seconds: How long a count is good for.
         meter_provider: Where metrics go; by default the global one.
+
+    Raises:
+        TypeError: `engine` is something else, such as an AsyncEngine.
+        UnsupportedBindError: It is over a database that is not one of ours.
     """
+    _check_engine(engine)
     meter = metrics.get_meter("boocode_sessions", meter_provider=meter_provider)
     counted = _Counted(engine, schema, seconds)
     for name, (unit, description, value) in GAUGES.items():
         meter.create_observable_gauge(
             f"boocode_sessions.{name}", [counted.observing(value)], unit, description
         )
+
+
+def _check_engine(engine: object) -> None:
+    if not isinstance(engine, Engine) or engine.dialect.is_async:
+        raise TypeError(
+            "engine is an Engine of a synchronous driver, since metrics are collected in a thread: "
+            "boocode_sessions.engine.create_engine makes one of the application's URL"
+        )
+    check_dialect(engine.dialect.name)
 
 
 class _Counted:

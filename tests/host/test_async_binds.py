@@ -19,9 +19,11 @@ from boocode_sessions import (
     retention,
     run_sync,
     status,
+    telemetry,
 )
 from boocode_sessions import engine as engines
 from tests.fixtures.databases import Database
+from tests.host.binds import functions_of_a_bind
 
 KEY = {"project_key": "p", "session_id": "s"}
 LINES: list[dict[str, Any]] = [
@@ -86,15 +88,22 @@ async def test_migrations(database: Database, asynchronous: AsyncEngine) -> None
 
 
 @every_async_driver
-async def test_an_asynchronous_bind_without_run_sync_says_how(asynchronous: AsyncEngine) -> None:
-    binds = (asynchronous, async_sessionmaker(asynchronous), AsyncSession(asynchronous))
-    for bind in binds:
+async def test_an_asynchronous_bind_without_run_sync_says_how(
+    asynchronous: AsyncEngine, tmp_path: Path
+) -> None:
+    async with asynchronous.connect() as connection:
+        binds = (asynchronous, async_sessionmaker(asynchronous), AsyncSession(asynchronous), connection)
+        for bind in binds:
+            for function in (*functions_of_a_bind(tmp_path), ClaudeSessionRepository):
+                with pytest.raises(TypeError, match="run_sync"):
+                    function(bind)
+    for migrate in (migrations.upgrade, migrations.downgrade, migrations.pending, migrations.prepare):
         with pytest.raises(TypeError, match="run_sync"):
-            queries.sessions(bind)  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="run_sync"):
-            ClaudeSessionRepository(bind)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="run_sync"):
-        migrations.upgrade(asynchronous)  # type: ignore[arg-type]
+            migrate(asynchronous)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"create_engine makes one of the application's URL"):
+        telemetry.watch(asynchronous)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"create_engine makes one of the application's URL"):
+        await run_sync(telemetry.watch, asynchronous)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -17,9 +18,12 @@ from boocode_sessions import (
     UnsupportedBindError,
     migrations,
     queries,
+    telemetry,
 )
+from boocode_sessions.engine import create_async_engine as our_create_async_engine
 from boocode_sessions.engine import create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
+from tests.host.binds import functions_of_a_bind
 
 
 class OtherDialect(SQLiteDialect_pysqlite):
@@ -61,19 +65,43 @@ def test_an_engine_of_another_database(other: Engine, use: Callable[[Engine], ob
     other.dispose()
 
 
+def test_every_function_refuses_it(other: Engine, tmp_path: Path) -> None:
+    for function in (*functions_of_a_bind(tmp_path), telemetry.watch):
+        with pytest.raises(UnsupportedBindError, match="otherdb is not supported"):
+            function(other)
+    other.dispose()
+
+
 @pytest.mark.parametrize("url", ["mysql://h/db", "mariadb+pymysql://h/db", "oracle://h", "nonsense://h"])
 def test_a_url_of_another_database(url: str) -> None:
     """Also where no driver of that database is installed."""
     name = url.partition(":")[0].partition("+")[0]
-    for use in (migrations.upgrade, migrations.pending, create_engine):
-        with pytest.raises(UnsupportedBindError, match=f"{name} is not supported"):
-            use(url)
+    for use in (
+        migrations.upgrade,
+        migrations.downgrade,
+        migrations.pending,
+        migrations.prepare,
+        migrations.protect_tenants,
+        migrations.unprotect_tenants,
+        migrations.distribute,
+        create_engine,
+        our_create_async_engine,
+    ):
+        for given in (url, make_url(url)):
+            with pytest.raises(UnsupportedBindError, match=f"{name} is not supported"):
+                use(given)
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "nonsense"])
 def test_a_script_for_another_database(dialect: str) -> None:
     with pytest.raises(UnsupportedBindError, match=f"{dialect} is not supported"):
         migrations.upgrade_script(dialect)
+
+
+@pytest.mark.parametrize("function", [migrations.protect_tenants, migrations.unprotect_tenants])
+def test_sqlite_can_not_keep_tenants_apart_by_itself(function: Callable[[str], None]) -> None:
+    with pytest.raises(UnsupportedBindError, match="only PostgreSQL can keep tenants apart, not sqlite"):
+        function("sqlite://")
 
 
 def test_an_async_engine_of_ours_is_taken() -> None:

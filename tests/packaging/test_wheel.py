@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import boocode_sessions
+
 ROOT = Path(__file__).parents[2]
+PACKAGE = Path(boocode_sessions.__file__).parent
+"""The clone's; under `make release`, where the tests run without it, the wheel's."""
 
 _MINIMAL = """
 import sys, boocode_sessions
@@ -50,9 +54,7 @@ def test_the_wheel_migrates_and_passes_the_contract_in_an_environment_of_its_own
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, source)
     (source / "README.md").touch()
-    shutil.copytree(
-        ROOT / "boocode_sessions", source / "boocode_sessions", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(PACKAGE, source / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
     run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, source, cwd=tmp_path)
     [wheel] = tmp_path.glob("*.whl")

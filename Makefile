@@ -38,6 +38,9 @@ audit: $(STAMP)  ## known holes in the dependencies, and in their lowest version
 	$(BIN)/python -m pip install --quiet "pip-audit>=2.9"
 	$(BIN)/python .ci/audit.py
 
+prices: $(STAMP)  ## compare the bundled list prices with those of the agent that the SDK brings
+	$(BIN)/python .ci/prices.py
+
 docs: $(STAMP)  ## the documentation as a site, in build/site
 	$(BIN)/python -m pip install --quiet --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
@@ -100,4 +103,4 @@ test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .venv-* .demo .release .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo chat check audit docs bench test release reliability soak services test-lowest test-matrix clean
+.PHONY: help env demo chat check audit prices docs bench test release reliability soak services test-lowest test-matrix clean

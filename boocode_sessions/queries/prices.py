@@ -34,7 +34,8 @@ def list_prices() -> PriceList:
     """Anthropic's list prices that came with this version of the package, in US dollars.
 
     They are those of one day, `as_of`: an older session may have cost something else, and what you agreed
-    on is not among them. Where a price depends on the length of a prompt, it is that of the shorter one.
+    on is not among them. Where a price depends on the length of a prompt, it is that of the shorter one. A
+    version that came later has the price of the one whose name its own begins with.
     """
     name = "prices.json"
     return _parsed(name, files("boocode_sessions.queries").joinpath(name).read_bytes())

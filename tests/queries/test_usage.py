@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session, sessionmaker
 
 from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, queries
-from boocode_sessions.queries import Price, UsageRow
+from boocode_sessions.queries import Price, UsageRow, list_prices
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.queries.lines import DAY, Line, answer, entries, key, prompt, result, tool_use
 
@@ -210,6 +210,18 @@ def test_cost_is_by_the_longest_name_that_fits(engine: Engine) -> None:
     [total] = queries.usage(engine, by=(), prices=prices)
     assert total.cost == pytest.approx(opus + other)
     assert (total.model, total.calls) == (None, 2)
+
+
+def test_the_list_prices_tell_versions_of_a_model_apart(engine: Engine) -> None:
+    """Names begin with each other's: what lacks its own price would silently have another's."""
+    models = ("claude-fable-5", "claude-fable-5-1", "claude-fable-5-2", "claude-opus-5", "claude-opus-5-5")
+    write(engine, *(answer(model, model=model, usage=tokens(20)) for model in models))
+    costs = {row.model: row.cost for row in queries.usage(engine, by="model", prices=list_prices().models)}
+    assert set(costs) == set(models)
+    assert len(set(costs.values())) == len(models)
+    assert costs["claude-fable-5-2"] == pytest.approx(
+        (10 * 8 + 20 * 40 + 1000 * 0.2 + 200 * 10 + 100 * 16) / 1e6
+    )
 
 
 def test_cost_is_unknown_where_a_model_that_was_used_has_no_price(engine: Engine) -> None:

@@ -35,6 +35,7 @@ from boocode_sessions._core.statements.parameters import table_name, unplaced
 from boocode_sessions._core.statements.read import is_true_fold
 from boocode_sessions._core.statements.search import select_behind_count
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions.migrations.distributing import DISTRIBUTED
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base, ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
@@ -224,7 +225,7 @@ def _bytes(connection: StoreConnection, *, distributed: bool) -> int:
     total = 0
     for name in Base.metadata.tables:
         relation = func.to_regclass(_name(connection, name))
-        spread = distributed and name in {Entry.__tablename__, ClaudeSession.__tablename__}
+        spread = distributed and name in DISTRIBUTED
         size_of = func.citus_total_relation_size if spread else func.pg_total_relation_size
         total += connection.select(select(size_of(relation, type_=BigInteger()))).scalar_one()
     return total

@@ -1,7 +1,7 @@
 """The derived tables: what `queries` sums up, taken from the entries by `_core.derived` when somebody asks.
 
 Nothing that writes entries knows of them, and they may be emptied at any time. Times are microseconds since
-year 1.
+year 1. Each row names its session's project, by which a distributed database finds its server.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class SessionCall(Base):
     """1 where other lines may tell of the same call, those of another session or of the one that these are
     copied from, or where `said_at` is not `at`; else 0. Such calls are merged when somebody asks; the others
     are simply summed up."""
+    project_key: Mapped[str] = mapped_column(Text)
     model: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
@@ -94,6 +95,7 @@ class SessionToolUse(Base):
     """1 where a result is an error, 0 where none is, NULL without a result."""
     shared: Mapped[int] = mapped_column(SmallInteger)
     """As that of a call."""
+    project_key: Mapped[str] = mapped_column(Text)
     tool: Mapped[str | None] = mapped_column(Text)
     """NULL where there is only a result."""
 
@@ -121,6 +123,7 @@ class SessionText(Base):
     digest_id: Mapped[int] = mapped_column(BigInteger)
     at: Mapped[int] = mapped_column(BigInteger)
     """When the line was said, or else stored."""
+    project_key: Mapped[str] = mapped_column(Text)
     words: Mapped[str] = mapped_column(WORDS)
 
     __table_args__ = (

@@ -3,10 +3,13 @@
 Every step looks first whether it is done, so that a call that was interrupted can be made again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions._core.distributed import forget, is_distributed
 from boocode_sessions.errors import SchemaError, UnsupportedBindError
 from boocode_sessions.migrations import adopting, chain
@@ -15,10 +18,20 @@ from boocode_sessions.migrations.target import effective_schema
 from boocode_sessions.models import VERSION_TABLE
 
 ENTRIES = "claude_session_entries"
-SESSIONS = "claude_sessions"
+DISTRIBUTED = (
+    # In the order in which appends and deletions lock them: another one would be a deadlock.
+    "claude_sessions",
+    "claude_session_texts",
+    ENTRIES,
+    "claude_session_digests",
+    "claude_session_calls",
+    "claude_session_tool_uses",
+)
+"""The tables that are spread by project. The agents' is not: its key is the chat, and it is joined with none
+of these."""
 
-_KEY_INDEX = "claude_session_entries_position_idx"
 _BY = "project_key"
+_NEW_KEY = "{table}_distributed_key"
 
 _MISSING = (
     "this server has no Citus: install it on each server of the cluster, set "
@@ -55,11 +68,14 @@ def distribute(
 def _distribute_at_once(
     connection: sa.Connection, schema: str | None, shard_count: int, progress: Progress
 ) -> None:
-    # In the order in which appends lock them: the other one would be a deadlock.
-    tables = f"{_name(schema, SESSIONS)}, {_name(schema, ENTRIES)}"
+    # Whoever takes lines locks the derived tables first, and the entries then.
+    lock(StoreConnection(connection, schema))
+    tables = ", ".join(_name(schema, table) for table in DISTRIBUTED)
     connection.execute(sa.text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
-    _take_key(connection, schema, progress)
-    for table in (ENTRIES, SESSIONS):
+    for key in _keys(connection, schema):
+        connection.execute(sa.text(f"ALTER TABLE {key.table} {key.dropping}ADD {key.adding}"))
+        progress(key.done)
+    for table in _in_turn():
         if not _is_distributed(connection, schema, table):
             _call(connection, "create_distributed_table", schema, table, shard_count)
             progress(f"{table} is distributed")
@@ -67,10 +83,16 @@ def _distribute_at_once(
 
 
 def _distribute_online(engine: sa.Engine, schema: str | None, shard_count: int, progress: Progress) -> None:
-    with own_transaction(engine) as connection:
-        _take_key(connection, schema, progress)
     with adopting.building(engine) as connection:
-        for table in (ENTRIES, SESSIONS):
+        for key in _keys(connection, schema):
+            # What an interrupted call has left may be half an index.
+            connection.execute(sa.text(f"DROP INDEX IF EXISTS {key.new_index_in_schema}"))
+            connection.execute(
+                sa.text(f"CREATE UNIQUE INDEX CONCURRENTLY {key.new_index} ON {key.table} ({key.columns})")
+            )
+            connection.execute(sa.text(f"ALTER TABLE {key.table} {key.dropping}ADD {key.adding_index}"))
+            progress(key.done)
+        for table in _in_turn():
             if not _is_distributed(connection, schema, table):
                 _call(connection, "create_distributed_table_concurrently", schema, table, shard_count)
                 progress(f"{table} is distributed")
@@ -78,25 +100,64 @@ def _distribute_online(engine: sa.Engine, schema: str | None, shard_count: int, 
         _finish(connection, schema, progress)
 
 
-def _take_key(connection: sa.Connection, schema: str | None, progress: Progress) -> None:
-    """A distributed table's primary key begins with the column that it is distributed by."""
-    table = _name(schema, ENTRIES)
-    constraint = connection.execute(
-        sa.text(
-            "SELECT conname FROM pg_catalog.pg_constraint"
-            " WHERE conrelid = to_regclass(:name) AND contype = 'p'"
-        ),
-        {"name": table},
-    ).scalar_one_or_none()
-    if constraint == _KEY_INDEX:
-        return
-    dropping = "" if constraint is None else f"DROP CONSTRAINT {_quoted(connection, constraint)}, "
-    connection.execute(
-        sa.text(
-            f"ALTER TABLE {table} {dropping}ADD CONSTRAINT {_KEY_INDEX} PRIMARY KEY USING INDEX {_KEY_INDEX}"
+class _Key(NamedTuple):
+    """A primary key that lacks the column by which its table is distributed. Everything quoted."""
+
+    table: str
+    name: str
+    exists: bool
+    columns: str
+    """With that column as the last one, so that it serves whatever it has served before."""
+    new_index: str
+    new_index_in_schema: str
+    done: str
+
+    @property
+    def dropping(self) -> str:
+        return f"DROP CONSTRAINT {self.name}, " if self.exists else ""
+
+    @property
+    def adding(self) -> str:
+        return f"CONSTRAINT {self.name} PRIMARY KEY ({self.columns})"
+
+    @property
+    def adding_index(self) -> str:
+        return f"CONSTRAINT {self.name} PRIMARY KEY USING INDEX {self.new_index}"
+
+
+def _keys(connection: sa.Connection, schema: str | None) -> Iterator[_Key]:
+    """The primary keys to change."""
+    quote = connection.dialect.identifier_preparer.quote
+    for table in DISTRIBUTED:
+        name, columns = connection.execute(_SELECT_KEY, {"name": _name(schema, table)}).one_or_none() or (
+            None,
+            ["id"],  # an adopted table without a key
         )
-    )
-    progress(f"the key of {ENTRIES} begins with {_BY}")
+        if _BY in columns:
+            continue
+        index = _NEW_KEY.format(table=table)
+        yield _Key(
+            _name(schema, table),
+            quote(name or f"{table}_pkey"),
+            name is not None,
+            ", ".join(map(quote, [*columns, _BY])),
+            index,
+            _name(schema, index),
+            f"the key of {table} has {_BY}",
+        )
+
+
+_SELECT_KEY = sa.text(
+    "SELECT conname, (SELECT array_agg(CAST(attname AS TEXT) ORDER BY array_position(conkey, attnum))"
+    " FROM pg_catalog.pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey))"
+    " FROM pg_catalog.pg_constraint WHERE conrelid = to_regclass(:name) AND contype = 'p'"
+)
+
+
+def _in_turn() -> Iterator[str]:
+    """The entries first: the others go beside them."""
+    yield ENTRIES
+    yield from (table for table in DISTRIBUTED if table != ENTRIES)
 
 
 def _finish(connection: sa.Connection, schema: str | None, progress: Progress) -> None:
@@ -107,7 +168,7 @@ def _finish(connection: sa.Connection, schema: str | None, progress: Progress) -
             {"name": _name(schema, VERSION_TABLE)},
         )
         progress(f"{VERSION_TABLE} is on every node")
-    for table in (ENTRIES, SESSIONS, VERSION_TABLE):
+    for table in (*DISTRIBUTED, VERSION_TABLE):
         # What the copy has left in the table itself, where nobody reads it any more.
         connection.execute(
             sa.text("SELECT truncate_local_data_after_distributing_table(CAST(:name AS regclass))"),
@@ -116,7 +177,7 @@ def _finish(connection: sa.Connection, schema: str | None, progress: Progress) -
 
 
 def _call(connection: sa.Connection, function: str, schema: str | None, table: str, shard_count: int) -> None:
-    """Distribute a table; the sessions beside the entries of their projects."""
+    """Distribute a table; the others beside the entries of their projects."""
     values: dict[str, object] = {"name": _name(schema, table), "by": _BY}
     if table == ENTRIES:
         how, values["shards"] = "colocate_with => 'none', shard_count => :shards", shard_count
@@ -133,7 +194,3 @@ def _is_distributed(connection: sa.Connection, schema: str | None, table: str) -
 
 def _name(schema: str | None, table: str) -> str:
     return adopting.quoted(schema, table)
-
-
-def _quoted(connection: sa.Connection, name: str) -> str:
-    return connection.dialect.identifier_preparer.quote(name)

@@ -21,19 +21,12 @@ from boocode_sessions.models import (
 POLICY = "boocode_sessions_tenant"
 # An empty setting, which a pooled connection may keep from an earlier one, is none: NULL shows no row.
 _OWN = f"starts_with(project_key, (SELECT nullif(current_setting('{TENANT_SETTING}', true), '')))"
-_OF_DIGEST = "EXISTS (SELECT 1 FROM {digests} AS digest WHERE digest.id = digest_id)"
-_TABLES = dict.fromkeys(
-    (
-        ClaudeSessionEntry.__tablename__,
-        ClaudeSession.__tablename__,
-        SessionDigest.__tablename__,
-        agent_sessions.TABLE,
-    ),
-    _OWN,
-) | dict.fromkeys(
-    (SessionCall.__tablename__, SessionToolUse.__tablename__, SessionText.__tablename__), _OF_DIGEST
+"""Which rows a transaction may see and write."""
+_TABLES = (
+    *(model.__tablename__ for model in (ClaudeSessionEntry, ClaudeSession)),
+    *(model.__tablename__ for model in (SessionDigest, SessionCall, SessionToolUse, SessionText)),
+    agent_sessions.TABLE,
 )
-"""Which rows of each table a transaction may see and write."""
 
 
 def protect(connection: sa.Connection, given_schema: str | None, role: str | None) -> None:
@@ -41,13 +34,11 @@ def protect(connection: sa.Connection, given_schema: str | None, role: str | Non
     _check_dialect(connection, "protect_tenants")
     where = effective_schema(connection, given_schema)
     to = "PUBLIC" if role is None else connection.dialect.identifier_preparer.quote_identifier(role)
-    digests = adopting.quoted(where, SessionDigest.__tablename__)
-    for name, condition in _TABLES.items():
+    for name in _TABLES:
         table = adopting.quoted(where, name)
-        own = condition.format(digests=digests)
         for statement in (
             f"DROP POLICY IF EXISTS {POLICY} ON {table}",
-            f"CREATE POLICY {POLICY} ON {table} TO {to} USING ({own}) WITH CHECK ({own})",
+            f"CREATE POLICY {POLICY} ON {table} TO {to} USING ({_OWN}) WITH CHECK ({_OWN})",
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY",
         ):

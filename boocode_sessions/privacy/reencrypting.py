@@ -220,7 +220,7 @@ def _forget_words(connection: StoreConnection) -> bool:
             connection.write(searches.forget_words(of_session=True), where)
         connection.write(searches.delete_texts(), where)
         # What is not encrypted, if it is another tenant's, is found again by whoever searches next.
-        connection.write(searches.set_searched(), {"in_digest": digest_id, "searched_to": 0})
+        connection.write(searches.set_searched(), {**where, "in_digest": digest_id, "searched_to": 0})
     if sessions and connection.dialect == "sqlite":
         connection.write(searches.merge_words(), {})
     return len(sessions) == BATCH_ROWS

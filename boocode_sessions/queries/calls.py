@@ -51,7 +51,7 @@ def grouped_calls(
         groups: Of day, model, project_key and session_id.
         utc: Whether any quarter of a day of UTC's will do.
     """
-    statement = _statement(groups, scope.asked(open_sessions=missing.open_sessions), utc=utc)
+    statement = _statement(groups, scope.asked(connection, open_sessions=missing.open_sessions), utc=utc)
     merged: dict[bytes, _Merged] = {}
     parameters = {**scope.parameters, **missing.parameters}
     for row in connection.select(statement, parameters) if missing.readable else ():

@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import micros
+from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.sql.json_values import json_label, json_string
 from boocode_sessions._core.sql.times import json_time
 from boocode_sessions._core.statements.asking import Asked
@@ -71,10 +72,11 @@ class Scope(NamedTuple):
         quarters = {f"{name}_quarter": at // QUARTER for name, at in times.items()}
         return {**self.named, **times, **quarters}
 
-    def asked(self, *, open_sessions: bool) -> Asked:
+    def asked(self, connection: StoreConnection, *, open_sessions: bool = False) -> Asked:
         """What a statement over the derived tables has to know."""
         within = Within(self.project_key is not None, self.session_id is not None)
-        return Asked(within, self.since is not None, self.until is not None, open_sessions)
+        distributed = is_distributed(connection.connection)
+        return Asked(within, self.since is not None, self.until is not None, open_sessions, distributed)
 
     def holding(self) -> Callable[[int], bool]:
         """Whether a time of the derived tables is in the stretch of time."""

@@ -171,7 +171,7 @@ def _texts(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kin
     PostgreSQL's knows no order: of a frequent word it would visit every match. So the newest texts are asked
     for first, and more of them while those do not suffice.
     """
-    asked = scope.asked(open_sessions=False)
+    asked = scope.asked(connection)
     on_sqlite = connection.dialect == "sqlite"
     said = wanted.for_sqlite() if on_sqlite else wanted.for_postgresql()
     parameters: dict[str, Any] = {**scope.parameters, "wanted": said}

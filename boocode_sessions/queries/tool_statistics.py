@@ -114,7 +114,7 @@ def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict
         known = merged.get(use)
         merged[use] = fact if known is None else known.merged(fact)
 
-    statement = _statement(scope.asked(open_sessions=missing.open_sessions))
+    statement = _statement(scope.asked(connection, open_sessions=missing.open_sessions))
     parameters = {**scope.parameters, **missing.parameters}
     for use, tool, *values in connection.select(statement, parameters) if missing.readable else ():
         if use is None:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL, Engine, make_url, text
 
-from boocode_sessions import ClaudeSessionRepository, SessionKey, migrations
+from boocode_sessions import ClaudeSessionRepository, SessionKey, migrations, queries
 from boocode_sessions.engine import create_engine
 from boocode_sessions.status import holdings
 from tests.fixtures.databases import Database
@@ -60,6 +60,12 @@ def test_a_filled_database_is_distributed_beside_its_writers(
     for key in keys:
         repository.append(key, before[key["project_key"]])
     told: list[str] = []
+    message = {"id": "m", "content": "answered before", "usage": {"output_tokens": 7}}
+    repository.append(
+        {"project_key": "asked", "session_id": "s"}, [{"type": "assistant", "message": message, "uuid": "u"}]
+    )
+    asked = (queries.usage(engine), queries.tools(engine), queries.search(engine, "answered"))
+    assert asked[0][0].output_tokens == 7
     with a_fleet() as fleet:
         for number, kind in enumerate(["repository", "store over Engine"]):
             fleet.start(Order(f"w{number}", kind, new_on_cluster, keys, attempts=100))
@@ -81,9 +87,10 @@ def test_a_filled_database_is_distributed_beside_its_writers(
             stored = repository.load(key) or []
             assert stored[:600] == before[key["project_key"]]
             total += examine(stored[600:], fleet.acknowledged(key))
-    assert len(told) == 4
+    assert (queries.usage(engine), queries.tools(engine), queries.search(engine, "answered")) == asked
+    steps = len(told)
     migrations.distribute(engine, shard_count=8, online=online, progress=told.append)
-    assert len(told) == 4, "nothing was left to do"
+    assert len(told) == steps, "nothing was left to do"
     found = holdings(engine)
     assert found.shards == 8
     assert found.nodes is not None

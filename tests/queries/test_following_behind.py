@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import Engine, event, func, make_url, select
 
 from boocode_sessions import ClaudeSessionRepository, queries
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions.adoption import backfill
 from boocode_sessions.engine import create_engine
 from boocode_sessions.models import SessionCall, SessionDigest, SessionText, SessionToolUse
@@ -129,8 +131,7 @@ def test_a_question_does_not_wait_long_for_another_who_takes_lines(
     monkeypatch.setattr("boocode_sessions._core.derived.indexing.LOCK_SECONDS", 0.05)
     write(engine, 0)
     with engine.begin() as connection:
-        lock = "SELECT pg_advisory_xact_lock(hashtext('boocode_sessions.'))"
-        connection.exec_driver_sql(lock)
+        lock(StoreConnection(connection))
         while_locked = asked(engine)
         assert set(rows(engine).values()) == {0}
     assert asked(engine) == while_locked

@@ -39,7 +39,7 @@ def test_the_models_and_the_migrations_have_the_same_indexes(engine: Engine) -> 
 @pytest.mark.parametrize("dialect", ["postgresql"])
 def test_an_index_has_the_expression_that_the_models_have(engine: Engine) -> None:
     definition = text("SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE 'claude_session_%'")
-    with engine.begin() as connection:
+    with engine.connect() as connection:  # rolled back: the database may be another test's too
         migrated = {name: sql for name, sql in connection.execute(definition) if name in INDEXES}
         Base.metadata.drop_all(connection)
         Base.metadata.create_all(connection)

@@ -7,15 +7,13 @@ and is taken anew by whoever asks next.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Table
-
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import Facts, Line, micros
+from boocode_sessions._core.derived.storing import Digest, in_parts, store
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
@@ -23,22 +21,19 @@ from boocode_sessions._core.statements.derived import (
     CALLS,
     DIGESTS,
     EVERYWHERE,
-    QUARTER,
-    TOKENS,
     USES,
     Within,
 )
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.statements.search import forget_words, set_searched
 from boocode_sessions._core.unit_of_work import UnitOfWork
-from boocode_sessions.models import UNPLACED, SessionCall, SessionToolUse
+from boocode_sessions.models import UNPLACED
 
 BATCH_LINES = 4000
 """Lines that one transaction takes, about: others who take lines, and writers on SQLite, wait for it."""
 BATCH_SESSIONS = 200
 LOCK_SECONDS = 5.0
 """How long to wait for another who takes lines: it does the same work."""
-_CALLS_A_STATEMENT = 500
 
 
 class Behind(NamedTuple):
@@ -61,7 +56,7 @@ class Standing(NamedTuple):
     """How far the digests hold what a question is about."""
 
     behind: Sequence[Behind]
-    orphans: Sequence[int]
+    orphans: Sequence[Digest]
     """Digests of sessions that are not there."""
     readable: bool = True
     """Whether the derived tables may be read. Where not, everything is behind."""
@@ -83,7 +78,8 @@ def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) 
         return Standing(whole, (), readable=False)
     rows = connection.select(statements.select_behind(within), named)
     behind = [_behind(row) for row in rows]
-    return Standing(behind, list(connection.select(statements.select_orphans()).scalars()))
+    orphans = connection.select(statements.select_orphans(within), named)
+    return Standing(behind, [Digest(*row) for row in orphans])
 
 
 def take_new(unit_of_work: UnitOfWork) -> None:
@@ -93,7 +89,7 @@ def take_new(unit_of_work: UnitOfWork) -> None:
 
 def catch_up(unit_of_work: UnitOfWork, standing: Standing) -> None:
     """Take what is missing. Raises SessionStoreError, where this may not be written; what is done stays."""
-    for orphans in _in_parts(standing.orphans, BATCH_SESSIONS):
+    for orphans in in_parts(standing.orphans, BATCH_SESSIONS):
         unit_of_work.write(
             "remove what was taken from deleted sessions",
             partial(_remove, orphans),
@@ -132,11 +128,11 @@ def _line(row: Sequence[Any]) -> Line:
     return Line._make((*row[:2], micros(stored_at), said, *row[4:8], tuple(row[8:13]), *row[13:19]))
 
 
-def _remove(digests: Sequence[int], connection: StoreConnection) -> None:
+def _remove(digests: Sequence[Digest], connection: StoreConnection) -> None:
     lock(connection)
     for digest in digests:
         _empty(connection, digest)
-        connection.write(statements.empty_digest(DIGESTS), {"in_digest": digest})
+        connection.write(statements.empty_digest(DIGESTS), digest.parameters)
 
 
 def lock(connection: StoreConnection) -> None:
@@ -161,13 +157,14 @@ def _take(
     found = {item.session: item for item in map(_behind, rows)}
     done = {session for session in sessions if session not in found}
     renewed = set(renewed_before)
-    taken: list[tuple[int, Facts]] = []
+    taken: list[tuple[Digest, Facts]] = []
     lines = 0
     for item in found.values():
         if lines >= BATCH_LINES:
             break
-        session, digest_id = item.session, item.digest_id
-        assert digest_id is not None  # noqa: S101 - it was made above
+        session = item.session
+        assert item.digest_id is not None  # noqa: S101 - it was made above
+        digest = Digest(session.project_key, item.digest_id)
         if item.changed and session in renewed_before:
             done.add(session)  # its entries are changing in ways that nothing tells of
             continue
@@ -178,8 +175,8 @@ def _take(
         end = item.next_position if whole else read[-1].position + 1
         transcripts += firsts
         if item.changed or (whole and start and transcripts != item.transcripts):
-            _empty(connection, digest_id)
-            connection.write(set_searched(), {"in_digest": digest_id, "searched_to": 0})
+            _empty(connection, digest)
+            connection.write(set_searched(), {**digest.parameters, "searched_to": 0})
             renewed.add(session)
         if whole and start and transcripts != item.transcripts:
             end = transcripts = 0  # a transcript was deleted: all of it again, in the next batch
@@ -187,78 +184,17 @@ def _take(
             facts = Facts()
             for line in read:
                 facts.add(session, line)
-            taken.append((digest_id, facts))
+            taken.append((digest, facts))
             if whole and end >= targets[session]:
                 done.add(session)
-        progress = {"in_digest": digest_id, "counted_to": end, "transcripts": transcripts}
+        progress = {**digest.parameters, "counted_to": end, "transcripts": transcripts}
         connection.write(statements.set_digest(), progress)
-    _store(connection, taken)
+    store(connection, taken)
     return done, frozenset(renewed)
 
 
-def _empty(connection: StoreConnection, digest_id: int) -> None:
+def _empty(connection: StoreConnection, digest: Digest) -> None:
     if connection.dialect == "sqlite":
-        connection.write(forget_words(), {"in_digest": digest_id})
+        connection.write(forget_words(), {"in_digest": digest.id})
     for table in (CALLS, USES, asking.TEXTS):
-        connection.write(statements.empty_digest(table), {"in_digest": digest_id})
-
-
-def _store(connection: StoreConnection, taken: Sequence[tuple[int, Facts]]) -> None:
-    calls = [
-        {
-            "digest_id": digest_id,
-            "call": call,
-            "copied_from": copied_from,
-            "position": fact.position,
-            "row_id": fact.row_id,
-            "at": fact.at,
-            "said_at": fact.said_at,
-            "quarter": fact.at // QUARTER,
-            "model": fact.model,
-            **dict(zip(TOKENS, fact.tokens, strict=True)),
-            "shared": int(bool(copied_from) or fact.said_at != fact.at),
-        }
-        for digest_id, facts in taken
-        for (call, copied_from), fact in facts.calls.items()
-    ]
-    uses = [
-        {
-            "digest_id": digest_id,
-            "call": call,
-            "copied_from": copied_from,
-            **fact._asdict(),
-            "shared": int(bool(copied_from)),
-        }
-        for digest_id, facts in taken
-        for (call, copied_from), fact in facts.uses.items()
-    ]
-    if calls:
-        _write(connection, CALLS, statements.upsert_calls(connection.dialect), calls)
-        _mark_shared(connection, SessionCall, calls)
-    if uses:
-        _write(connection, USES, statements.upsert_uses(connection.dialect), uses)
-        _mark_shared(connection, SessionToolUse, uses)
-
-
-def _write(
-    connection: StoreConnection, table: Table, statement: Executable, rows: Sequence[dict[str, Any]]
-) -> None:
-    if connection.dialect == "sqlite":
-        connection.write(statement, rows)
-        return
-    names = [column.name for column in table.columns]
-    listed = [[row[name] if name != "call" else row[name].hex() for name in names] for row in rows]
-    connection.write(statement, {"rows": json.dumps(listed)})
-
-
-def _mark_shared(
-    connection: StoreConnection,
-    model: type[SessionCall | SessionToolUse],
-    rows: Sequence[dict[str, Any]],
-) -> None:
-    for some in _in_parts(rows, _CALLS_A_STATEMENT):
-        connection.write(statements.mark_shared(model), {"calls": [row["call"] for row in some]})
-
-
-def _in_parts(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+        connection.write(statements.empty_digest(table), digest.parameters)

@@ -12,7 +12,9 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import LOCK_SECONDS, lock
 from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.derived.missing import caught_up
+from boocode_sessions._core.derived.storing import Digest
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
+from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import search as statements
@@ -30,7 +32,7 @@ PAGE_ENTRIES = 200
 class Unsearched(NamedTuple):
     """A session of which search does not find all."""
 
-    digest_id: int
+    digest: Digest
     session: Session
     searched_to: int
     counted_to: int
@@ -51,7 +53,7 @@ def look_for_unsearched(
     """The sessions of which search does not find all that their digests have."""
     rows = connection.select(statements.select_unsearched(within), named)
     return [
-        Unsearched(digest_id, Session(project_key, session_id), searched_to, counted_to)
+        Unsearched(Digest(project_key, digest_id), Session(project_key, session_id), searched_to, counted_to)
         for digest_id, project_key, session_id, searched_to, counted_to in rows
     ]
 
@@ -91,29 +93,37 @@ def _take(within: Within, named: Mapping[str, str], connection: StoreConnection)
                     said += said_in(decode(text), row_id, micros(said_at or stored_at))
                 except DamagedEntryError:
                     continue
-            _store(connection, item.digest_id, said)
+            _store(connection, item.digest, said)
             whole = len(rows) < PAGE_ENTRIES
             searched_to = item.counted_to if whole else rows[-1][1] + 1
-        done = {"in_digest": item.digest_id, "searched_to": searched_to}
+        done = {**item.digest.parameters, "searched_to": searched_to}
         connection.write(statements.set_searched(), done)
         if chars >= BATCH_CHARS:
             break
 
 
-def _store(connection: StoreConnection, digest_id: int, said: Sequence[Said]) -> None:
+def _store(connection: StoreConnection, digest: Digest, said: Sequence[Said]) -> None:
     if not said:
         return
-    insertion = statements.insert_texts(connection.dialect)
-    if connection.dialect != "sqlite":
-        rows = [[item.text_id, digest_id, item.at, as_vector(item.words)] for item in said]
-        connection.write(insertion, {"rows": json.dumps(rows)})
-        return
+    on_sqlite, in_values = connection.dialect == "sqlite", is_distributed(connection.connection)
+    insertion = statements.insert_texts(connection.dialect, in_values=in_values)
+    spell = " ".join if on_sqlite else as_vector
     texts = [
-        {"id": item.text_id, "digest_id": digest_id, "at": item.at, "words": " ".join(item.words)}
+        {
+            "id": item.text_id,
+            "digest_id": digest.id,
+            "at": item.at,
+            "project_key": digest.project_key,
+            "words": spell(item.words),
+        }
         for item in said
     ]
+    if not (on_sqlite or in_values):
+        connection.write(insertion, {"rows": json.dumps([list(text.values()) for text in texts])})
+        return
     connection.write(insertion, texts)
-    connection.write(statements.insert_words(), texts)
+    if on_sqlite:
+        connection.write(statements.insert_words(), texts)
 
 
 def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:

@@ -102,7 +102,7 @@ def find_missing(
     """Read what is not in the derived tables."""
     facts: dict[Session, Facts] = {}
     opened: set[int] = set()
-    dead = set(standing.orphans)
+    dead = {orphan.id for orphan in standing.orphans}
     for item in standing.behind:
         facts[item.session] = Facts()
         whole = _read_behind(connection, item, facts[item.session])

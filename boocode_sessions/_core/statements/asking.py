@@ -27,7 +27,7 @@ from sqlalchemy.orm import aliased
 
 from boocode_sessions._core.sql.functions import in_json_list
 from boocode_sessions._core.statements.derived import CALLS, DIGESTS, NO, USES, YES, Within
-from boocode_sessions._core.statements.parameters import Entry, table_name, unplaced
+from boocode_sessions._core.statements.parameters import PROJECT, Entry, table_name, unplaced
 from boocode_sessions.models import SessionCall, SessionDigest, SessionText, SessionToolUse
 
 TEXTS = cast("Table", SessionText.__table__)
@@ -42,6 +42,9 @@ class Asked(NamedTuple):
     open_sessions: bool
     """Whether there are sessions whose calls are read one by one. Parameters: `open` and `dead`, ids of
     digests as JSON arrays; those of `dead` are not read at all."""
+    distributed: bool = False
+    """Whether the database is: it is then told the project of each row, which on one server would be read for
+    nothing, since the digests tell it."""
 
     def quarters(self) -> list[ColumnElement[bool]]:
         """The same by the quarters of an hour, as an index has calls. Parameters: `since_quarter`,
@@ -64,9 +67,9 @@ class Asked(NamedTuple):
         return conditions
 
 
-def of_digest(model: type[SessionCall | SessionToolUse]) -> ColumnElement[bool]:
+def of_digest(row: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a model or a subquery's columns
     """Condition: the digest of a call or use."""
-    return SessionDigest.id == model.digest_id
+    return and_(SessionDigest.project_key == row.project_key, SessionDigest.id == row.digest_id)
 
 
 def is_summed(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - SessionCall or SessionToolUse
@@ -94,7 +97,10 @@ def is_single(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - as above
 def _within(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - as above
     if not any(asked.within):
         return []
-    return [model.digest_id.in_(asked.within.narrow(select(SessionDigest.id), SessionDigest))]
+    conditions = [model.digest_id.in_(asked.within.narrow(select(SessionDigest.id), SessionDigest))]
+    if asked.distributed and asked.within.project:
+        conditions.append(model.project_key == PROJECT)
+    return conditions
 
 
 def select_sessions_there() -> Any:  # noqa: ANN401 - a compound select

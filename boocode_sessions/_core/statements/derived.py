@@ -10,20 +10,15 @@ from typing import cast as cast_type
 from sqlalchemy import (
     BigInteger,
     BindParameter,
-    ColumnElement,
     Delete,
     Integer,
-    LargeBinary,
     Select,
     Table,
     Text,
     Update,
     bindparam,
     case,
-    cast,
-    column,
     delete,
-    exists,
     func,
     literal_column,
     or_,
@@ -32,10 +27,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
-from boocode_sessions._core.sql.functions import earlier_of, greater_text, hex_bytes, later_of
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
@@ -136,11 +129,11 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
 
 
 @cache
-def select_orphans() -> Select[int]:
-    """The digests of sessions that are not there. Shape: (id,) per digest."""
+def select_orphans(within: Within) -> Select[str, int]:
+    """The digests of sessions that are not there. Shape: (project_key, id) per digest."""
     row, digest = aliased(ClaudeSession), SessionDigest
     there = select(ONE).where(row.project_key == digest.project_key, row.session_id == digest.session_id)
-    return select(digest.id).where(~there.exists())
+    return within.narrow(select(digest.project_key, digest.id).where(~there.exists()), digest)
 
 
 @cache
@@ -194,9 +187,15 @@ def select_unplaced_lines(within: Within) -> Select[str, str, int, int, Any, str
 
 
 def lock_catching_up(schema: str | None) -> Select[Any]:
-    """Let nobody else take lines until the commit. PostgreSQL only: on SQLite whoever writes is alone."""
-    name = f"boocode_sessions.{schema or ''}"
-    return select(func.pg_advisory_xact_lock(func.hashtext(bindparam("name", name, type_=Text))))
+    """Let nobody else take lines until the commit. PostgreSQL only: on SQLite whoever writes is alone.
+
+    It counts the digests of no project, so that a distributed database takes the lock on the server which
+    would have them, whichever node was asked.
+    """
+    name = bindparam("name", f"boocode_sessions.{schema or ''}", type_=Text)
+    none = func.count() * literal_column("0")
+    locked = func.pg_advisory_xact_lock(func.hashtext(name) + none)
+    return select(locked).select_from(DIGESTS).where(DIGESTS.c.project_key == literal_column("''"))
 
 
 @cache
@@ -213,10 +212,10 @@ def insert_digests(dialect: str) -> postgresql.Insert | sqlite.Insert:
 
 @cache
 def set_digest() -> Update:
-    """How far a digest has come. Parameters: in_digest, counted_to, transcripts."""
+    """How far a digest has come. Parameters: in_project, in_digest, counted_to, transcripts."""
     return (
         update(DIGESTS)
-        .where(DIGESTS.c.id == _DIGEST)
+        .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
         .values(
             counted_to=bindparam("counted_to", type_=BigInteger),
             transcripts=bindparam("transcripts", type_=Integer),
@@ -226,72 +225,6 @@ def set_digest() -> Update:
 
 @cache
 def empty_digest(table: Table) -> Delete:
-    """Remove what was taken from a session, or its digest. One parameter set per digest: in_digest."""
-    return delete(table).where((table.c.id if table is DIGESTS else table.c.digest_id) == _DIGEST)
-
-
-@cache
-def upsert_calls(dialect: str) -> postgresql.Insert | sqlite.Insert:
-    """Merge calls into those that are there. Parameters: see `_insertion`."""
-    insert = _insertion(CALLS, dialect)
-    table, new = CALLS, insert.excluded
-    merged: dict[str, Any] = {
-        "at": earlier_of(table.c.at, new["at"]),
-        "said_at": earlier_of(table.c.said_at, new["said_at"]),
-        "quarter": earlier_of(table.c.quarter, new["quarter"]),
-        "shared": later_of(table.c.shared, new["shared"]),
-        "model": greater_text(table.c.model, new["model"]),
-        **{name: later_of(table.c[name], new[name]) for name in TOKENS},
-    }
-    return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=merged)
-
-
-@cache
-def upsert_uses(dialect: str) -> postgresql.Insert | sqlite.Insert:
-    """Likewise of tool uses."""
-    insert = _insertion(USES, dialect)
-    table, new = USES, insert.excluded
-    merged: dict[str, Any] = {
-        "tool": greater_text(table.c.tool, new["tool"]),
-        "failed": later_of(table.c.failed, new["failed"]),
-        "asked_at": earlier_of(table.c.asked_at, new["asked_at"]),
-        "answered_at": earlier_of(table.c.answered_at, new["answered_at"]),
-    }
-    return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=merged)
-
-
-def _insertion(table: Table, dialect: str) -> postgresql.Insert | sqlite.Insert:
-    """On SQLite: one parameter set per row, named after the columns. On PostgreSQL, where that takes five
-    times as long: `rows`, a JSON array that has for each row an array in the columns' order."""
-    if dialect == "sqlite":
-        return sqlite.insert(table)
-    items = (
-        func.jsonb_array_elements(cast(bindparam("rows", type_=Text), JSONB))
-        .table_valued(column("value", JSONB), name="items")
-        .render_derived()
-    )
-    values: list[ColumnElement[Any]] = []
-    for place, target in enumerate(table.columns):
-        text = items.c.value.op("->>", return_type=Text())(literal_column(str(place)))
-        kind = target.type
-        values.append(hex_bytes(text) if isinstance(kind, LargeBinary) else cast(text, kind))
-    return postgresql.insert(table).from_select(list(table.columns), select(*values), include_defaults=False)
-
-
-@cache
-def mark_shared(model: type[SessionCall | SessionToolUse]) -> Update:
-    """Mark those of `calls` that several sessions tell of. A copy is always marked; the session that it is
-    copied from is not for its sake, since only one of the two counts at a time."""
-    table, other, digest = cast_type("Table", model.__table__), aliased(model), aliased(SessionDigest)
-    own_id = select(digest.session_id).where(digest.id == table.c.digest_id).scalar_subquery()
-    elsewhere = (
-        exists(ONE)
-        .where(
-            other.call == table.c.call,
-            or_(other.digest_id != table.c.digest_id, other.copied_from != table.c.copied_from),
-            or_(other.copied_from == literal_column("''"), other.copied_from != own_id),
-        )
-        .correlate(table)
-    )
-    calls = bindparam("calls", expanding=True, type_=LargeBinary)
-    return update(table).where(table.c.call.in_(calls), table.c.shared == NO, elsewhere).values(shared=YES)
+    """Remove what was taken from a session, or its digest. Parameters: in_project, in_digest."""
+    digest_id = table.c.id if table is DIGESTS else table.c.digest_id
+    return delete(table).where(table.c.project_key == PROJECT, digest_id == _DIGEST)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Delete,
+    Executable,
     Insert,
     Integer,
     MetaData,
@@ -119,22 +120,24 @@ def select_said() -> Select[int, int, Any, Any, str]:
 
 
 @cache
-def insert_texts(dialect: str) -> Insert:
-    """Add texts. On SQLite one parameter set per text; on PostgreSQL `rows`, a JSON array that has for each
-    an array of id, digest_id, at and the tsvector."""
+def insert_texts(dialect: str, *, in_values: bool) -> Executable:
+    """Add texts. On SQLite, and `in_values` for a distributed database: one parameter set per text. On one
+    PostgreSQL `rows`, a JSON array that has for each an array of id, digest_id, at, project_key, tsvector."""
     if dialect == "sqlite":
         return sqlite.insert(TEXTS).on_conflict_do_nothing()
+    if in_values:
+        return postgresql.insert(TEXTS).on_conflict_do_nothing().returning(TEXTS.c.id)
     items = (
         func.jsonb_array_elements(sql_cast(bindparam("rows", type_=Text), JSONB))
         .table_valued(column("value", JSONB), name="items")
         .render_derived()
     )
-    kinds: tuple[TypeEngine[Any], ...] = (BigInteger(), BigInteger(), BigInteger(), TSVECTOR())
+    kinds: tuple[TypeEngine[Any], ...] = (BigInteger(), BigInteger(), BigInteger(), Text(), TSVECTOR())
     values: list[ColumnElement[Any]] = [
         sql_cast(items.c.value.op("->>", return_type=Text())(literal_column(str(place))), kind)
         for place, kind in enumerate(kinds)
     ]
-    names = ["id", "digest_id", "at", "words"]
+    names = ["id", "digest_id", "at", "project_key", "words"]
     return postgresql.insert(TEXTS).from_select(names, select(*values)).on_conflict_do_nothing()
 
 
@@ -166,15 +169,15 @@ def delete_texts() -> Delete:
 
 def _is_of_session() -> ColumnElement[bool]:
     digests = select(DIGESTS.c.id).where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id == SESSION)
-    return TEXTS.c.digest_id.in_(digests)
+    return and_(TEXTS.c.project_key == PROJECT, TEXTS.c.digest_id.in_(digests))
 
 
 @cache
 def set_searched() -> Update:
-    """How far search has come. Parameters: in_digest, searched_to."""
+    """How far search has come. Parameters: in_project, in_digest, searched_to."""
     return (
         update(DIGESTS)
-        .where(DIGESTS.c.id == _DIGEST)
+        .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
         .values(searched_to=bindparam("searched_to", type_=BigInteger))
     )
 
@@ -200,6 +203,8 @@ def select_matching(dialect: str, asked: Asked, kinds: Kinds, *, newest: bool) -
     if any(asked.within):
         digests = asked.within.narrow(select(SessionDigest.id), SessionDigest)
         conditions.append(text.digest_id.in_(digests))
+    if asked.within.project:
+        conditions.append(text.project_key == PROJECT)
     if not (kinds.messages and kinds.tools):
         conditions.append(identity % literal_column("2") == literal_column(str(int(kinds.tools))))
     if dialect == "sqlite":

@@ -46,6 +46,7 @@ CREATE TABLE claude_session_calls (
 	cache_write_tokens INTEGER NOT NULL, 
 	cache_write_1h_tokens INTEGER NOT NULL, 
 	shared SMALLINT NOT NULL, 
+	project_key TEXT NOT NULL, 
 	model TEXT, 
 	CONSTRAINT claude_session_calls_pkey PRIMARY KEY (digest_id, call, copied_from)
 )
@@ -98,6 +99,7 @@ CREATE TABLE claude_session_texts (
 	id INTEGER NOT NULL, 
 	digest_id BIGINT NOT NULL, 
 	at BIGINT NOT NULL, 
+	project_key TEXT NOT NULL, 
 	words TEXT NOT NULL, 
 	CONSTRAINT claude_session_texts_pkey PRIMARY KEY (id)
 );
@@ -109,6 +111,7 @@ CREATE TABLE claude_session_tool_uses (
 	answered_at BIGINT, 
 	failed SMALLINT, 
 	shared SMALLINT NOT NULL, 
+	project_key TEXT NOT NULL, 
 	tool TEXT, 
 	CONSTRAINT claude_session_tool_uses_pkey PRIMARY KEY (digest_id, call, copied_from)
 )

@@ -1,0 +1,118 @@
+"""Stores calls and tool uses, and marks those that several sessions tell of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Executable, Table
+
+from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.derived.facts import Facts
+from boocode_sessions._core.distributed import is_distributed
+from boocode_sessions._core.statements import storing as statements
+from boocode_sessions._core.statements.derived import CALLS, QUARTER, TOKENS, USES
+
+_CALLS_A_STATEMENT = 500
+
+
+class Digest(NamedTuple):
+    """A session's digest, and the project that leads to its server."""
+
+    project_key: str
+    id: int
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those that name it."""
+        return {"in_project": self.project_key, "in_digest": self.id}
+
+
+def store(connection: StoreConnection, taken: Sequence[tuple[Digest, Facts]]) -> None:
+    """Merge what lines of these sessions say into what is there."""
+    calls: list[dict[str, Any]] = [
+        {
+            "digest_id": digest.id,
+            "project_key": digest.project_key,
+            "call": call,
+            "copied_from": copied_from,
+            "position": fact.position,
+            "row_id": fact.row_id,
+            "at": fact.at,
+            "said_at": fact.said_at,
+            "quarter": fact.at // QUARTER,
+            "model": fact.model,
+            **dict(zip(TOKENS, fact.tokens, strict=True)),
+            "shared": int(bool(copied_from) or fact.said_at != fact.at),
+        }
+        for digest, facts in taken
+        for (call, copied_from), fact in facts.calls.items()
+    ]
+    uses: list[dict[str, Any]] = [
+        {
+            "digest_id": digest.id,
+            "project_key": digest.project_key,
+            "call": call,
+            "copied_from": copied_from,
+            **fact._asdict(),
+            "shared": int(bool(copied_from)),
+        }
+        for digest, facts in taken
+        for (call, copied_from), fact in facts.uses.items()
+    ]
+    for table, upsert, rows in (
+        (CALLS, statements.upsert_calls, calls),
+        (USES, statements.upsert_uses, uses),
+    ):
+        if rows:
+            in_values = is_distributed(connection.connection)
+            _write(connection, table, upsert(connection.dialect, in_values=in_values), rows)
+            _mark_shared(connection, table, {row["call"] for row in rows})
+
+
+def _write(
+    connection: StoreConnection, table: Table, statement: Executable, rows: Sequence[dict[str, Any]]
+) -> None:
+    if connection.dialect == "sqlite" or is_distributed(connection.connection):
+        connection.write(statement, rows)
+        return
+    names = [column.name for column in table.columns]
+    listed = [[row[name] if name != "call" else row[name].hex() for name in names] for row in rows]
+    connection.write(statement, {"rows": json.dumps(listed)})
+
+
+def _mark_shared(connection: StoreConnection, table: Table, calls: Iterable[bytes]) -> None:
+    """Mark those that several sessions tell of, which may be on several servers. A copy is always marked; the
+    session that it is copied from is not for its sake, since only one of the two counts at a time."""
+    found: dict[bytes, list[_Telling]] = {}
+    for some in in_parts(sorted(calls), _CALLS_A_STATEMENT):
+        twice = connection.select(statements.select_told_twice(table), {"calls": some}).scalars().all()
+        for row in connection.select(statements.select_telling(table), {"calls": twice}) if twice else ():
+            found.setdefault(row[0], []).append(_Telling(Digest(*row[1:3]), *row[3:]))
+    shared: dict[tuple[Digest, str], list[bytes]] = {}
+    for call, telling in found.items():
+        for one in telling:
+            if not one.shared and any(
+                other is not one and other.copied_from != one.session_id for other in telling
+            ):
+                shared.setdefault((one.digest, one.copied_from), []).append(call)
+    for (digest, copy), marked in sorted(shared.items()):
+        for some in in_parts(marked, _CALLS_A_STATEMENT):
+            connection.write(
+                statements.mark_shared(table), {**digest.parameters, "copy": copy, "calls": some}
+            )
+
+
+class _Telling(NamedTuple):
+    """A row that tells of a call or a tool use."""
+
+    digest: Digest
+    copied_from: str
+    session_id: str | None
+    shared: int
+
+
+def in_parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """A sequence in parts."""
+    return (items[start : start + size] for start in range(0, len(items), size))

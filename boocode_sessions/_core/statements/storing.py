@@ -1,0 +1,134 @@
+"""What calls and tool uses are stored with."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Executable,
+    LargeBinary,
+    Select,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSONB
+
+from boocode_sessions._core.sql.functions import earlier_of, greater_text, hex_bytes, later_of
+from boocode_sessions._core.statements.derived import CALLS, DIGESTS, TOKENS, USES, YES
+from boocode_sessions._core.statements.parameters import PROJECT
+from boocode_sessions._core.statements.read import ONE
+
+
+@cache
+def upsert_calls(dialect: str, *, in_values: bool) -> Executable:
+    """Merge calls into those that are there. Parameters: see `_insertion`."""
+    insert = _insertion(CALLS, dialect, in_values=in_values)
+    table, new = CALLS, insert.excluded
+    merged: dict[str, Any] = {
+        "at": earlier_of(table.c.at, new["at"]),
+        "said_at": earlier_of(table.c.said_at, new["said_at"]),
+        "quarter": earlier_of(table.c.quarter, new["quarter"]),
+        "shared": later_of(table.c.shared, new["shared"]),
+        "model": greater_text(table.c.model, new["model"]),
+        **{name: later_of(table.c[name], new[name]) for name in TOKENS},
+    }
+    return _upsert(insert, table, merged, in_values=in_values)
+
+
+@cache
+def upsert_uses(dialect: str, *, in_values: bool) -> Executable:
+    """Likewise of tool uses."""
+    insert = _insertion(USES, dialect, in_values=in_values)
+    table, new = USES, insert.excluded
+    merged: dict[str, Any] = {
+        "tool": greater_text(table.c.tool, new["tool"]),
+        "failed": later_of(table.c.failed, new["failed"]),
+        "asked_at": earlier_of(table.c.asked_at, new["asked_at"]),
+        "answered_at": earlier_of(table.c.answered_at, new["answered_at"]),
+    }
+    return _upsert(insert, table, merged, in_values=in_values)
+
+
+def _upsert(
+    insert: postgresql.Insert | sqlite.Insert, table: Table, merged: dict[str, Any], *, in_values: bool
+) -> Executable:
+    if isinstance(insert, sqlite.Insert):
+        return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=merged)
+    # By its name, since a distributed table's key has one column more.
+    upsert = insert.on_conflict_do_update(constraint=f"{table.name}_pkey", set_=merged)
+    return upsert.returning(table.c.digest_id) if in_values else upsert
+
+
+def _insertion(table: Table, dialect: str, *, in_values: bool) -> postgresql.Insert | sqlite.Insert:
+    """On SQLite, and `in_values` for a distributed database: one parameter set per row, named after the
+    columns. On one PostgreSQL, where that takes five times as long: `rows`, a JSON array that has for each
+    row an array in the columns' order."""
+    if dialect == "sqlite":
+        return sqlite.insert(table)
+    if in_values:
+        return postgresql.insert(table)
+    items = (
+        func.jsonb_array_elements(cast(bindparam("rows", type_=Text), JSONB))
+        .table_valued(column("value", JSONB), name="items")
+        .render_derived()
+    )
+    values: list[ColumnElement[Any]] = []
+    for place, target in enumerate(table.columns):
+        text = items.c.value.op("->>", return_type=Text())(literal_column(str(place)))
+        kind = target.type
+        values.append(hex_bytes(text) if isinstance(kind, LargeBinary) else cast(text, kind))
+    return postgresql.insert(table).from_select(list(table.columns), select(*values), include_defaults=False)
+
+
+@cache
+def select_told_twice(table: Table) -> Select[bytes]:
+    """Those of `calls` that have several rows. Shape: (call,) per call.
+
+    Served by: claude_session_calls_call_idx, claude_session_tool_uses_call_idx.
+    """
+    return select(table.c.call).where(_is_of_calls(table)).group_by(table.c.call).having(func.count() > ONE)
+
+
+@cache
+def select_telling(table: Table) -> Select[*tuple[Any, ...]]:
+    """The rows of `calls`.
+
+    Shape: (call, project_key, digest_id, copied_from, session_id, shared) per row; the session is None where
+    somebody has removed its digest and not what it held.
+    """
+    c, digest = table.c, DIGESTS.c
+    columns = (c.call, c.project_key, c.digest_id, c.copied_from, digest.session_id, c.shared)
+    same = (digest.project_key == c.project_key) & (digest.id == c.digest_id)
+    return select(*columns).join_from(table, DIGESTS, same, isouter=True).where(_is_of_calls(table))
+
+
+@cache
+def mark_shared(table: Table) -> Update:
+    """Mark those of `calls` that one digest has as copies from one session, or as its own.
+
+    Parameters: in_project, in_digest, copy, calls.
+    """
+    c = table.c
+    copy = bindparam("copy", type_=Text)
+    mentioned = (
+        c.project_key == PROJECT,
+        c.digest_id == bindparam("in_digest", type_=BigInteger),
+        c.copied_from == copy,
+    )
+    return update(table).where(*mentioned, _is_of_calls(table)).values(shared=YES)
+
+
+def _is_of_calls(table: Table) -> ColumnElement[bool]:
+    return table.c.call.in_(bindparam("calls", expanding=True, type_=LargeBinary))

@@ -10,6 +10,7 @@ from typing import cast
 from sqlalchemy import exc as sa
 
 from boocode_sessions._core import refused_connections
+from boocode_sessions._core.distributed import UncertainCommitError
 from boocode_sessions._core.refused_connections import chain, is_of, is_of_options, sqlstate_in_words
 from boocode_sessions.errors import (
     DatabaseError,
@@ -28,6 +29,7 @@ from boocode_sessions.errors import (
 
 _INSUFFICIENT_PRIVILEGE = "42501"
 
+_UNCERTAIN = UnavailableError, "a server failed at the COMMIT; it may have landed; send the same again"
 _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("40003", UnavailableError, "nobody knows whether it was committed; send the same again"),
     ("40", RetryableError, "it lost against a concurrent transaction and was rolled back; run it again"),
@@ -164,7 +166,7 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
             f"{operation}: a table or column of ours is missing (SQLSTATE {sqlstate}); "
             "run `boocode-sessions upgrade`, and check the schema and the search_path"
         )
-    kind, advice = _verdict(error, sqlstate)
+    kind, advice = _UNCERTAIN if isinstance(error, UncertainCommitError) else _verdict(error, sqlstate)
     code = f"SQLSTATE {sqlstate}" if sqlstate else _driver_class(error)
     translated = kind(f"{operation}: {advice} ({code})")
     translated.sqlstate = sqlstate
@@ -211,7 +213,7 @@ def leaves_doubt(error: BaseException) -> bool:
     """Whether a COMMIT that failed with `error` may have landed all the same."""
     sqlstate = sqlstate_of(error)
     if sqlstate is not None:
-        return sqlstate.startswith(LOST_ANSWER)
+        return isinstance(error, UncertainCommitError) or sqlstate.startswith(LOST_ANSWER)
     return _sqlite_code(error) is None
 
 

@@ -14,6 +14,14 @@ _HAS_CITUS = select(select(_NAME).select_from(table("pg_extension", _NAME)).wher
 _answers: WeakKeyDictionary[Pool, bool] = WeakKeyDictionary()
 
 
+FAILED_INSIDE = "XX000"
+"""The SQLSTATE of an internal error. Citus has no other where a server dies at the COMMIT."""
+
+
+class UncertainCommitError(Exception):
+    """A COMMIT failed inside a server: on a cluster it has landed there or not."""
+
+
 def is_distributed(connection: Connection) -> bool:
     """Whether a connection's database is distributed, or may be soon: it has the extension."""
     if connection.dialect.name != "postgresql":

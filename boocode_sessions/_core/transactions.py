@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.orm import Session as OrmSession
 
-from boocode_sessions._core import database_errors, observing
+from boocode_sessions._core import database_errors, distributed, observing
 from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.schema_check import check_transactional
 from boocode_sessions.engine import READING
@@ -73,7 +73,7 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
         with alone(bind.pool), observing.connect(bind) as connection, _begun(connection) as transaction:
             check(connection)
             yield connection
-            with _noting_doubt(in_doubt):
+            with _committing(in_doubt):
                 transaction.commit()
     else:
         with bind() as db, alone(db.get_bind(ClaudeSessionEntry).engine.pool):
@@ -82,7 +82,7 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
             connection = db.connection(bind_arguments=_BIND_ARGUMENTS)
             check(connection)
             yield connection
-            with _noting_doubt(in_doubt):
+            with _committing(in_doubt):
                 db.commit()
 
 
@@ -106,3 +106,14 @@ def _noting_doubt(in_doubt: Callable[[], None]) -> Generator[None]:
         if not isinstance(error, Exception) or database_errors.leaves_doubt(error):
             in_doubt()
         raise
+
+
+@contextmanager
+def _committing(in_doubt: Callable[[], None]) -> Generator[None]:
+    with _noting_doubt(in_doubt):
+        try:
+            yield
+        except Exception as error:
+            if database_errors.sqlstate_of(error) == distributed.FAILED_INSIDE:
+                raise distributed.UncertainCommitError from error
+            raise

@@ -1,52 +1,16 @@
 """A filled database becomes a distributed one, at once or beside its writers."""
 
-import itertools
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import psycopg
 import pytest
-from sqlalchemy import URL, Engine, make_url, text
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, migrations, queries
 from boocode_sessions.engine import create_engine
 from boocode_sessions.status import holdings
-from tests.fixtures.databases import Database
 from tests.reliability.verdicts import Verdict, examine, marked, wait_until
 from tests.reliability.writers import Order, a_fleet
 
 pytestmark = pytest.mark.xdist_group("citus")
-
-_numbers = itertools.count()
-
-
-@pytest.fixture
-def new_on_cluster(cluster: Database, coordinator: Engine) -> Iterator[str]:
-    """A database of its own on every node, with the extension, which has our tables on one server yet."""
-    with coordinator.connect() as connection:
-        nodes = connection.execute(text("SELECT nodename, nodeport, groupid FROM pg_dist_node")).all()
-    name = f"boocode_citus_{os.getpid()}_{next(_numbers)}"
-    made = make_url(cluster.url)
-    for host, port, _ in nodes:
-        with psycopg.connect(_conninfo(made, host, port), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        with psycopg.connect(_conninfo(made, host, port, name), autocommit=True) as connection:
-            connection.execute("CREATE EXTENSION citus")
-    url = made.set(database=name)
-    with psycopg.connect(_conninfo(url), autocommit=True) as connection:
-        for host, port, group in nodes:
-            call = "citus_set_coordinator_host" if group == 0 else "citus_add_node"
-            connection.execute(f"SELECT {call}(%s, %s)".encode(), (host, port))
-    migrations.upgrade(url)
-    yield url.render_as_string(hide_password=False)
-    for host, port, _ in nodes:
-        with psycopg.connect(_conninfo(made, host, port), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-def _conninfo(url: URL, host: str | None = None, port: int | None = None, name: str | None = None) -> str:
-    changed = url.set(drivername="postgresql", host=host, port=port, database=name)
-    return changed.render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize("online", [False, True], ids=["at once", "online"])

@@ -6,7 +6,7 @@ import pytest
 from claude_agent_sdk.testing import run_session_store_conformance
 from sqlalchemy import event, select, true
 
-from boocode_sessions import ClaudeSessionRepository, SessionKey
+from boocode_sessions import ClaudeSessionRepository, SessionKey, UnavailableError
 from boocode_sessions._core import distributed
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from boocode_sessions.testing import CONTRACTS, run_store_conformance
@@ -44,6 +44,32 @@ async def test_an_append_is_two_statements_of_one_transaction(database: Database
         ran.clear()
         repository.append(key, [{"type": "user", "n": n} for n in range(size)])
         assert ran == ["BEGIN", "UPDATE claude_sessions SET", "INSERT INTO claude_session_entries", "COMMIT"]
+    engine.dispose()
+
+
+def test_a_commit_that_fails_inside_a_server_is_in_doubt_and_lands_once(database: Database) -> None:
+    """What a cluster says where one of its servers dies at the COMMIT."""
+    engine = database.engine()
+    repository = ClaudeSessionRepository(engine)
+    key: SessionKey = {"project_key": "steps", "session_id": "s"}
+    repository.append(key, [{"type": "user"}])
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = 'XX000'; END $$"
+        )
+        connection.exec_driver_sql(
+            "CREATE CONSTRAINT TRIGGER fails AFTER INSERT ON claude_session_entries"
+            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fails()"
+        )
+    batch: list[Any] = [{"type": "user", "n": 1}, {"type": "user", "n": 2}]
+    with pytest.raises(UnavailableError, match="send the same again"):
+        repository.append(key, batch)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER fails ON claude_session_entries")
+    ClaudeSessionRepository(engine).append(key, [{"type": "user", "n": 0}])
+    repository.append(key, batch)
+    assert repository.load(key) == [{"type": "user"}, {"type": "user", "n": 0}, *batch]
     engine.dispose()
 
 

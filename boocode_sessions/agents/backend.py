@@ -191,15 +191,15 @@ class ClaudeSdkBackend:
 
     async def set_model(self, chat_id: str, model: str | None, *, agent: str = "claude") -> None:
         """Let the chat's agent use another model from now on, as long as this backend lives."""
-        self._wish(chat_id, agent, model=model)
         if (process := self._process(chat_id, agent)) is not None:
             await process.set_model(model)
+        self._wish(chat_id, agent, model=model)
 
     async def set_permission_mode(self, chat_id: str, mode: PermissionMode, *, agent: str = "claude") -> None:
         """Let the chat's agent ask for other permissions from now on, as long as this backend lives."""
-        self._wish(chat_id, agent, permission_mode=mode)
         if (process := self._process(chat_id, agent)) is not None:
             await process.set_permission_mode(mode)
+        self._wish(chat_id, agent, permission_mode=mode)
 
     def _wish(self, chat_id: str, agent: str, **options: Any) -> None:  # noqa: ANN401 - fields of ClaudeAgentOptions
         self._services.wishes.setdefault((chat_id, agent), {}).update(options)

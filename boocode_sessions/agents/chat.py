@@ -204,6 +204,7 @@ class Chat:
             self._services.pool.leave(self)
             raise
         self._tasks.start_soon(self._reader.read, self._process)
+        await self._starter.follow(self._process, options)
         await self._keep_lease()
         return self._process
 

@@ -1,13 +1,15 @@
 """How an agent's process begins: resumed from the store, or in a session of its own."""
 
 import uuid
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from claude_agent_sdk import ClaudeAgentOptions, project_key_for_directory
 
 from boocode_sessions.agents.accounts import Accounts
-from boocode_sessions.agents.errors import SessionDamagedError, SessionUnknownError
+from boocode_sessions.agents.errors import AgentError, SessionDamagedError, SessionUnknownError
 from boocode_sessions.agents.process import AgentProcess, CanUseTool
 from boocode_sessions.agents.services import Services
 from boocode_sessions.agents.store import FencedStore
@@ -27,8 +29,11 @@ class Starter:
 
     def options(self) -> ClaudeAgentOptions:
         """The host's options, and what was changed since."""
-        changed = self._services.wishes.get((self._chat_id, self._agent), {})
-        return replace(self._services.options_for(self._chat_id, self._agent), **changed)
+        return replace(self._services.options_for(self._chat_id, self._agent), **self._changed)
+
+    @property
+    def _changed(self) -> dict[str, Any]:
+        return self._services.wishes.get((self._chat_id, self._agent), {})
 
     def project_key(self, options: ClaudeAgentOptions) -> str:
         """The project key that the chat's sessions are stored under. Raises InvalidKeyError."""
@@ -68,3 +73,12 @@ class Starter:
         process = AgentProcess(options, store, self._can_use_tool, services.guard)
         await process.start(services.limits.start_seconds)
         return process
+
+    async def follow(self, process: AgentProcess, options: ClaudeAgentOptions) -> None:
+        """Tell a process what was changed while it started."""
+        wanted = replace(options, **self._changed)
+        with suppress(AgentError):  # it goes on as before, as one that is warm does
+            if wanted.model != options.model:
+                await process.set_model(wanted.model)
+            if wanted.permission_mode != options.permission_mode and wanted.permission_mode is not None:
+                await process.set_permission_mode(wanted.permission_mode)

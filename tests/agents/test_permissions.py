@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
 from boocode_sessions.agents import (
+    AgentError,
     AgentEvent,
     ClaudeSdkBackend,
     PermissionAnsweredError,
@@ -117,4 +119,34 @@ async def test_a_changed_permission_mode_holds_for_the_warm_agent_and_for_the_ne
         again = await answered(backend, allow=True)
     for told_events in (events, again):
         assert next(event.model for event in told_events if hasattr(event, "model")) == "claude-sonnet-5"
+    assert (agent.project / "proof.txt").exists()
+
+
+async def test_a_permission_mode_that_the_agent_refuses_is_not_that_of_the_next_one_either(
+    make_backend: MakeBackend, agent: Agent
+) -> None:
+    async with make_backend(options=ASKING) as backend:
+        await answered(backend, allow=False)
+        with pytest.raises(AgentError, match="goes on as before"):
+            await backend.set_permission_mode("chat", "bypassPermissions")
+        await backend.close("chat")
+        assert only(await answered(backend, allow=False), PermissionRequested)
+    assert not (agent.project / "proof.txt").exists()
+
+
+async def test_a_mode_that_is_changed_while_the_agent_starts_holds_for_it(
+    make_backend: MakeBackend, agent: Agent
+) -> None:
+    """As by a user who sends a prompt, and then chooses to be asked for nothing."""
+    events: list[AgentEvent] = []
+
+    async def send() -> None:
+        events.extend(await answered(backend, allow=False))
+
+    async with make_backend(options=ASKING) as backend, anyio.create_task_group() as group:
+        group.start_soon(send)
+        await anyio.sleep(0.1)
+        assert backend.warm == 1
+        await backend.set_permission_mode("chat", "acceptEdits")
+    assert not [event for event in events if isinstance(event, PermissionRequested)]
     assert (agent.project / "proof.txt").exists()

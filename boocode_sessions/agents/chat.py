@@ -10,7 +10,12 @@ from anyio.abc import TaskGroup
 from claude_agent_sdk import CLIConnectionError
 
 from boocode_sessions.agents.accounts import Accounts
-from boocode_sessions.agents.errors import BackendClosedError, QueueFullError, SessionUnknownError
+from boocode_sessions.agents.errors import (
+    BackendClosedError,
+    ChatHeldError,
+    QueueFullError,
+    SessionUnknownError,
+)
 from boocode_sessions.agents.events import MirrorRepaired, TurnEnded
 from boocode_sessions.agents.process import AgentProcess
 from boocode_sessions.agents.reading import Reader
@@ -206,6 +211,8 @@ class Chat:
         self._tasks.start_soon(self._reader.read, self._process)
         await self._starter.follow(self._process, options)
         await self._keep_lease()
+        if self._process.store.is_fenced:  # while it waited for room, or started
+            raise ChatHeldError(f"another process has taken {lease} over: send the prompt there")
         return self._process
 
     async def _perform(self, turn: Turn, process: AgentProcess) -> TurnEnded:

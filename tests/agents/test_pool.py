@@ -6,7 +6,13 @@ from collections.abc import Iterator
 import anyio
 import pytest
 
-from boocode_sessions.agents import ClaudeSdkBackend, PoolFullError
+from boocode_sessions.agents import (
+    ChatHeldError,
+    ClaudeSdkBackend,
+    PermissionRequested,
+    PoolFullError,
+    TurnEnded,
+)
 from tests.agents.conftest import MakeBackend, text_of, told
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
@@ -65,6 +71,52 @@ async def test_one_at_work_never_makes_room(make_backend: MakeBackend, gate: thr
             gate.set()
         assert answers == ["You said: Wait."]
         assert text_of(await told(backend, "b", "Hello.")) == "You said: Hello."
+
+
+async def test_one_that_asks_for_leave_never_makes_room(make_backend: MakeBackend, api: MessagesAPI) -> None:
+    api.script = lambda request: (
+        [call("Bash", command="echo it ran > proof.txt")] if request.prompt == "Write." else [say("Done.")]
+    )
+    async with make_backend(
+        options={"permission_mode": "default"}, limits={"max_warm": 1, "pool_seconds": 0.5}
+    ) as backend:
+        async for event in backend.send("a", "Write."):
+            if isinstance(event, PermissionRequested):
+                with pytest.raises(PoolFullError):
+                    await told(backend, "b", "Hello.")
+                backend.answer(event.request_id, allow=False)
+            last = event
+        assert isinstance(last, TurnEnded)
+        assert last.reason == "completed"
+        assert text_of(await told(backend, "b", "Hello.")) == "Done."
+
+
+async def test_a_chat_that_another_host_takes_while_it_waits_for_room_is_not_begun(
+    make_backend: MakeBackend, gate: threading.Event, api: MessagesAPI
+) -> None:
+    """The agent would be told a prompt whose answer nobody may store."""
+    short = {"max_warm": 1, "lease_seconds": 0.3}
+    async with (
+        make_backend(limits=short) as one,
+        make_backend() as other,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(told, one, "a", "Wait.")
+        await anyio.sleep(0.1)
+        refused: list[Exception] = []
+
+        async def lose() -> None:
+            try:
+                await told(one, "b", "Lost.")
+            except ChatHeldError as error:
+                refused.append(error)
+
+        group.start_soon(lose)
+        await anyio.sleep(0.6)
+        await told(other, "b", "Hello.")
+        gate.set()
+    assert len(refused) == 1
+    assert not [request for request in api.requests if request.prompt == "Lost."]
 
 
 async def test_a_prompt_waits_until_there_is_room(make_backend: MakeBackend, gate: threading.Event) -> None:

@@ -3,10 +3,14 @@
 An agent in the middle of a turn does not notice that nobody reads it any more, and goes on. So a backend
 starts this file as a program beside itself. It hears of each agent's process on its stdin; if that is closed
 before it was told to stop, the host has died. It needs nothing but the standard library, and some 10 MB.
+
+It also removes the folders that the SDK has made for resumes: each holds a transcript in plain text, often
+with a copy of the login.
 """
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,18 +26,19 @@ class Guard:
     def __init__(self) -> None:
         self._program: subprocess.Popen[str] | None = None
 
-    def watch(self, pid: int) -> None:
-        """End this process if the host dies."""
+    def watch(self, pid: int, folder: str = "") -> None:
+        """End this process if the host dies, and remove this folder. The newest call for a process holds."""
         if self._program is None:
             self._program = subprocess.Popen(  # noqa: S603 - this file, with this interpreter
                 [sys.executable, "-I", "-S", __file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                text=True,
+                encoding="utf-8",
+                errors="surrogateescape",  # a folder's name may be any bytes
                 start_new_session=True,  # what ends the host's group, Ctrl-C for one, must not end it first
             )
-        self._tell(f"+{pid}")
+        self._tell(f"+{pid} {folder}")
 
     def unwatch(self, pid: int) -> None:
         """This process has ended."""
@@ -96,19 +101,26 @@ def _parent(pid: str) -> int | None:
 
 
 def _main() -> None:
-    pids: set[int] = set()
+    folders: dict[int, str] = {}
+    sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     for line in sys.stdin:
-        if line.strip() == "stop":
+        if line == "stop\n":
             return
-        (pids.add if line[0] == "+" else pids.discard)(int(line[1:]))
-    everything = pids | descendants(pids)
-    for pid in pids:
+        pid, _, folder = line[1:-1].partition(" ")
+        if line[0] == "+":
+            folders[int(pid)] = folder
+        else:
+            folders.pop(int(pid), None)
+    everything = {*folders, *descendants({*folders})}
+    for pid in folders:
         _send(pid, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE_SECONDS
     while time.monotonic() < deadline and any(_send(pid, 0) for pid in everything):
         time.sleep(0.05)
     for pid in everything:
         _send(pid, signal.SIGKILL)
+    for folder in filter(None, folders.values()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _send(pid: int, number: int) -> bool:

@@ -98,21 +98,25 @@ class AgentProcess:
             failure = _start_error(error, self.options)
         else:
             self._counted = self.store.restored
-            self.store.projects = self._projects()
-            self._pid = getattr(
-                getattr(getattr(self._client, "_transport", None), "_process", None), "pid", None
-            )
-            if self._pid is not None:
-                self._guard.watch(self._pid)
+            self._watch()
             return
         raise failure from None
 
-    def _projects(self) -> Path:
-        """Where the process writes transcripts. Only the SDK knows which folder it made for a resume."""
+    def _watch(self) -> None:
+        """Have the guard end it with its host. Only the SDK knows its pid, and the folder of a resume."""
         materialized = getattr(self._client, "_materialized", None)
-        if materialized is not None:
-            return Path(materialized.config_dir, "projects")
-        return own_projects(self.options)
+        made = None if materialized is None else Path(materialized.config_dir)
+        self.store.projects = own_projects(self.options) if made is None else made / "projects"
+        transport = getattr(self._client, "_transport", None)
+        self._pid = getattr(getattr(transport, "_process", None), "pid", None)
+
+        def watch(is_behind: bool) -> None:
+            if self._pid is not None:  # and has not ended: its number may be another's by now
+                # Lines that the database lacks are nowhere but in that folder: then it stays.
+                self._guard.watch(self._pid, "" if made is None or is_behind else str(made))
+
+        self.store.on_behind = watch
+        watch(self.store.is_behind)
 
     async def prompt(self, text: str, message_id: str) -> None:
         """Send a prompt. The result that answers it names its id."""
@@ -163,6 +167,7 @@ class AgentProcess:
             await self._client.disconnect()
         if self._pid is not None:
             self._guard.unwatch(self._pid)
+            self._pid = None
         await anyio.to_thread.run_sync(end_marked, f"{_MARK}={self._mark}")
 
     async def _ask(self, seconds: float, control: Callable[[], Awaitable[None]]) -> None:

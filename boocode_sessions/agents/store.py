@@ -87,10 +87,22 @@ class FencedStore:
         """Whether another process has taken the chat over."""
         self.imports = False
         """Whether lines come from the agent's file by now."""
-        self.is_behind = False
-        """Whether the database may lack lines."""
+        self.on_behind: Callable[[bool], None] = _not_told
+        """Is told when `is_behind` changes."""
+        self._is_behind = False
         self.repaired = 0
         """Lines that came from the agent's file."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the database may lack lines."""
+        return self._is_behind
+
+    @is_behind.setter
+    def is_behind(self, is_behind: bool) -> None:
+        if is_behind != self._is_behind:
+            self._is_behind = is_behind
+            self.on_behind(is_behind)
 
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add a batch, if the chat is still this process's. Raises SessionStoreError."""
@@ -194,6 +206,10 @@ class FencedStore:
         """And as the database has it."""
         scoped = self._scoped(key)
         return {**scoped, "project_key": self._inner.project_key(scoped["project_key"])}
+
+
+def _not_told(_is_behind: bool) -> None:
+    """Nobody has asked."""
 
 
 def _restored(entries: Sequence[Mapping[str, Any]]) -> Totals:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -36,7 +37,13 @@ CHATS, TURNS = (2, 2) if SOAK == 1 else (SOAK, 25)
 class Host:
     """A process that runs a backend."""
 
-    def __init__(self, database: Database, agent: Agent, prompts: list[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        agent: Agent,
+        prompts: list[tuple[str, str]],
+        temporary: Path | None = None,
+    ) -> None:
         order = {
             "url": database.url,
             "cwd": str(agent.project),
@@ -52,6 +59,7 @@ class Host:
             stderr=subprocess.DEVNULL,
             cwd=ROOT,
             text=True,
+            env=os.environ | ({"TMPDIR": str(temporary)} if temporary else {}),
         )
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order) + "\n")
@@ -143,24 +151,33 @@ def test_turns_survive_kills_of_agents_and_hosts(database: Database, engine: Eng
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
-def test_hosts_that_are_ended_in_the_middle_of_a_turn_leave_no_process(
-    database: Database, agent: Agent, api: MessagesAPI
+def test_hosts_that_are_ended_in_the_middle_of_a_turn_leave_no_process_and_no_transcript(
+    database: Database, agent: Agent, api: MessagesAPI, tmp_path: Path
 ) -> None:
-    """At once, since each takes seconds: terminated, killed, interrupted."""
+    """At once, since each takes seconds: terminated, killed, interrupted. Each has resumed its chat, in a
+    folder that the SDK makes."""
     numbers = (signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    Host(database, agent, [(f"chat {number}", "Prompt 0") for number in numbers]).wait()
 
     def script(_request: MessagesRequest) -> list[Block]:
         return [call("Bash", command="touch ran-$$; for i in $(seq 300); do sleep 0.1; done")]
 
     api.script = script
-    hosts = [Host(database, agent, [(f"chat {number}", "Prompt 1")]) for number in numbers]
+    hosts = [Host(database, agent, [(f"chat {number}", "Prompt 1")], temporary) for number in numbers]
     deadline = time.monotonic() + 60
     while len(list(agent.project.glob("ran-*"))) < len(hosts):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert len(list(agent.survivors())) >= 2 * len(hosts)  # the agents, and what their tools run
+    assert len(list(temporary.glob("claude-resume-*"))) == len(hosts)
     for host, number in zip(hosts, numbers, strict=True):
         host.process.send_signal(number)
     for host in hosts:
         host.wait()
     assert nothing_left(agent, 15) == []
+    deadline = time.monotonic() + 15
+    while list(temporary.glob("claude-resume-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -16,6 +16,7 @@ from boocode_sessions._core import operations
 from boocode_sessions._core.append.place import lock_row
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import translate
+from boocode_sessions._core.derived.catching_up import forget
 from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import (
     MAIN,
@@ -27,6 +28,7 @@ from boocode_sessions._core.keys import (
 )
 from boocode_sessions._core.statements import maintenance as statements
 from boocode_sessions._core.statements.asking import TEXTS
+from boocode_sessions._core.statements.derived import CALLS, DIGESTS, USES
 from boocode_sessions._core.statements.parameters import ENTRIES, SESSIONS, in_session, table_name
 from boocode_sessions._core.statements.search import merge_words
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -142,8 +144,8 @@ def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
 def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
     """Remove a session for good: its rows, and then what is left of them in the database's files.
 
-    Deleted rows stay in the files until they are vacuumed. On PostgreSQL this vacuums our tables of words,
-    beside live writers: no statement reaches the rows any more, and their space is given to new ones, but a
+    Deleted rows stay in the files until they are vacuumed. On PostgreSQL this vacuums our tables, beside
+    live writers: no statement reaches the rows any more, and their space is given to new ones, but a
     reader of the files may find them until it is written over, and the single words in the index for search;
     VACUUM FULL rewrites the files and indexes, and keeps all writers out meanwhile. On SQLite this writes the
     whole file anew, and empties the write-ahead log, which fails while others read. Backups, archived WAL and
@@ -169,6 +171,7 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
             0
         ]
         operations.delete(connection, Transcript(*session, MAIN))
+        forget(connection, session)
         if connection.dialect == "sqlite":
             connection.write(merge_words(), {})
         return entries
@@ -184,7 +187,7 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
     try:
         with engine.connect() as raw, raw.execution_options(isolation_level="AUTOCOMMIT") as connection:
             where = StoreConnection(connection, schema).effective_schema
-            tables = ", ".join(table_name(one.name, dialect, where) for one in (ENTRIES, SESSIONS, TEXTS))
+            tables = ", ".join(table_name(one.name, dialect, where) for one in _TABLES)
             # The driver's own: our SQLite engines begin a transaction before a statement of SQLAlchemy's.
             cursor = connection.connection.cursor()
             for statement in _REWRITE if dialect.name == "sqlite" else (f"VACUUM {tables}",):
@@ -199,6 +202,7 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
         raise failure
 
 
+_TABLES = (ENTRIES, SESSIONS, DIGESTS, CALLS, USES, TEXTS)
 _REWRITE = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
 
 

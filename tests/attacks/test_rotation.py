@@ -211,7 +211,7 @@ def test_a_rotation_beside_writers_in_other_processes(engine: Engine, database: 
 def everything_stored(engine: Engine) -> str:
     """All rows of all our tables."""
     with engine.connect() as connection:
-        tables = [name for name in inspect(engine).get_table_names() if name.startswith("claude_session")]
+        tables = [name for name in inspect(engine).get_table_names() if name.startswith("claude_")]
         assert len(tables) > 5
         return repr([connection.execute(text(f"SELECT * FROM {name}")).all() for name in tables])
 

@@ -128,8 +128,19 @@ def _line(row: Sequence[Any]) -> Line:
     return Line._make((*row[:2], micros(stored_at), said, *row[4:8], tuple(row[8:13]), *row[13:19]))
 
 
+def forget(connection: StoreConnection, session: Session) -> None:
+    """Remove what was taken from a session that the same transaction deletes. Else whoever asks next does."""
+    lock(connection)
+    found = connection.select(statements.select_digest(), in_session(session)).scalars().all()
+    _drop([Digest(session.project_key, digest) for digest in found], connection)
+
+
 def _remove(digests: Sequence[Digest], connection: StoreConnection) -> None:
     lock(connection)
+    _drop(digests, connection)
+
+
+def _drop(digests: Sequence[Digest], connection: StoreConnection) -> None:
     for digest in digests:
         _empty(connection, digest)
         connection.write(statements.empty_digest(DIGESTS), digest.parameters)

@@ -137,6 +137,12 @@ def select_orphans(within: Within) -> Select[str, int]:
 
 
 @cache
+def select_digest() -> Select[int]:
+    """A session's digest. Shape: (id,), or none."""
+    return select(DIGESTS.c.id).where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id == SESSION)
+
+
+@cache
 def select_lines() -> Select[*tuple[Any, ...]]:
     """The `most` entries of a session from position `from_position` to before `to_position` that tell of a
     call, of a tool use, or of a new transcript, oldest first. Shape: see `derived.lines`.

@@ -30,7 +30,7 @@ class EncryptionKey:
         """
         if len(secret) != KEY_BYTES:
             raise EncryptionError(f"an encryption key has {KEY_BYTES} bytes, not {len(secret)}")
-        if key_id is not None and not _KEY_ID.fullmatch(key_id):
+        if key_id is not None and not is_key_id(key_id):
             raise EncryptionError("a key's id has 1 to 64 letters, digits, dots, hyphens and underscores")
         self.secret = secret
         self.id = key_id or hashlib.sha256(b"boocode-sessions key id" + secret).hexdigest()[:12]
@@ -40,6 +40,11 @@ class EncryptionKey:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("an encryption key is not pickled")
+
+
+def is_key_id(text: str) -> bool:
+    """Whether a key may have this id."""
+    return _KEY_ID.fullmatch(text) is not None
 
 
 def key_of(given: GivenKey) -> EncryptionKey:

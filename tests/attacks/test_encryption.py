@@ -1,5 +1,6 @@
 """Who can read or change the database, but has no key, learns nothing and changes nothing unseen."""
 
+import base64
 import hashlib
 import json
 import os
@@ -34,7 +35,7 @@ MAIN: SessionKey = {"project_key": "p", "session_id": "s"}
 AGENT: SessionKey = {**MAIN, "subpath": "subagents/agent-1"}
 OTHER: SessionKey = {**MAIN, "session_id": "other"}
 SESSION = Session("p", "s")
-ENCRYPTION = Encryption([generate_key("first")])
+ENCRYPTION = Encryption([generate_key("first"), generate_key("second")])
 
 
 def said(number: int, **members: Any) -> dict[str, Any]:
@@ -128,6 +129,8 @@ def test_what_stays_readable_is_what_the_page_says(
     assert (tool["type"], tool["tool_name"], tool["tool_use_id"]) == ("assistant", "Read", "t1")
 
 
+A_SUMMARY = "(SELECT data FROM claude_sessions WHERE session_id = 's')"
+A_LINE = "(SELECT max(verbatim) FROM claude_session_entries WHERE session_id = 's')"
 OF_ANOTHER = """verbatim = (
     SELECT max(verbatim) FROM claude_session_entries AS other
     WHERE other.session_id = '{}' AND other.type = '{}'
@@ -145,6 +148,10 @@ OF_ANOTHER = """verbatim = (
         f"{OF_ANOTHER.format('other', 'assistant')} WHERE session_id = 's' AND type = 'assistant'",
         f"{OF_ANOTHER.format('s', 'user')} WHERE session_id = 's' AND type = 'assistant'",
         "verbatim = substr(verbatim, 1, 60) || 'AAAA' || substr(verbatim, 65) WHERE session_id = 's'",
+        "verbatim = substr(verbatim, 1, length(verbatim) - 8) WHERE session_id = 's'",
+        "verbatim = 'sealed:second:' || substr(verbatim, 14) WHERE session_id = 's'",
+        "verbatim = 'sealed:' || substr(verbatim, 14) WHERE session_id = 's'",
+        f"verbatim = {A_SUMMARY} WHERE session_id = 's' AND type = 'assistant'",
         "verbatim = 'sealed:first:' WHERE session_id = 's'",
         "verbatim = 'sealed:first:***' WHERE session_id = 's'",
     ],
@@ -180,14 +187,20 @@ def test_an_entry_that_was_repeated_is_refused(repository: ClaudeSessionReposito
         repository.load(MAIN)
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "(SELECT data FROM claude_sessions AS other WHERE other.session_id = 'other')",
+        A_LINE,
+        "substr(data, 1, length(data) - 8)",
+        "'sealed:second:' || substr(data, 14)",
+        "'sealed:first:'",
+    ],
+)
 @pytest.mark.usefixtures("repository")
-def test_a_summary_of_another_session_is_not_shown(engine: Engine) -> None:
+def test_a_summary_that_is_not_the_sessions_own_is_not_shown(engine: Engine, forged: str) -> None:
     repository = ClaudeSessionRepository(engine, encryption=ENCRYPTION)
-    run(
-        engine,
-        "UPDATE claude_sessions SET data = (SELECT data FROM claude_sessions AS other "
-        "WHERE other.session_id = 'other') WHERE session_id = 's'",
-    )
+    run(engine, f"UPDATE claude_sessions SET data = {forged} WHERE session_id = 's'")
     assert [row["session_id"] for row in repository.list_session_summaries("p")] == ["other"]
     repository.append(MAIN, [said(10)])  # folds it anew
     assert {row["session_id"] for row in repository.list_session_summaries("p")} == {"s", "other"}
@@ -213,6 +226,23 @@ def test_a_plain_entry_in_an_encrypted_store_is_refused(
         ClaudeSessionRepository(engine, encryption=ENCRYPTION).append(MAIN, [said(12)])
 
 
+@pytest.mark.usefixtures("repository")
+def test_an_entry_that_was_replaced_by_its_readable_part_is_refused(engine: Engine) -> None:
+    run(engine, "UPDATE claude_session_entries SET verbatim = NULL WHERE type = 'assistant'")
+    for read in readings(engine, ENCRYPTION).values():
+        with pytest.raises(PlainEntryError):
+            read()
+
+
+def test_changed_columns_change_nothing_that_is_resumed(
+    repository: ClaudeSessionRepository, engine: Engine
+) -> None:
+    """They are for sums and listings, and nothing seals them: docs/security.md says so."""
+    run(engine, "UPDATE claude_session_entries SET type = 'x', model = 'x', tool_name = 'x'")
+    assert repository.load(MAIN) == [*SECRETS, said(9)]
+    assert ClaudeSessionRepository(engine, encryption=ENCRYPTION).load(AGENT) == [*SECRETS, said(9)]
+
+
 def test_a_plain_summary_in_an_encrypted_store_is_refused(
     repository: ClaudeSessionRepository, engine: Engine
 ) -> None:
@@ -236,6 +266,30 @@ def test_without_the_key_nothing_is_read_or_written(engine: Engine, encryption: 
     with pytest.raises(MissingKeyError):
         repository.list_session_summaries("p")
     assert len(ClaudeSessionRepository(engine, encryption=ENCRYPTION).load(MAIN) or []) == len(SECRETS) + 1
+
+
+@pytest.mark.parametrize("key_id", ["third", "../first", "x" * 10_000, f"\33]0;{CANARY}"])
+@pytest.mark.usefixtures("repository")
+def test_a_forged_key_id_is_told_only_if_it_can_be_one(engine: Engine, key_id: str) -> None:
+    """It is whatever somebody has written there."""
+    run(engine, "UPDATE claude_session_entries SET verbatim = :it", it=f"sealed:{key_id}:AAAA")
+    for read in readings(engine, ENCRYPTION).values():
+        with pytest.raises(MissingKeyError if key_id == "third" else DamagedEntryError) as refused:
+            read()
+        told = told_by(refused.value)
+        assert CANARY not in told
+        assert "xxx" not in told
+
+
+def test_equal_lines_are_stored_as_different_texts_under_nonces_of_their_own(engine: Engine) -> None:
+    """A nonce that came twice under one key would tell the difference of two texts, and let forge others."""
+    repository = ClaudeSessionRepository(engine, encryption=ENCRYPTION)
+    for key in (MAIN, AGENT):
+        repository.append(key, [{"type": "queue-operation", "content": "yes"}] * 500)
+    with engine.connect() as connection:
+        texts = connection.execute(select(ClaudeSessionEntry.verbatim)).scalars().all()
+    nonces = {base64.b64decode(str(text).rpartition(":")[2])[:12] for text in texts}
+    assert len(nonces) == len(set(texts)) == len(texts) == 1000
 
 
 @pytest.mark.usefixtures("repository")

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from boocode_sessions import (
+    Base,
     ClaudeSessionRepository,
     InvalidKeyError,
     PermissionDeniedError,
@@ -26,6 +28,7 @@ from tests.fixtures.databases import Database
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
 INSERT = "INSERT INTO claude_session_entries (project_key, session_id, entry)"
 TABLES = ("claude_session_entries", "claude_sessions")
+RIGHTS = "SELECT, INSERT, UPDATE, DELETE"
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("a", "ab"), ("a%", "ab"), ("A", "a"), ("tenant:a", "a")])
@@ -80,9 +83,9 @@ def app(database: Database, engine: Engine) -> Iterator[Engine]:
     with engine.begin() as connection:
         connection.execute(text(f"CREATE ROLE {role}"))
     migrations.protect_tenants(engine, role=role)
-    with engine.begin() as connection:
-        connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"))
-        connection.execute(text(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}"))
+    with engine.begin() as connection:  # the rights of docs/engine.md
+        connection.execute(text(f"GRANT {RIGHTS} ON ALL TABLES IN SCHEMA public TO {role}"))
+        connection.execute(text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"))
     url = make_url(database.url).update_query_dict({"options": f"-c role={role}"})
     made = create_engine(url, pool_size=1, max_overflow=0)
     for name in ("a", "b"):
@@ -185,6 +188,112 @@ def test_everything_works_for_a_tenant(app: Engine, tmp_path: Path) -> None:
     assert {file.parent.name for file in (tmp_path / "out").rglob("*.jsonl")} == {"p"}
     repository.delete(KEY)
     assert len(queries.sessions(bound)) == 1
+
+
+def test_every_table_of_ours_is_protected_for_its_owner_too(app: Engine) -> None:
+    """One that a later version adds as well."""
+    ours = sorted({*Base.metadata.tables} - {"boocode_sessions_alembic_version"})
+    protected = text(
+        "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity "
+        "AND relnamespace = 'public'::regnamespace ORDER BY relname"
+    )
+    with app.connect() as connection:
+        assert list(connection.execute(protected).scalars()) == ours
+
+
+def test_an_owner_who_names_no_tenant_sees_and_writes_nothing(app: Engine, engine: Engine) -> None:
+    with app.connect() as connection:
+        role = connection.execute(text("SELECT current_user")).scalar_one()
+    migrations.protect_tenants(engine)
+    with engine.begin() as connection:
+        for table in Base.metadata.tables:
+            connection.execute(text(f"ALTER TABLE {table} OWNER TO {role}"))
+    with app.begin() as connection:
+        for table in TABLES:
+            assert connection.execute(text(f"SELECT * FROM {table}")).all() == []
+            assert connection.execute(text(f"DELETE FROM {table}")).rowcount == 0
+    with pytest.raises(PermissionDeniedError):
+        ClaudeSessionRepository(app).append({**KEY, "project_key": "tenant:a/p"}, [message(2)])
+    assert ClaudeSessionRepository(app, tenant="b").load(KEY) == [message(1, "of b")]
+    with engine.begin() as connection:  # or the role can't be dropped
+        connection.execute(text(f"REASSIGN OWNED BY {role} TO CURRENT_USER"))
+
+
+def test_a_connection_that_names_another_tenant_for_good_misleads_no_store(app: Engine) -> None:
+    """As SQL of the host's own does that forgets the `true` of set_config; the pool has one connection."""
+    with app.begin() as connection:
+        connection.execute(text("SET boocode_sessions.tenant = 'tenant:b/'"))
+    a = ClaudeSessionRepository(app, tenant="a")
+    a.append(KEY, [message(2, "more of a")])
+    assert a.load(KEY) == [message(1, "of a"), message(2, "more of a")]
+    bound = app.execution_options(boocode_sessions_tenant="a")
+    assert [row.project_key for row in queries.sessions(bound)] == ["tenant:a/p"]
+    assert [row["session_id"] for row in a.list_sessions("p")] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "attack"),
+    [
+        ("permission denied", "TRUNCATE claude_session_entries"),
+        ("must be owner", "ALTER TABLE claude_session_entries DISABLE ROW LEVEL SECURITY"),
+        ("row-level security", "SET row_security = off; SELECT * FROM claude_sessions"),
+        ("permission denied", "SELECT last_value FROM claude_session_entries_id_seq"),
+        # An error may tell a value: of a row of its own.
+        ('"of a"', "SELECT (entry #>> '{message,content}')::int FROM claude_session_entries"),
+        # The policy is asked before what is unique.
+        (
+            "row-level security",
+            """INSERT INTO claude_session_entries
+                (project_key, session_id, subpath, position, dedup_key, entry)
+            SELECT 'tenant:b/p', 's', subpath, position, dedup_key, entry FROM claude_session_entries""",
+        ),
+        ("duplicate key", f"{INSERT[:-1]}, id) VALUES ('tenant:a/p', 's', '{{}}', 2)"),
+        (
+            "row-level security",
+            f"""{INSERT[:-1]}, id) VALUES ('tenant:a/p', 's', '{{}}', 2)
+            ON CONFLICT (id) DO UPDATE SET project_key = 'tenant:a/p' RETURNING entry""",
+        ),
+        (
+            "row-level security",
+            """INSERT INTO claude_session_texts (id, digest_id, at, words)
+            SELECT -number, number, 0, 'planted' FROM generate_series(1, 10) AS number""",
+        ),
+    ],
+)
+def test_no_statement_of_a_tenant_tells_of_another(app: Engine, refusal: str, attack: str) -> None:
+    for name in ("a", "b"):
+        queries.search(app.execution_options(boocode_sessions_tenant=name), "of")
+    with app.connect() as connection:
+        connection.execute(text(set_tenant("a")))
+        with pytest.raises(DBAPIError, match=refusal) as failed:
+            connection.exec_driver_sql(attack)
+    assert "of b" not in str(failed.value.orig)
+    assert "tenant:b" not in str(failed.value.orig)
+    assert ClaudeSessionRepository(app, tenant="b").load(KEY) == [message(1, "of b")]
+
+
+def test_the_planners_statistics_tell_nothing(app: Engine, engine: Engine) -> None:
+    for number in range(2, 200):
+        ClaudeSessionRepository(app, tenant="b").append(KEY, [message(number, "of b")])
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE claude_session_entries"))
+    with app.connect() as connection:
+        connection.execute(text(set_tenant("a")))
+        seen = "SELECT attname FROM pg_stats WHERE tablename = 'claude_session_entries'"
+        assert connection.execute(text(seen)).all() == []
+
+
+def test_a_tenants_copy_takes_out_its_own_and_puts_in_nothing(app: Engine) -> None:
+    with app.connect() as connection:
+        connection.execute(text(set_tenant("a")))
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor().copy("COPY claude_sessions (project_key) TO STDOUT") as copied:
+            assert b"".join(bytes(block) for block in copied) == b"tenant:a/p\n"
+        with (
+            pytest.raises(psycopg.Error, match="row-level security"),
+            driver.cursor().copy("COPY claude_sessions (project_key, session_id) FROM STDIN") as copied,
+        ):
+            copied.write_row(("tenant:b/p", "planted"))
 
 
 def test_protection_can_be_taken_back(app: Engine, engine: Engine) -> None:

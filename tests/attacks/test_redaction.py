@@ -1,17 +1,24 @@
 """What is handed on with --redact holds no secret, and is a transcript still."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from boocode_sessions import ClaudeSessionRepository, SessionKey
-from boocode_sessions.jsonl import export_tree
+from boocode_sessions import ClaudeSessionRepository, SessionKey, migrations
+from boocode_sessions.engine import create_engine
+from boocode_sessions.jsonl import export_tree, import_tree
 from boocode_sessions.redaction import Redacted, Redactor
+from boocode_sessions.sdk import SQLAlchemySessionStore
 from boocode_sessions.site import write_site
+from tests.e2e.agent import Agent
+from tests.e2e.conftest import agent, api
 from tests.files.sample import MAIN, message
+
+__all__ = ["agent", "api"]
 
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
 GITHUB = "ghp_" + "a1B2" * 9
@@ -74,6 +81,42 @@ def test_what_holds_no_secret_stays_as_it_is() -> None:
     assert redactor.report == []
     twice = Redactor().entry(Redactor().entry(lines()[0]))
     assert "redacted:[redacted" not in json.dumps(twice)
+
+
+def test_a_secret_has_one_name_in_all_files_of_an_export(engine: Engine, tmp_path: Path) -> None:
+    repository = ClaudeSessionRepository(engine)
+    keys: list[SessionKey] = [
+        {"project_key": project, "session_id": f"s{number}", **more}  # type: ignore[typeddict-item]
+        for project in ("p", "q")
+        for number in range(4)
+        for more in ({}, {"subpath": "subagents/agent-1"})
+    ]
+    for number, key in enumerate(keys):
+        repository.append(key, [message(number, f"{AWS} and {'AKIA'}{number:016}")])
+    redactor = Redactor()
+    export_tree(engine, tmp_path, redact=redactor.entry)
+    files = [path.read_text() for path in tmp_path.rglob("*.jsonl")]
+    assert len(files) == len(keys)
+    named = [re.findall(r"\[redacted:aws-access-key:\d+\]", text) for text in files]
+    assert len({first for first, _ in named}) == 1
+    assert len({second for _, second in named}) == len(keys)
+    assert redactor.report == [Redacted("aws-access-key", len(keys) + 1, 2 * len(keys))]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("dialect", ["sqlite"])
+async def test_an_agent_resumes_what_was_redacted(engine: Engine, agent: Agent, tmp_path: Path) -> None:
+    turn = await agent.turn(f"Use {AWS} there.", SQLAlchemySessionStore(engine))
+    export_tree(engine, tmp_path / "out", redact=Redactor().entry)
+    other = create_engine(f"sqlite:///{tmp_path}/other.db")
+    migrations.upgrade(other)
+    import_tree(other, tmp_path / "out")
+    await agent.turn("And now?", SQLAlchemySessionStore(other), resume=turn.session_id)
+    other.dispose()
+    heard = agent.api.last
+    assert ("user", "Use [redacted:aws-access-key:1] there.") in heard.conversation
+    assert ("user", "And now?") in heard.conversation
+    assert AWS not in json.dumps(heard.body)
 
 
 HIDDEN = "Tr0ub4dor"

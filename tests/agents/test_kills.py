@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from boocode_sessions import ClaudeSessionRepository
 from boocode_sessions.agents import ClaudeAgentSession
 from tests.e2e.agent import ROOT, Agent
-from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call
+from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
 from tests.fixtures.databases import Database
 from tests.reliability.counts import COUNTS
 
@@ -181,3 +181,42 @@ def test_hosts_that_are_ended_in_the_middle_of_a_turn_leave_no_process_and_no_tr
     while list(temporary.glob("claude-resume-*")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_host_that_was_paused_past_its_lease_writes_nothing_more(
+    database: Database, engine: Engine, agent: Agent, api: MessagesAPI
+) -> None:
+    """As a machine that swaps, or a container that is frozen. The other host has gone on meanwhile."""
+    asked, late = threading.Event(), threading.Event()
+
+    def script(request: MessagesRequest) -> list[Block]:
+        if request.prompt == "Prompt 1" and not asked.is_set():
+            asked.set()
+            late.wait(60)
+            return [say("too late")]
+        return [say("Done.")]
+
+    api.script = script
+    paused = Host(database, agent, [("chat", "Prompt 1")])
+    assert asked.wait(60)
+    deadline = time.monotonic() + 20
+    while prompts_of(engine, agent) != {"chat": ["Prompt 1"]}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    paused.process.send_signal(signal.SIGSTOP)
+    other = Host(database, agent, [("chat", "Prompt 2")])  # asks until the lease has run out
+    other.wait()
+    assert other.acknowledged == [("chat", "Prompt 2")]
+    late.set()
+    paused.process.send_signal(signal.SIGCONT)
+    paused.wait()  # it has sent its prompt again, in a new agent that knows what was said meanwhile
+    assert paused.acknowledged == [("chat", "Prompt 1")]
+    assert prompts_of(engine, agent) == {"chat": ["Prompt 1", "Prompt 2", "Prompt 1"]}
+    with Session(engine) as db:
+        row = db.scalars(select(ClaudeAgentSession)).one()
+    stored = ClaudeSessionRepository(engine).load(
+        {"project_key": agent.project_key, "session_id": row.session_id}
+    )
+    assert "too late" not in repr(stored)
+    assert (row.fencing_token, row.turns, row.state) == (3, 2, "idle")
+    assert nothing_left(agent, 15) == []

@@ -1,6 +1,7 @@
 """A mirror that fails loses nothing: the lines come from the agent's own file, each once, in their order."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,13 @@ from sqlalchemy import Engine, text
 from boocode_sessions import ClaudeSessionRepository
 from boocode_sessions.agents import AgentEvent, MirrorFailed, MirrorRepaired, TurnEnded
 from boocode_sessions.agents.transcripts import NOT_MIRRORED
+from boocode_sessions.engine import create_engine
 from tests.agents.conftest import MakeBackend, Options, told
 from tests.agents.test_turns import row
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
+from tests.fixtures.databases import Database
+from tests.reliability.proxy import Proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("impatient_sdk")]
 
@@ -157,3 +161,52 @@ async def test_a_database_that_does_not_come_back_leaves_the_file_for_a_repair(
     assert not events[-1].stored
     kept = Path(env["CLAUDE_CONFIG_DIR"], "projects", agent.project_key, f"{row(engine).session_id}.jsonl")
     assert "Done." in await anyio.Path(kept).read_text()
+
+
+def _refuse() -> socket.socket:
+    raise ConnectionRefusedError
+
+
+@pytest.fixture
+def shaky_engine(proxy: Proxy) -> Iterator[Engine]:
+    engine = create_engine(proxy.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+async def test_a_server_that_goes_away_in_the_middle_of_a_turn_gets_all_of_it_when_it_is_back(
+    make_backend: MakeBackend,
+    shaky_engine: Engine,
+    proxy: Proxy,
+    postgres_database: Database,
+    api: MessagesAPI,
+    agent: Agent,
+    options: Options,
+) -> None:
+    """Every connection is lost, and no new one is had: appends, the lease and the costs all wait."""
+    reachable = proxy.upstream
+
+    def script(request: MessagesRequest) -> list[Block]:
+        if request.prompt == "Go.":
+            proxy.upstream = _refuse
+            proxy.drop_all()
+            return [call("Bash", command=f"echo {CANARY}")]
+        return [say("Done.")]
+
+    api.script = script
+    env = options().env
+    observer = postgres_database.engine()
+    with stored_is_whole(observer, agent, Path(env["CLAUDE_CONFIG_DIR"])):
+        async with make_backend(shaky_engine, options={"env": env}) as backend:
+            events: list[AgentEvent] = []
+            async for event in backend.send("chat", "Go."):
+                events.append(event)
+                if isinstance(event, MirrorFailed):
+                    proxy.upstream = reachable
+            assert any(isinstance(event, MirrorFailed) for event in events)
+            assert isinstance(events[-1], TurnEnded)
+            assert events[-1].reason == "completed"
+    stored = row(observer)
+    assert (stored.turns, stored.output_tokens, stored.incomplete, stored.state) == (1, 24, False, "idle")
+    observer.dispose()

@@ -147,7 +147,7 @@ async def test_many_first_prompts_at_once_start_one_agent_and_are_answered_in_or
     make_backend: MakeBackend, agent: Agent, api: MessagesAPI, engine: Engine
 ) -> None:
     answers: list[str] = []
-    most = 0
+    most, prompts = 0, 50
 
     async def send(number: int) -> None:
         nonlocal most
@@ -155,13 +155,13 @@ async def test_many_first_prompts_at_once_start_one_agent_and_are_answered_in_or
         most = max(most, len(list(agent.survivors())))
         answers.append(text_of(events))
 
-    async with make_backend() as backend, anyio.create_task_group() as group:
-        for number in range(6):
+    async with make_backend(limits={"max_queued": prompts}) as backend, anyio.create_task_group() as group:
+        for number in range(prompts):
             group.start_soon(send, number)
-    assert answers == [f"You said: Prompt {number}." for number in range(6)]
+    assert answers == [f"You said: Prompt {number}." for number in range(prompts)]
     assert most == 1
     assert len({request.session_id for request in api.requests}) == 1
-    assert row(engine).turns == 6
+    assert row(engine).turns == prompts
 
 
 @once
@@ -238,6 +238,40 @@ async def test_closing_a_chat_ends_its_process_and_the_chat_goes_on_later(
         assert backend.warm == 0
         await told(backend, "chat", "What was it?")
     assert ("user", "Remember 7731.") in api.last.conversation
+
+
+@once
+async def test_closing_a_chat_in_the_middle_of_a_turn_ends_it_and_refuses_what_waits(
+    make_backend: MakeBackend, agent: Agent, api: MessagesAPI, engine: Engine
+) -> None:
+    api.script = lambda request: (
+        [say("Here.")]
+        if request.answers_a_tool or "Go on" in request.prompt
+        else [call("Bash", command="for i in $(seq 200); do sleep 0.1; done")]
+    )
+    refused: list[Exception] = []
+
+    async def wait() -> None:
+        try:
+            await told(backend, "chat", "I wait.")
+        except BackendClosedError as error:
+            refused.append(error)
+
+    async with make_backend() as backend, anyio.create_task_group() as group:
+        events: list[Any] = []
+        async for event in backend.send("chat", "Go."):
+            events.append(event)
+            if isinstance(event, ToolStarted):
+                group.start_soon(wait)
+                await anyio.lowlevel.checkpoint()
+                with anyio.fail_after(15):
+                    await backend.close("chat")
+        assert (events[-1].reason, events[-1].stored) == ("interrupted", True)
+        assert list(agent.survivors()) == []
+        assert (backend.warm, row(engine).state, row(engine).lease_until) == (0, "idle", None)
+        assert text_of(await told(backend, "chat", "Go on.")) == "Here."
+    assert len(refused) == 1
+    assert not any("I wait." in text for _, text in api.last.conversation)
 
 
 async def test_a_backend_that_is_not_open_says_so(make_backend: MakeBackend) -> None:

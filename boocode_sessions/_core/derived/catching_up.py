@@ -164,7 +164,8 @@ def _take(
     lock(connection)
     connection.write(statements.insert_digests(connection.dialect), [in_session(one) for one in sessions])
     behind = statements.select_behind(EVERYWHERE, some=True)
-    rows = connection.select(behind, {"sessions": [tuple(one) for one in sessions]})
+    some = [tuple(one) for one in sessions]
+    rows = connection.select(behind, {"sessions": some, "begun": some})
     found = {item.session: item for item in map(_behind, rows)}
     done = {session for session in sessions if session not in found}
     renewed = set(renewed_before)

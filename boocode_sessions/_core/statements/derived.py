@@ -83,7 +83,7 @@ EVERYWHERE = Within(project=False, session=False)
 def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, ...]]:
     """The sessions that their digests do not hold as they are.
 
-    `some`: of the `sessions` alone.
+    `some`: of the `sessions` alone, which are the `begun` too: SQLAlchemy 2.0 takes no tuples for two places.
     Shape: (project_key, session_id, the digest's id, counted_to, transcripts; next_position, transcripts).
     Grows with the sessions and transcripts, not with the entries. Served by:
     claude_session_entries_first_idx, which has one row per transcript.
@@ -92,9 +92,8 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
         select(Entry.project_key, Entry.session_id, func.count().label("transcripts")), Entry
     )
     row, digest = ClaudeSession, SessionDigest
-    sessions: BindParameter[Any] = bindparam("sessions", expanding=True)
     if some:
-        firsts = firsts.where(tuple_(Entry.project_key, Entry.session_id).in_(sessions))
+        firsts = firsts.where(tuple_(Entry.project_key, Entry.session_id).in_(_tuples("begun")))
     begun = (
         firsts.where(Entry.is_first.is_not(None))
         .group_by(Entry.project_key, Entry.session_id)
@@ -111,7 +110,7 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
         transcripts,
     )
     if some:
-        statement = statement.where(tuple_(row.project_key, row.session_id).in_(sessions))
+        statement = statement.where(tuple_(row.project_key, row.session_id).in_(_tuples("sessions")))
     return within.narrow(
         statement.outerjoin(
             digest, (digest.project_key == row.project_key) & (digest.session_id == row.session_id)
@@ -126,6 +125,10 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
         ),
         row,
     )
+
+
+def _tuples(name: str) -> BindParameter[Any]:
+    return bindparam(name, expanding=True)
 
 
 @cache

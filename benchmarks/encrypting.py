@@ -33,7 +33,7 @@ def main(url: str, rounds: int) -> None:
     stored = transcript(8, LOADED)
     for kind, repository in kinds.items():
         repository.append(_key(kind, "loaded"), stored)
-    for size in (1, 50, 500):
+    for size in (1, 100, 500):
 
         def append(kind: str, size: int = size) -> None:
             kinds[kind].append(_key(kind, f"of {size}"), list(itertools.islice(lines[kind], size)))

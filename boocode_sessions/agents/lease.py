@@ -6,19 +6,26 @@ its token, in the statement that writes, and is refused if it comes late. What a
 number that grows by one: sent again, because the answer to its COMMIT was lost, it is known again.
 """
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
+    Double,
+    Integer,
     Table,
     Text,
     Update,
     and_,
     bindparam,
     case,
+    literal,
     null,
     or_,
     select,
@@ -51,20 +58,14 @@ class AgentSessions:
         seconds: float,
     ) -> Lease:
         """As AgentSessionWriter.acquire."""
-        statement = _take(
-            connection.dialect.name,
-            {
-                "chat_id": chat_id,
-                "agent": agent,
-                "backend": "claude_sdk",
-                "project_key": project_key,
-                "session_id": session_id,
-                **_held_by(holder, seconds),
-                "fencing_token": 1,
-                "created_at": storage_clock(),
-            },
-        )
-        row = connection.execute(statement).one_or_none()
+        parameters = {
+            "of_chat": chat_id,
+            "of_agent": agent,
+            "in_project": project_key,
+            "in_session": session_id,
+            **_by(holder, seconds),
+        }
+        row = connection.execute(_take(connection.dialect.name), parameters).one_or_none()
         if row is None:
             raise _held_elsewhere(connection, chat_id, agent)
         return Lease(
@@ -82,8 +83,7 @@ class AgentSessions:
 
     def renew(self, connection: Connection, lease: Lease, seconds: float) -> bool:
         """As AgentSessionWriter.renew."""
-        statement = update(_TABLE).where(_is_ours(lease)).values(_held_by(lease.holder, seconds))
-        return _changes_a_row(connection, statement)
+        return _changes_a_row(connection, _renew(), _of(lease) | _by(lease.holder, seconds))
 
     @property
     def fence(self) -> ColumnElement[bool]:
@@ -100,44 +100,37 @@ class AgentSessions:
 
     def repair(self, connection: Connection, lease: Lease, number: int) -> None:
         """As AgentSessionWriter.repair. The row stays locked until the transaction ends."""
-        statement = update(_TABLE).where(_is_ours(lease)).values(repairs=number)
-        if not _changes_a_row(connection, statement):
+        if not _changes_a_row(connection, _set("repairs"), _of(lease) | {"repairs_now": number}):
             raise lease.fenced()
 
     def move(self, connection: Connection, lease: Lease, session_id: str) -> None:
         """As AgentSessionWriter.move."""
-        statement = update(_TABLE).where(_is_ours(lease)).values(session_id=session_id)
-        if not _changes_a_row(connection, statement):
+        if not _changes_a_row(connection, _set("session_id"), _of(lease) | {"session_id_now": session_id}):
             raise lease.fenced()
 
     def settle(self, connection: Connection, lease: Lease, number: int, settlement: Settlement) -> None:
         """As AgentSessionWriter.settle."""
-        columns, usage = _TABLE.c, settlement.usage
-        values: dict[str, Any] = {
-            "session_id": lease.session_id,
-            "turns": columns.turns + settlement.turns,
-            "input_tokens": columns.input_tokens + usage.input_tokens,
-            "output_tokens": columns.output_tokens + usage.output_tokens,
-            "cache_read_tokens": columns.cache_read_tokens + usage.cache_read_tokens,
-            "cache_write_tokens": columns.cache_write_tokens + usage.cache_write_tokens,
-            "cost_usd": columns.cost_usd + settlement.cost_usd,
-            "incomplete": settlement.incomplete,
-            "updated_at": storage_clock(),
+        spent = asdict(settlement.usage) | {"turns": settlement.turns, "cost_usd": settlement.cost_usd}
+        parameters = {
+            "number": number,
+            "in_session": lease.session_id,
+            "is_incomplete": settlement.incomplete,
+            "has_ended": settlement.has_ended,
+            "an_error": settlement.error,
+            "is_free": settlement.release,
+            **{f"more_{name}": value for name, value in spent.items()},
+            **_of(lease),
         }
-        if settlement.has_ended:
-            values["last_error"] = settlement.error
-        if settlement.release:
-            values |= {"state": "idle", "lease_until": null()}
-        statement = update(_TABLE).where(_is_ours(lease), columns.settlements < number)
-        if _changes_a_row(connection, statement.values(settlements=number, **values)):
+        if _changes_a_row(connection, _settle(), parameters):
             return
-        if connection.execute(select(columns.settlements).where(_is_ours(lease))).scalar() is None:
+        held = select(_TABLE.c.settlements).where(_is_ours())
+        if connection.execute(held, _of(lease)).scalar() is None:
             raise lease.fenced()
 
 
-def _changes_a_row(connection: Connection, statement: Update) -> bool:
+def _changes_a_row(connection: Connection, statement: Update, parameters: Mapping[str, Any]) -> bool:
     """Run it. By what it returns: how many rows it counts is not every database's to tell."""
-    return connection.execute(statement.returning(_TABLE.c.chat_id)).first() is not None
+    return connection.execute(statement, parameters).first() is not None
 
 
 class lease_end(FunctionElement[datetime]):  # noqa: N801 - named as the SQL function it stands for
@@ -161,16 +154,41 @@ def _lease_end_on_sqlite(element: lease_end, compiler: SQLCompiler, **kw: Any) -
 _TABLE: Table = ClaudeAgentSession.__table__  # type: ignore[assignment]
 
 
-def _take(dialect: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - two dialects' Insert
+_CHAT, _AGENT = bindparam("of_chat", type_=Text), bindparam("of_agent", type_=Text)
+_HOLDER, _TOKEN = bindparam("of_holder", type_=Text), bindparam("of_token", type_=BigInteger)
+_COUNTS = (
+    "turns",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_usd",
+)
+"""Columns that only grow."""
+
+
+@cache
+def _take(dialect: str) -> Any:  # noqa: ANN401 - two dialects' Insert
     """Insert the chat's row, or take the one that is there if it is free, ours, or its lease has run out.
 
     Shape: one row; none if somebody else holds the chat.
     Served by: claude_agent_sessions_pkey.
     """
     columns = _TABLE.c
-    is_same = columns.holder == values["holder"]
+    held = _held()
+    values = {
+        "chat_id": _CHAT,
+        "agent": _AGENT,
+        "backend": literal("claude_sdk"),
+        "project_key": bindparam("in_project", type_=Text),
+        "session_id": bindparam("in_session", type_=Text),
+        "fencing_token": literal(1),
+        "created_at": storage_clock(),
+        **held,
+    }
+    is_same = columns.holder == _HOLDER
     taken = {
-        **{name: values[name] for name in ("holder", "host", "pid", "state", "lease_until", "updated_at")},
+        **held,
         "fencing_token": columns.fencing_token + case((is_same, 0), else_=1),
         "settlements": case((is_same, columns.settlements), else_=0),
     }
@@ -189,25 +207,72 @@ def _take(dialect: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - two di
     )
 
 
-def _held_by(holder: Holder, seconds: float) -> dict[str, Any]:
+@cache
+def _renew() -> Update:
+    return update(_TABLE).where(_is_ours()).values(_held()).returning(_TABLE.c.chat_id)
+
+
+@cache
+def _set(name: str) -> Update:
+    """Change one column, to the parameter `..._now`."""
+    now = bindparam(f"{name}_now", type_=_TABLE.c[name].type)
+    return update(_TABLE).where(_is_ours()).values({name: now}).returning(_TABLE.c.chat_id)
+
+
+@cache
+def _settle() -> Update:
+    """Add what was spent, unless this number was added before. Shape: one row if it was added now."""
+    columns, number = _TABLE.c, bindparam("number", type_=BigInteger)
+    has_ended, is_free = (bindparam(name, type_=Boolean) for name in ("has_ended", "is_free"))
+    values: dict[str, Any] = {
+        name: columns[name] + bindparam(f"more_{name}", type_=columns[name].type) for name in _COUNTS
+    } | {
+        "settlements": number,
+        "session_id": bindparam("in_session", type_=Text),
+        "incomplete": bindparam("is_incomplete", type_=Boolean),
+        "last_error": case((has_ended, bindparam("an_error", type_=Text)), else_=columns.last_error),
+        "state": case((is_free, "idle"), else_=columns.state),
+        "lease_until": case((is_free, null()), else_=columns.lease_until),
+        "updated_at": storage_clock(),
+    }
+    statement = update(_TABLE).where(_is_ours(), columns.settlements < number).values(values)
+    return statement.returning(columns.chat_id)
+
+
+def _held() -> dict[str, Any]:
     return {
-        "holder": holder.id,
-        "host": holder.host,
-        "pid": holder.pid,
-        "state": "running",
-        "lease_until": lease_end(seconds),
+        "holder": _HOLDER,
+        "host": bindparam("on_host", type_=Text),
+        "pid": bindparam("in_process", type_=Integer),
+        "state": literal("running"),
+        "lease_until": lease_end(bindparam("seconds", type_=Double)),
         "updated_at": storage_clock(),
     }
 
 
-def _is_ours(lease: Lease) -> ColumnElement[bool]:
+def _by(holder: Holder, seconds: float) -> dict[str, Any]:
+    """The parameters of `_held`."""
+    return {"of_holder": holder.id, "on_host": holder.host, "in_process": holder.pid, "seconds": seconds}
+
+
+def _is_ours() -> ColumnElement[bool]:
     columns = _TABLE.c
     return and_(
-        columns.chat_id == lease.chat_id,
-        columns.agent == lease.agent,
-        columns.holder == lease.holder.id,
-        columns.fencing_token == lease.token,
+        columns.chat_id == _CHAT,
+        columns.agent == _AGENT,
+        columns.holder == _HOLDER,
+        columns.fencing_token == _TOKEN,
     )
+
+
+def _of(lease: Lease) -> dict[str, Any]:
+    """The parameters of `_is_ours`."""
+    return {
+        "of_chat": lease.chat_id,
+        "of_agent": lease.agent,
+        "of_holder": lease.holder.id,
+        "of_token": lease.token,
+    }
 
 
 def _held_elsewhere(connection: Connection, chat_id: str, agent: str) -> ChatHeldError:

@@ -91,8 +91,10 @@ async def added(make: Callable[[], ClaudeSdkBackend], agent: Agent, engine: Engi
             async for _ in client.receive_response():
                 pass
 
+        turns = [("backend", with_backend), ("client", with_client)]
         for number in range(TURNS + 2):
-            for name, turn in (("backend", with_backend), ("client", with_client)):
+            turns.reverse()  # what an agent writes after its turn is not always the same one's to bear
+            for name, turn in turns:
                 before = statements.count
                 took = await timed(turn)
                 await anyio.sleep(0.15)  # lines that come after the result belong to the turn too

@@ -185,17 +185,17 @@ class Chat:
 
     async def _prepare(self) -> AgentProcess:
         """The chat is this process's, and its agent is warm. Raises AgentError or SessionStoreError."""
-        options = self._starter.options()
-        project_key = self._starter.project_key(options)
-        lease = await self._accounts.acquire(self.chat_id, self.agent, project_key)
-        process = self._process
+        accounts, process = self._accounts, self._process
         if process is not None:
             store = process.store
-            if process.has_ended or store.is_fenced or store.lease.token != lease.token:
-                await self._end_process()
-            else:
-                self._accounts.lease = process.store.lease
+            lease = await accounts.acquire(self.chat_id, self.agent, store.lease.project_key)
+            if not (process.has_ended or store.is_fenced or store.lease.token != lease.token):
+                accounts.lease = store.lease
                 return process
+            await self._end_process()
+        options = self._starter.options()
+        project_key = self._starter.project_key(options)
+        lease = await accounts.acquire(self.chat_id, self.agent, project_key)
         if lease.project_key != project_key:
             raise SessionUnknownError(
                 f"{lease} goes on in session {lease.session_id} of project {lease.project_key}, but its cwd "

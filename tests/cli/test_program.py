@@ -35,6 +35,24 @@ def test_help_starts_without_sqlalchemy_and_the_sdk() -> None:
     assert done.stdout.endswith("set()\n")
 
 
+def test_a_question_starts_without_what_typer_converts_values_with(demo: Terminal) -> None:
+    code = (
+        "import sys; sys.modules['pydantic'] = None\n"
+        f"sys.argv = ['boocode-sessions', '--url', {demo.env['BOOCODE_SESSIONS_URL']!r}, 'list', '--json']\n"
+        "from boocode_sessions.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=program_environment({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_no_command_needs_the_sdk(demo: Terminal) -> None:
     code = (
         "import sys; sys.modules['claude_agent_sdk'] = None\n"

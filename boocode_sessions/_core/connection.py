@@ -55,15 +55,16 @@ class StoreConnection(NamedTuple):
         """Run an INSERT as the driver takes it, with values as they are stored. `spell` gives its text."""
         self.connection.exec_driver_sql(spell(self.connection.dialect, self.effective_schema), list(rows))
 
-    def utf8(self, text: bytes) -> object:
-        """A text that is UTF-8 already, as a parameter: as it is where the driver takes it so."""
+    @property
+    def utf8(self) -> Callable[[bytes], object]:
+        """What makes a text that is UTF-8 already a parameter: as it is where the driver takes it so."""
         if self.connection.dialect.driver not in {"psycopg", "psycopg_async"}:
-            return text.decode()
+            return bytes.decode
         # psycopg needs libpq, which a host on SQLite may not have.
         from boocode_sessions._core.psycopg_text import utf8_for  # noqa: PLC0415
 
         driver: Any = self.connection.connection.driver_connection
-        return utf8_for(driver, text)
+        return utf8_for(driver)
 
     def count_rows(self, statement: Executable, parameters: Iterable[Mapping[str, Any]]) -> int:
         """Run a statement for each parameter set. Returns how many rows all of them returned."""

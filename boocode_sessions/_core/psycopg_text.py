@@ -32,9 +32,9 @@ class _Utf8Dumper(Dumper):
 _known_to: WeakSet[BaseConnection[Any]] = WeakSet()
 
 
-def utf8_for(connection: BaseConnection[Any], text: bytes) -> Utf8:
-    """A text in UTF-8 as a parameter of a statement on this connection."""
+def utf8_for(connection: BaseConnection[Any]) -> type[Utf8]:
+    """What makes a text in UTF-8 a parameter of a statement on this connection."""
     if connection not in _known_to:
         connection.adapters.register_dumper(Utf8, _Utf8Dumper)
         _known_to.add(connection)
-    return Utf8(text)
+    return Utf8

@@ -20,13 +20,13 @@ _T = TypeVar("_T")
 
 encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 _encode_any = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_encode_plain = msgspec.json.Encoder().encode
+encode_plain = msgspec.json.Encoder().encode
 _decode_plain = msgspec.json.Decoder().decode
 
 
 def encode_values(values: str | Iterable[str | int | bool | None]) -> bytes:
     """A text, or an array of plain values, as JSON in UTF-8. None of them holds a lone surrogate."""
-    return _encode_plain(values)
+    return encode_plain(values)
 
 
 encode_sorted = json.JSONEncoder(sort_keys=True).encode
@@ -113,7 +113,7 @@ def _encode_quickly(entry: dict[Any, Any]) -> tuple[dict[str, Any], bytes, bool]
     refuses, or would write as something else."""
     try:
         copy, changed = _copied(entry)
-        return copy, _encode_plain(copy), changed
+        return copy, encode_plain(copy), changed
     except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):
         return None
 

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from boocode_sessions._core.codec.json_text import Line, encode, encode_ascii, with_a_whole_stack, write
+from boocode_sessions._core.codec.json_text import (
+    Line,
+    encode,
+    encode_ascii,
+    encode_plain,
+    with_a_whole_stack,
+    write,
+)
 from boocode_sessions._core.codec.problems import MAX_DEPTH
 from boocode_sessions.errors import InvalidEntryError
 
@@ -24,9 +31,11 @@ class Lines(NamedTuple):
 class LineReader:
     """Reads the lines of transcript files, one thread's at a time.
 
-    `as_is`: take a line's own text where it is provably what JSONB gives back unchanged, instead of writing
-    the entry anew, which is half the work. To be left out for a database that keeps text as it came, since
-    there two equal keys in one object would stay two.
+    Of most lines their own text tells that JSONB would give them back unchanged; the entry's values then need
+    not be looked at one by one.
+
+    `as_is`: take that text itself, too, instead of writing the entry anew. To be left out for a database that
+    keeps text as it came, since there two equal keys in one object would stay two.
     """
 
     def __init__(self, *, as_is: bool) -> None:
@@ -43,7 +52,7 @@ class LineReader:
             if isinstance(entry, dict):
                 members = cast("dict[str, Any]", entry)
                 if self._plain and _is_plain(text):
-                    return Line(members, line, None)
+                    return Line(members, line if self._as_is else encode_plain(members), None)
                 return with_a_whole_stack(encode, members)
             problem = "it is JSON, but not an object"
         except UnicodeDecodeError:
@@ -85,7 +94,7 @@ class LineReader:
         return with_a_whole_stack(encode, entry)
 
     def _decode(self, text: str) -> object:
-        self._plain = self._as_is
+        self._plain = True
         try:
             return self._decode_plain(text)
         except (msgspec.DecodeError, ValueError):
@@ -97,6 +106,7 @@ class LineReader:
         if (
             "e" in literal
             or "E" in literal
+            or "e" in repr(value)
             or len(literal) > _LONGEST_PLAIN_FLOAT
             or (value == 0 and literal.startswith("-"))
         ):

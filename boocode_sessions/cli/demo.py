@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from boocode_sessions import migrations
 from boocode_sessions._core.keys import SessionKey
-from boocode_sessions.cli import asking, reading
+from boocode_sessions.cli import counting, finding, reading
 from boocode_sessions.cli.database import Database, file_url, readable
 from boocode_sessions.cli.screen import say, screen_of
 from boocode_sessions.engine import create_engine
@@ -60,15 +60,15 @@ def _tour(database: Database) -> None:
     fill(database.engine, datetime.now(UTC))
     screen_of().write(("The tables are made, and hold three sessions.", ""))
     step("list")
-    asking.list_(database)
+    finding.list_(database)
     step("show")
     reading.show(database)
     step("search umbrella")
-    asking.search(database, words=["umbrella"])
+    finding.search(database, words=["umbrella"])
     step("usage --by model")
-    asking.usage(database, by=[asking.By.model])
+    counting.usage(database, by=[counting.By.model])
     step("tools")
-    asking.tools(database)
+    counting.tools(database)
 
 
 class _Story:

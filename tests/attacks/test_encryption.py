@@ -268,7 +268,11 @@ def test_without_the_key_nothing_is_read_or_written(engine: Engine, encryption: 
     assert len(ClaudeSessionRepository(engine, encryption=ENCRYPTION).load(MAIN) or []) == len(SECRETS) + 1
 
 
-@pytest.mark.parametrize("key_id", ["third", "../first", "x" * 10_000, f"\33]0;{CANARY}"])
+@pytest.mark.parametrize(
+    "key_id",
+    ["third", "../first", "x" * 10_000, f"\33]0;{CANARY}"],
+    ids=["unknown", "a path", "long", "for the terminal"],
+)
 @pytest.mark.usefixtures("repository")
 def test_a_forged_key_id_is_told_only_if_it_can_be_one(engine: Engine, key_id: str) -> None:
     """It is whatever somebody has written there."""

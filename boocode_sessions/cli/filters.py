@@ -1,0 +1,53 @@
+"""The filters that commands share: a session, and times."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from boocode_sessions.cli.database import Database, complete_session
+from boocode_sessions.cli.values import moment
+
+SinceOption = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        metavar="WHEN",
+        parser=moment,
+        help="From then on: 2026-11-22, a time as 2026-11-22T18:00, or an age as 7d, 12h, 30m.",
+    ),
+]
+UntilOption = Annotated[
+    datetime | None,
+    typer.Option("--until", metavar="WHEN", parser=moment, help="Before then, written likewise."),
+]
+InSessionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        "-s",
+        metavar="ID",
+        help="Only this session, by its id's beginning.",
+        autocompletion=complete_session,
+    ),
+]
+
+
+def within(
+    database: Database,
+    project: str | None,
+    session: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> dict[str, Any]:
+    """The filters that queries share."""
+    session_id = session
+    if session is not None:
+        project, session_id = database.session(session, project)
+    return {
+        "project_key": project,
+        "session_id": session_id,
+        "since": since,
+        "until": until,
+        "schema": database.schema,
+    }

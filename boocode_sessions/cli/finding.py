@@ -1,0 +1,143 @@
+"""`list` and `search`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from boocode_sessions.cli.database import Database, ProjectOption
+from boocode_sessions.cli.filters import InSessionOption, SinceOption, UntilOption, within
+from boocode_sessions.cli.output import JsonOption, print_rows
+from boocode_sessions.cli.program import Panel, over_database
+from boocode_sessions.cli.tables import size
+
+
+class Place(StrEnum):
+    """Where `search` looks."""
+
+    messages = "messages"
+    tools = "tools"
+
+
+@over_database("list", panel=Panel.ask)
+def list_(
+    database: Database,
+    *,
+    project: ProjectOption = None,
+    since: SinceOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many; 0 for all.")] = 50,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", "-a", help="Subagents' among the main transcripts, and those without a prompt too."
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """List sessions, the one that was worked in last first; those too of which only subagents' are there."""
+    from boocode_sessions import queries
+
+    found = queries.sessions(
+        database.reading,
+        project_key=project,
+        since=since,
+        limit=limit or None,
+        conversations_only=not everything,
+        schema=database.schema,
+        encryption=database.encryption,
+    )
+    nothing = "No sessions."
+    if (
+        not found
+        and not everything
+        and queries.sessions(
+            database.reading,
+            project_key=project,
+            since=since,
+            limit=1,
+            schema=database.schema,
+            encryption=database.encryption,
+        )
+    ):
+        nothing = "No sessions with a prompt; --all lists the others too."
+    rows = [asdict(row) for row in found]
+    if not json:
+        for row in rows:
+            row["size"] = size(row["bytes"])
+            row["name"] = _name(row)
+    columns = {
+        "session_id": "session",
+        "last_said": "last said",
+        "name": "~title or first prompt",
+        "entries": ">entries",
+        "size": ">size",
+        "tokens": ">tokens",
+        "project_key": "~project",
+    }
+    if any(row["held"] for row in rows):
+        columns["held"] = "held"
+    first_to_go = ["project_key", "size", "entries", "tokens", "held"]
+    print_rows(
+        rows,
+        columns,
+        as_json=json,
+        nothing=lambda: database.nothing(nothing, project),
+        first_to_go=first_to_go,
+    )
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    if not row["has_main"]:
+        return "(no main transcript)"
+    return ("(a subagent's) " if row["is_sidechain"] else "") + (row["title"] or "(no prompt)")
+
+
+@over_database("search", panel=Panel.ask)
+def search(
+    database: Database,
+    *,
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What was said.")],
+    places: Annotated[
+        list[Place],
+        typer.Option(
+            "--in", help="What messages say, or what tools were given and gave back; may be repeated."
+        ),
+    ] = [Place.messages],  # noqa: B006 - typer copies it
+    project: ProjectOption = None,
+    session: InSessionOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    json: JsonOption = False,
+) -> None:
+    """Find entries by what was said, the best matches first.
+
+    A word finds those that begin so; main.py and "a phrase" are found as they stand; or, -not.
+    """
+    from boocode_sessions import queries
+
+    found = queries.search(
+        database.engine,
+        " ".join(words),
+        places=[one.value for one in places],
+        limit=limit,
+        **within(database, project, session, since, until),
+    )
+    columns = {
+        "session_id": "session",
+        "timestamp": "when",
+        "type": "by",
+        "snippet": "~text",
+        "project_key": "~project",
+    }
+    rows = [asdict(row) for row in found]
+    first_to_go = ["project_key", "type"]
+    print_rows(
+        rows,
+        columns,
+        as_json=json,
+        nothing=lambda: database.nothing("Nothing was found.", project),
+        first_to_go=first_to_go,
+    )

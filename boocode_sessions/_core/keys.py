@@ -5,7 +5,9 @@ without a conversion, and without the SDK being installed.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, NotRequired, Required, TypeAlias, TypedDict
+from typing import Any, NamedTuple, NotRequired, Required, TypeAlias
+
+from typing_extensions import TypedDict  # pydantic reads typing's from Python 3.12 on
 
 from boocode_sessions.errors import InvalidKeyError
 

@@ -50,7 +50,8 @@ def downgrade(connection: Connection, to: str, schema: str | None) -> None:
 
 
 def script(dialect: str, to: str, schema: str | None) -> str:
-    """What `alembic upgrade --sql` prints."""
+    """What `alembic upgrade --sql` prints. `dialect`: its name, with or without a driver's."""
+    dialect = dialect.partition("+")[0]
     check_dialect(dialect)
     made = config()
     made.output_buffer = output = StringIO()

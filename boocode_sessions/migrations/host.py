@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations.target import effective_schema, targeting
 from boocode_sessions.models import SCHEMA_VERSION
@@ -134,6 +135,7 @@ def _walk(to: str, schema: str | None, since: str | None, *, upwards: bool) -> N
     context = chain.running()
     if context is None:
         raise SchemaError("not inside a revision: call migrations.upgrade(bind) instead")
+    check_dialect(context.dialect.name)
     if context.as_sql:
         start = places.index(since) if since else target + (-1 if upwards else 1)
     else:

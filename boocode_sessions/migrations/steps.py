@@ -8,6 +8,7 @@ from alembic import op
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
+from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations import chain
 from boocode_sessions.migrations.adopting import quoted
@@ -30,6 +31,7 @@ def step(*, before: str | None, after: str | None) -> Callable[[Callable[[], Non
         @wraps(migrate)
         def run() -> None:
             context = op.get_context()
+            check_dialect(context.dialect.name)
             if context.version_table == VERSION_TABLE:
                 migrate()
                 _mark(context, before, after)

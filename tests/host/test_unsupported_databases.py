@@ -2,10 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import sqlalchemy
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import Engine, make_url
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -96,6 +99,22 @@ def test_a_url_of_another_database(url: str) -> None:
 def test_a_script_for_another_database(dialect: str) -> None:
     with pytest.raises(UnsupportedBindError, match=f"{dialect} is not supported"):
         migrations.upgrade_script(dialect)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql+asyncpg", "sqlite+aiosqlite"])
+def test_a_script_by_the_beginning_of_the_applications_url(dialect: str) -> None:
+    assert migrations.upgrade_script(dialect) == migrations.upgrade_script(dialect.partition("+")[0])
+
+
+@pytest.mark.parametrize("step", [migrations.host.upgrade, migrations.host.downgrade])
+def test_a_revision_of_a_host_over_another_database(step: Callable[[str], None]) -> None:
+    """Before it has made a table there, and in a script too."""
+    written = StringIO()
+    options = {"as_sql": True, "output_buffer": written}
+    context = MigrationContext.configure(dialect_name="mysql", opts=options)
+    with Operations.context(context), pytest.raises(UnsupportedBindError, match="mysql is not supported"):
+        step("0001" if step is migrations.host.upgrade else "base")
+    assert written.getvalue() == ""
 
 
 @pytest.mark.parametrize("function", [migrations.protect_tenants, migrations.unprotect_tenants])

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from boocode_sessions.agents.mapping import map_message
     from boocode_sessions.agents.models import ClaudeAgentSession
     from boocode_sessions.agents.protocol import AgentBackend, choose_backend
+    from boocode_sessions.agents.resuming import resume_stored
     from boocode_sessions.agents.settings import Limits
     from boocode_sessions.agents.writer import AgentSessionWriter, Holder, Lease, Settlement
 
@@ -94,9 +95,21 @@ __all__ = [
     "Usage",
     "choose_backend",
     "map_message",
+    "resume_stored",
 ]
 
-_MODULES = ("models", "events", "errors", "settings", "protocol", "writer", "lease", "mapping", "backend")
+_MODULES = (
+    "models",
+    "events",
+    "errors",
+    "settings",
+    "protocol",
+    "writer",
+    "lease",
+    "mapping",
+    "resuming",
+    "backend",
+)
 
 
 def __getattr__(name: str) -> object:

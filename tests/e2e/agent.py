@@ -3,7 +3,7 @@
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -28,6 +28,10 @@ from tests.e2e.stores import EngineKind
 ROOT = Path(__file__).parents[2]
 TURN_SECONDS = 40
 """Far more than a turn takes (about one), so that only a hang is cut off."""
+
+
+Prepare = Callable[[ClaudeAgentOptions], Awaitable[ClaudeAgentOptions]]
+"""What a program does with its options before it begins a turn."""
 
 
 class TurnOptions(TypedDict, total=False):
@@ -77,12 +81,13 @@ class Agent:
         prompt: str,
         store: SessionStore | None,
         config: Path | None = None,
+        prepare: Prepare | None = None,
         **options: Unpack[TurnOptions],
     ) -> Turn:
         """Send a prompt from this process and wait for the end of the turn."""
         config = config or self._empty_config()
         with anyio.fail_after(TURN_SECONDS):
-            return await run_turn(prompt, store, config, self._options(config, options))
+            return await run_turn(prompt, store, config, self._options(config, options), prepare)
 
     async def turn_in_new_process(
         self, prompt: str, url: str, kind: EngineKind, **options: Unpack[TurnOptions]
@@ -142,9 +147,17 @@ class Agent:
         }
 
 
-async def run_turn(prompt: str, store: SessionStore | None, config: Path, options: dict[str, Any]) -> Turn:
+async def run_turn(
+    prompt: str,
+    store: SessionStore | None,
+    config: Path,
+    options: dict[str, Any],
+    prepare: Prepare | None = None,
+) -> Turn:
     """Send a prompt with these `ClaudeAgentOptions` and read the stream to its end."""
     agent_options = ClaudeAgentOptions(session_store=store, **options)
+    if prepare is not None:
+        agent_options = await prepare(agent_options)
     messages = [message async for message in query(prompt=prompt, options=agent_options)]
     result = next(message for message in reversed(messages) if isinstance(message, ResultMessage))
     if result.is_error:

@@ -1,0 +1,47 @@
+"""What an agent may go on in, for a host that runs its agents itself."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from claude_agent_sdk import ClaudeAgentOptions, list_sessions_from_store, project_key_for_directory
+
+from boocode_sessions.errors import UnknownSessionError
+
+
+async def resume_stored(options: ClaudeAgentOptions) -> ClaudeAgentOptions:
+    """The same options, with which an agent goes on in what its store has, and in nothing else.
+
+    Where the store has nothing to resume, the SDK leaves that to the agent, which looks into its own files
+    below CLAUDE_CONFIG_DIR. In a program for many users those are everybody's, whatever a store's project key
+    and tenant are: see docs/many-users.md. So `continue_conversation` becomes `resume`, of the newest session
+    that the store has, or is taken back where it has none; and a `resume` that it lacks is refused.
+
+    Args:
+        options: With a `session_store` that can list its sessions.
+
+    Raises:
+        UnknownSessionError: The store has no session of the id in `resume`.
+        ValueError: The options have no `session_store`.
+        SessionStoreError: As the store's `list_sessions`.
+    """
+    store = options.session_store
+    if store is None:
+        raise ValueError("the options have no session_store")
+    if options.resume is not None:
+        listed = await store.list_sessions(project_key_for_directory(options.cwd))
+        if not _is_uuid(options.resume) or options.resume not in {one["session_id"] for one in listed}:
+            raise UnknownSessionError(f"the store has no session {options.resume!r} to resume")
+        return replace(options, continue_conversation=False)
+    if not options.continue_conversation:
+        return options
+    folder = None if options.cwd is None else str(options.cwd)
+    newest = await list_sessions_from_store(store, folder, limit=1)
+    return replace(options, continue_conversation=False, resume=newest[0].session_id if newest else None)
+
+
+def _is_uuid(session_id: str) -> bool:
+    """Whether the SDK asks the store for it: any other name goes to the agent as it is."""
+    try:
+        return str(UUID(session_id)) == session_id.lower()
+    except ValueError:
+        return False

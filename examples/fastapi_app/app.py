@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import uuid4
 
-from claude_agent_sdk import ClaudeAgentOptions
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
@@ -18,8 +17,15 @@ from boocode_sessions import queries, run_sync
 from boocode_sessions.agents import AgentEvent, ClaudeAgentSession, ClaudeSdkBackend
 
 from .models import Chat
-from .settings import database_url, workspace
-from .users import User, agent_chat_id, forget, project_key_of, project_key_of_chat
+from .settings import database_url
+from .users import (
+    User,
+    agent_chat_id,
+    forget,
+    options_of_chat,
+    project_key_of,
+    project_key_of_chat,
+)
 
 
 @asynccontextmanager
@@ -27,9 +33,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """One engine and one backend for the process. Leaving ends every agent."""
     engine = create_async_engine(database_url())
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
-    # Nothing of the folder's own settings, and no tools: agents that share a folder would share its files.
-    options = ClaudeAgentOptions(cwd=workspace(), setting_sources=[], tools=[])
-    async with ClaudeSdkBackend(engine, options, project_key=project_key_of_chat) as app.state.agents:
+    agents = ClaudeSdkBackend(engine, options_of_chat, project_key=project_key_of_chat)
+    async with agents as app.state.agents:
         yield
     await engine.dispose()
 

@@ -15,6 +15,11 @@ def workspace() -> Path:
     return folder
 
 
+def agent_files() -> Path:
+    """Where the agents keep files of their own, a folder for each user."""
+    return Path(os.environ.get("AGENT_FILES", "agent_files")).resolve()
+
+
 def tokens() -> dict[str, str]:
     """Who may come in: token -> user. Put your own login in its place."""
     pairs = os.environ.get("TOKENS", "ada-token=ada,bob-token=bob").split(",")

@@ -1,7 +1,10 @@
 """What belongs to one user. Nothing here takes a user's name or a project key from a request."""
 
+import shutil
+from asyncio import to_thread
 from typing import Annotated
 
+from claude_agent_sdk import ClaudeAgentOptions
 from fastapi import Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import delete
@@ -11,7 +14,7 @@ from boocode_sessions import AsyncClaudeSessionRepository, queries, run_sync
 from boocode_sessions.agents import ClaudeAgentSession
 
 from .models import Chat
-from .settings import tokens
+from .settings import agent_files, tokens, workspace
 
 
 def current_user(sent: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> str:
@@ -39,6 +42,17 @@ def project_key_of_chat(agent_chat: str, _key: str) -> str:
     return project_key_of(agent_chat.partition("/")[0])
 
 
+def options_of_chat(agent_chat: str, _agent: str) -> ClaudeAgentOptions:
+    """For the backend: nothing of the folder's own settings, and no tools, which would share its files.
+
+    CLAUDE_CONFIG_DIR: the agent writes a file of each session too, which must be no other user's.
+    """
+    folder = agent_files() / agent_chat.partition("/")[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {"CLAUDE_CONFIG_DIR": str(folder)}
+    return ClaudeAgentOptions(cwd=workspace(), setting_sources=[], tools=[], env=environment)
+
+
 async def forget(db: AsyncSession, user: str) -> int:
     """Delete everything of a user, in the caller's transaction. Returns how many sessions there were."""
     project_key = project_key_of(user)
@@ -48,4 +62,5 @@ async def forget(db: AsyncSession, user: str) -> int:
         await repository.delete({"project_key": project_key, "session_id": session.session_id})
     await db.execute(delete(ClaudeAgentSession).where(ClaudeAgentSession.project_key == project_key))
     await db.execute(delete(Chat).where(Chat.user == user))
+    await to_thread(shutil.rmtree, agent_files() / user, ignore_errors=True)
     return len(sessions)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
@@ -40,6 +41,7 @@ def create_app(**config: object) -> Flask:
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ.get("DATABASE_URL", "sqlite:///flask_app.db")
     app.config["TOKENS"] = {"ada-token": "ada", "bob-token": "bob"}  # put your own login in its place
     app.config["WORKSPACE"] = str(Path.cwd())
+    app.config["AGENT_FILES"] = str(Path.cwd() / "agent_files")
     app.config.update(config)
     db.init_app(app)
     folder = Path(__file__).parent / "migrations"
@@ -68,6 +70,11 @@ def store_of(engine: Engine, user: str) -> SQLAlchemySessionStore:
 def project_key_of(user: str) -> str:
     """From the login, never from a request."""
     return f"user-{user}"
+
+
+def agent_files() -> Path:
+    """Where the user's agents keep files of their own: one of each session, which must be nobody else's."""
+    return Path(current_app.config["AGENT_FILES"], g.user)
 
 
 def own_chat(chat_id: str) -> Chat:
@@ -116,6 +123,8 @@ def answer(chat_id: str) -> ResponseReturnValue:
         resume=chat.id if began else None,
         session_id=None if began else chat.id,
         setting_sources=[],
+        tools=[],  # agents that share a folder would share its files
+        env={"CLAUDE_CONFIG_DIR": str(agent_files())},
     )
     return jsonify(text=asyncio.run(turn(request.get_json()["prompt"], options)))
 
@@ -129,7 +138,7 @@ async def turn(prompt: str, options: ClaudeAgentOptions) -> str:
 
 
 def leave() -> ResponseReturnValue:
-    """Delete everything of the user, in one transaction."""
+    """Delete everything of the user: in one transaction, and then the agents' files."""
     key = project_key_of(g.user)
     found = queries.sessions(db.session, project_key=key, limit=None)
     repository = ClaudeSessionRepository(db.session)
@@ -138,4 +147,5 @@ def leave() -> ResponseReturnValue:
     for chat in db.session.scalars(select(Chat).where(Chat.user == g.user)):
         db.session.delete(chat)
     db.session.commit()
+    shutil.rmtree(agent_files(), ignore_errors=True)
     return jsonify(sessions=len(found))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def environment(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("DATABASE_URL", empty_database.async_url)
     monkeypatch.setenv("WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("AGENT_FILES", str(tmp_path / "agent_files"))
 
 
 @pytest.fixture
@@ -57,7 +59,9 @@ def migrated(environment: None) -> None:  # noqa: ARG001 - it is set up first
 
 @pytest.mark.anyio
 @pytest.mark.usefixtures("migrated")
-async def test_fastapi_keeps_two_users_apart(client: httpx.AsyncClient, empty_database: Database) -> None:
+async def test_fastapi_keeps_two_users_apart(
+    client: httpx.AsyncClient, empty_database: Database, tmp_path: Path
+) -> None:
     assert (await client.get("/chats")).status_code in {401, 403}
     made = (await client.post("/chats", json={"title": "Secrets"}, headers=ADA)).json()
     prompts = f"/chats/{made['id']}/prompts"
@@ -78,7 +82,9 @@ async def test_fastapi_keeps_two_users_apart(client: httpx.AsyncClient, empty_da
     assert (await client.post(prompts, json={"prompt": "?"}, headers=BOB)).status_code == 404
     assert (await client.delete("/me", headers=BOB)).json() == {"sessions": 0}
 
+    assert _transcripts(tmp_path) == {"ada": 1}
     assert (await client.delete("/me", headers=ADA)).json() == {"sessions": 1}
+    assert _transcripts(tmp_path) == {}
     assert _rows(empty_database) == {"chats": 0, "claude_sessions": 0, "claude_session_entries": 0}
 
 
@@ -94,8 +100,12 @@ def test_the_chain_of_fastapi_is_all_there_is(empty_database: Database) -> None:
 
 
 @pytest.fixture
-def flask(environment: None, empty_database: Database, agent: Agent) -> Iterator[Flask]:  # noqa: ARG001 - it is set up first
-    made = create_app(SQLALCHEMY_DATABASE_URI=empty_database.url, WORKSPACE=str(agent.project))
+def flask(environment: None, empty_database: Database, agent: Agent, tmp_path: Path) -> Iterator[Flask]:  # noqa: ARG001 - it is set up first
+    made = create_app(
+        SQLALCHEMY_DATABASE_URI=empty_database.url,
+        WORKSPACE=str(agent.project),
+        AGENT_FILES=str(tmp_path / "agent_files"),
+    )
     with made.app_context():
         upgrade()
     yield made
@@ -104,7 +114,9 @@ def flask(environment: None, empty_database: Database, agent: Agent) -> Iterator
     store_of.cache_clear()
 
 
-def test_flask_keeps_two_users_of_one_folder_apart(flask: Flask, empty_database: Database) -> None:
+def test_flask_keeps_two_users_of_one_folder_apart(
+    flask: Flask, empty_database: Database, tmp_path: Path
+) -> None:
     client = flask.test_client()
     assert client.get("/chats").status_code == 401
     chat = client.post("/chats", json={"title": "Secrets"}, headers=ADA).get_json()
@@ -122,7 +134,9 @@ def test_flask_keeps_two_users_of_one_folder_apart(flask: Flask, empty_database:
     assert client.get(f"/chats/{chat['id']}", headers=BOB).status_code == 404
     assert client.post(prompts, json={"prompt": "?"}, headers=BOB).status_code == 404
 
+    assert _transcripts(tmp_path) == {"ada": 1}
     assert client.delete("/me", headers=ADA).get_json() == {"sessions": 1}
+    assert _transcripts(tmp_path) == {}
     assert _rows(empty_database) == {"chats": 0, "claude_sessions": 0, "claude_session_entries": 0}
 
 
@@ -161,6 +175,12 @@ async def test_the_host_app_finds_what_a_real_agent_writes(agent: Agent, empty_d
         assert chats.busiest_chats(unit_of_work)[0][0] == "sky"
         chats.drop_chat(unit_of_work, chat)
     engine.dispose()
+
+
+def _transcripts(folder: Path) -> dict[str, int]:
+    """How many files of sessions the agents have left, by user. Only a session's first turn leaves one."""
+    files = folder / "agent_files"
+    return dict(Counter(path.relative_to(files).parts[0] for path in files.rglob("*.jsonl")))
 
 
 def _rows(database: Database) -> dict[str, int]:

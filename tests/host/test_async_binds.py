@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from boocode_sessions import (
@@ -81,10 +81,12 @@ async def test_migrations(database: Database, asynchronous: AsyncEngine) -> None
     found = await run_sync(status.schema_status, asynchronous)
     assert (found.found, found.pending) == ("0001", [])
     over_url = database.url_over(asynchronous.dialect.driver.removesuffix("_async"))
-    assert migrations.pending(over_url) == []
-    migrations.downgrade(over_url)
-    migrations.upgrade(over_url)
-    assert migrations.pending(over_url) == []
+    for url in (over_url, make_url(over_url)):
+        assert migrations.pending(url) == []
+        migrations.downgrade(url)
+        migrations.upgrade(url)
+        migrations.prepare(url)
+        assert migrations.pending(url) == []
 
 
 @every_async_driver

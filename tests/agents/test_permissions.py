@@ -145,8 +145,9 @@ async def test_a_mode_that_is_changed_while_the_agent_starts_holds_for_it(
 
     async with make_backend(options=ASKING) as backend, anyio.create_task_group() as group:
         group.start_soon(send)
-        await anyio.sleep(0.1)
-        assert backend.warm == 1
+        with anyio.fail_after(20):
+            while not backend.warm:  # noqa: ASYNC110 - a process sets no event
+                await anyio.sleep(0.01)
         await backend.set_permission_mode("chat", "acceptEdits")
     assert not [event for event in events if isinstance(event, PermissionRequested)]
     assert (agent.project / "proof.txt").exists()

@@ -1,13 +1,15 @@
 """So many processes at most: an idle one makes room, and one that is at work never does."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import anyio
 import pytest
+from sqlalchemy import Engine, select
 
 from boocode_sessions.agents import (
     ChatHeldError,
+    ClaudeAgentSession,
     ClaudeSdkBackend,
     PermissionRequested,
     PoolFullError,
@@ -39,6 +41,18 @@ async def all_ended(backend: ClaudeSdkBackend, agent: Agent) -> None:
     with anyio.fail_after(20):
         while backend.warm or list(agent.survivors()):  # noqa: ASYNC110 - processes set no event
             await anyio.sleep(0.05)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not is_so():  # noqa: ASYNC110 - nothing sets an event
+            await anyio.sleep(0.02)
+
+
+def chats(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        found = select(ClaudeAgentSession.chat_id).order_by(ClaudeAgentSession.chat_id)
+        return list(connection.execute(found).scalars())
 
 
 async def test_the_one_that_has_been_idle_longest_makes_room(
@@ -92,17 +106,17 @@ async def test_one_that_asks_for_leave_never_makes_room(make_backend: MakeBacken
 
 
 async def test_a_chat_that_another_host_takes_while_it_waits_for_room_is_not_begun(
-    make_backend: MakeBackend, gate: threading.Event, api: MessagesAPI
+    make_backend: MakeBackend, gate: threading.Event, api: MessagesAPI, engine: Engine
 ) -> None:
     """The agent would be told a prompt whose answer nobody may store."""
-    short = {"max_warm": 1, "lease_seconds": 0.3}
+    short = {"max_warm": 1, "lease_seconds": 0.3, "pool_seconds": 60}
     async with (
         make_backend(limits=short) as one,
         make_backend() as other,
         anyio.create_task_group() as group,
     ):
         group.start_soon(told, one, "a", "Wait.")
-        await anyio.sleep(0.1)
+        await until(lambda: any(request.prompt == "Wait." for request in api.requests))
         refused: list[Exception] = []
 
         async def lose() -> None:
@@ -112,7 +126,8 @@ async def test_a_chat_that_another_host_takes_while_it_waits_for_room_is_not_beg
                 refused.append(error)
 
         group.start_soon(lose)
-        await anyio.sleep(0.6)
+        await until(lambda: chats(engine) == ["a", "b"])
+        await anyio.sleep(0.5)  # its lease has run out
         await told(other, "b", "Hello.")
         gate.set()
     assert len(refused) == 1

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 
 from boocode_sessions.agents.errors import FencedError
 from boocode_sessions.agents.events import Usage
+from boocode_sessions.agents.lease import AgentSessions
 from boocode_sessions.agents.services import Services
 from boocode_sessions.agents.writer import Lease, Settlement
 from boocode_sessions.errors import SessionStoreError
@@ -20,6 +21,9 @@ class Accounts:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._seconds = services.limits.lease_seconds
+        self._atomic = (
+            type(services.writer) is AgentSessions
+        )  # one statement each; a host's own may have more
         self._new = Settlement()
         self._since_turn = Settlement()
         self._unsure: list[tuple[int, Settlement]] = []
@@ -51,6 +55,7 @@ class Accounts:
                 session_id=session_id,
                 seconds=self._seconds,
             ),
+            atomic=self._atomic,
         )
         if self.lease is not None and self.lease.token != lease.token:
             self._unsure.clear()  # refused by now, since they name the token of before
@@ -63,7 +68,9 @@ class Accounts:
     async def is_stored(self, lease: Lease) -> bool:
         """Whether the store has the session's main transcript."""
         return await self._services.database.run(
-            f"look for session {lease.session_id}", lambda connection: _is_stored(connection, lease)
+            f"look for session {lease.session_id}",
+            lambda connection: _is_stored(connection, lease),
+            atomic=True,
         )
 
     async def move(self, lease: Lease, session_id: str) -> None:
@@ -71,6 +78,7 @@ class Accounts:
         await self._services.database.run(
             f"begin session {session_id}",
             lambda connection: self._services.writer.move(connection, lease, session_id),
+            atomic=self._atomic,
         )
         lease.session_id = session_id
 
@@ -84,6 +92,7 @@ class Accounts:
             is_ours = await self._services.database.run(
                 f"hold chat {lease.chat_id!r}",
                 lambda connection: self._services.writer.renew(connection, lease, self._seconds),
+                atomic=self._atomic,
             )
         except SessionStoreError:  # while nobody can reach the database, nobody can take the chat either
             return None
@@ -134,6 +143,7 @@ class Accounts:
         await self._services.database.run(
             f"settle chat {lease.chat_id!r}",
             lambda connection: self._services.writer.settle(connection, lease, number, settlement),
+            atomic=self._atomic,
         )
 
 

@@ -13,10 +13,10 @@ from boocode_sessions._core.append.batcher import Batcher
 from boocode_sessions._core.append.request import Fence
 from boocode_sessions._core.background import in_thread
 from boocode_sessions._core.codec import Cipher
-from boocode_sessions._core.database_errors import is_of_database, translate
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.greenlets import in_greenlet
 from boocode_sessions._core.keys import SessionKey
-from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, say_tenant
+from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import TimedOutError
 
@@ -37,7 +37,7 @@ class Database:
     ) -> None:
         if not isinstance(bind, Engine | AsyncEngine):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise TypeError(f"bind is an Engine or an AsyncEngine, not {type(bind).__name__}")
-        self._bind = bind
+        self._is_async = isinstance(bind, AsyncEngine)
         self._schema = schema
         self.encryption = encryption
         self._seconds = seconds
@@ -45,10 +45,11 @@ class Database:
         if tenant is None:
             tenant = engine.get_execution_options().get(TENANT_OPTION)
         self.tenant = check_tenant(tenant)
-        self._appender = Appender(UnitOfWork(engine, schema, encryption, self.tenant))
+        self._unit_of_work = UnitOfWork(engine, schema, encryption, self.tenant)
+        self._appender = Appender(self._unit_of_work)
         self._batcher = Batcher(
             self._appender,
-            in_greenlet if isinstance(bind, AsyncEngine) else in_thread,
+            in_greenlet if self._is_async else in_thread,
             one_writer=engine.dialect.name == "sqlite",
         )
 
@@ -67,46 +68,34 @@ class Database:
         except TimeoutError:
             raise self._timed_out(request.label) from None
 
-    async def run(self, operation: str, work: Callable[[Connection], _T]) -> _T:
+    async def run(self, operation: str, work: Callable[[Connection], _T], *, atomic: bool = False) -> _T:
         """Commit what `work` does, or nothing of it.
 
         Not cancelled once under way, so that its outcome is known; given up on after the time-out. A thread
         that was given up on ends by itself: whatever it still commits carries a number, which its retry
-        finds. Raises SessionStoreError.
+        finds. `atomic`: it is one statement, which needs no BEGIN and no COMMIT. Raises SessionStoreError.
         """
-        connected = False
 
-        def connected_work(connection: Connection) -> _T:
-            nonlocal connected
-            connected = True
-            return work(self._prepared(connection))
+        def prepared(opened: StoreConnection) -> _T:
+            return work(self._prepared(opened.connection))
+
+        def in_transaction() -> _T:
+            if atomic:
+                return self._unit_of_work.write_atomic(operation, prepared, lambda: None)
+            return self._unit_of_work.write(operation, prepared, bounded=False)
 
         try:
             with anyio.fail_after(self._seconds, shield=True):
-                return await self._run(connected_work)
+                if self._is_async:
+                    return await in_greenlet(in_transaction)
+                return await anyio.to_thread.run_sync(in_transaction, abandon_on_cancel=True)
         except TimeoutError:
             raise self._timed_out(operation) from None
-        except Exception as error:
-            if not is_of_database(error, connecting=not connected):
-                raise
-            failure = translate(error, operation)
-        raise failure  # outside the handler: the driver's error repeats parameters, and must not be chained
 
     def _timed_out(self, operation: str) -> TimedOutError:
         return TimedOutError(f"{operation}: the database did not answer within {self._seconds:g} s; check it")
 
-    async def _run(self, work: Callable[[Connection], _T]) -> _T:
-        if isinstance(self._bind, AsyncEngine):
-            async with self._bind.begin() as connection:
-                return await connection.run_sync(work)
-        return await anyio.to_thread.run_sync(self._in_thread, self._bind, work, abandon_on_cancel=True)
-
-    def _in_thread(self, engine: Engine, work: Callable[[Connection], _T]) -> _T:
-        with engine.begin() as connection:
-            return work(connection)
-
     def _prepared(self, connection: Connection) -> Connection:
-        say_tenant(connection, self.tenant)
         connection = connection.execution_options(**{TENANT_OPTION: self.tenant})
         if self._schema is None:
             return connection

@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import psutil
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, make_url, select
 from sqlalchemy.orm import Session
 
 from boocode_sessions import ClaudeSessionRepository
@@ -21,11 +21,13 @@ from boocode_sessions.agents import (
     TurnEnded,
     Usage,
 )
+from boocode_sessions.engine import create_engine
 from tests.agents.conftest import MakeBackend, text_of, told
 from tests.agents.statements import counted
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
 from tests.fixtures.databases import Database
+from tests.performance.wire import WireCounter
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +89,23 @@ async def test_a_warm_turn_takes_two_statements_beside_its_appends(
     assert len(beside) == 2
     appends = sum("INSERT INTO claude_session_entries" in statement for statement in statements)
     assert len(statements) == 2 + appends * (1 if engine.dialect.name == "postgresql" else 2)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+async def test_each_statement_of_a_warm_turn_is_one_round_trip(
+    make_backend: MakeBackend, database: Database
+) -> None:
+    wire = WireCounter(make_url(database.url))
+    engine = create_engine(wire.url)
+    async with make_backend(engine) as backend:
+        await told(backend, "chat", "One.")
+        await anyio.sleep(0.5)  # lines that come after the result are not the next turn's
+        wire.take()
+        with counted(engine) as statements:
+            await told(backend, "chat", "Two.")
+            assert wire.take() == len(statements) >= 3
+    engine.dispose()
+    wire.close()
 
 
 @once

@@ -80,6 +80,7 @@ async def added(make: Callable[[], ClaudeSdkBackend], agent: Agent, engine: Engi
     statements = Statements(engine)
     counts = {"backend": 0, "client": 0}
     times: dict[str, list[float]] = {"backend": [], "client": []}
+    worked: dict[str, list[float]] = {"backend": [], "client": []}
     async with make() as backend, ClaudeSDKClient(options) as client:
 
         async def with_backend() -> None:
@@ -95,15 +96,18 @@ async def added(make: Callable[[], ClaudeSdkBackend], agent: Agent, engine: Engi
         for number in range(TURNS + 2):
             turns.reverse()  # what an agent writes after its turn is not always the same one's to bear
             for name, turn in turns:
-                before = statements.count
+                before, used = statements.count, time.process_time()
                 took = await timed(turn)
                 await anyio.sleep(0.15)  # lines that come after the result belong to the turn too
                 if number >= 2:
                     times[name].append(took)
+                    worked[name].append(time.process_time() - used)
                     counts[name] += statements.count - before
     return {
         "backend ms": statistics.median(times["backend"]) * 1000,
         "client ms": statistics.median(times["client"]) * 1000,
+        "backend's processor ms": statistics.median(worked["backend"]) * 1000,
+        "client's processor ms": statistics.median(worked["client"]) * 1000,
         "backend statements": counts["backend"] / TURNS,
         "client statements": counts["client"] / TURNS,
     }

@@ -21,9 +21,8 @@ class Accounts:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._seconds = services.limits.lease_seconds
-        self._atomic = (
-            type(services.writer) is AgentSessions
-        )  # one statement each; a host's own may have more
+        # Ours has one statement for each method; a host's own may have more.
+        self._atomic = type(services.writer) is AgentSessions
         self._new = Settlement()
         self._since_turn = Settlement()
         self._unsure: list[tuple[int, Settlement]] = []

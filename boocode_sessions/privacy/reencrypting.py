@@ -4,22 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    Integer,
-    LargeBinary,
-    Select,
-    Text,
-    Update,
-    bindparam,
-    func,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import func, select
 
 from boocode_sessions._core.codec import (
     LINE_KEY_LENGTH,
@@ -38,23 +26,11 @@ from boocode_sessions._core.codec import decode_summary as open_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions._core.keys import Session, Transcript
-from boocode_sessions._core.sql.functions import text_json
 from boocode_sessions._core.statements import search as searches
-from boocode_sessions._core.statements.parameters import (
-    ENTRIES,
-    PROJECT,
-    SESSION,
-    SESSIONS,
-    Entry,
-    exact_text,
-    in_session,
-    is_session,
-    placed,
-    unplaced,
-)
+from boocode_sessions._core.statements.parameters import Entry, in_session, unplaced
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import SEALED
-from boocode_sessions.models import ClaudeSession, SessionDigest
+from boocode_sessions.privacy import statements
 from boocode_sessions.privacy.encryption import Encryption
 
 BATCH_ROWS = 200
@@ -129,7 +105,7 @@ def reencrypt(
 
 def _entries_to_do(encryption: Encryption, after: int, connection: StoreConnection) -> tuple[list[int], int]:
     """The ids to encrypt among the next entries, and where to go on; 0 at the end."""
-    rows = connection.select(_select_headers(), {"after": after, "most": _LOOKED_AT}).all()
+    rows = connection.select(statements.select_headers(), {"after": after, "most": _LOOKED_AT}).all()
     todo = [
         row_id
         for row_id, project, session, header in rows
@@ -147,7 +123,7 @@ def _encrypt(ids: Sequence[int], connection: StoreConnection) -> int:
     assert cipher is not None  # noqa: S101 - `reencrypt` gives one
     changed: list[dict[str, Any]] = []
     for row_id, project, session, subpath, position, key, stored in connection.select(
-        _select_stored(), {"ids": ids}
+        statements.select_stored(), {"ids": ids}
     ):
         transcript = Transcript(project, session, subpath)
         of_session = cipher.of(transcript.session)
@@ -168,7 +144,7 @@ def _encrypt(ids: Sequence[int], connection: StoreConnection) -> int:
             }
         )
     if changed:
-        connection.write(_update_stored(), changed)
+        connection.write(statements.update_stored(), changed)
     return len(changed)
 
 
@@ -194,7 +170,7 @@ def _encrypt_summaries(unit_of_work: UnitOfWork, encryption: Encryption) -> int:
 def _next_summaries(
     parameters: Mapping[str, Any], connection: StoreConnection
 ) -> Sequence[tuple[str, str, str | None]]:
-    rows = connection.select(_select_summaries(), parameters)
+    rows = connection.select(statements.select_summaries(), parameters)
     return [(project, session, data) for project, session, data in rows]
 
 
@@ -205,7 +181,7 @@ def _write_summaries(todo: Sequence[tuple[Session, str]], connection: StoreConne
         data = open_summary(connection.cipher, session, stored)
         new = None if data is None else seal_summary(connection.cipher, session, encode_summary(data))
         changed.append({**in_session(session), "stored": stored, "new_data": new})
-    connection.write(_update_summary(), changed)
+    connection.write(statements.update_summary(), changed)
     return len(changed)
 
 
@@ -213,7 +189,7 @@ def _forget_words(connection: StoreConnection) -> bool:
     """Empty search's index, some sessions at a time: it holds what was said in plain. Returns whether there
     may be more."""
     lock(connection)
-    sessions = connection.select(_select_searched(), {"most": BATCH_ROWS}).all()
+    sessions = connection.select(statements.select_searched(), {"most": BATCH_ROWS}).all()
     for digest_id, project, session in sessions:
         where = in_session(Session(project, session))
         if connection.dialect == "sqlite":
@@ -224,82 +200,3 @@ def _forget_words(connection: StoreConnection) -> bool:
     if sessions and connection.dialect == "sqlite":
         connection.write(searches.merge_words(), {})
     return len(sessions) == BATCH_ROWS
-
-
-@cache
-def _select_searched() -> Select[int, str, str]:
-    """Sessions that search knows. Shape: (digest's id, project_key, session_id) per session."""
-    digest = SessionDigest
-    return (
-        select(digest.id, digest.project_key, digest.session_id)
-        .where(digest.searched_to > 0)
-        .limit(bindparam("most", type_=Integer))
-    )
-
-
-@cache
-def _select_headers() -> Select[int, str, str, str | None]:
-    """Placed entries after an id. Shape: (id, project_key, session_id, how its text begins) per entry."""
-    return (
-        select(Entry.id, Entry.project_key, Entry.session_id, func.substr(Entry.verbatim, 1, _HEADER_CHARS))
-        .where(Entry.id > bindparam("after", type_=BigInteger), placed())
-        .order_by(Entry.id)
-        .limit(bindparam("most", type_=Integer))
-    )
-
-
-@cache
-def _select_stored() -> Select[int, str, str, str, int, bytes | None, str]:
-    """Entries by their ids."""
-    return (
-        select(
-            Entry.id,
-            Entry.project_key,
-            Entry.session_id,
-            Entry.subpath,
-            Entry.position,
-            Entry.dedup_key,
-            exact_text(),
-        )
-        .where(Entry.id.in_(bindparam("ids", expanding=True, type_=BigInteger)))
-        .order_by(Entry.id)
-        .with_for_update()
-    )
-
-
-@cache
-def _update_stored() -> Update:
-    return (
-        update(ENTRIES)
-        .where(ENTRIES.c.project_key == PROJECT, ENTRIES.c.id == bindparam("row_id", type_=BigInteger))
-        .values(
-            dedup_key=bindparam("new_key", type_=LargeBinary),
-            entry=text_json(bindparam("new_entry", type_=Text)),
-            verbatim=bindparam("new_verbatim", type_=Text),
-        )
-    )
-
-
-@cache
-def _select_summaries() -> Select[str, str, str | None]:
-    """Sessions after one. Shape: (project_key, session_id, data) per session."""
-    key = (ClaudeSession.project_key, ClaudeSession.session_id)
-    return (
-        select(*key, ClaudeSession.data)
-        .where(tuple_(*key) > tuple_(PROJECT, SESSION))
-        .order_by(*key)
-        .limit(bindparam("most", type_=Integer))
-    )
-
-
-@cache
-def _update_summary() -> Update:
-    return (
-        update(SESSIONS)
-        .where(*is_session(), SESSIONS.c.data == bindparam("stored", type_=Text))
-        .values(data=bindparam("new_data", type_=Text))
-    )
-
-
-_HEADER_CHARS = 80
-"""The mark, and the longest id of a key."""

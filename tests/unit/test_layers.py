@@ -52,6 +52,9 @@ LAYERS = [
 ]
 """From the ground up: a module imports from the layers below its own only, so that there are no cycles."""
 
+MOST_LINES = 300
+"""Of a module."""
+
 FEATURES = {
     "_core.codec",
     "_core.derived",
@@ -128,6 +131,11 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+
+
+def test_a_module_is_read_in_one_sitting() -> None:
+    lengths = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in _modules()}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
 
 
 def test_every_module_has_its_layer() -> None:

@@ -105,25 +105,30 @@ def _take(within: Within, named: Mapping[str, str], connection: StoreConnection)
 def _store(connection: StoreConnection, digest: Digest, said: Sequence[Said]) -> None:
     if not said:
         return
-    on_sqlite, in_values = connection.dialect == "sqlite", is_distributed(connection.connection)
-    insertion = statements.insert_texts(connection.dialect, in_values=in_values)
-    spell = " ".join if on_sqlite else as_vector
-    texts = [
+    if connection.dialect == "sqlite":
+        words = [(item.text_id, " ".join(item.words)) for item in said]
+        texts = [
+            (text_id, digest.id, item.at, digest.project_key, text)
+            for item, (text_id, text) in zip(said, words, strict=True)
+        ]
+        connection.write_rows(statements.insert_text_rows, texts)
+        connection.write_rows(statements.insert_word_rows, words)
+        return
+    rows = [
         {
             "id": item.text_id,
             "digest_id": digest.id,
             "at": item.at,
             "project_key": digest.project_key,
-            "words": spell(item.words),
+            "words": as_vector(item.words),
         }
         for item in said
     ]
-    if not (on_sqlite or in_values):
-        connection.write(insertion, {"rows": json.dumps([list(text.values()) for text in texts])})
-        return
-    connection.write(insertion, texts)
-    if on_sqlite:
-        connection.write(statements.insert_words(), texts)
+    if is_distributed(connection.connection):
+        connection.write(statements.insert_texts(in_values=True), rows)
+    else:
+        listed = json.dumps([list(row.values()) for row in rows])
+        connection.write(statements.insert_texts(in_values=False), {"rows": listed})
 
 
 def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:

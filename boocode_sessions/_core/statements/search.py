@@ -33,8 +33,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
 from boocode_sessions._core.attributes import QUEUED
@@ -48,6 +49,7 @@ from boocode_sessions._core.statements.parameters import (
     Entry,
     exact_text,
     of_session,
+    table_name,
     unplaced,
 )
 from boocode_sessions.models import ClaudeSession, SessionDigest, SessionText
@@ -120,11 +122,9 @@ def select_said() -> Select[int, int, Any, Any, str]:
 
 
 @cache
-def insert_texts(dialect: str, *, in_values: bool) -> Executable:
-    """Add texts. On SQLite, and `in_values` for a distributed database: one parameter set per text. On one
-    PostgreSQL `rows`, a JSON array that has for each an array of id, digest_id, at, project_key, tsvector."""
-    if dialect == "sqlite":
-        return sqlite.insert(TEXTS).on_conflict_do_nothing()
+def insert_texts(*, in_values: bool) -> Executable:
+    """Add texts on PostgreSQL. `in_values`, for a distributed database: one parameter set per text. Else
+    `rows`, a JSON array that has for each an array of id, digest_id, at, project_key and the tsvector."""
     if in_values:
         return postgresql.insert(TEXTS).on_conflict_do_nothing().returning(TEXTS.c.id)
     items = (
@@ -141,10 +141,19 @@ def insert_texts(dialect: str, *, in_values: bool) -> Executable:
     return postgresql.insert(TEXTS).from_select(names, select(*values)).on_conflict_do_nothing()
 
 
-@cache
-def insert_words() -> Insert:
-    """Let SQLite's index know the words of a text. One parameter set per text: id, words."""
-    return insert(WORDS).values(rowid=bindparam("id", type_=Integer), words=bindparam("words", type_=Text))
+def insert_text_rows(dialect: Dialect, schema: str | None) -> str:
+    """Add texts on SQLite. One tuple per text: id, digest_id, at, project_key and the words.
+
+    SQLAlchemy's part of it takes half as long as SQLite's own.
+    """
+    table = table_name(TEXTS.name, dialect, schema)
+    columns = "id, digest_id, at, project_key, words"
+    return f"INSERT OR IGNORE INTO {table} ({columns}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 - names only
+
+
+def insert_word_rows(dialect: Dialect, schema: str | None) -> str:
+    """Let SQLite's index know the words of a text. One tuple per text: id and the words."""
+    return f"INSERT INTO {table_name(WORD_INDEX, dialect, schema)} (rowid, words) VALUES (?, ?)"  # noqa: S608 - names only
 
 
 @cache

@@ -31,10 +31,8 @@ from boocode_sessions.queries.wanted import Wanted
 RANKED = 300
 """How many matches, the newest, are compared for the best."""
 
-FREQUENT = 2000
-"""How many matches make a word a frequent one."""
-WINDOWS = (20_000, 200_000)
-"""How many of the newest texts are asked for a frequent word first."""
+WINDOW = 20_000
+"""Of how many of the newest texts' ids a word's frequency is told."""
 
 Place: TypeAlias = Literal["messages", "tools"]
 
@@ -168,29 +166,31 @@ def _indexed(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: K
 def _texts(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds) -> list[int]:
     """The newest texts that the index finds.
 
-    PostgreSQL's knows no order: of a frequent word it would visit every match. So the newest texts are asked
-    for first, and more of them while those do not suffice.
+    PostgreSQL's knows no order: of a frequent word it would visit every match, and of a phrase every text
+    that has its words. So it is asked for the newest texts first, and then for about as many as suffice.
     """
     asked = scope.asked(connection)
     on_sqlite = connection.dialect == "sqlite"
     said = wanted.for_sqlite() if on_sqlite else wanted.for_postgresql()
-    parameters: dict[str, Any] = {**scope.parameters, "wanted": said}
-    newest = statements.select_matching(connection.dialect, asked, kinds, newest=True)
-    starts = [0]
+    parameters: dict[str, Any] = {**scope.parameters, "wanted": said, "most": RANKED}
+    statement = statements.select_matching(connection.dialect, asked, kinds)
+
+    def found_from(from_id: int) -> list[int]:
+        return list(connection.select(statement, {**parameters, "from_id": from_id}).scalars())
+
     if not on_sqlite:
-        some = statements.select_matching(connection.dialect, asked, kinds, newest=False)
-        found = list(connection.select(some, {**parameters, "most": FREQUENT}).scalars())
-        if len(found) < FREQUENT:
-            return heapq.nlargest(RANKED, found)
         last = connection.select(statements.select_newest_text()).scalar_one() or 0
-        starts = [max(last - window, 0) for window in WINDOWS] + starts
-    found = []
-    for start in starts:
-        page = {**parameters, "most": RANKED, "from_id": start}
-        found = list(connection.select(newest, page).scalars())
-        if len(found) == RANKED:
-            break
-    return found
+        window = WINDOW
+        for _ in range(2):
+            if window >= last:
+                break
+            found = found_from(last - window)
+            if len(found) == RANKED:
+                return found
+            if not found:
+                break
+            window = WINDOW * RANKED * 2 // len(found)
+    return found_from(0)
 
 
 def _unindexed(

@@ -255,7 +255,7 @@ def test_rows_of_other_writers_are_found(engine: Engine) -> None:
 def test_the_newest_matches_are_compared_for_the_best(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, limit in {"RANKED": 3, "FREQUENT": 5, "WINDOWS": (2, 12)}.items():
+    for name, limit in {"RANKED": 3, "WINDOW": 6}.items():
         monkeypatch.setattr(f"boocode_sessions.queries.searching.{name}", limit)
     write(engine, *(prompt(f"u{n}", "hay " * (10 - n)) for n in range(10)))
     assert [match.uuid for match in queries.search(engine, "hay")] == ["u7", "u8", "u9"]

@@ -199,10 +199,10 @@ class Kinds(NamedTuple):
 
 
 @cache
-def select_matching(dialect: str, asked: Asked, kinds: Kinds, *, newest: bool) -> Select[int]:
-    """At most `most` texts that say `wanted`. Shape: (id,) per text.
+def select_matching(dialect: str, asked: Asked, kinds: Kinds) -> Select[int]:
+    """The newest `most` texts that say `wanted`, the newest first; on PostgreSQL of those with an id of at
+    least `from_id`. Shape: (id,) per text.
 
-    `newest`: the newest of those with an id of at least `from_id`, the newest first; else any.
     Served by: claude_session_texts_words_idx; on SQLite claude_session_words.
     """
     text = SessionText
@@ -222,18 +222,13 @@ def select_matching(dialect: str, asked: Asked, kinds: Kinds, *, newest: bool) -
             matching = matching.join_from(WORDS, text, text.id == identity)
     else:
         says = text.words.expression.op("@@")(sql_cast(wanted, postgresql.TSQUERY()))
-        if newest:
-            conditions.append(identity >= bindparam("from_id", type_=BigInteger))
-        matching = select(identity).where(says, *conditions)
-        if newest:
-            # By itself: the planner would go through all texts, the newest first, for a word that it thinks
-            # is frequent.
-            some = matching.cte("some").prefix_with("MATERIALIZED", dialect="postgresql")
-            identity = some.c.id
-            matching = select(identity)
-    if newest:
-        matching = matching.order_by(identity.desc())
-    return matching.limit(bindparam("most", type_=Integer))
+        conditions.append(identity >= bindparam("from_id", type_=BigInteger))
+        # By itself: the planner would go through all texts, the newest first, for a word that it thinks
+        # is frequent.
+        some = select(identity).where(says, *conditions).cte("some")
+        identity = some.prefix_with("MATERIALIZED", dialect="postgresql").c.id
+        matching = select(identity)
+    return matching.order_by(identity.desc()).limit(bindparam("most", type_=Integer))
 
 
 @cache

@@ -12,10 +12,8 @@ from boocode_sessions._core.append.place import Placed, Summary, place_rows
 from boocode_sessions._core.append.plan import PAGE_ROWS
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.catching_up import take_new
-from boocode_sessions._core.derived.indexing import index_new
+from boocode_sessions._core.derived.indexing import take_everything
 from boocode_sessions._core.keys import MAIN, Transcript
-from boocode_sessions._core.statements.derived import EVERYWHERE
 from boocode_sessions._core.statements.parameters import Entry, unplaced
 from boocode_sessions._core.statements.read import newest_main_exists
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -73,8 +71,7 @@ def backfill(
             break
         folded += unit_of_work.write(f"fold {main}", partial(fold_main, main), bounded=False)
     if unit_of_work.own:
-        take_new(unit_of_work)
-        index_new(unit_of_work, EVERYWHERE, {})
+        take_everything(unit_of_work)
     return Backfilled(placed, folded)
 
 

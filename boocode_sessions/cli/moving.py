@@ -62,9 +62,12 @@ def import_(
     """Take in the transcripts that the agent keeps in files.
 
     A second import adds only what is new. A broken line is reported with its file and number, as is a file
-    that lies where no transcript does, and the rest goes on; the exit status is then 1.
+    that lies where no transcript does, and the rest goes on; the exit status is then 1. At the end it
+    prepares what `usage`, `tools` and `search` are answered from; stopped there, it has imported everything.
     """
+    from boocode_sessions.errors import SessionStoreError
     from boocode_sessions.jsonl import import_tree
+    from boocode_sessions.queries import prepare
 
     told = {"skipped": 0, "repaired": 0, "left out": 0}
 
@@ -84,6 +87,11 @@ def import_(
             progress=shown,
             on_broken=report,
         )
+    try:
+        with _showing_preparation() as prepared:
+            prepare(database.engine, schema=database.schema, progress=prepared)
+    except SessionStoreError as error:
+        say(f"imported; who asks first will wait: {error}")
     if json:
         counted = asdict(result)
         counted["first_broken"] = [str(broken) for broken in result.first_broken]
@@ -221,6 +229,13 @@ def _showing_bytes(label: str) -> "Generator[Callable[[Progress], None]]":
     with progress("bytes") as bar:
         task = bar.add_task(label, total=None)
         yield lambda at: bar.update(task, completed=at.bytes_done, total=at.bytes_total)
+
+
+@contextmanager
+def _showing_preparation() -> Generator[Callable[[int, int], None]]:
+    with progress("sessions") as bar:
+        task = bar.add_task("Preparing usage and search", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 @contextmanager

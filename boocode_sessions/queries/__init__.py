@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from boocode_sessions.queries.listing import SessionRow, sessions
     from boocode_sessions.queries.messages import Conversation, Message, conversation
     from boocode_sessions.queries.page import as_html
+    from boocode_sessions.queries.preparing import prepare
     from boocode_sessions.queries.prices import PriceList, list_prices, read_prices
     from boocode_sessions.queries.rows import Rows
     from boocode_sessions.queries.searching import Match, search
@@ -39,6 +40,7 @@ __all__ = [
     "conversation",
     "find_session",
     "list_prices",
+    "prepare",
     "projects",
     "read_prices",
     "search",
@@ -65,6 +67,7 @@ _MODULE_OF = {
     "conversation": "messages",
     "find_session": "finding",
     "list_prices": "prices",
+    "prepare": "preparing",
     "projects": "finding",
     "read_prices": "prices",
     "search": "searching",

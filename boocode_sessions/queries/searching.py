@@ -8,22 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Text, func, select
-
 from boocode_sessions._core.attributes import string_at, time_of
 from boocode_sessions._core.codec import decode, extract
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import is_readable
 from boocode_sessions._core.derived.facts import micros
-from boocode_sessions._core.derived.indexing import read_unsearched, searchable
+from boocode_sessions._core.derived.indexing import check_readable, read_unsearched, searchable
 from boocode_sessions._core.derived.words import message_of, tools_of
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.statements import search as statements
 from boocode_sessions._core.statements.derived import Within
 from boocode_sessions._core.statements.search import Kinds
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
-from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.errors import DamagedEntryError
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import Scope
 from boocode_sessions.queries.wanted import Wanted
@@ -101,7 +98,7 @@ def search(
     kinds = Kinds("messages" in chosen, "tools" in chosen)
     unit_of_work = UnitOfWork(bind, schema)
     within = Within.named(scope.named)
-    unit_of_work.read("look whether entries can be searched", _check_readable)
+    unit_of_work.read("look whether entries can be searched", check_readable)
     indexed = searchable(unit_of_work, within, scope.named)
 
     def operation(connection: StoreConnection) -> list[Match]:
@@ -116,14 +113,6 @@ def search(
     # Entries take as long as there are such.
     run = unit_of_work.read if indexed else unit_of_work.scan
     return Rows(Match, run("search the messages", operation))
-
-
-def _check_readable(connection: StoreConnection) -> None:
-    """Raises EncryptionError."""
-    begins = func.substr(Entry.verbatim, 1, len(SEALED), type_=Text())
-    newest = select(begins).order_by(Entry.id.desc()).limit(1)
-    if connection.select(newest).scalar_one_or_none() == SEALED:
-        raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
 
 
 class _Found(NamedTuple):

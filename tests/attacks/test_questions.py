@@ -17,6 +17,7 @@ from boocode_sessions import (
     status,
 )
 from boocode_sessions._core.keys import Session
+from boocode_sessions.adoption import backfill
 from boocode_sessions.agents.integrity import check_session
 from boocode_sessions.jsonl import export_tree
 from boocode_sessions.privacy import Encryption, generate_key
@@ -104,6 +105,13 @@ def test_what_needs_no_key_answers_without(encrypted: Engine) -> None:
 def test_search_is_off_and_indexes_nothing(encrypted: Engine) -> None:
     with pytest.raises(EncryptionError, match="search is off"):
         queries.search(encrypted, SECRET)
+    assert SECRET not in everything_stored(encrypted)
+
+
+def test_what_is_prepared_ahead_holds_no_words(encrypted: Engine) -> None:
+    queries.prepare(encrypted)
+    backfill(encrypted, encryption=ENCRYPTION)
+    assert queries.usage(encrypted)[0].calls == 2
     assert SECRET not in everything_stored(encrypted)
 
 

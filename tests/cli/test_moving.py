@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from boocode_sessions.engine import create_engine
+from boocode_sessions.models import SessionText
 from tests.cli.conftest import Terminal
 from tests.cli.test_documented import json_keys
 
@@ -28,6 +31,15 @@ def test_import_takes_a_tree_in_once(terminal: Terminal, tree: Path) -> None:
     again = terminal.run("import", str(tree))
     assert again.status == 0
     assert "0 entries added, 3 stored before" in again.out
+
+
+def test_after_an_import_nobody_waits_for_the_first_answer(terminal: Terminal, tree: Path) -> None:
+    terminal.run("import", str(tree))
+    engine = create_engine(terminal.env["BOOCODE_SESSIONS_URL"])
+    with engine.connect() as connection:
+        words = connection.scalars(select(SessionText.words)).all()
+    engine.dispose()
+    assert sorted("cloud" in text for text in words) == [False, True]
 
 
 def test_import_takes_the_agents_own_folder_by_default(terminal: Terminal, tree: Path) -> None:

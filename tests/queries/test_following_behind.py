@@ -143,6 +143,22 @@ def test_backfill_takes_everything(engine: Engine) -> None:
     assert all(rows(engine).values())
 
 
+def test_what_is_prepared_is_not_taken_again(engine: Engine) -> None:
+    for number in range(3):
+        write(engine, number, f"s{number}")
+    told: list[tuple[int, int]] = []
+    queries.prepare(engine, progress=lambda done, of: told.append((done, of)))
+    assert told == [(3, 3), (0, 3)]
+    before = rows(engine)
+    assert before["claude_session_texts"] == 12
+    written: list[object] = []
+    event.listen(engine, "commit", written.append)
+    asked(engine)
+    assert (rows(engine), written) == (before, [])
+    with engine.connect() as connection:
+        queries.prepare(connection)
+
+
 def test_emptied_tables_fill_again(engine: Engine) -> None:
     write(engine, 0)
     before = asked(engine)

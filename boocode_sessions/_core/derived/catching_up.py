@@ -7,9 +7,9 @@ and is taken anew by whoever asks next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import Facts, Line, micros
@@ -34,6 +34,14 @@ BATCH_LINES = 4000
 BATCH_SESSIONS = 200
 LOCK_SECONDS = 5.0
 """How long to wait for another who takes lines: it does the same work."""
+
+
+OnProgress: TypeAlias = Callable[[int, int], None]
+"""Called with how many sessions are done, and of how many."""
+
+
+def untold(_done: int, _of: int) -> None:
+    """Progress that nobody is told of."""
 
 
 class Behind(NamedTuple):
@@ -82,12 +90,13 @@ def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) 
     return Standing(behind, [Digest(*row) for row in orphans])
 
 
-def take_new(unit_of_work: UnitOfWork) -> None:
+def take_new(unit_of_work: UnitOfWork, progress: OnProgress = untold) -> None:
     """Take from all sessions what is missing. Raises SessionStoreError."""
-    catch_up(unit_of_work, unit_of_work.read("look for new entries", lambda it: look(it, EVERYWHERE, {})))
+    standing = unit_of_work.read("look for new entries", lambda it: look(it, EVERYWHERE, {}))
+    catch_up(unit_of_work, standing, progress)
 
 
-def catch_up(unit_of_work: UnitOfWork, standing: Standing) -> None:
+def catch_up(unit_of_work: UnitOfWork, standing: Standing, progress: OnProgress = untold) -> None:
     """Take what is missing. Raises SessionStoreError, where this may not be written; what is done stays."""
     for orphans in in_parts(standing.orphans, BATCH_SESSIONS):
         unit_of_work.write(
@@ -105,6 +114,7 @@ def catch_up(unit_of_work: UnitOfWork, standing: Standing) -> None:
             lock_seconds=LOCK_SECONDS,
         )
         left = [session for session in left if session not in done]
+        progress(len(standing.behind) - len(left), len(standing.behind))
 
 
 def read_lines(

@@ -7,9 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from sqlalchemy import Text, func, select
+
 from boocode_sessions._core.codec import decode
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.catching_up import LOCK_SECONDS, lock
+from boocode_sessions._core.derived.catching_up import (
+    LOCK_SECONDS,
+    OnProgress,
+    lock,
+    take_new,
+    untold,
+)
 from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.derived.missing import caught_up
 from boocode_sessions._core.derived.storing import Digest
@@ -18,11 +26,12 @@ from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import search as statements
-from boocode_sessions._core.statements.derived import Within
+from boocode_sessions._core.statements.derived import EVERYWHERE, Within
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
-from boocode_sessions.errors import DamagedEntryError, SessionStoreError
+from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError, SessionStoreError
 from boocode_sessions.models import UNPLACED
+from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 BATCH_CHARS = 4_000_000
 """Characters of entries that one transaction takes, about."""
@@ -58,13 +67,21 @@ def look_for_unsearched(
     ]
 
 
-def index_new(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> None:
+def index_new(
+    unit_of_work: UnitOfWork,
+    within: Within,
+    named: Mapping[str, str],
+    progress: OnProgress = untold,
+) -> None:
     """Let search find everything. Raises SessionStoreError, where nothing may be written."""
+    most = 0
 
     def look(connection: StoreConnection) -> list[Unsearched]:
         return look_for_unsearched(connection, within, named)
 
-    while unit_of_work.read("look for entries to search", look):
+    while left := len(unit_of_work.read("look for entries to search", look)):
+        most = max(most, left)
+        progress(most - left, most)
         unit_of_work.write(
             "take the words of new entries", partial(_take, within, named), lock_seconds=LOCK_SECONDS
         )
@@ -129,6 +146,27 @@ def _store(connection: StoreConnection, digest: Digest, said: Sequence[Said]) ->
     else:
         listed = json.dumps([list(row.values()) for row in rows])
         connection.write(statements.insert_texts(in_values=False), {"rows": listed})
+
+
+def check_readable(connection: StoreConnection) -> None:
+    """Raises EncryptionError where the newest entry is encrypted: the database can't read it."""
+    begins = func.substr(Entry.verbatim, 1, len(SEALED), type_=Text())
+    newest = select(begins).order_by(Entry.id.desc()).limit(1)
+    if connection.select(newest).scalar_one_or_none() == SEALED:
+        raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
+
+
+def take_everything(unit_of_work: UnitOfWork, progress: OnProgress = untold) -> None:
+    """Take what is missing from all sessions: calls and tool uses, then words, unless the store is encrypted.
+
+    Raises SessionStoreError, where nothing may be written.
+    """
+    take_new(unit_of_work, progress)
+    try:
+        unit_of_work.read("look whether entries can be searched", check_readable)
+    except EncryptionError:
+        return
+    index_new(unit_of_work, EVERYWHERE, {}, progress)
 
 
 def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:

@@ -55,7 +55,7 @@ def left_out(
 
 
 def _reason(entry: Mapping[str, Any], conversation: Collection[str], *, of_subagent: bool) -> str:
-    if entry.get("type") not in {"user", "assistant"}:
+    if not any(entry.get("type") == kind for kind in ("user", "assistant")):
         return "other"
     uuid = entry.get("uuid")
     if not isinstance(uuid, str):

@@ -35,9 +35,9 @@ class Block(NamedTuple):
 
 def blocks(entry: Mapping[str, Any], *, everything: bool = False) -> Iterator[Block]:
     """What an entry says. `everything`: thinking, and entries that are no message, too."""
-    from boocode_sessions._core.attributes import is_queued_prompt
+    from boocode_sessions._core.attributes import is_queued_prompt, string_at
 
-    kind = entry.get("type")
+    kind = string_at(entry, "type")
     message = entry.get("message")
     if is_queued_prompt(entry):
         kind, message = "user", {"content": cast("dict[str, Any]", entry["attachment"]).get("prompt")}

@@ -73,7 +73,7 @@ def _call(block: dict[str, object], tools: dict[str, Part]) -> Part:
 
 def content_of(line: Line) -> list[object]:
     message: object = line.get("message")
-    if line.get("type") not in {"user", "assistant"} or not isinstance(message, dict):
+    if string_at(line, "type") not in {"user", "assistant"} or not isinstance(message, dict):
         return []
     content = cast("dict[str, object]", message).get("content")
     if isinstance(content, str):

@@ -68,7 +68,7 @@ def subagent_conversation(lines: Iterable[Line]) -> list[Line]:
 
 def _linked(lines: Iterable[Line]) -> list[Line]:
     """The lines that can be part of a chain. A uuid may come twice: the later line is what it leads to."""
-    return [line for line in lines if line.get("type") in _LINKED and isinstance(line.get("uuid"), str)]
+    return [line for line in lines if _text(line, "type") in _LINKED and isinstance(line.get("uuid"), str)]
 
 
 def _upwards(line: Line, by_uuid: Mapping[str, Line]) -> Iterator[Line]:
@@ -78,7 +78,7 @@ def _upwards(line: Line, by_uuid: Mapping[str, Line]) -> Iterator[Line]:
     while above is not None and above["uuid"] not in seen:
         seen.add(above["uuid"])
         yield above
-        parent = above.get("parentUuid")
+        parent = _text(above, "parentUuid")
         above = by_uuid.get(parent) if parent else None
 
 
@@ -90,7 +90,7 @@ def _path_to(leaf: Line, by_uuid: Mapping[str, Line]) -> list[Line]:
 def _leaf(linked: Sequence[Line], by_uuid: Mapping[str, Line]) -> Line | None:
     """The message that the conversation ends with: the latest, of the main agent where there is one."""
     order = {line["uuid"]: place for place, line in enumerate(linked)}
-    parents = {parent for line in linked if (parent := line.get("parentUuid"))}
+    parents = {parent for line in linked if (parent := _text(line, "parentUuid"))}
     ends: list[Line] = []
     for line in linked:
         if line["uuid"] not in parents:

@@ -7,6 +7,7 @@ from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from boocode_sessions import pages
+from boocode_sessions._core.attributes import string_at
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, Transcript
@@ -99,11 +100,11 @@ def _lines(connection: StoreConnection, session: Session, subpath: str) -> list[
 
 def _left_out(lines: Sequence[Line], shown: Sequence[Line]) -> str | None:
     """How many messages are not on the branch that is shown."""
-    uuids = {str(line.get("uuid")) for line in shown}
+    uuids = {string_at(line, "uuid") for line in shown}
     left = sum(
-        line.get("type") in {"user", "assistant"}
+        string_at(line, "type") in {"user", "assistant"}
         and not (line.get("isMeta") or line.get("isSidechain"))
-        and str(line.get("uuid")) not in uuids
+        and string_at(line, "uuid") not in uuids
         for line in lines
     )
     if not left:

@@ -36,6 +36,10 @@ class Subagent:
     entries: list[Entry]
 
 
+DEEPEST = 20
+"""How many subagents may be nested: what goes deeper stands below, and never ends in a RecursionError."""
+
+
 class Reader:
     """Makes what is shown of a session, its subagents included, each once.
 
@@ -48,6 +52,7 @@ class Reader:
         self._left = dict(subagents)
         self._tz = tz
         self._anchors: set[str] = set()
+        self._depth = 0
         self._prompts = {
             text: subpath
             for subpath, lines in reversed(self._left.items())
@@ -118,12 +123,15 @@ class Reader:
                 return
 
     def _take(self, tool: Part, subpath: str) -> None:
-        if subpath in self._left:
+        if subpath in self._left and self._depth < DEEPEST:
             tool.subagents.append(self._subagent(subpath))
 
     def _subagent(self, subpath: str) -> Subagent:
         lines = self._left.pop(subpath)
-        return Subagent(subpath, self.entries(lines, _slug(subpath), asking="Prompt"))
+        self._depth += 1
+        entries = self.entries(lines, _slug(subpath), asking="Prompt")
+        self._depth -= 1
+        return Subagent(subpath, entries)
 
     def _anchor(self, line: Line, otherwise: str) -> str:
         """The line's uuid, which stays; else its place in the transcript, which only grows."""

@@ -16,6 +16,7 @@ PAYLOADS = [
     "![picture](HOST/picture) ![data](data:image/svg+xml;base64,PHN2Zy8+)",
     f"[click](javascript:{RUNS}) <javascript:{RUNS}> [file](file:///etc/passwd) [share](//evil/share)",
     f"[x]: javascript:{RUNS}\n[x]",
+    f"[page](data:text/html,<script>{RUNS}</script>) [old](vbscript:{RUNS}) [blob](blob:HOST/x)",
     f"```<script>{RUNS}</script>\n<script>{RUNS}</script>\n```",
     f"```python\"onload={RUNS}\nprint('<b>')\n```",
     f"| <script>{RUNS}</script> |\n|:--|\n| <img src=x onerror={RUNS}> |",

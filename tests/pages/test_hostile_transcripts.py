@@ -121,6 +121,26 @@ def test_titles_in_an_index_and_in_a_table_are_text() -> None:
             html.encode()
 
 
+def test_subagents_of_subagents_of_subagents_are_shown() -> None:
+    def lines(number: int) -> list[Line]:
+        ask = {
+            "type": "tool_use",
+            "id": f"t{number}",
+            "name": "Agent",
+            "input": {"prompt": f"do {number + 1}"},
+        }
+        found = {"type": "tool_result", "tool_use_id": f"t{number}", "content": f"did {number}"}
+        return [
+            prompt(f"u{number}", f"do {number}"),
+            answer(f"a{number}", ask),
+            prompt(f"r{number}", [found], toolUseResult={"agentId": f"{number + 1}"}),
+        ]
+
+    subagents = {f"subagents/agent-{number}": lines(number) for number in range(1, 500)}
+    page = session_page(lines(0), subagents, session_id="s", project_key="p")
+    assert all(f"did {number}" in page for number in range(500))
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -140,6 +140,16 @@ def test_sessions_of_other_writers_are_listed_alike(engine: Engine) -> None:
         )
 
 
+def test_more_sessions_of_other_writers_than_a_statement_has_parameters(engine: Engine) -> None:
+    line = prompt("u", "hello")
+    rows = [{"project_key": "p", "session_id": f"s{n}", "entry": line} for n in range(33_000)]
+    with engine.begin() as connection:
+        connection.execute(insert(ClaudeSessionEntry), rows)
+    listed = queries.sessions(engine, limit=None)
+    assert len(listed) == 33_000
+    assert {row.title for row in listed} == {"hello"}
+
+
 def test_another_writers_sessions_have_titles_without_the_sdk_too(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,10 @@
 """`list` and `search`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from boocode_sessions.cli.filters import InSessionOption, SinceOption, UntilOpti
 from boocode_sessions.cli.output import JsonOption, print_rows
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.tables import size
+
+if TYPE_CHECKING:
+    from boocode_sessions.queries import SessionRow
 
 
 class Place(StrEnum):
@@ -27,6 +31,14 @@ def list_(
     *,
     project: ProjectOption = None,
     since: SinceOption = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            "--search",
+            metavar="TEXT",
+            help="Only those with this in their title, first prompt, project or id.",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many; 0 for all.")] = 50,
     everything: Annotated[
         bool,
@@ -39,17 +51,21 @@ def list_(
     """List sessions, the one that was worked in last first; those too of which only subagents' are there."""
     from boocode_sessions import queries
 
-    found = queries.sessions(
+    found: Sequence[SessionRow] = queries.sessions(
         database.reading,
         project_key=project,
         since=since,
-        limit=limit or None,
+        limit=limit or None if search is None else None,
         conversations_only=not everything,
         schema=database.schema,
         encryption=database.encryption,
     )
     nothing = "No sessions."
-    if (
+    if found and search is not None:
+        named = (row for row in found if _is_named(row, search))
+        found = list(islice(named, limit or None))
+        nothing = "No session has that in its title, first prompt or project."
+    elif (
         not found
         and not everything
         and queries.sessions(
@@ -86,6 +102,12 @@ def list_(
         nothing=lambda: database.nothing(nothing, project),
         first_to_go=first_to_go,
     )
+
+
+def _is_named(row: "SessionRow", text: str) -> bool:
+    wanted = " ".join(text.split()).casefold()
+    said = (row.title, row.first_prompt, row.project_key, row.session_id)
+    return any(wanted in " ".join(one.split()).casefold() for one in said if one)
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -38,6 +38,18 @@ def test_list_takes_a_limit_and_a_project(demo: Terminal) -> None:
     assert demo.run("list", "--project", "nosuch", "--json").json == []
 
 
+def test_list_finds_sessions_by_their_title(demo: Terminal) -> None:
+    titles = [row["title"] for row in demo.run("list", "--json").json]
+    found = demo.run("list", "--search", "TEST  without", "--json").json
+    assert [row["title"] for row in found] == [title for title in titles if "test without" in title]
+    assert len(found) == 1
+    assert len(demo.run("list", "--search", "weather", "--json", "--limit", "2").json) == 2
+    nothing = demo.run("list", "--search", "nosuch")
+    assert (nothing.status, nothing.out) == (0, "")
+    assert nothing.err == "No session has that in its title, first prompt or project.\n"
+    assert demo.run("list", "--search", "nosuch", "--json").json == []
+
+
 @pytest.mark.parametrize("command", ["list", "search umbrella", "usage", "tools", "show"])
 def test_a_project_that_is_not_there_names_those_that_may_be_meant(demo: Terminal, command: str) -> None:
     words = command.split()

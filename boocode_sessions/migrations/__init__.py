@@ -212,12 +212,16 @@ def _failure(error: Exception, operation: str) -> errors.SessionStoreError:
         return failure
     kind = type(failure) if isinstance(failure, errors.DatabaseError) else errors.DatabaseError
     reason = str(getattr(error, "orig", error)).partition("\n")[0]
-    advice = _ADVICE if isinstance(failure, errors.PermissionDeniedError) else ""
+    sqlstate = database_errors.sqlstate_of(error)
+    lacks_rights = isinstance(failure, errors.PermissionDeniedError) or sqlstate == _NO_SCHEMA
+    advice = _ADVICE if lacks_rights else ""
     failed = kind(f"{operation}: failed and changed nothing: {reason}{advice}")
-    failed.sqlstate = database_errors.sqlstate_of(error)
+    failed.sqlstate = sqlstate
     return failed
 
 
+_NO_SCHEMA = "3F000"
+"""What the server says too where the user may not use the schema that the search path leads to."""
 _ADVICE = (
     "; run it as a role that owns the tables that are there, and has CREATE and USAGE on the schema, "
     "or CREATE on the database where the schema is missing"

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from boocode_sessions import (
     AsyncClaudeSessionRepository,
     ClaudeSessionRepository,
+    DatabaseError,
     PermissionDeniedError,
     SessionKey,
     migrations,
@@ -103,14 +104,15 @@ def test_the_grants_that_an_error_names_suffice(engine: Engine, role: URL, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("schema", "grants"),
+    ("schema", "had", "grants"),
     [
-        (None, ["CREATE, USAGE ON SCHEMA public"]),
-        ('Our "own" %', ["CREATE ON DATABASE {database}"]),
+        (None, "USAGE ON SCHEMA public", "CREATE, USAGE ON SCHEMA public"),
+        (None, "CREATE ON SCHEMA public", "CREATE, USAGE ON SCHEMA public"),
+        ('Our "own" %', "CREATE ON SCHEMA public", "CREATE ON DATABASE {database}"),
     ],
 )
 def test_the_rights_that_an_upgrade_asks_for_suffice(
-    databases: Databases, dialect: str, schema: str | None, grants: list[str]
+    databases: Databases, dialect: str, schema: str | None, had: str, grants: str
 ) -> None:
     database = databases.empty(dialect)
     name = f"upgrading_{os.getpid()}"
@@ -120,12 +122,12 @@ def test_the_rights_that_an_upgrade_asks_for_suffice(
         with engine.begin() as connection:
             connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'limited'"))
             connection.execute(text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
-        with pytest.raises(PermissionDeniedError) as refused:
+            connection.execute(text(f"GRANT {had} TO {name}"))
+        with pytest.raises(DatabaseError) as refused:
             migrations.upgrade(url, schema=schema)
         assert "CREATE and USAGE on the schema, or CREATE on the database" in str(refused.value)
         with engine.begin() as connection:
-            for grant in grants:
-                connection.execute(text(f"GRANT {grant.format(database=url.database)} TO {name}"))
+            connection.execute(text(f"GRANT {grants.format(database=url.database)} TO {name}"))
         migrations.upgrade(url, schema=schema)
         limited = create_engine(url)
         assert migrations.pending(limited, schema=schema) == []

@@ -1,5 +1,6 @@
 """Fixtures come as plugins by concern: see tests/fixtures."""
 
+import logging
 import signal
 
 import pytest
@@ -20,3 +21,13 @@ pytest_plugins = [
     "tests.fixtures.left_out",
     "tests.reliability.counts",
 ]
+
+
+class _Fail(logging.Handler):
+    """A question that can't write the derived tables is answered all the same: nobody would see why."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise AssertionError(record.getMessage())
+
+
+logging.getLogger("boocode_sessions._core.derived").addHandler(_Fail())

@@ -1,12 +1,13 @@
 """What questions are answered from follows behind the entries, whoever asks and writes meanwhile."""
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, func, make_url, select
+from sqlalchemy import Engine, event, func, make_url, select, text
 
 from boocode_sessions import ClaudeSessionRepository, queries
 from boocode_sessions._core.connection import StoreConnection
@@ -157,6 +158,21 @@ def test_what_is_prepared_is_not_taken_again(engine: Engine) -> None:
     assert (rows(engine), written) == (before, [])
     with engine.connect() as connection:
         queries.prepare(connection)
+
+
+def test_what_should_not_fail_is_told_in_the_log(
+    engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        write(engine, number)
+    with engine.connect() as connection:  # whose transaction is not ours to write in
+        expected = asked(connection)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE UNIQUE INDEX hosts_own ON claude_session_calls (model)"))
+    monkeypatch.setattr(logging.getLogger("boocode_sessions._core.derived"), "handlers", [])  # fails tests
+    assert asked(engine) == expected
+    assert "questions are answered slowly, from the entries: " in caplog.text
+    assert "needle" not in caplog.text
 
 
 def test_emptied_tables_fill_again(engine: Engine) -> None:

@@ -19,7 +19,7 @@ from boocode_sessions._core.derived.catching_up import (
     untold,
 )
 from boocode_sessions._core.derived.facts import micros
-from boocode_sessions._core.derived.missing import caught_up
+from boocode_sessions._core.derived.missing import caught_up, is_taken
 from boocode_sessions._core.derived.storing import Digest
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
 from boocode_sessions._core.distributed import is_distributed
@@ -29,7 +29,7 @@ from boocode_sessions._core.statements import search as statements
 from boocode_sessions._core.statements.derived import EVERYWHERE, Within
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
-from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError, SessionStoreError
+from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
 from boocode_sessions.models import UNPLACED
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
@@ -173,11 +173,7 @@ def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str
     """Let search find everything. Returns whether it does."""
     if not caught_up(unit_of_work, within, named):
         return False
-    try:
-        index_new(unit_of_work, within, named)
-    except SessionStoreError:
-        return False
-    return True
+    return is_taken(lambda: index_new(unit_of_work, within, named))
 
 
 def read_unsearched(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -17,8 +18,18 @@ from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements.derived import Within
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.errors import SessionStoreError
+from boocode_sessions.errors import (
+    RefusedError,
+    RetryableError,
+    SessionStoreError,
+    TimedOutError,
+    UnavailableError,
+    UnsupportedBindError,
+)
 from boocode_sessions.models import SessionCall, SessionDigest, SessionToolUse
+
+_log = logging.getLogger(__name__)
+_EXPECTED = (RefusedError, RetryableError, TimedOutError, UnavailableError, UnsupportedBindError)
 
 T = TypeVar("T")
 PAGE_LINES = 10_000
@@ -88,11 +99,23 @@ def caught_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]
     standing = unit_of_work.read("look for new entries", lambda connection: look(connection, within, named))
     if not standing.readable:
         return False
-    if standing.behind or standing.orphans:
-        try:
-            catch_up(unit_of_work, standing)
-        except SessionStoreError:
-            return False  # a replica, a role that may only read, a lock: the answer is the same, only slower
+    if not (standing.behind or standing.orphans):
+        return True
+    return is_taken(lambda: catch_up(unit_of_work, standing))
+
+
+def is_taken(take: Callable[[], None]) -> bool:
+    """Whether the derived tables could be written. Where not, the answer is the same, only slower.
+
+    A replica, a role that may only read, a lock: all that is as it should be. What else it is, the log tells.
+    """
+    try:
+        take()
+    except _EXPECTED:
+        return False
+    except SessionStoreError as error:
+        _log.warning("questions are answered slowly, from the entries: %s", error)
+        return False
     return True
 
 

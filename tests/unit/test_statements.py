@@ -17,7 +17,18 @@ from sqlalchemy import Select, true
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 import boocode_sessions
-from boocode_sessions._core.statements import append, delete, maintenance, place, read, standby
+from boocode_sessions._core.statements import (
+    append,
+    asking,
+    delete,
+    derived,
+    maintenance,
+    place,
+    read,
+    search,
+    standby,
+    storing,
+)
 from boocode_sessions._core.statements.append import Condition, PlanKind
 
 PACKAGE = Path(boocode_sessions.__file__).parent
@@ -83,14 +94,7 @@ every_statement = pytest.mark.parametrize(("name", "statement"), list(statements
 def test_each_mention_of_a_table_names_the_project_by_its_parameter(name: str, statement: Any) -> None:
     """`e.project_key = s.project_key` is none: the router then asks every server."""
     text = sql(statement)
-    mentions = re.findall(
-        r"(?:FROM|JOIN|UPDATE|,) (claude_session\w*)(?: AS (\w+))?(?![\w.])(?! \()", text.replace(" ONLY", "")
-    )
-    named = re.findall(r'"?(\w+)"?\.project_key = %\(in_project\)s', text)
-    unnamed = [alias or table for table, alias in mentions]
-    for alias in named:
-        if alias in unnamed:
-            unnamed.remove(alias)
+    mentions, unnamed = _mentions(text)
     inserts = re.findall(r"INSERT INTO claude_session\w* \((.*?)\) (?:VALUES \(|SELECT )(.*)", text)
     assert text.count("INSERT INTO") == len(inserts)
     for columns, values in inserts:
@@ -101,6 +105,36 @@ def test_each_mention_of_a_table_names_the_project_by_its_parameter(name: str, s
         return
     assert unnamed == []
     assert bool(mentions or inserts) == (name not in NEED_NO_PROJECT)
+
+
+def _mentions(text: str) -> tuple[list[str], list[str]]:
+    """The tables of ours that a statement mentions, and those whose project it does not name."""
+    found = re.findall(
+        r"(?:FROM|JOIN|UPDATE|,) (claude_session\w*)(?: AS (\w+))?(?![\w.])(?! \()", text.replace(" ONLY", "")
+    )
+    mentions = [alias or table for table, alias in found]
+    unnamed = list(mentions)
+    for alias in re.findall(r'"?(\w+)"?\.project_key = %\(in_project\)s', text):
+        if alias in unnamed:
+            unnamed.remove(alias)
+    return mentions, unnamed
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        derived.set_digest(),
+        search.set_searched(),
+        search.delete_texts(),
+        *(derived.empty_digest(table) for table in (derived.DIGESTS, derived.CALLS, asking.TEXTS)),
+        *(storing.mark_shared(table) for table in (derived.CALLS, derived.USES)),
+    ],
+    ids=sql,
+)
+def test_what_is_written_of_a_session_that_questions_read_names_its_project(statement: Any) -> None:
+    mentions, unnamed = _mentions(sql(statement))
+    assert mentions
+    assert unnamed == []
 
 
 @pytest.mark.parametrize("of_session", [True, False])

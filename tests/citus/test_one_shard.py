@@ -18,12 +18,12 @@ KEY: SessionKey = {"project_key": "one shard", "session_id": "s"}
 
 
 @contextmanager
-def noting(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
-    """The statements about our distributed tables, and their parameters."""
+def noting(engine: Engine, table: str = "claude_session") -> Iterator[list[tuple[str, Any]]]:
+    """The statements about our tables, or one of them, and their parameters."""
     noted: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "claude_session_entries" in statement or "claude_sessions" in statement:
+        if table in statement and "boocode_sessions_alembic_version" not in statement:
             noted.append((statement, parameters))
 
     event.listen(engine, "before_cursor_execute", note)

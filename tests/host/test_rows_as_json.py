@@ -66,7 +66,7 @@ RESULTS: dict[str, tuple[Any, Callable[[Engine, Path], Any]]] = {
         lambda engine, _: ClaudeSessionRepository(engine).list_session_summaries("p"),
     ),
     "load": (list[dict[str, Any]], lambda engine, _: ClaudeSessionRepository(engine).load(KEY)),
-    "usage": (queries.Usage, lambda engine, _: queries.usage(engine)),
+    "usage": (list[queries.UsageRow], lambda engine, _: queries.usage(engine)),
     "conversation": (list[queries.Message], lambda engine, _: queries.conversation(engine, "s")),
     "list_prices": (queries.PriceList, lambda *_: queries.list_prices()),
     "schema_status": (status.SchemaStatus, lambda engine, _: status.schema_status(engine)),

@@ -71,7 +71,7 @@ async def test_the_one_that_has_been_idle_longest_makes_room(
 
 
 async def test_one_at_work_never_makes_room(make_backend: MakeBackend, gate: threading.Event) -> None:
-    async with make_backend(limits={"max_warm": 1, "pool_seconds": 1}) as backend:
+    async with make_backend(limits={"max_warm": 1, "pool_seconds": 3}) as backend:
         answers: list[str] = []
 
         async def wait() -> None:
@@ -92,7 +92,7 @@ async def test_one_that_asks_for_leave_never_makes_room(make_backend: MakeBacken
         [call("Bash", command="echo it ran > proof.txt")] if request.prompt == "Write." else [say("Done.")]
     )
     async with make_backend(
-        options={"permission_mode": "default"}, limits={"max_warm": 1, "pool_seconds": 0.5}
+        options={"permission_mode": "default"}, limits={"max_warm": 1, "pool_seconds": 3}
     ) as backend:
         async for event in backend.send("a", "Write."):
             if isinstance(event, PermissionRequested):

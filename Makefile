@@ -28,7 +28,9 @@ demo: .demo/.installed  ## a tour on SQLite, from nothing
 chat: $(STAMP)  ## a chat in the browser on http://127.0.0.1:8000, each with an agent of its own
 	$(BIN)/python -m examples.chat_app
 
-check: $(STAMP)  ## lint and types
+check: lint audit  ## lint, types, and known holes in the dependencies
+
+lint: $(STAMP)  ## lint and types alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -103,4 +105,4 @@ test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .venv-* .demo .release .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help env demo chat check audit prices docs bench test release reliability soak services test-lowest test-matrix clean
+.PHONY: help env demo chat check lint audit prices docs bench test release reliability soak services test-lowest test-matrix clean

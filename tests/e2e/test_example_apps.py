@@ -180,7 +180,7 @@ async def test_the_host_app_finds_what_a_real_agent_writes(agent: Agent, empty_d
 def _transcripts(folder: Path) -> dict[str, int]:
     """How many files of sessions the agents have left, by user. Only a session's first turn leaves one."""
     files = folder / "agent_files"
-    return dict(Counter(path.relative_to(files).parts[0] for path in files.rglob("*.jsonl")))
+    return dict(Counter(path.relative_to(files).parts[0] for path in files.glob("*/projects/**/*.jsonl")))
 
 
 def _rows(database: Database) -> dict[str, int]:

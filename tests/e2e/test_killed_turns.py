@@ -74,7 +74,9 @@ def test_only_an_eager_flush_keeps_a_turn_that_is_killed(
         assert program.stdin is not None
         program.stdin.write(json.dumps(order))
         program.stdin.close()
-        wait_until(lambda: has_result("".join(path.read_text() for path in Path(config).rglob("*.jsonl"))))
+        # Beside the transcripts the agent makes folders and removes them again, which a search would meet.
+        transcripts = Path(config, "projects")
+        wait_until(lambda: has_result("".join(path.read_text() for path in transcripts.rglob("*.jsonl"))))
         if flush == "eager":
             wait_until(lambda: has_result(stored()))
     finally:

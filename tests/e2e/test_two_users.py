@@ -39,7 +39,8 @@ async def test_who_has_nothing_stored_does_not_get_it_from_the_agents_files(
     ada, bob = (SQLAlchemySessionStore(engine, project_key=user) for user in ("ada", "bob"))
 
     first = await agent.turn("My secret is a violin.", ada, shared, resume_stored, continue_conversation=True)
-    assert list(shared.rglob(f"{first.session_id}.jsonl")), "it is where another's agent could find it"
+    left = (shared / "projects").rglob(f"{first.session_id}.jsonl")
+    assert list(left), "it is where another's agent could find it"
 
     with pytest.raises(UnknownSessionError, match=f"the store has no session '{first.session_id}' to resume"):
         await agent.turn("What was said?", bob, shared, resume_stored, resume=first.session_id)

@@ -9,6 +9,7 @@ _REASONS = {
     "cut_off": ("is cut off by a line that is missing", "are cut off by a line that is missing"),
     "compacted": ("was replaced by a compaction", "were replaced by a compaction"),
     "subagent": ("is a subagent's", "are subagents'"),
+    "team": ("is an agent team's", "are an agent team's"),
     "nameless": ("has no uuid, and so no place in it", "have no uuid, and so no place in it"),
 }
 """Of messages that belong to a conversation, if not to this one."""
@@ -64,4 +65,6 @@ def _reason(entry: Mapping[str, Any], conversation: Collection[str], *, of_subag
         return "shown"
     if entry.get("isSidechain") and not of_subagent:
         return "subagent"
+    if entry.get("teamName") and not of_subagent:
+        return "team"
     return "meta" if entry.get("isMeta") else "branch"

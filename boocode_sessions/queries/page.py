@@ -110,4 +110,5 @@ def _left_out(lines: Sequence[Line], shown: Sequence[Line]) -> str | None:
     if not left:
         return None
     messages = "1 message is" if left == 1 else f"{left:,} messages are"
-    return f"{messages} not shown: on another branch, cut off by a missing line, or replaced by a compaction."
+    reasons = "on another branch, cut off by a missing line, replaced by a compaction, or an agent team's"
+    return f"{messages} not shown: {reasons}."

@@ -48,6 +48,14 @@ TRANSCRIPTS: dict[str, tuple[list[dict[str, Any]], str]] = {
         [said("s1", None, isSidechain=True), said("s2", "s1", isSidechain=True)],
         "2 entries are subagents': --all shows all.",
     ),
+    "a teammate's session": (
+        [said("1", None, teamName="red"), said("2", "1", teamName="red")],
+        "2 entries are an agent team's: --all shows all.",
+    ),
+    "a teammate's prompt in the main transcript": (
+        [said("1", None), said("2", "1", teamName="red"), said("3", "2"), said("x", "1")],
+        "1 entry is on another branch; 1 entry is an agent team's: --all shows all.",
+    ),
     "a compaction": (
         [said("1", None), said("2", "1"), BOUNDARY, said("3", "b"), said("4", "3")],
         "2 entries were replaced by a compaction: --all shows all.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -184,13 +184,18 @@ def visible(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_UNSEEN)
 
 
+def in_order(arguments: Mapping[str, object]) -> dict[str, object]:
+    """A tool's arguments in an order of ours: JSONB keeps none, and puts the shortest name first."""
+    names = (*_MAIN_ARGUMENTS, *_CODE_ARGUMENTS, *sorted(arguments))
+    return {name: arguments[name] for name in names if name in arguments}
+
+
 def main_argument(given: object) -> str:
     """The one argument of a tool that says best what it did, on one line."""
     if not isinstance(given, dict):
         return ""
-    named = cast("dict[str, object]", given)
-    for name in (*_MAIN_ARGUMENTS, *named):
-        if isinstance(value := named.get(name), str):
+    for value in in_order(cast("dict[str, object]", given)).values():
+        if isinstance(value, str):
             return " ".join(value.split())
     return ""
 
@@ -202,6 +207,7 @@ def tools_of(entry: object) -> list[str]:
 
 _MAIN_ARGUMENTS = ("command", "file_path", "path", "pattern", "query", "url", "description", "prompt")
 """By the names that the agent's own tools use."""
+_CODE_ARGUMENTS = ("old_string", "new_string", "content", "new_source")
 
 _UNSEEN = {
     **{code: 0x2400 + code for code in range(32) if code not in {9, 10}},  # a picture of each control

@@ -104,12 +104,11 @@ def _part(part: object, speaker: Kind, title: str, *, everything: bool) -> Itera
     block = cast("dict[str, Any]", part)
     match kind := block.get("type"):
         case "text":
-            yield Block(speaker, title, str(block.get("text", "")))
+            yield Block(speaker, title, _said(block, "text"))
         case "thinking" if everything:
-            yield Block("thinking", "thinking", str(block.get("thinking", "")))
+            yield Block("thinking", "thinking", _said(block, "thinking"))
         case "tool_use" | "server_tool_use" | "mcp_tool_use":
-            arguments = json.dumps(block.get("input"), indent=2, ensure_ascii=False)
-            yield Block("tool", str(block.get("name")), arguments)
+            yield Block("tool", str(block.get("name") or "?"), _arguments(block.get("input")))
         case str() if kind.endswith("tool_result"):
             failed = block.get("is_error") is True
             yield Block("failure" if failed else "result", "", _result_text(block.get("content")))
@@ -118,6 +117,17 @@ def _part(part: object, speaker: Kind, title: str, *, everything: bool) -> Itera
         case other:
             text = "" if not everything or other in _FILES else json.dumps(block, ensure_ascii=False)
             yield Block("note", str(other), text, title)
+
+
+def _said(block: Mapping[str, Any], name: str) -> str:
+    return "" if (value := block.get(name)) is None else str(value)
+
+
+def _arguments(given: object) -> str:
+    from boocode_sessions._core.attributes import in_order
+
+    ordered = in_order(cast("dict[str, object]", given)) if isinstance(given, dict) else given
+    return json.dumps(ordered, indent=2, ensure_ascii=False)
 
 
 _FILES = ("image", "document", "redacted_thinking")

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 
 from markupsafe import Markup
 
-from boocode_sessions._core.attributes import main_argument, string_at
+from boocode_sessions._core.attributes import in_order, main_argument, string_at
 from boocode_sessions.pages.text import code, markdown, plain
 
 Line: TypeAlias = Mapping[str, Any]
@@ -94,7 +94,7 @@ def _fields(given: object) -> Iterator[tuple[str, Markup]]:
     named = cast("dict[str, object]", given)
     paths = (string_at(named, name) for name in ("file_path", "path", "notebook_path"))
     file = next((path for path in paths if path), "")
-    for name, value in named.items():
+    for name, value in in_order(named).items():
         if isinstance(value, str):
             known = name in _LANGUAGES
             yield name, code(value, _LANGUAGES[name], file=file) if known else plain(value)

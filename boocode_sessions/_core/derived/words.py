@@ -122,7 +122,8 @@ def tools_of(entry: Mapping[str, Any]) -> str:
 
 
 def _said(value: object) -> str:
-    """A text, or the texts in a value."""
+    """A text, or the texts in a value. Those of an object come in an order of ours, as JSONB keeps none: the
+    shortest first, so that a file's name is searched however long its content is."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -134,5 +135,6 @@ def _said(value: object) -> str:
         return "\n".join(texts)
     if isinstance(value, dict):
         given = cast("dict[str, object]", value).values()
-        return "\n".join(one if isinstance(one, str) else json.dumps(one) for one in given)
+        texts = [one if isinstance(one, str) else json.dumps(one, sort_keys=True) for one in given]
+        return "\n".join(sorted(texts, key=lambda text: (len(text), text)))
     return ""

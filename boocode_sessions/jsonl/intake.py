@@ -224,11 +224,20 @@ def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
-                copy.write_row(row)
+                copy.write_row(_with_zone(row))
     except errors as error:
         raise DBAPIError.instance(
             statement, None, error, errors, hide_parameters=True, dialect=dialect
         ) from error
+
+
+_SAID_AT = append.INSERTED.index("said_at")
+
+
+def _with_zone(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row whose time says that it is in UTC: COPY reads one without a zone in the connection's."""
+    said_at = row[_SAID_AT]
+    return row if said_at is None else (*row[:_SAID_AT], f"{said_at}+00", *row[_SAID_AT + 1 :])
 
 
 def _content(key: bytes | None, text: str | bytes | None) -> bytes | None:

@@ -213,3 +213,30 @@ def test_imports_at_once_on_a_server_that_is_serializable_by_default(
     assert sum(result.added for result in results) == 6 * 40
     assert set(lost) <= {"40001", "40P01"}
     assert [row.entries for row in queries.sessions(engine)] == [40] * 6
+
+
+CALL = {"role": "assistant", "model": "opus", "content": [], "usage": {"output_tokens": 1}}
+
+
+@makers
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns"])
+def test_an_import_keeps_when_a_line_was_said_in_any_time_zone(
+    database: Database,
+    administer: Callable[..., None],
+    disposing: Dispose,
+    tmp_path: Path,
+    driver: str,
+    zone: str,
+) -> None:
+    administer(f"ALTER DATABASE {{database}} SET timezone = '{zone}'")
+    engine = disposing(sqlalchemy.create_engine(database.url_over(driver)))
+    said = [datetime(2026, 11, 20, 0, 5, tzinfo=UTC), datetime(2026, 11, 20, 23, 55, tzinfo=UTC)]
+    lines = [
+        message(n, timestamp=at.isoformat(), type="assistant", message={"id": f"m{n}", **CALL})
+        for n, at in enumerate(said)
+    ]
+    write(tmp_path / "-home-you-app" / "s.jsonl", lines)
+    import_tree(engine, tmp_path)
+    [session] = queries.sessions(engine)
+    assert [session.started, session.last_said] == said
+    assert [(str(row.day), row.calls) for row in queries.usage(engine, by="day")] == [("2026-11-20", 2)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -100,7 +100,7 @@ def prune(
     unit_of_work = UnitOfWork(bind, schema)
 
     def find(connection: StoreConnection) -> tuple[datetime, list[Session]]:
-        before = connection.select(statements.select_clock()).scalar_one() - inactive_for
+        before = _earlier(connection.select(statements.select_clock()).scalar_one(), inactive_for)
         statement = statements.select_prunable(of_project=project_key is not None)
         rows = connection.select(statement, {"in_project": project_key, "before": before, "keep": keep})
         return before, [Session(project, session_id) for project, session_id in rows]
@@ -204,6 +204,13 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
 
 _TABLES = (ENTRIES, SESSIONS, DIGESTS, CALLS, USES, TEXTS)
 _REWRITE = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _earlier(now: datetime, span: timedelta) -> datetime:
+    try:
+        return now - span
+    except OverflowError:  # before the first year
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _look(unit_of_work: UnitOfWork, session: Session, before: datetime) -> PrunedSession | None:

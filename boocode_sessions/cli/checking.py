@@ -30,6 +30,8 @@ def check(
         typer.Option(
             "--files",
             metavar="PATH",
+            exists=True,
+            file_okay=False,
             help="The .claude/projects folder to compare with, else your own.",
         ),
     ] = None,

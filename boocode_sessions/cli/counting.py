@@ -15,6 +15,7 @@ from boocode_sessions.cli.filters import InSessionOption, SinceOption, UntilOpti
 from boocode_sessions.cli.output import JsonOption, count, print_rows
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import say
+from boocode_sessions.cli.values import number
 
 if TYPE_CHECKING:
     from boocode_sessions.queries import PriceList, ToolCall
@@ -120,7 +121,9 @@ def tools(
     session: InSessionOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many to list; 0 for all.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, callback=number, help="How many to list; 0 for all.")
+    ] = 50,
     json: JsonOption = False,
 ) -> None:
     """Count tool calls, their failures and how long they took, in seconds; or list the calls."""

@@ -13,6 +13,7 @@ from boocode_sessions.cli.filters import InSessionOption, SinceOption, UntilOpti
 from boocode_sessions.cli.output import JsonOption, print_rows
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.tables import size
+from boocode_sessions.cli.values import number
 
 if TYPE_CHECKING:
     from boocode_sessions.queries import SessionRow
@@ -39,7 +40,9 @@ def list_(
             help="Only those with this in their title, first prompt, project or id.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many; 0 for all.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, callback=number, help="How many; 0 for all.")
+    ] = 50,
     everything: Annotated[
         bool,
         typer.Option(
@@ -131,7 +134,7 @@ def search(
     session: InSessionOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, callback=number, help="How many.")] = 20,
     json: JsonOption = False,
 ) -> None:
     """Find entries by what was said, the best matches first.

@@ -12,6 +12,7 @@ from boocode_sessions.cli.output import JsonOption, PatternOption, RedactOption,
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import one_line, paged, say, screen_of
 from boocode_sessions.cli.transcript import markdown, print_readable
+from boocode_sessions.cli.values import number
 
 if TYPE_CHECKING:
     from boocode_sessions._core.keys import Session
@@ -139,7 +140,10 @@ def tail(
     session: SessionArgument = None,
     project: ProjectOption = None,
     lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="How many of the last entries to begin with.")
+        int,
+        typer.Option(
+            "--lines", "-n", min=0, callback=number, help="How many of the last entries to begin with."
+        ),
     ] = 10,
     main_only: Annotated[bool, typer.Option("--main", help="Leave subagents' entries out.")] = False,
     poll_seconds: Annotated[

@@ -19,7 +19,7 @@ from boocode_sessions.cli.output import (
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import say
 from boocode_sessions.cli.tables import size
-from boocode_sessions.cli.values import age
+from boocode_sessions.cli.values import age, number
 
 if TYPE_CHECKING:
     from boocode_sessions._core.keys import SessionListSubkeysKey
@@ -44,7 +44,10 @@ def prune(
     ],
     project: ProjectOption = None,
     keep: Annotated[
-        int, typer.Option("--keep", min=0, help="How many of each project's newest sessions stay anyway.")
+        int,
+        typer.Option(
+            "--keep", min=0, callback=number, help="How many of each project's newest sessions stay anyway."
+        ),
     ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     yes: YesOption = False,

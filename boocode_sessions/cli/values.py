@@ -8,6 +8,7 @@ import typer
 from boocode_sessions.cli import clock
 
 _AGE = re.compile(r"(\d+)\s*(w|d|h|m|s)")
+_MOST = 2**31 - 1
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
@@ -31,3 +32,10 @@ def age(text: str) -> timedelta:
     except OverflowError:
         pass  # said below
     raise typer.BadParameter(f"{text!r} is no span of time: write 30d, 4w, 12h, 90m or 45s")
+
+
+def number(given: int) -> int:
+    """A number of rows, as every database takes it."""
+    if given > _MOST:
+        raise typer.BadParameter(f"{given} is too many: {_MOST} is the most")
+    return given

@@ -97,6 +97,12 @@ def test_a_repair_takes_in_each_line_once_and_a_look_takes_in_none(engine: Engin
     assert (again.in_files, again.entries) == (0, 5)
 
 
+def test_the_command_refuses_files_that_are_not_there(database: Database, tmp_path: Path) -> None:
+    done = Terminal(database).run("check", "--files", str(tmp_path / "projcts"))
+    assert done.status == 2
+    assert "does not exist" in done.err
+
+
 def test_the_command_names_what_is_missing_and_repairs_it(
     engine: Engine, files: Path, database: Database
 ) -> None:

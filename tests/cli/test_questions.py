@@ -38,6 +38,22 @@ def test_list_takes_a_limit_and_a_project(demo: Terminal) -> None:
     assert demo.run("list", "--project", "nosuch", "--json").json == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("list", "--limit"),
+        ("search", "umbrella", "--limit"),
+        ("tools", "--failed", "--limit"),
+        ("tail", "--lines"),
+        ("prune", "--inactive-for", "1d", "--dry-run", "--keep"),
+    ],
+)
+def test_a_number_that_no_database_takes_is_refused(demo: Terminal, command: tuple[str, ...]) -> None:
+    done = demo.run(*command, "99999999999999999999")
+    assert done.status == 2
+    assert "99999999999999999999 is too many: 2147483647 is the most" in done.err
+
+
 def test_list_finds_sessions_by_their_title(demo: Terminal) -> None:
     titles = [row["title"] for row in demo.run("list", "--json").json]
     found = demo.run("list", "--search", "TEST  without", "--json").json

@@ -92,6 +92,11 @@ def old(engine: Engine) -> Engine:
     return engine
 
 
+@pytest.mark.parametrize("long", [timedelta(days=1_000_000), timedelta.max])
+def test_a_time_before_the_first_year_finds_nothing(old: Engine, long: timedelta) -> None:
+    assert prune(old, inactive_for=long).sessions == []
+
+
 def test_inactive_sessions_go_with_all_that_belongs_to_them(old: Engine) -> None:
     result = prune(old, inactive_for=MONTH)
     assert {(found.project_key, found.session_id, found.entries) for found in result.sessions} == {

@@ -26,7 +26,7 @@ try:
     from starlette.requests import Request
     from starlette.responses import HTMLResponse, Response
 except ModuleNotFoundError as error:
-    raise MissingExtraError("the admin's views", "boocode-sessions[admin]", error.name) from None
+    raise MissingExtraError("an admin view", "boocode-sessions[admin]", error.name) from None
 
 
 def _says(row: ClaudeSessionEntry, *_: object) -> str:

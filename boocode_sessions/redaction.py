@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
+from boocode_sessions.errors import MissingExtraError
+
 
 class Redacted(NamedTuple):
     """What was replaced of one kind, without the values."""
@@ -129,8 +131,11 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
     )
     yield "anthropic-key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{16,}")
     yield "url-password", _IN_URL  # before a rule of the detector's that takes the user's name too
-    plugins: Any = importlib.import_module("detect_secrets.core.plugins.util")
-    base: Any = importlib.import_module("detect_secrets.plugins.base")
+    try:
+        plugins: Any = importlib.import_module("detect_secrets.core.plugins.util")
+        base: Any = importlib.import_module("detect_secrets.plugins.base")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("redaction", "boocode-sessions[redaction]", error.name) from None
     for name, plugin in plugins.get_mapping_from_secret_type_to_class().items():
         if issubclass(plugin, base.RegexBasedDetector) and name not in _NO_SECRETS:
             kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -8,8 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from boocode_sessions._core import fold
 from boocode_sessions._core.append.appender import Appender
-from boocode_sessions._core.append.batcher import Batcher, Run
-from boocode_sessions._core.background import in_abandoned_thread, in_thread
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.greenlets import in_greenlet, with_replica
 from boocode_sessions._core.keys import (
@@ -21,7 +19,14 @@ from boocode_sessions._core.keys import (
 from boocode_sessions._core.observing import observed_async
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, stored_key, stored_project
 from boocode_sessions._core.unit_of_work import UnitOfWork
+from boocode_sessions.errors import MissingExtraError
 from boocode_sessions.repository import ClaudeSessionRepository
+
+try:
+    from boocode_sessions._core.append.batcher import Batcher, Run
+    from boocode_sessions._core.background import in_abandoned_thread, in_thread
+except ModuleNotFoundError as error:
+    raise MissingExtraError("the SDK's store", "boocode-sessions[sdk]", error.name) from None
 
 ProjectKey: TypeAlias = str | Callable[[str], str]
 """A fixed project key, or a function of the SDK's."""

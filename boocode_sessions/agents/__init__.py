@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from boocode_sessions.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from boocode_sessions.agents.backend import ClaudeSdkBackend
     from boocode_sessions.agents.errors import (
@@ -116,7 +118,10 @@ def __getattr__(name: str) -> object:
     """Import a name's module when the name is first asked for: the models do without the SDK."""
     if name in __all__:
         for module_name in _MODULES:
-            module = import_module(f"{__name__}.{module_name}")
+            try:
+                module = import_module(f"{__name__}.{module_name}")
+            except ModuleNotFoundError as error:
+                raise MissingExtraError("an agent", "boocode-sessions[sdk]", error.name) from None
             if hasattr(module, name):
                 value = globals()[name] = getattr(module, name)
                 return value

@@ -3,9 +3,14 @@
 Needs the extra `encryption`. Nothing else in the package imports this one, except the command line.
 """
 
-from boocode_sessions.privacy.encryption import Encryption, KeyProvider
-from boocode_sessions.privacy.keys import EncryptionKey, generate_key, read_keys
-from boocode_sessions.privacy.reencrypting import Reencrypted, reencrypt
+from boocode_sessions.errors import MissingExtraError
+
+try:
+    from boocode_sessions.privacy.encryption import Encryption, KeyProvider
+    from boocode_sessions.privacy.keys import EncryptionKey, generate_key, read_keys
+    from boocode_sessions.privacy.reencrypting import Reencrypted, reencrypt
+except ModuleNotFoundError as error:
+    raise MissingExtraError("encryption", "boocode-sessions[encryption]", error.name) from None
 
 __all__ = [
     "Encryption",

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from opentelemetry import metrics, trace
-
 from boocode_sessions._core import observing
-from boocode_sessions.telemetry.database import watch
-from boocode_sessions.telemetry.observer import OpenTelemetryObserver, hashed
+from boocode_sessions.errors import MissingExtraError
+
+try:
+    from opentelemetry import metrics, trace
+
+    from boocode_sessions.telemetry.database import watch
+    from boocode_sessions.telemetry.observer import OpenTelemetryObserver, hashed
+except ModuleNotFoundError as error:
+    raise MissingExtraError("telemetry", "boocode-sessions[otel]", error.name) from None
 
 __all__ = ["hashed", "instrument", "uninstrument", "watch"]
 

@@ -147,11 +147,22 @@ def _fitted(cell: str, column: Column, width: int) -> str:
     from rich.text import Text
 
     if column.is_text and cell_len(cell) > width:
-        text = Text(cell)
+        text = Text(_from_match(cell, width) if column.key == "snippet" else cell)
         text.truncate(width, overflow="ellipsis")
         cell = text.plain
     blanks = " " * (width - cell_len(cell))
     return blanks + cell if column.is_number else cell + blanks
+
+
+def _from_match(snippet: str, width: int) -> str:
+    """A snippet from a few words before its match, where cutting its end would cut the match off."""
+    from rich.cells import cell_len
+
+    match = snippet.find("«")
+    if match < 0 or cell_len(snippet[: snippet.find("»", match) + 1]) < width:
+        return snippet
+    blank = snippet.find(" ", max(0, match - width // 4), match)
+    return "… " + snippet[match if blank < 0 else blank + 1 :]
 
 
 def _beginnings(ids: Sequence[str]) -> list[str]:

@@ -182,6 +182,16 @@ def test_a_table_fits_the_terminal_and_cuts_only_text(width: int) -> None:
     assert "\u202e" not in out
 
 
+@pytest.mark.parametrize("width", [30, 40, 60, 80])
+def test_a_narrow_terminal_shows_what_was_searched_for(width: int) -> None:
+    snippet = "An answer that goes on for quite a while says: take an «umbrella» with you, and a coat."
+    rows = [{"session_id": "f5702f91", "snippet": snippet}]
+    columns = {"session_id": "session", "snippet": "~text"}
+    (line,) = drawn(lambda screen: print_table(screen, rows, columns, []), width).splitlines()[1:]
+    assert "«umbrella»" in line
+    assert cell_len(line) <= width
+
+
 def test_a_title_of_20_million_characters_is_cut_before_it_is_measured() -> None:
     row = {**ROWS[0], "name": "wörd " * 4_000_000}
     out = drawn(lambda screen: print_table(screen, [row], COLUMNS, FIRST_TO_GO), 100)

@@ -33,7 +33,7 @@ from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.rows import Rows
-from boocode_sessions.queries.scope import moment
+from boocode_sessions.queries.scope import check_limit, moment
 from boocode_sessions.queries.unfolded import NOTHING_MORE, Key, More, count_unplaced, fold_stale, in_parts
 
 
@@ -102,6 +102,7 @@ def sessions(
     One statement, over one row per session. A few more read entries, where another program has inserted into
     sessions that are listed, or where they have no summary yet.
     """
+    check_limit(limit)
     given = {"in_project": project_key, "since": moment("since", since, tz), "most": limit}
     parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     unit_of_work = UnitOfWork(bind, schema, encryption)

@@ -114,11 +114,21 @@ def moment(name: str, at: date | None, tz: tzinfo) -> datetime | None:
     """A bound as a time: of a date, its beginning in `tz`. Raises ValueError for a time without a zone."""
     if at is None:
         return None
+    if not isinstance(at, date):
+        raise TypeError(f"{name} is a datetime or a date, not {type(at).__name__}")
+    if not isinstance(tz, tzinfo):
+        raise TypeError(f"tz is a tzinfo, as ZoneInfo('Europe/Vienna') is, not {type(tz).__name__}")
     if not isinstance(at, datetime):
         return datetime.combine(at, time.min, tz)
     if at.tzinfo is None:
         raise ValueError(f"{name} has no time zone: give datetime.now(UTC) or the like, or a date")
     return at
+
+
+def check_limit(limit: int | None) -> None:
+    """Raise ValueError for a limit that no list can have."""
+    if limit is not None and limit < 0:
+        raise ValueError("limit is not negative; None is for all")
 
 
 def has_unplaced(connection: StoreConnection, scope: Scope) -> bool:

@@ -17,7 +17,7 @@ from boocode_sessions._core.sql.times import seconds_between
 from boocode_sessions._core.statements.parameters import exact_text
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.scope import Scope
+from boocode_sessions.queries.scope import Scope, check_limit
 from boocode_sessions.queries.tool_uses import calls_of_tools
 
 
@@ -76,6 +76,7 @@ def tool_calls(
 
     The statements of `tools`, and one more that reads the lines of the calls that are listed.
     """
+    check_limit(limit)
     scope = Scope.of(project_key, session_id, since, until, tz)
 
     def operation(connection: StoreConnection) -> list[ToolCall]:

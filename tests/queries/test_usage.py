@@ -1,6 +1,7 @@
 """`usage` counts each API call once; `tools` each call of a tool."""
 
 import dataclasses
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -97,6 +98,23 @@ def test_a_stretch_of_time_takes_a_call_by_its_first_line(engine: Engine) -> Non
     assert (row.calls, row.output_tokens) == (1, 7)
     with pytest.raises(ValueError, match="since has no time zone"):
         queries.usage(engine, since=datetime(2026, 1, 1))  # noqa: DTZ001 - the mistake
+
+
+def test_a_bound_or_a_zone_of_another_type_is_named(engine: Engine) -> None:
+    mistaken: Any = "7d"
+    with pytest.raises(TypeError, match="since is a datetime or a date, not str"):
+        queries.sessions(engine, since=mistaken)
+    with pytest.raises(TypeError, match="until is a datetime or a date, not str"):
+        queries.usage(engine, until=mistaken)
+    mistaken = "Europe/Vienna"
+    with pytest.raises(TypeError, match="tz is a tzinfo"):
+        queries.tools(engine, since=DAY.date(), tz=mistaken)
+
+
+@pytest.mark.parametrize("ask", [queries.sessions, queries.tool_calls])
+def test_a_negative_limit_is_refused(engine: Engine, ask: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="limit is not negative"):
+        ask(engine, limit=-1)
 
 
 @pytest.mark.anyio

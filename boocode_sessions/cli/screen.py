@@ -84,11 +84,14 @@ _LEAST_WIDTH = 10
 
 def console(file: IO[str] | None = None, *, stderr: bool = False, at_terminal: bool | None = None) -> Console:
     """rich's console, for a terminal as it is."""
-    from rich.console import Console
+    from rich.console import Console, ConsoleDimensions
 
-    return Console(
+    made = Console(
         file=file, stderr=stderr, force_terminal=at_terminal, highlight=False, markup=False, emoji=False
     )
+    if made.is_dumb_terminal:  # rich takes such a one to have 80 columns, however many it has
+        made.size = ConsoleDimensions(*shutil.get_terminal_size())
+    return made
 
 
 def is_terminal(file: IO[str] | None) -> bool:

@@ -17,6 +17,7 @@ from boocode_sessions.cli.screen import (
     Screen,
     Terminal,
     clean,
+    console,
     markdown_parts,
     one_line,
 )
@@ -264,3 +265,9 @@ def test_a_compact_number_is_the_number_to_three_digits(number: int) -> None:
 )
 def test_compact_numbers(number: object, text: str) -> None:
     assert compact(number) == text
+
+
+def test_a_dumb_terminal_has_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert console(io.StringIO(), at_terminal=True).width == 60

@@ -110,7 +110,7 @@ class Scope(NamedTuple):
             yield at < self.until
 
 
-def moment(name: str, at: date | None, tz: tzinfo) -> datetime | None:
+def moment(name: str, at: object, tz: object) -> datetime | None:
     """A bound as a time: of a date, its beginning in `tz`. Raises ValueError for a time without a zone."""
     if at is None:
         return None

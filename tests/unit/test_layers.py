@@ -12,7 +12,6 @@ PACKAGE = Path(boocode_sessions.__file__).parent
 LAYERS = [
     {
         "errors",
-        "redaction",
         "_core.background",
         "_core.distributed",
         "_core.observing",
@@ -24,6 +23,7 @@ LAYERS = [
         "_core.keys",
         "_core.one_connection_pools",
         "_core.sql.functions",
+        "redaction",
     },
     {"_core.sql.types", "_core.fold", "_core.tenants"},
     {"_core.sql.json_values"},

@@ -215,6 +215,8 @@ def _failure(error: Exception, operation: str) -> errors.SessionStoreError:
     sqlstate = database_errors.sqlstate_of(error)
     lacks_rights = isinstance(failure, errors.PermissionDeniedError) or sqlstate == _NO_SCHEMA
     advice = _ADVICE if lacks_rights else ""
+    if sqlstate == _NO_SCHEMA:
+        advice += _WHICH_SCHEMA
     failed = kind(f"{operation}: failed and changed nothing: {reason}{advice}")
     failed.sqlstate = sqlstate
     return failed
@@ -226,3 +228,4 @@ _ADVICE = (
     "; run it as a role that owns the tables that are there, and has CREATE and USAGE on the schema, "
     "or CREATE on the database where the schema is missing"
 )
+_WHICH_SCHEMA = "; if it has, its search_path names no schema that is there: set it, or name the schema"

@@ -9,13 +9,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, NullPool, make_url, text
 
-from boocode_sessions import ClaudeSessionRepository, SessionKey, queries, retention, status
+from boocode_sessions import (
+    ClaudeSessionRepository,
+    DatabaseError,
+    SessionKey,
+    migrations,
+    queries,
+    retention,
+    status,
+)
 from boocode_sessions.adoption import backfill
 from boocode_sessions.jsonl import export_tree, import_tree
 from tests.files.sample import message, write, write_tree
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, Databases
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
 
@@ -192,6 +200,25 @@ def test_any_datestyle_for_the_features(
 ) -> None:
     administer(f"ALTER DATABASE {{database}} SET datestyle = '{style}'")
     use_features(disposing(sqlalchemy.create_engine(database.url_over(driver))), tmp_path)
+
+
+@pytest.mark.parametrize("remedy", ["set it", "name the schema"])
+def test_an_upgrade_whose_search_path_leads_nowhere_says_what_helps(
+    databases: Databases, dialect: str, remedy: str
+) -> None:
+    made = databases.empty(dialect)
+    try:
+        url = make_url(made.url)
+        nowhere = url.update_query_dict({"options": "-csearch_path=nowhere"})
+        with pytest.raises(DatabaseError, match=remedy):
+            migrations.upgrade(nowhere)
+        if remedy == "set it":
+            migrations.upgrade(nowhere.update_query_dict({"options": "-csearch_path=nowhere,public"}))
+        else:
+            migrations.upgrade(nowhere, schema="public")
+        assert migrations.pending(sqlalchemy.create_engine(url, poolclass=NullPool)) == []
+    finally:
+        databases.drop(made)
 
 
 def test_imports_at_once_on_a_server_that_is_serializable_by_default(

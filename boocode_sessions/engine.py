@@ -114,8 +114,8 @@ def normalized(url: str | URL) -> URL:
         made = make_url(url)
     if made is None:
         raise InvalidURLError(
-            "the database's URL can't be read: give dialect://user:password@host:port/database, "
-            "and percent-encode @ : / ? # % in the user and the password"
+            "the database's URL can't be read: give dialect://user:password@host:port/database, with "
+            "@ : / ? # % percent-encoded in the user and the password; sqlite:///name.db is a file"
         )
     if made.drivername in {"postgres", "postgresql"}:
         return made.set(drivername="postgresql+psycopg")

@@ -212,6 +212,8 @@ def _encryption() -> "Encryption | None":
         text = Path(file).read_text() if file else keys or ""
     except UnicodeDecodeError:
         text = ""  # outside the handler: the error holds what was read
+    except OSError as error:
+        raise BadInput(f"{KEY_FILE_VARIABLE}: {file}: {error.strerror}") from None
     return Encryption(read_keys(text))
 
 
@@ -275,7 +277,10 @@ def _check_file(url: "URL") -> None:
     if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
         return
     if not Path(name).exists():
-        raise BadInput(f"there is no database at {name} yet: run `boocode-sessions upgrade` to make it")
+        given = "" if str(url) == default_url() else ", with the same URL,"
+        raise BadInput(
+            f"there is no database at {name} yet: run `boocode-sessions upgrade`{given} to make it"
+        )
 
 
 def _missing_driver(module: str | None) -> str:

@@ -57,6 +57,10 @@ def test_a_file_without_a_key_is_one_line(terminal: Terminal, tmp_path: Path) ->
     done = terminal.run("list")
     assert done.status == 2
     assert "no encryption key" in done.err
+    terminal.env["BOOCODE_SESSIONS_KEY_FILE"] = str(tmp_path / "nofile")
+    done = terminal.run("list")
+    assert (done.status, done.out) == (2, "")
+    assert done.err == f"error: BOOCODE_SESSIONS_KEY_FILE: {tmp_path}/nofile: No such file or directory\n"
     terminal.env["BOOCODE_SESSIONS_KEYS"] = "x"
     assert "which of the two" in terminal.run("list").err
 

@@ -87,6 +87,9 @@ def test_without_a_url_the_database_is_in_the_users_data_folder(
     missing = terminal.run("list")
     assert missing.status == 2
     assert "run `boocode-sessions upgrade` to make it" in missing.err
+    other = terminal.run("--url", f"sqlite:///{tmp_path}/other.db", "list")
+    assert other.status == 2
+    assert "run `boocode-sessions upgrade`, with the same URL, to make it" in other.err
     assert not list(tmp_path.rglob("*"))
     assert terminal.run("upgrade").status == 0
     assert terminal.run("status").status == 0

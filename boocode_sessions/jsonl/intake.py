@@ -47,7 +47,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.statements import append, maintenance, place
-from boocode_sessions._core.statements.parameters import in_transcript
+from boocode_sessions._core.statements.parameters import in_parts, in_transcript
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import DamagedEntryError
 
@@ -186,8 +186,8 @@ class Intake:
             return list(lines)
         keys = [key for line in lines if line.content is None for key in line.keys]
         known: set[bytes | None] = set()
-        for start in range(0, len(keys), PAGE_ROWS):
-            page = {**in_transcript(self._transcript), "keys": keys[start : start + PAGE_ROWS]}
+        for some in in_parts(keys, PAGE_ROWS):
+            page = {**in_transcript(self._transcript), "keys": some}
             known.update(connection.select(place.select_keys(), page).scalars())
         return [line for line in lines if self._lacks(line, known)]
 

@@ -27,7 +27,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.statements import search as searches
-from boocode_sessions._core.statements.parameters import Entry, in_session, unplaced
+from boocode_sessions._core.statements.parameters import Entry, in_parts, in_session, unplaced
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import SEALED
 from boocode_sessions.privacy import statements
@@ -84,8 +84,7 @@ def reencrypt(
         ids, after = unit_of_work.read(
             "look for entries to encrypt", partial(_entries_to_do, encryption, after)
         )
-        for start in range(0, len(ids), batch_rows):
-            some = ids[start : start + batch_rows]
+        for some in in_parts(ids, batch_rows):
             done += unit_of_work.write("encrypt entries", partial(_encrypt, some), bounded=False)
             progress(done)
             if unit_of_work.own:

@@ -27,14 +27,21 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import MAIN, Session
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.parameters import PROJECT, unplaced
+from boocode_sessions._core.statements.parameters import PROJECT, in_parts, unplaced
 from boocode_sessions._core.statements.read import ONE, is_true_fold
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import check_limit, moment
-from boocode_sessions.queries.unfolded import NOTHING_MORE, Key, More, count_unplaced, fold_stale, in_parts
+from boocode_sessions.queries.unfolded import (
+    NOTHING_MORE,
+    SESSIONS_A_STATEMENT,
+    Key,
+    More,
+    count_unplaced,
+    fold_stale,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,7 +141,7 @@ def _in_two_statements(connection: StoreConnection, parameters: Mapping[str, Any
     selected = connection.select(_select_page(frozenset(parameters)), parameters).mappings()
     page = [dict[str, Any](row) for row in selected]
     of_rows: dict[Key, dict[str, Any]] = {}
-    for some in in_parts([_key(found) for found in page]):
+    for some in in_parts([_key(found) for found in page], SESSIONS_A_STATEMENT):
         rows = [dict[str, Any](row) for row in connection.select(_select_rows(some)).mappings()]
         of_rows |= {_key(row): row for row in rows}
     # Without a row of ours, all of it was inserted by another program, and `updated` is the main entries'.

@@ -14,7 +14,7 @@ from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.sql.times import seconds_between
-from boocode_sessions._core.statements.parameters import exact_text
+from boocode_sessions._core.statements.parameters import exact_text, in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.scope import Scope, check_limit
@@ -117,8 +117,8 @@ class _Lines:
         self._uses: dict[str, tuple[Any, Mapping[str, Any]]] = {}
         self._results: dict[str, tuple[Any, Mapping[str, Any]]] = {}
         self._cipher = connection.cipher
-        for first in range(0, len(calls), PAGE):
-            for row in connection.select(_select_lines(calls[first : first + PAGE])):
+        for some in in_parts(calls, PAGE):
+            for row in connection.select(_select_lines(some)):
                 self._take(row)
 
     def _take(self, row: Any) -> None:  # noqa: ANN401 - a row of _select_lines

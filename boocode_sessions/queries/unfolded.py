@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,7 +16,7 @@ from boocode_sessions._core.keys import MAIN, SessionStoreEntry, Transcript
 from boocode_sessions._core.sql.functions import byte_length
 from boocode_sessions._core.sql.json_values import json_count, json_label, json_member
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.parameters import exact_text, unplaced
+from boocode_sessions._core.statements.parameters import exact_text, in_parts, unplaced
 from boocode_sessions._core.statements.place import tokens_of
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.scope import unplaced_said_at, unplaced_type
@@ -54,7 +53,7 @@ NOTHING_MORE = More()
 def count_unplaced(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, More]:
     """What unplaced rows add to these sessions. Two statements for some thousand sessions."""
     found: dict[Key, More] = {}
-    for some in in_parts(sessions):
+    for some in in_parts(sessions, SESSIONS_A_STATEMENT):
         for project, session, *counted in connection.select(_counted(some)):
             found[project, session] = More(*counted)
         for project, session, tokens in connection.select(_tokens(some)):
@@ -114,7 +113,7 @@ def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key
     # Of an encrypted line nobody can say before it is read.
     telling = or_(prompt, *titles) if connection.cipher is None else true()
     lines: dict[Key, list[SessionStoreEntry]] = {}
-    for some in in_parts(sessions):
+    for some in in_parts(sessions, SESSIONS_A_STATEMENT):
         statement = (
             select(Entry.project_key, Entry.session_id, Entry.position, Entry.dedup_key, exact_text())
             .where(tuple_(Entry.project_key, Entry.session_id).in_(some), Entry.subpath == MAIN, telling)
@@ -150,10 +149,3 @@ def _without_sdk(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 _PROMPT_CHARS = 200
 """Characters of a prompt that a listing has."""
-
-
-def in_parts(sessions: Sequence[Key]) -> Iterator[Sequence[Key]]:
-    for start in itertools.count(0, SESSIONS_A_STATEMENT):
-        if start >= len(sessions):
-            return
-        yield sessions[start : start + SESSIONS_A_STATEMENT]

@@ -33,7 +33,7 @@ from boocode_sessions._core.codec import (
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, Transcript
 from boocode_sessions._core.statements import place as statements
-from boocode_sessions._core.statements.parameters import in_session, in_transcript
+from boocode_sessions._core.statements.parameters import in_parts, in_session, in_transcript
 from boocode_sessions._core.statements.read import select_page
 from boocode_sessions.errors import DamagedEntryError
 from boocode_sessions.models import UNPLACED
@@ -132,8 +132,8 @@ def _known_texts(
     connection: StoreConnection, transcript: Transcript, keys: Sequence[bytes]
 ) -> dict[bytes, bytes]:
     known: dict[bytes, bytes] = {}
-    for start in range(0, len(keys), PAGE_ROWS):
-        page = {**in_transcript(transcript), "keys": keys[start : start + PAGE_ROWS]}
+    for some in in_parts(keys, PAGE_ROWS):
+        page = {**in_transcript(transcript), "keys": some}
         rows = connection.select(statements.select_known(), page)
         for key, text, position in rows:
             if key is not None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import Facts, Line, micros
-from boocode_sessions._core.derived.storing import Digest, in_parts, store
+from boocode_sessions._core.derived.storing import Digest, store
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
@@ -24,7 +24,7 @@ from boocode_sessions._core.statements.derived import (
     USES,
     Within,
 )
-from boocode_sessions._core.statements.parameters import in_session
+from boocode_sessions._core.statements.parameters import in_parts, in_session
 from boocode_sessions._core.statements.search import forget_words, set_searched
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.models import UNPLACED

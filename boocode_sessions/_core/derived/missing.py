@@ -17,6 +17,7 @@ from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements.derived import Within
+from boocode_sessions._core.statements.parameters import in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import (
     RefusedError,
@@ -174,7 +175,7 @@ def _read(connection: StoreConnection, session: Session, start: int, end: int, f
 
 def _digests_of(connection: StoreConnection, sessions: Sequence[Session]) -> Iterator[int]:
     key = tuple_(SessionDigest.project_key, SessionDigest.session_id)
-    for some in _parts(sessions, _SESSIONS_A_STATEMENT):
+    for some in in_parts(sessions, _SESSIONS_A_STATEMENT):
         yield from connection.select(select(SessionDigest.id).where(key.in_(some))).scalars()
 
 
@@ -182,7 +183,7 @@ def _meeting(
     connection: StoreConnection, model: type[SessionCall | SessionToolUse], calls: set[bytes]
 ) -> set[int]:
     found: set[int] = set()
-    for some in _parts(list(calls), _VALUES_A_STATEMENT):
+    for some in in_parts(list(calls), _VALUES_A_STATEMENT):
         found |= set(connection.select(asking.select_meeting(model), {"calls": some}).scalars())
     return found
 
@@ -204,7 +205,7 @@ def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
         if origin
     }
     there: set[str] = set()
-    for some in _parts(list(origins), _VALUES_A_STATEMENT):
+    for some in in_parts(list(origins), _VALUES_A_STATEMENT):
         there |= set(connection.select(asking.select_there(), {"sessions": some}).scalars())
     return [
         Counted(
@@ -214,8 +215,3 @@ def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
         )
         for session, facts in missing.facts.items()
     ]
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

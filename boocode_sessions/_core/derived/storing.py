@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, Table
@@ -13,6 +13,7 @@ from boocode_sessions._core.derived.facts import Facts
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.statements import storing as statements
 from boocode_sessions._core.statements.derived import CALLS, QUARTER, TOKENS, USES
+from boocode_sessions._core.statements.parameters import in_parts
 
 _CALLS_A_STATEMENT = 500
 
@@ -111,8 +112,3 @@ class _Telling(NamedTuple):
     copied_from: str
     session_id: str | None
     shared: int
-
-
-def in_parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """A sequence in parts."""
-    return (items[start : start + size] for start in range(0, len(items), size))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterator, Sequence
+from typing import TypeVar, cast
 
 from sqlalchemy import BigInteger, BindParameter, ColumnElement, Table, Text, bindparam, func, literal_column
 from sqlalchemy.engine import Dialect
@@ -11,6 +11,8 @@ from sqlalchemy.engine import Dialect
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.sql.functions import json_text
 from boocode_sessions.models import UNPLACED, ClaudeSession, ClaudeSessionEntry
+
+_T = TypeVar("_T")
 
 Entry = ClaudeSessionEntry
 # An ORM update binds parameters in its own way: these are written to as plain tables.
@@ -88,6 +90,11 @@ def placed() -> ColumnElement[bool]:
 def literal_unplaced() -> ColumnElement[int]:
     """UNPLACED, written out."""
     return literal_column(str(UNPLACED), BigInteger())
+
+
+def in_parts(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    """What is too much for one statement, in parts that are not."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def exact_text() -> ColumnElement[str]:

@@ -58,7 +58,7 @@ def list_(
         database.reading,
         project_key=project,
         since=since,
-        limit=limit or None if search is None else None,
+        limit=(limit or None) if search is None else None,
         conversations_only=not everything,
         schema=database.schema,
         encryption=database.encryption,

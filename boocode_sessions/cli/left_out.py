@@ -56,7 +56,8 @@ def left_out(
 
 
 def _reason(entry: Mapping[str, Any], conversation: Collection[str], *, of_subagent: bool) -> str:
-    if not any(entry.get("type") == kind for kind in ("user", "assistant")):
+    # A set would ask for its hash, which an object has none of.
+    if entry.get("type") not in ("user", "assistant"):
         return "other"
     uuid = entry.get("uuid")
     if not isinstance(uuid, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boocode_sessions._core.derived.catching_up import untold
+from boocode_sessions._core.derived.catching_up import no_progress
 from boocode_sessions._core.derived.indexing import take_everything
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
@@ -30,4 +30,4 @@ def prepare(
     """
     unit_of_work = UnitOfWork(bind, schema)
     if unit_of_work.own:
-        take_everything(unit_of_work, progress or untold)
+        take_everything(unit_of_work, progress or no_progress)

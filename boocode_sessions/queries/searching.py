@@ -13,7 +13,7 @@ from boocode_sessions._core.codec import decode, extract
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import is_readable
 from boocode_sessions._core.derived.facts import micros
-from boocode_sessions._core.derived.indexing import check_readable, read_unsearched, searchable
+from boocode_sessions._core.derived.indexing import check_plain, read_unsearched, searchable
 from boocode_sessions._core.derived.words import message_of, tools_of
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.statements import search as statements
@@ -98,7 +98,7 @@ def search(
     kinds = Kinds("messages" in chosen, "tools" in chosen)
     unit_of_work = UnitOfWork(bind, schema)
     within = Within.named(scope.named)
-    unit_of_work.read("look whether entries can be searched", check_readable)
+    unit_of_work.read("look whether entries can be searched", check_plain)
     indexed = searchable(unit_of_work, within, scope.named)
 
     def operation(connection: StoreConnection) -> list[Match]:

@@ -9,8 +9,8 @@ from boocode_sessions._core.codec.json_text import (
     decode_text,
     encode,
     encode_ascii,
+    encode_plain,
     encode_sorted,
-    encode_values,
     with_a_whole_stack,
 )
 from boocode_sessions._core.codec.keys import call_key, fingerprint, uuid_key
@@ -95,8 +95,8 @@ def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
     pieces: list[bytes] = []
     before = b'[["'
     for key, text, exact, extracted, _, size in encoded:
-        verbatim = b"null" if exact is None else encode_values(exact.decode())
-        values = encode_values((size, *extracted))
+        verbatim = b"null" if exact is None else encode_plain(exact.decode())
+        values = encode_plain((size, *extracted))
         pieces += (before, key.hex().encode(), b'",', text, b",", verbatim, b",", values[1:])
         before = b',["'
     pieces.append(b"]")

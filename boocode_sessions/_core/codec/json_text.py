@@ -21,13 +21,8 @@ _T = TypeVar("_T")
 encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 _encode_any = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 encode_plain = msgspec.json.Encoder().encode
+"""JSON in UTF-8, of values that msgspec writes as the standard library does: see `_copied`."""
 _decode_plain = msgspec.json.Decoder().decode
-
-
-def encode_values(values: str | Iterable[str | int | bool | None]) -> bytes:
-    """A text, or an array of plain values, as JSON in UTF-8. None of them holds a lone surrogate."""
-    return encode_plain(values)
-
 
 encode_sorted = json.JSONEncoder(sort_keys=True).encode
 """Equal values have equal texts, which are stored: the standard library's form of a float stays as it is."""

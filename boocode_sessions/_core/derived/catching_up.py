@@ -40,7 +40,7 @@ OnProgress: TypeAlias = Callable[[int, int], None]
 """Called with how many sessions are done, and of how many."""
 
 
-def untold(_done: int, _of: int) -> None:
+def no_progress(_done: int, _of: int) -> None:
     """Progress that nobody is told of."""
 
 
@@ -90,13 +90,13 @@ def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) 
     return Standing(behind, [Digest(*row) for row in orphans])
 
 
-def take_new(unit_of_work: UnitOfWork, progress: OnProgress = untold) -> None:
+def take_new(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
     """Take from all sessions what is missing. Raises SessionStoreError."""
     standing = unit_of_work.read("look for new entries", lambda it: look(it, EVERYWHERE, {}))
     catch_up(unit_of_work, standing, progress)
 
 
-def catch_up(unit_of_work: UnitOfWork, standing: Standing, progress: OnProgress = untold) -> None:
+def catch_up(unit_of_work: UnitOfWork, standing: Standing, progress: OnProgress = no_progress) -> None:
     """Take what is missing. Raises SessionStoreError, where this may not be written; what is done stays."""
     for orphans in in_parts(standing.orphans, BATCH_SESSIONS):
         unit_of_work.write(

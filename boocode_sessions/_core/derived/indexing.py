@@ -7,19 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import Text, func, select
-
 from boocode_sessions._core.codec import decode
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import (
     LOCK_SECONDS,
     OnProgress,
     lock,
+    no_progress,
     take_new,
-    untold,
 )
 from boocode_sessions._core.derived.facts import micros
-from boocode_sessions._core.derived.missing import caught_up, is_taken
+from boocode_sessions._core.derived.missing import caught_up, could_write
 from boocode_sessions._core.derived.storing import Digest
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
 from boocode_sessions._core.distributed import is_distributed
@@ -31,7 +29,6 @@ from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
 from boocode_sessions.models import UNPLACED
-from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 BATCH_CHARS = 4_000_000
 """Characters of entries that one transaction takes, about."""
@@ -71,7 +68,7 @@ def index_new(
     unit_of_work: UnitOfWork,
     within: Within,
     named: Mapping[str, str],
-    progress: OnProgress = untold,
+    progress: OnProgress = no_progress,
 ) -> None:
     """Let search find everything. Raises SessionStoreError, where nothing may be written."""
     most = 0
@@ -148,22 +145,20 @@ def _store(connection: StoreConnection, digest: Digest, said: Sequence[Said]) ->
         connection.write(statements.insert_texts(in_values=False), {"rows": listed})
 
 
-def check_readable(connection: StoreConnection) -> None:
+def check_plain(connection: StoreConnection) -> None:
     """Raises EncryptionError where the newest entry is encrypted: the database can't read it."""
-    begins = func.substr(Entry.verbatim, 1, len(SEALED), type_=Text())
-    newest = select(begins).order_by(Entry.id.desc()).limit(1)
-    if connection.select(newest).scalar_one_or_none() == SEALED:
+    if connection.select(statements.select_newest_mark()).scalar_one_or_none() == SEALED:
         raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
 
 
-def take_everything(unit_of_work: UnitOfWork, progress: OnProgress = untold) -> None:
+def take_everything(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
     """Take what is missing from all sessions: calls and tool uses, then words, unless the store is encrypted.
 
     Raises SessionStoreError, where nothing may be written.
     """
     take_new(unit_of_work, progress)
     try:
-        unit_of_work.read("look whether entries can be searched", check_readable)
+        unit_of_work.read("look whether entries can be searched", check_plain)
     except EncryptionError:
         return
     index_new(unit_of_work, EVERYWHERE, {}, progress)
@@ -173,7 +168,7 @@ def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str
     """Let search find everything. Returns whether it does."""
     if not caught_up(unit_of_work, within, named):
         return False
-    return is_taken(lambda: index_new(unit_of_work, within, named))
+    return could_write(lambda: index_new(unit_of_work, within, named))
 
 
 def read_unsearched(

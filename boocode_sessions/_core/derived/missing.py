@@ -102,10 +102,10 @@ def caught_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]
         return False
     if not (standing.behind or standing.orphans):
         return True
-    return is_taken(lambda: catch_up(unit_of_work, standing))
+    return could_write(lambda: catch_up(unit_of_work, standing))
 
 
-def is_taken(take: Callable[[], None]) -> bool:
+def could_write(take: Callable[[], None]) -> bool:
     """Whether the derived tables could be written. Where not, the answer is the same, only slower.
 
     A replica, a role that may only read, a lock: all that is as it should be. What else it is, the log tells.

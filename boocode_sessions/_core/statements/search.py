@@ -52,6 +52,7 @@ from boocode_sessions._core.statements.parameters import (
     table_name,
     unplaced,
 )
+from boocode_sessions.errors import SEALED
 from boocode_sessions.models import ClaudeSession, SessionDigest, SessionText
 
 WORDS = Table(
@@ -229,6 +230,16 @@ def select_matching(dialect: str, asked: Asked, kinds: Kinds) -> Select[int]:
         identity = some.prefix_with("MATERIALIZED", dialect="postgresql").c.id
         matching = select(identity)
     return matching.order_by(identity.desc()).limit(bindparam("most", type_=Integer))
+
+
+@cache
+def select_newest_mark() -> Select[str | None]:
+    """How the newest entry's verbatim text begins, which is with SEALED where it is encrypted.
+
+    Shape: (text,); no row in an empty store.
+    """
+    mark = func.substr(Entry.verbatim, 1, len(SEALED))
+    return select(mark).order_by(Entry.id.desc()).limit(1)
 
 
 @cache

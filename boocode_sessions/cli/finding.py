@@ -67,7 +67,7 @@ def list_(
     if found and search is not None:
         named = (row for row in found if _is_named(row, search))
         found = list(islice(named, limit or None))
-        nothing = "No session has that in its title, first prompt or project."
+        nothing = "No session has that in its title, first prompt, project or id."
     elif (
         not found
         and not everything

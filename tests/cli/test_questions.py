@@ -62,7 +62,7 @@ def test_list_finds_sessions_by_their_title(demo: Terminal) -> None:
     assert len(demo.run("list", "--search", "weather", "--json", "--limit", "2").json) == 2
     nothing = demo.run("list", "--search", "nosuch")
     assert (nothing.status, nothing.out) == (0, "")
-    assert nothing.err == "No session has that in its title, first prompt or project.\n"
+    assert nothing.err == "No session has that in its title, first prompt, project or id.\n"
     assert demo.run("list", "--search", "nosuch", "--json").json == []
 
 

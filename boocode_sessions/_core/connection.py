@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple, TypeVarTuple
 
-from sqlalchemy import Connection, Executable, Result
+from sqlalchemy import Connection, CursorResult, Executable, Result
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from boocode_sessions._core.codec import Cipher
+from boocode_sessions._core.sql.spelled import Spelled, spelled
 
 _Row = TypeVarTuple("_Row")
 
@@ -49,6 +52,11 @@ class StoreConnection(NamedTuple):
         """Run a statement that returns none."""
         self.connection.execute(statement, parameters, execution_options=self._options())
 
+    def run(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> CursorResult[Any]:
+        """Run a statement as its text: parameters and rows are the driver's own values."""
+        said = self._spelled(statement)
+        return self.connection.exec_driver_sql(said.text, said.arguments(parameters))
+
     def write_rows(
         self, spell: Callable[[Dialect, str | None], str], rows: Sequence[tuple[Any, ...]]
     ) -> None:
@@ -60,20 +68,33 @@ class StoreConnection(NamedTuple):
         """What makes a text that is UTF-8 already a parameter: as it is where the driver takes it so."""
         if self.connection.dialect.driver not in {"psycopg", "psycopg_async"}:
             return bytes.decode
-        # psycopg needs libpq, which a host on SQLite may not have.
-        from boocode_sessions._core.psycopg_text import utf8_for  # noqa: PLC0415
+        return _utf8_for()(self.connection)
 
-        driver: Any = self.connection.connection.driver_connection
-        return utf8_for(driver)
+    def count_rows(self, statement: ClauseElement, parameters: Iterable[Mapping[str, Any]]) -> int:
+        """As `run`, for each parameter set. Returns how many rows all of them returned."""
+        said = self._spelled(statement)
+        arguments = list(map(said.arguments, parameters))
+        options = {"preserve_rowcount": True}
+        return self.connection.exec_driver_sql(said.text, arguments, execution_options=options).rowcount
 
-    def count_rows(self, statement: Executable, parameters: Iterable[Mapping[str, Any]]) -> int:
-        """Run a statement for each parameter set. Returns how many rows all of them returned."""
-        options = {**self._options(), "preserve_rowcount": True}
-        return self.connection.execute(statement, list(parameters), execution_options=options).rowcount
+    def _spelled(self, statement: ClauseElement) -> Spelled:
+        options: Mapping[str, Any] = self.connection.get_execution_options()
+        schemas: dict[str | None, str | None] = options.get("schema_translate_map") or {}
+        if self.schema:
+            schemas = {**schemas, None: self.schema}
+        return spelled(statement, self.connection.dialect, schemas)
 
     def _options(self) -> dict[str, Any]:
         # Given with each statement: set on the connection it would outlive our call in a host's transaction.
         return {"schema_translate_map": {None: self.schema}} if self.schema else {}
+
+
+@cache
+def _utf8_for() -> Callable[[Connection], Callable[[bytes], object]]:
+    """Needs libpq, which a host on SQLite may not have."""
+    from boocode_sessions._core.psycopg_text import utf8_for  # noqa: PLC0415
+
+    return utf8_for
 
 
 def translated_schema(execution_options: Mapping[str, Any]) -> str | None:

@@ -10,21 +10,29 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection
 
 
 class Deadline:
-    """The limit of one call."""
+    """The limit of one call: a connection that is still in use after so many seconds is cut."""
 
     def __init__(self, seconds: float, cut: Callable[[], None]) -> None:
+        """`cut`: see `cutter`."""
         self.expires = time.monotonic() + seconds
         self.cut = cut
         self.expired = False
+
+    def __enter__(self) -> Self:
+        _watchdog.add(self)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        _watchdog.remove(self)
 
 
 class Call:
@@ -78,25 +86,8 @@ _IDLE_SECONDS = 60.0
 _watchdog = _Watchdog()
 
 
-@contextmanager
-def deadline(connection: Connection, seconds: float) -> Generator[Deadline]:
-    """Cut a connection that is still in use after so many seconds."""
-    limit = Deadline(seconds, _cutter(connection))
-    _watchdog.add(limit)
-    try:
-        yield limit
-    finally:
-        _watchdog.remove(limit)
-
-
-def note_connection(connection: Connection) -> None:
-    """Let the call that can be cancelled know which connection it uses."""
-    if (call := current_call.get()) is not None:
-        call.cut = _cutter(connection)
-        call.is_local = connection.dialect.name == "sqlite"
-
-
-def _cutter(connection: Connection) -> Callable[[], None]:
+def cutter(connection: Connection) -> Callable[[], None]:
+    """What cuts a connection off its server, from any thread."""
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
         return lambda: None  # its waits are bounded by the busy timeout
@@ -104,6 +95,13 @@ def _cutter(connection: Connection) -> Callable[[], None]:
         loop = asyncio.get_running_loop()
         return lambda: _quietly(loop.call_soon_threadsafe, driver.terminate)
     return lambda: _quietly(_shut_down, driver)
+
+
+def note_connection(connection: Connection, cut: Callable[[], None]) -> None:
+    """Let the call that can be cancelled know which connection it uses."""
+    if (call := current_call.get()) is not None:
+        call.cut = cut
+        call.is_local = connection.dialect.name == "sqlite"
 
 
 def _quietly(work: Callable[..., object], *args: object) -> None:

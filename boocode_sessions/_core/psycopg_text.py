@@ -6,11 +6,11 @@ It takes a third off the client's work for 500 entries (benchmarks: `append`).
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakSet
 
-from psycopg import BaseConnection, adapters
+from psycopg import adapters
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
+from sqlalchemy import Connection
 
 
 class Utf8:
@@ -29,12 +29,14 @@ class _Utf8Dumper(Dumper):
         return obj.text
 
 
-_known_to: WeakSet[BaseConnection[Any]] = WeakSet()
-
-
-def utf8_for(connection: BaseConnection[Any]) -> type[Utf8]:
+def utf8_for(connection: Connection) -> type[Utf8]:
     """What makes a text in UTF-8 a parameter of a statement on this connection."""
-    if connection not in _known_to:
-        connection.adapters.register_dumper(Utf8, _Utf8Dumper)
-        _known_to.add(connection)
+    if _KNOWN not in connection.info:
+        driver: Any = connection.connection.driver_connection
+        driver.adapters.register_dumper(Utf8, _Utf8Dumper)
+        connection.info[_KNOWN] = True
     return Utf8
+
+
+_KNOWN = "boocode_sessions_utf8"
+"""Of a connection that has been told of our type. It is forgotten with the driver's connection."""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session, scoped_session
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.deadline import deadline
+from boocode_sessions._core.deadline import Deadline, cutter
 from boocode_sessions._core.statements.standby import select_position, select_replayed
 from boocode_sessions._core.tenants import say_tenant
 from boocode_sessions.errors import DatabaseError, SchemaError, TimedOutError, UnavailableError
@@ -115,7 +115,7 @@ def _wait(connection: StoreConnection, position: str, operation: str) -> None:
     """Wait until the standby has replayed the log up to a position. Raises BehindError."""
     until = time.monotonic() + WAIT_SECONDS
     pause = 0.0
-    with deadline(connection.connection, WAIT_SECONDS + _LOOK_SECONDS):
+    with Deadline(WAIT_SECONDS + _LOOK_SECONDS, cutter(connection.connection)):
         while True:
             standby, replayed = connection.select(
                 select_replayed(), {"position": position, "pause": pause}

@@ -47,9 +47,13 @@ def autocommitting(bind: SingleBind, in_doubt: Callable[[], None] = lambda: None
     `in_doubt` is called where the statement may have landed although an error is raised.
     """
     assert isinstance(bind, Engine)  # noqa: S101 - the unit of work asks first
-    # Around the connection: pg8000 sends a COMMIT when it is given back, which may fail after the append.
-    with alone(bind.pool), _noting_doubt(in_doubt), observing.connect(bind) as connection:
-        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with alone(bind.pool), observing.connect(bind) as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    except BaseException as error:
+        # Also when it is given back: pg8000 sends a COMMIT then, which may fail after the append.
+        _note_doubt(error, in_doubt)
+        raise
 
 
 @contextmanager
@@ -97,23 +101,19 @@ def _unchecked(_: Connection) -> None:
     """In place of check_transactional."""
 
 
-@contextmanager
-def _noting_doubt(in_doubt: Callable[[], None]) -> Generator[None]:
-    """Call `in_doubt` where what is run here may have landed, though it raises."""
-    try:
-        yield
-    except BaseException as error:
-        if not isinstance(error, Exception) or database_errors.leaves_doubt(error):
-            in_doubt()
-        raise
+def _note_doubt(error: BaseException, in_doubt: Callable[[], None]) -> None:
+    """Call `in_doubt` where what raised this may have landed."""
+    if not isinstance(error, Exception) or database_errors.leaves_doubt(error):
+        in_doubt()
 
 
 @contextmanager
 def _committing(in_doubt: Callable[[], None]) -> Generator[None]:
-    with _noting_doubt(in_doubt):
-        try:
-            yield
-        except Exception as error:
-            if database_errors.sqlstate_of(error) == distributed.FAILED_INSIDE:
-                raise distributed.UncertainCommitError from error
-            raise
+    try:
+        yield
+    except BaseException as error:
+        if database_errors.sqlstate_of(error) == distributed.FAILED_INSIDE:
+            in_doubt()
+            raise distributed.UncertainCommitError from error
+        _note_doubt(error, in_doubt)
+        raise

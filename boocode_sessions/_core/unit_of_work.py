@@ -6,8 +6,8 @@ joins the caller's and never commits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,7 @@ from boocode_sessions._core import database_errors, distributed, observing, tran
 from boocode_sessions._core.binds import check_bind, shown_bind
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.deadline import Deadline, deadline, note_connection
+from boocode_sessions._core.deadline import Deadline, cutter, note_connection
 from boocode_sessions._core.replica import Replicated
 from boocode_sessions._core.schema_check import check_columns, check_encoding, check_schema
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, say_tenant
@@ -39,7 +39,7 @@ Work: TypeAlias = Callable[[StoreConnection], T]
 _MOST_TRIES = 5
 """Of a transaction of our own that loses against concurrent ones, at a stricter isolation level."""
 
-_schema_checked: WeakKeyDictionary[Pool, set[object]] = WeakKeyDictionary()
+_schema_checked: WeakKeyDictionary[Pool, Collection[str | None]] = WeakKeyDictionary()
 
 
 class UnitOfWork:
@@ -189,11 +189,12 @@ class UnitOfWork:
         try:
             with connections() as connection:
                 connected = True
-                note_connection(connection)
-                with self._limited(connection, seconds if bounded else None) as limit:
-                    opened = self._opened(connection)
-                    self._check(opened)
-                    return work(opened)
+                cut = cutter(connection)
+                note_connection(connection, cut)
+                if bounded and self.own:
+                    limit = Deadline(seconds, cut)
+                with limit or nullcontext():
+                    return self._run_on(connection, work)
         except Exception as error:
             if not database_errors.is_of_database(error, connecting=not connected):
                 raise
@@ -203,17 +204,16 @@ class UnitOfWork:
             raise database_errors.timed_out(operation, seconds)
         raise self._explained(caught, operation)
 
-    @contextmanager
-    def _limited(self, connection: Connection, seconds: float | None) -> Generator[Deadline | None]:
-        """The client's deadline, over a connection of our own; and no plan that the server has outgrown."""
-        with nullcontext() if seconds is None or not self.own else deadline(connection, seconds) as limit:
-            try:
-                yield limit
-            except SQLAlchemyError as error:
-                if self.own and database_errors.sqlstate_of(error) == database_errors.STALE_PLAN:
-                    distributed.forget(connection.engine.pool)
-                    connection.invalidate()
-                raise
+    def _run_on(self, connection: Connection, work: Work[T]) -> T:
+        try:
+            opened = self._opened(connection)
+            self._check(opened)
+            return work(opened)
+        except SQLAlchemyError as error:
+            if self.own and database_errors.sqlstate_of(error) == database_errors.STALE_PLAN:
+                distributed.forget(connection.engine.pool)
+                connection.invalidate()
+            raise
 
     def _opened(self, connection: Connection) -> StoreConnection:
         """A connection whose transaction works for our tenant, until it ends."""
@@ -223,12 +223,13 @@ class UnitOfWork:
 
     def _check(self, connection: StoreConnection) -> None:
         """Once per pool and schema, and again after a failure that a wrong schema would explain."""
-        checked = _schema_checked.setdefault(connection.connection.engine.pool, set())
+        pool = connection.connection.engine.pool
+        checked = _schema_checked.get(pool, ())
         if (schema := connection.effective_schema) not in checked:
             check_dialect(connection.dialect)
             check_encoding(connection.connection)
             check_schema(connection)
-            checked.add(schema)
+            _schema_checked[pool] = {*checked, schema}
 
     def _explained(self, error: Exception, operation: str) -> errors.SessionStoreError:
         failure = database_errors.translate(error, operation)

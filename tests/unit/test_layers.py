@@ -16,6 +16,7 @@ LAYERS = [
         "_core.distributed",
         "_core.observing",
         "_core.refused_connections",
+        "_core.sql.spelled",
         "_core.sqlite_files",
     },
     {

@@ -72,7 +72,8 @@ def builders() -> dict[str, Any]:
 
 def _cached(module: ModuleType) -> Iterator[tuple[str, Any]]:
     for name, function in vars(module).items():
-        if hasattr(function, "cache_info") and function.__module__ == module.__name__:
+        built_here = hasattr(function, "cache_info") and function.__module__ == module.__name__
+        if built_here and function.__annotations__["return"] != "str":  # a text is SQLite's
             yield name, function
 
 

@@ -20,7 +20,6 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import Transcript
-from boocode_sessions._core.sql.types import time_text
 from boocode_sessions._core.statements.append import (
     PlanKind,
     advance,
@@ -186,7 +185,7 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
     """
     if runs_in_one(connection, plan):
         parameters = in_one_parameters(connection, plan)
-        return connection.select(append_in_one(plan.kind), parameters).first() is not None
+        return connection.run(append_in_one(plan.kind), parameters).first() is not None
     step = advance(plan.kind)
     if connection.dialect == "postgresql":
         step = advance_alone(plan.kind)
@@ -194,12 +193,12 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
             allowed = connection.select(select_allowed(condition), plan.parameters)
             if allowed.first() is None:
                 return False
-    advanced = connection.select(step, plan.parameters).first()
+    advanced = connection.run(step, plan.parameters).first()
     if advanced is None:
         return False
     at: Any = advanced[0]
     if connection.dialect == "sqlite":
-        connection.write_rows(insert_rows, stored_rows(plan, time_text(at), bytes.decode))
+        connection.write_rows(insert_rows, stored_rows(plan, at, bytes.decode))
     else:
         run_insertion(connection, _rows(plan, None if at is None else _EPOCH + timedelta(microseconds=at)))
     return True

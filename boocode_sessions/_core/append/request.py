@@ -43,6 +43,7 @@ class AppendRequest:
     ) -> None:
         """Raises InvalidEntryError."""
         self.transcript = transcript
+        self.session: Session = transcript.session
         self.given = given
         """The caller's own list, by which a retry is known."""
         self.nonce = nonce
@@ -50,10 +51,6 @@ class AppendRequest:
         self.encoded: Sequence[EncodedEntry] = encode_batch(transcript, given, nonce)
         self.size = sum(item.size for item in self.encoded)
         """Bytes of JSON."""
-
-    @property
-    def session(self) -> Session:
-        return self.transcript.session
 
     @property
     def label(self) -> str:

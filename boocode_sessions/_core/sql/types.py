@@ -36,11 +36,6 @@ def create_word_index(schema: str) -> str:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def time_text(at: datetime) -> str:
-    """A time as SQLite stores it: UTC, as `2026-11-20 10:00:00.123000`."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
-
-
 class UTCDateTime(TypeDecorator[datetime]):
     """An aware UTC datetime: timestamptz on PostgreSQL, text on SQLite, which has no time zones."""
 

@@ -237,6 +237,7 @@ def _advance(kind: PlanKind) -> Update:
     return update(SESSIONS).where(*conditions).values(values)
 
 
+@lru_cache
 def insert_rows(dialect: Dialect, schema: str | None) -> str:
     """`insert_entries` for SQLite's driver. One tuple per entry: the values of INSERTED, as they are stored.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -142,6 +142,7 @@ def insert_texts(*, in_values: bool) -> Executable:
     return postgresql.insert(TEXTS).from_select(names, select(*values)).on_conflict_do_nothing()
 
 
+@lru_cache
 def insert_text_rows(dialect: Dialect, schema: str | None) -> str:
     """Add texts on SQLite. One tuple per text: id, digest_id, at, project_key and the words.
 
@@ -152,6 +153,7 @@ def insert_text_rows(dialect: Dialect, schema: str | None) -> str:
     return f"INSERT OR IGNORE INTO {table} ({columns}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608 - names only
 
 
+@lru_cache
 def insert_word_rows(dialect: Dialect, schema: str | None) -> str:
     """Let SQLite's index know the words of a text. One tuple per text: id and the words."""
     return f"INSERT INTO {table_name(WORD_INDEX, dialect, schema)} (rowid, words) VALUES (?, ?)"  # noqa: S608 - names only

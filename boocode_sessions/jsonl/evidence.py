@@ -33,6 +33,7 @@ class Head(NamedTuple):
     is_subagents: bool
     """Whether the agent marked it as a subagent's."""
     has_uuid: bool
+    agent_id: str | None
 
 
 class Level(Enum):
@@ -47,7 +48,7 @@ class Level(Enum):
 def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:
     """What the first lines of a transcript say."""
     is_entry: bool | None = None
-    session_id = cwd = None
+    session_id = cwd = agent_id = None
     is_subagents: bool | None = None
     has_uuid = False
     for line in islice(lines, ENOUGH_LINES):
@@ -58,10 +59,11 @@ def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:
         has_uuid |= _text(line, "uuid") is not None
         if is_subagents is None and ("isSidechain" in line or "agentId" in line):
             # The first one decides: older agents wrote subagents' lines into the main transcript too.
-            is_subagents = line.get("isSidechain") is True or _text(line, "agentId") is not None
+            agent_id = _text(line, "agentId")
+            is_subagents = line.get("isSidechain") is True or agent_id is not None
         if session_id and cwd and is_subagents is not None:
             break
-    return Head(is_entry, session_id, cwd, is_subagents is True, has_uuid)
+    return Head(is_entry, session_id, cwd, is_subagents is True, has_uuid, agent_id)
 
 
 def is_transcript(head: Head) -> bool:
@@ -132,6 +134,23 @@ class Levels:
         if path not in self._heads:
             self._heads[path] = head_of(first_lines(path))
         return self._heads[path]
+
+    def copied_from(self, folder: Folder, stem: str) -> str | None:
+        """The stem of the file that one is a copy of, as syncing and desktops name copies; else None.
+
+        Under its own name it would be another session, or another subagent, that nobody ever had.
+        """
+        if not _COPY_MARK.search(stem) and not _UUID.match(stem):
+            return None  # without a look into each subagent's file
+        if found := _CONFLICT.fullmatch(stem):
+            return found[1]
+        head = self.head(folder, stem)
+        for name in (head.session_id, head.agent_id and f"agent-{head.agent_id}"):
+            if not name or not stem.startswith(name) or stem == name:
+                continue
+            if _COPY_MARK.match(stem, len(name)) or _UUID.fullmatch(name):
+                return name
+        return None
 
     def of(self, path: str, *, has_file_beside: bool = False, deep: int = 6) -> Level | None:
         """Which part of the layout a folder is; None where nothing tells.
@@ -207,6 +226,10 @@ _ENOUGH_FILES = 3
 _PROJECT_NAME = re.compile(r"-|[A-Za-z]--")
 """How the agent's names of projects begin: those of absolute paths, on Windows with a drive."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_CONFLICT = re.compile(r"(.+?)(?:\.sync-conflict-\d{8}-\d{6}-\w+| \(.*conflicted copy.*\))", re.DOTALL)
+"""Names that Syncthing, Dropbox and Nextcloud give to the other one of two versions."""
+_COPY_MARK = re.compile(r"[ .(~]")
+"""How the rest of a copy's name begins: `S (1)`, `S 2`, `S - Copy`."""
 _LONGEST_NAME = 200
 """Characters that the agent takes of a path for a project's folder; a hash follows."""
 

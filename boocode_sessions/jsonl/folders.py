@@ -66,6 +66,8 @@ def _sort(entry: os.DirEntry[str], folder: Folder) -> None:
             if problem is None and not name.startswith("."):
                 stems = folder.lines if ending == LINES else folder.metadata
                 stems.add(name.removesuffix(ending or ""))
+        else:
+            problem = _likely_meant(name)
     except FileNotFoundError:
         if entry.is_symlink():
             problem = "it is a link that leads nowhere"
@@ -86,6 +88,19 @@ def _problem(entry: os.DirEntry[str]) -> str | None:
     if entry.name.startswith(".") and not _is_apple_double(entry.path):
         return "its name begins with a dot, as no transcript's does"
     return None
+
+
+def _likely_meant(name: str) -> str | None:
+    """Why a file with nearly a transcript's name is none. Of backups, as `.jsonl.bak`, nothing is told."""
+    stem, ending = os.path.splitext(name.lower())  # noqa: PTH122 - as above
+    if ending == LINES:
+        return f"its name does not end in {LINES}, as it has to in small letters"
+    if ending in _COMPRESSED and stem.endswith(LINES):
+        return "it is compressed: unpack it first"
+    return None
+
+
+_COMPRESSED = {".gz", ".zst", ".xz", ".bz2", ".lz4", ".br", ".zip", ".7z"}
 
 
 def holds_lines(path: str) -> bool:

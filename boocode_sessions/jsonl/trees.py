@@ -148,6 +148,8 @@ class _Tree:
         self.unusable.extend(folder.unusable)
         found: dict[str, list[tuple[str, str]]] = {}
         for stem in sorted(folder.lines):
+            if self._is_copy(folder, stem):
+                continue
             session_id = self._sidechain_of(stem, self._levels.head(folder, stem))
             path = folder.within(stem)
             if session_id is None:
@@ -164,6 +166,14 @@ class _Tree:
             if files:
                 self.sessions.append(files)
 
+    def _is_copy(self, folder: Folder, stem: str) -> bool:
+        """Whether a file is another one's copy, which is told."""
+        if (of := self._levels.copied_from(folder, stem)) is None:
+            return False
+        reason = f"its name is a copy's; to add its lines, import it as {of}{LINES}"
+        self._refuse(folder.within(stem + LINES), reason)
+        return True
+
     def _sidechain_of(self, stem: str, head: Head) -> str | None:
         """The session whose subagent wrote a file that lies beside main transcripts; else None."""
         if head.session_id is None or head.session_id == stem:
@@ -173,9 +183,11 @@ class _Tree:
     def _beside(self, folder: Folder, session_id: str) -> Iterator[tuple[str, str]]:
         """The stems of the files in a session's folder, and their subpaths."""
         for stem, subpath in self._below(folder, "", set(), _places_above(folder.path)):
+            above, name = os.path.split(stem)
+            there = self._levels.folder(above)
+            if self._is_copy(there, name):
+                continue
             if not subpath.startswith(f"{SUBAGENTS}/"):
-                above, name = os.path.split(stem)
-                there = self._levels.folder(above)
                 head = self._levels.head(there, name) if name in there.lines else None
                 if subpath.startswith(f"{TOOL_RESULTS}/") and not (head and is_transcript(head)):
                     continue

@@ -27,6 +27,20 @@ T = "11111111-8144-44c4-a02c-be06b16e901e"
 P = "-home-you-app"
 Q = "-home-you-b-cher"
 ABOVE = "it lies in no project's folder"
+COMPRESSED = "it is compressed: unpack it first"
+COPIES = [
+    ".sync-conflict-20260301-101010-ABCDEF2",
+    " (you's conflicted copy 2026-03-01)",
+    " (1)",
+    " 2",
+    " - Copy",
+    "-LAPTOP",
+]
+"""How Syncthing, Dropbox, browsers, iCloud, Windows and OneDrive name the other one of two files."""
+
+
+def a_copy(of: str) -> str:
+    return f"its name is a copy's; to add its lines, import it as {of}.jsonl"
 
 
 def said(session: str | None = None, cwd: str | None = None, **members: Any) -> list[dict[str, Any]]:
@@ -188,6 +202,47 @@ TREES = {
             "p/s/subagents/tool-results/b.jsonl": [{"type": "x"}],
         },
         {("p", "s", ""), ("p", "s", "tool-results/a"), ("p", "s", "subagents/tool-results/b")},
+    ),
+    "copies that syncing and desktops leave": Tree(
+        {
+            f"{P}/{S}.jsonl": main(S),
+            **{f"{P}/{S}{mark}.jsonl": main(S) for mark in COPIES},
+            f"{P}/{S}/subagents/agent-a1.jsonl": agents(S),
+            f"{P}/{S}/subagents/agent-a1 (1).jsonl": agents(S),
+            f"{P}/{S}/subagents/journal{COPIES[0]}.jsonl": said(),
+            f"{P}/one.jsonl": said("one"),
+            f"{P}/one 2.jsonl": said("one"),
+            f"{P}/one-2.jsonl": said("one-2"),
+        },
+        {(P, S, ""), (P, S, "subagents/agent-a1"), (P, "one", ""), (P, "one-2", "")},
+        P,
+        {
+            **{f"{P}/{S}{mark}.jsonl": a_copy(S) for mark in COPIES},
+            f"{P}/{S}/subagents/agent-a1 (1).jsonl": a_copy("agent-a1"),
+            f"{P}/{S}/subagents/journal{COPIES[0]}.jsonl": a_copy("journal"),
+            f"{P}/one 2.jsonl": a_copy("one"),
+        },
+    ),
+    "a copy of an older agent's subagent, and of a session that is not there": Tree(
+        {f"{P}/agent-a1 - Copy.jsonl": agents(S), f"{P}/{T} (1).jsonl": main(T), f"{P}/{S}.jsonl": main(S)},
+        {(P, S, "")},
+        P,
+        {f"{P}/agent-a1 - Copy.jsonl": a_copy("agent-a1"), f"{P}/{T} (1).jsonl": a_copy(T)},
+    ),
+    "transcripts that are compressed, or named in capitals": Tree(
+        {
+            f"projects/{P}/{S}.jsonl.gz": main(S),
+            f"projects/{P}/{S}/subagents/agent-a.jsonl.zst": agents(S),
+            f"projects/{P}/{T}.JSONL": main(T),
+            f"projects/{P}/{T}.jsonl.bak": main(T),
+        },
+        set(),
+        "projects",
+        {
+            f"projects/{P}/{S}.jsonl.gz": COMPRESSED,
+            f"projects/{P}/{S}/subagents/agent-a.jsonl.zst": COMPRESSED,
+            f"projects/{P}/{T}.JSONL": "its name does not end in .jsonl, as it has to in small letters",
+        },
     ),
     "tables beside projects": Tree(
         {f"home/.claude/projects/{P}/{S}.jsonl": main(S), "home/data/rows.jsonl": [{"a": 1}]},

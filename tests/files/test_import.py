@@ -147,7 +147,7 @@ def test_broken_lines_are_told_and_the_rest_goes_on(engine: Engine, projects: Pa
     broken = [
         (b'{"a": SECRET}\n', "it is not JSON"),
         (b'["SECRET"]\n', "it is JSON, but not an object"),
-        (b'{"type": "\xff SECRET"}\n', "it is not UTF-8"),
+        (b'{"type": "\xff SECRET\n', "it is not UTF-8"),
         (b'{"type": NaN, "s": "SECRET"}\n', "it holds a number"),
         (b'{"type": ' + b"1" * 5000 + b"}\n", "it holds a number"),
         (b"[" * 5000 + b"\n", "nested too deeply"),
@@ -183,6 +183,18 @@ def test_every_whole_record_of_a_damaged_line_comes_in(engine: Engine, projects:
         (path, 3, 1),
         (path, 4, 0),
     ]
+    assert import_tree(engine, projects).added == 0
+
+
+def test_bytes_that_are_not_utf_8_cost_no_line(engine: Engine, projects: Path) -> None:
+    """The agent reads each as �, and goes on."""
+    path = file_of(projects, MAIN)
+    one, two = message(1, "caf\u00e9 \U0001f600"), message(2, "whole")
+    path.write_bytes(line(one).replace("é".encode(), b"\xe9").replace(b"\x9f\x98\x80", b"") + line(two))
+    result = import_tree(engine, projects)
+    assert stored(engine)[PROJECT, SESSION, ""] == [message(1, "caf\ufffd \ufffd"), two]
+    problem = "it is not UTF-8 everywhere: what is not is kept as \ufffd"
+    assert [(item.line, item.problem, item.kept) for item in result.first_broken] == [(1, problem, 1)]
     assert import_tree(engine, projects).added == 0
 
 

@@ -68,12 +68,16 @@ class LineReader:
         """Every whole record of a line, also where several stand on it, or NULs before one.
 
         A lost newline joins two records; a crash can leave NULs, or a piece of a record, before the next.
+        Bytes that are not UTF-8 are read as �, as the agent reads them.
         Raises InvalidEntryError, as `read` does, where no record is whole.
         """
         try:
             return Lines([self.read(line)], None)
         except InvalidEntryError as error:
             problem = str(error)
+        as_text = line.decode(errors="replace").encode()
+        told = [] if as_text == line else ["it is not UTF-8 everywhere: what is not is kept as �"]
+        line = as_text
         found: list[Line] = []
         left = 0
         for piece, whole in _pieces(line):
@@ -86,7 +90,9 @@ class LineReader:
             left += len(piece)
         if not found:
             raise InvalidEntryError(problem)
-        return Lines(found, f"{left:,} bytes of it are no whole record" if left else None)
+        if left:
+            told.append(f"{left:,} bytes of it are no whole record")
+        return Lines(found, "; ".join(told) or None)
 
     def read_metadata(self, document: bytes) -> Line:
         """A subagent's `.meta.json` as the entry that a live mirror sends for it."""
@@ -144,7 +150,7 @@ def _is_plain(text: str) -> bool:
 
 def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
     """A line cut into objects that are whole JSON, and what stands between them other than NULs and space."""
-    text = line.decode(errors="surrogateescape")
+    text = line.decode()
     at = start = 0  # of what is not given yet, and of where to look
     tries = _MOST_TRIES
     while tries and (begins := _OBJECT.search(text, start)):
@@ -162,11 +168,11 @@ def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
             start = begins.end()
             continue
         if between:
-            yield between.encode(errors="surrogateescape"), False
-        yield text[start:end].encode(errors="surrogateescape"), True
+            yield between.encode(), False
+        yield text[start:end].encode(), True
         at = start = end
     if rest := text[at:].strip(_NOTHING):
-        yield rest.encode(errors="surrogateescape"), False
+        yield rest.encode(), False
 
 
 def _is_record(entry: Mapping[str, object], before: str) -> bool:

@@ -224,20 +224,27 @@ def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
-                copy.write_row(_with_zone(row))
+                copy.write_row(_copied(row))
     except errors as error:
         raise DBAPIError.instance(
             statement, None, error, errors, hide_parameters=True, dialect=dialect
         ) from error
 
 
-_SAID_AT = append.INSERTED.index("said_at")
+_KEY, _SAID_AT = map(append.INSERTED.index, ("dedup_key", "said_at"))
 
 
-def _with_zone(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row whose time says that it is in UTC: COPY reads one without a zone in the connection's."""
-    said_at = row[_SAID_AT]
-    return row if said_at is None else (*row[:_SAID_AT], f"{said_at}+00", *row[_SAID_AT + 1 :])
+def _copied(row: tuple[Any, ...]) -> list[Any]:
+    """A row in the form in which COPY reads the same under any setting of the server.
+
+    A time without a zone would be of the connection's zone. Bytes psycopg would write with two backslashes,
+    and so store others, where standard_conforming_strings is off.
+    """
+    values = list(row)
+    values[_KEY] = f"\\x{row[_KEY].hex()}"
+    if row[_SAID_AT] is not None:
+        values[_SAID_AT] = f"{row[_SAID_AT]}+00"
+    return values
 
 
 def _content(key: bytes | None, text: str | bytes | None) -> bytes | None:

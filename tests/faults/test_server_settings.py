@@ -189,16 +189,24 @@ def use_features(engine: Engine, folder: Path) -> None:
 
 
 @makers
-@pytest.mark.parametrize("style", ["German", "SQL, DMY"])
-def test_any_datestyle_for_the_features(
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "datestyle = 'German'",
+        "datestyle = 'SQL, DMY'",
+        "standard_conforming_strings = off",
+        "bytea_output = 'escape'",
+    ],
+)
+def test_any_setting_for_the_features(
     database: Database,
     administer: Callable[..., None],
     disposing: Dispose,
     tmp_path: Path,
     driver: str,
-    style: str,
+    setting: str,
 ) -> None:
-    administer(f"ALTER DATABASE {{database}} SET datestyle = '{style}'")
+    administer(f"ALTER DATABASE {{database}} SET {setting}")
     use_features(disposing(sqlalchemy.create_engine(database.url_over(driver))), tmp_path)
 
 

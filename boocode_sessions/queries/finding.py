@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from sqlalchemy import ColumnElement, select, union
+from sqlalchemy import ColumnElement, func, select, union
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.statements.parameters import unplaced
@@ -26,10 +26,10 @@ class SessionRef:
 def projects(
     bind: Bind, *, containing: str = "", limit: int | None = None, schema: str | None = None
 ) -> list[str]:
-    """The project keys that have sessions, sorted; `containing` a text, if one is given."""
+    """The project keys that have sessions, sorted; `containing` a text, if one is given, in any case."""
 
     def wanted(model: type[Entry] | type[ClaudeSession]) -> ColumnElement[bool]:
-        return model.project_key.contains(containing, autoescape=True)
+        return model.project_key.icontains(containing, autoescape=True)
 
     both = union(
         select(ClaudeSession.project_key).where(wanted(ClaudeSession)),
@@ -79,7 +79,8 @@ def _matching(connection: StoreConnection, prefix: str, project_key: str | None)
     """One more than are named, at most. From the sessions' rows, and from rows of other programs."""
 
     def wanted(model: type[Entry] | type[ClaudeSession]) -> list[ColumnElement[bool]]:
-        conditions = [model.session_id.startswith(prefix, autoescape=True)]
+        # Not LIKE, which takes A for a on SQLite.
+        conditions = [func.substr(model.session_id, 1, len(prefix)) == prefix]
         return conditions if project_key is None else [*conditions, model.project_key == project_key]
 
     ours = select(ClaudeSession.project_key, ClaudeSession.session_id).where(*wanted(ClaudeSession))

@@ -244,6 +244,9 @@ def test_a_session_is_found_by_the_beginning_of_its_id(engine: Engine) -> None:
     assert queries.find_session(engine, "a%") == queries.SessionRef("p", "a%c")
     assert queries.find_session(engine, "x", project_key="other") == queries.SessionRef("other", "x1")
     assert [m.text for m in queries.conversation(engine, "x1", project_key="other")] == ["other's"]
+    repository.append(key("ABC1"), entries(prompt("u", "in capitals")))
+    assert queries.find_session(engine, "A") == queries.SessionRef("p", "ABC1")
+    assert queries.projects(engine, containing="THE") == ["other"]
     with pytest.raises(UnknownSessionError, match="no session has an id that begins with 'nope'"):
         queries.find_session(engine, "nope")
     with pytest.raises(AmbiguousSessionError, match="give more of it"):

@@ -93,12 +93,13 @@ def sessions(
 ) -> Rows[SessionRow]:
     """The sessions, the one that was worked in last first.
 
-    A session's time is its `last_said`, and where that is None its `updated`; rows that another program
-    inserted count from when they were stored.
+    A session's time is its `last_said`, and where that is None its `updated`, by which it is only sorted;
+    rows that another program inserted count from when they were stored.
 
     Args:
         project_key: Only sessions of this project.
-        since: Only sessions whose time is not before it. A date is its beginning in `tz`.
+        since: Only sessions in which something was said since then; none whose lines do not say when. A
+            date is its beginning in `tz`.
         limit: At most so many; None for all.
         conversations_only: Without what the SDK leaves out of its listing: main transcripts that a subagent
             wrote, and those in which nothing was asked.
@@ -220,6 +221,7 @@ def _select_page(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
         ClaudeSession.project_key,
         ClaudeSession.session_id,
         at.label("at"),
+        ClaudeSession.last_said_at.label("said"),
         ClaudeSession.updated_at.label("updated"),
         literal_column("0", Integer()).label("unplaced"),
     ).where(any_entry.correlate(ClaudeSession).limit(1).scalar_subquery().is_not(None))
@@ -228,6 +230,7 @@ def _select_page(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
             Entry.project_key,
             Entry.session_id,
             func.max(Entry.created_at).label("at"),
+            func.max(Entry.created_at).label("said"),
             func.max(case((Entry.subpath == MAIN, Entry.created_at))).label("updated"),
             literal_column("1", Integer()).label("unplaced"),
         )
@@ -251,7 +254,8 @@ def _select_page(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
         .order_by(newest.desc().nulls_last(), *key)
     )
     if "since" in given:
-        page = page.having(newest >= bindparam("since", type_=time))
+        # Not by when they were stored: after an import that is today, whatever the lines are of.
+        page = page.having(func.max(written.c.said, type_=time) >= bindparam("since", type_=time))
     if "most" in given:
         page = page.limit(bindparam("most", type_=Integer))
     return page

@@ -85,7 +85,7 @@ def test_the_session_that_was_worked_in_last_comes_first(engine: Engine) -> None
     assert queries.sessions(engine, since=DAY.date(), tz=timezone(timedelta(hours=-1))) == []
 
 
-def test_a_session_that_does_not_say_when_counts_from_when_it_was_stored(engine: Engine) -> None:
+def test_a_session_that_does_not_say_when_is_sorted_by_when_it_was_stored(engine: Engine) -> None:
     write(engine, prompt("u", "hi"), session_id="told")
     write(engine, {"type": "custom-title", "customTitle": "Untold"}, session_id="untold")
     rows = queries.sessions(engine)
@@ -93,6 +93,8 @@ def test_a_session_that_does_not_say_when_counts_from_when_it_was_stored(engine:
         ("untold", None, None),
         ("told", DAY, DAY),
     ]
+    assert [row.session_id for row in queries.sessions(engine, since=DAY)] == ["told"]
+    assert queries.sessions(engine, since=datetime.now(UTC) - timedelta(days=1)) == []
 
 
 def test_a_session_that_only_has_subagents_is_listed_as_such(engine: Engine) -> None:

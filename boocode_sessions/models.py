@@ -92,7 +92,7 @@ class ClaudeSessionEntry(EntryAttributes, Base):
     request_id: Mapped[str | None] = mapped_column(Text)
     """The API request that it came with."""
     model: Mapped[str | None] = mapped_column(Text)
-    """The model that answered."""
+    """The model that answered, with `-fast` behind its name where it did so in fast mode."""
     tool_name: Mapped[str | None] = mapped_column(Text)
     """The tool that an answer calls, where it calls one."""
     tool_use_id: Mapped[str | None] = mapped_column(Text)

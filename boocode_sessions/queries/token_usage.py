@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from boocode_sessions._core.codec import FAST
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.missing import Missing, ask
 from boocode_sessions._core.statements.derived import TOKENS
@@ -43,6 +44,7 @@ class UsageRow:
     day: date | None
     """The day of the call's first line, in `tz`; None where no line says when it was said."""
     model: str | None
+    """With `-fast` behind its name where it answered in fast mode, which costs more."""
     project_key: str | None
     session_id: str | None
     calls: int
@@ -110,7 +112,8 @@ def usage(
 
     Args:
         by: One of day, model, project and session, or several.
-        prices: By a model's name or the beginning of it; the longest that fits is taken.
+        prices: By a model's name or the beginning of it; the longest that fits is taken. Those of fast mode
+            end in `-fast`, as its models do here.
         project_key, session_id: Only calls of this project or session.
         since, until: Only calls whose first line was said from then on, and before then. A line that does not
             say it counts from when it was stored. A date is its beginning in `tz`.
@@ -175,10 +178,17 @@ def _priced(
 def _cost(amounts: Mapping[str, int], model: str | None, prices: Mapping[str, Price]) -> float | None:
     if not any(amounts[name] for name in TOKENS):
         return 0.0  # whatever the model was
-    names = [name for name in prices if model is not None and model.startswith(name)]
-    if not names:
+    plain = (model or "").removesuffix(FAST)
+    fits = [
+        name
+        for name in prices
+        if model is not None
+        and model.endswith(FAST) == name.endswith(FAST)
+        and plain.startswith(name.removesuffix(FAST))
+    ]
+    if not fits:
         return None
-    price = prices[max(names, key=len)]
+    price = prices[max(fits, key=len)]
     hour = amounts["cache_write_1h_tokens"]
     hour_price = 2 * price.input if price.cache_write_1h is None else price.cache_write_1h
     return (

@@ -242,6 +242,28 @@ def test_the_list_prices_tell_versions_of_a_model_apart(engine: Engine) -> None:
     )
 
 
+def test_fast_mode_is_told_apart_and_has_its_own_price(engine: Engine) -> None:
+    fast = {**tokens(20), "speed": "fast"}
+    write(
+        engine,
+        answer("a", model="claude-opus-5-20260101", usage=tokens(20)),
+        answer("b", model="claude-opus-5-20260101", usage=fast),
+        answer("c", model="claude-opus-5-5", usage={**tokens(20), "speed": "standard"}),
+        answer("d", model="claude-haiku-5-5", usage=fast),
+    )
+    [row] = queries.usage(engine, by=())
+    assert row.calls == 4
+    costs = {row.model: row.cost for row in queries.usage(engine, by="model", prices=list_prices().models)}
+    standard = costs["claude-opus-5-20260101"]
+    assert standard is not None
+    assert costs["claude-opus-5-20260101-fast"] == pytest.approx(2 * standard)
+    assert costs["claude-opus-5-5"] is not None
+    assert costs["claude-haiku-5-5-fast"] is None, "no price is known, and the cost is not too low"
+    opus = Price(5, 25, 0.5, 6.25)
+    costs = {row.model: row.cost for row in queries.usage(engine, by="model", prices={"claude-opus-5": opus})}
+    assert costs["claude-opus-5-20260101-fast"] is None
+
+
 def test_cost_is_unknown_where_a_model_that_was_used_has_no_price(engine: Engine) -> None:
     nothing = {"input_tokens": 0, "output_tokens": 0}
     write(engine, answer("a"), answer("b", model="<synthetic>", usage=nothing))

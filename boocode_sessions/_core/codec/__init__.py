@@ -16,7 +16,7 @@ from boocode_sessions._core.codec.entries import (
     encode_summary,
     same_entry,
 )
-from boocode_sessions._core.codec.extracted import Extracted, extract, said_at
+from boocode_sessions._core.codec.extracted import FAST, Extracted, extract, said_at
 from boocode_sessions._core.codec.json_text import Line
 from boocode_sessions._core.codec.keys import (
     LINE_KEY_LENGTH,
@@ -46,6 +46,7 @@ from boocode_sessions._core.codec.sealing import (
 
 __all__ = [
     "AGENT_METADATA",
+    "FAST",
     "LINE_KEY_LENGTH",
     "MAX_DEPTH",
     "UUID_KEY_LENGTHS",

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple, TypeAlias, cast
 
+FAST = "-fast"
+
 
 class Extracted(NamedTuple):
     """One line's values, each of which both databases store as it is."""
@@ -23,6 +25,7 @@ class Extracted(NamedTuple):
     request_id: str | None = None
     """Of an answer that has a message id."""
     model: str | None = None
+    """Of an answer; with FAST behind it where the API gave it in fast mode, which has prices of its own."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
@@ -62,13 +65,16 @@ def extract(entry: Mapping[str, object]) -> Extracted:
         return Extracted(kind, at, tool_use_id=answered, tool_count=count, failed=failed, forked_from=forked)
     message_id = _label(message.get("id"))
     usage = _members(message.get("usage"))
+    model = _label(message.get("model"))
+    if model is not None and usage.get("speed") == "fast":
+        model = _label(model + FAST)
     name, use, count, _ = _only(message, "tool_use")
     return Extracted(
         kind,
         at,
         message_id,
         None if message_id is None else _label(entry.get("requestId")),
-        _label(message.get("model")),
+        model,
         _count(usage.get("input_tokens")),
         _count(usage.get("output_tokens")),
         _count(usage.get("cache_read_input_tokens")),

@@ -70,7 +70,11 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
             "and USAGE on the sequence claude_session_digests_id_seq"
         ),
     ),
-    ("25006", ReadOnlyDatabaseError, "the transaction is read-only; connect to the primary"),
+    (
+        "25006",
+        ReadOnlyDatabaseError,
+        "the transaction is read-only; connect to the primary, with default_transaction_read_only off",
+    ),
     (
         "26000",
         DatabaseError,

@@ -187,7 +187,19 @@ def visible(text: str) -> str:
 def in_order(arguments: Mapping[str, object]) -> dict[str, object]:
     """A tool's arguments in an order of ours: JSONB keeps none, and puts the shortest name first."""
     names = (*_MAIN_ARGUMENTS, *_CODE_ARGUMENTS, *sorted(arguments))
-    return {name: arguments[name] for name in names if name in arguments}
+    return {name: _sorted(arguments[name], _DEEPEST) for name in names if name in arguments}
+
+
+def _sorted(value: object, deep: int) -> object:
+    """A value whose objects have their members by name, so many levels deep."""
+    if not deep:
+        return value
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        return {name: _sorted(members[name], deep - 1) for name in sorted(members)}
+    if isinstance(value, list):
+        return [_sorted(item, deep - 1) for item in cast("list[object]", value)]
+    return value
 
 
 def main_argument(given: object) -> str:
@@ -208,6 +220,8 @@ def tools_of(entry: object) -> list[str]:
 _MAIN_ARGUMENTS = ("command", "file_path", "path", "pattern", "query", "url", "description", "prompt")
 """By the names that the agent's own tools use."""
 _CODE_ARGUMENTS = ("old_string", "new_string", "content", "new_source")
+_DEEPEST = 20
+"""Levels of an argument that are sorted: entries may be nested as deeply as Python's stack goes."""
 
 _UNSEEN = {
     **{code: 0x2400 + code for code in range(32) if code not in {9, 10}},  # a picture of each control

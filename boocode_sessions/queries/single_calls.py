@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Select, and_, or_, select
 
-from boocode_sessions._core.attributes import blocks_of, string_at, text_of_content
+from boocode_sessions._core.attributes import blocks_of, in_order, string_at, text_of_content
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
@@ -135,6 +135,7 @@ class _Lines:
         if (asked := self._uses.get(found["use"])) is None:
             return None
         row, use = asked
+        given = use.get("input")
         answer = None if found["failed"] is None else self._results.get(found["use"])
         seconds = found["seconds"]
         return ToolCall(
@@ -147,7 +148,7 @@ class _Lines:
             called=found["asked"],
             seconds=None if seconds is None else round(seconds, 3),
             failed=None if found["failed"] is None else bool(found["failed"]),
-            input=use.get("input"),
+            input=in_order(cast("dict[str, object]", given)) if isinstance(given, dict) else given,
             result=None if answer is None else text_of_content(answer[1].get("content")) or "",
             result_id=None if answer is None else answer[0].id,
         )

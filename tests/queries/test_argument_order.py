@@ -1,5 +1,6 @@
 """A tool's arguments read alike on every database, though JSONB puts the shortest name first."""
 
+import json
 from itertools import permutations
 from typing import Any
 
@@ -14,6 +15,7 @@ from boocode_sessions.pages.blocks import part_of
 from tests.queries.lines import answer, entries, key
 
 MESSAGE: dict[str, Any] = {"recipient": "reviewer", "content": "look at it", "summary": "a look", "n": 2}
+QUESTION: dict[str, Any] = {"questions": [{"text": "Which?", "options": {"b": 1, "aa": [{"z": 1, "y": 2}]}}]}
 EDIT = {"file_path": "a.py", "old_string": "old", "new_string": "new", "replace_all": False}
 
 
@@ -31,6 +33,16 @@ def test_in_whatever_order_they_come_they_are_shown_and_searched_alike(arguments
         shown = [block.text for block in blocks(line, everything=True)]
         seen.add(repr((main_argument(given), page.argument, page.fields, shown, tools_of(line))))
     assert len(seen) == 1
+
+
+def test_what_arguments_hold_is_in_one_order_too(engine: Engine) -> None:
+    ClaudeSessionRepository(engine).append(key("s"), entries(answer("a", call(QUESTION))))
+    shown = '{"questions": [{"options": {"aa": [{"y": 2, "z": 1}], "b": 1}, "text": "Which?"}]}'
+    [asked] = queries.tool_calls(engine)
+    [message] = queries.conversation(engine, "s")
+    [block] = blocks(message.entry, everything=True)
+    assert json.dumps(asked.input) == shown
+    assert "".join(block.text.split()) == "".join(shown.split())
 
 
 def test_an_edit_says_what_was_there_before_what_came() -> None:

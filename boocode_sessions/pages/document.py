@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from boocode_sessions._core.attributes import string_at, text_of, time_of, visible
+from boocode_sessions._core.derived.facts import NOTICE
 from boocode_sessions.pages.blocks import Line
 from boocode_sessions.pages.entries import Reader
 from boocode_sessions.pages.text import code_styles
@@ -63,7 +64,7 @@ def session_page(
         project_key=project_key,
         entries=entries,
         more=reader.left(),
-        models=sorted({entry.model for entry in entries if entry.model}),
+        models=sorted({entry.model for entry in entries if entry.model and entry.model != NOTICE}),
         first=min(times).astimezone(tz) if times else None,
         last=max(times).astimezone(tz) if times else None,
         note=note,

@@ -122,6 +122,12 @@ def test_a_subagent_is_found_by_its_prompt_too() -> None:
     assert 'id="su"' in page
 
 
+def test_the_agents_own_notices_name_no_model() -> None:
+    page = page_of(prompt("u", "hi"), answer("a", "API Error", model="<synthetic>"), answer("b", "hello"))
+    assert "claude-opus-5-5" in page
+    assert "synthetic" not in page
+
+
 def test_images_stand_in_the_page() -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
     shown = page_of(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boocode_sessions.cli.database import Database, ProjectOption
+from boocode_sessions.cli.database import BadInput, Database, ProjectOption
 from boocode_sessions.cli.filters import InSessionOption, SinceOption, UntilOption, within
 from boocode_sessions.cli.output import JsonOption, print_rows
 from boocode_sessions.cli.program import Panel, over_database
@@ -142,10 +142,14 @@ def search(
     A word finds those that begin so; main.py and "a phrase" are found as they stand; or, -not.
     """
     from boocode_sessions import queries
+    from boocode_sessions.queries.wanted import Wanted
 
+    said = " ".join(words)
+    if not Wanted.of(said).groups:
+        raise BadInput(f"{said!r} has no word to look for: one has a letter or a digit, and no - before it")
     found = queries.search(
         database.engine,
-        " ".join(words),
+        said,
         places=[one.value for one in places],
         limit=limit,
         **within(database, project, session, since, until),

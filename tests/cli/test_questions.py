@@ -84,6 +84,13 @@ def test_search_finds_what_was_said(demo_anywhere: Terminal) -> None:
     assert nothing.err.endswith("Nothing was found.\n")
 
 
+@pytest.mark.parametrize("words", [("--", "-umbrella"), ("🎉",), ("or",), ("",)])
+def test_a_search_for_no_word_says_so(demo: Terminal, words: tuple[str, ...]) -> None:
+    refused = demo.run("search", *words)
+    assert (refused.status, refused.out) == (2, "")
+    assert "has no word to look for" in refused.err
+
+
 def test_search_finds_what_tools_were_given_on_request(demo_anywhere: Terminal) -> None:
     everywhere = demo_anywhere.run("search", "file", "--in", "tools", "--in", "messages", "--json").json
     tools = demo_anywhere.run("search", "file", "--in", "tools", "--json").json

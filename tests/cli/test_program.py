@@ -1,5 +1,6 @@
 """The program as a whole: its start, exit statuses, pipes, completion, and itself without its extra."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -51,6 +52,27 @@ def test_a_question_starts_without_what_typer_converts_values_with(demo: Termina
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_question_starts_without_the_parameters_of_other_commands(demo: Terminal) -> None:
+    code = (
+        "import sys\n"
+        "from boocode_sessions.cli import main\n"
+        "from boocode_sessions.cli.app import app\n"
+        "sys.argv = ['boocode-sessions', 'list', '--json']\n"
+        "try: main()\n"
+        "except SystemExit: sys.stderr.write(' '.join(one.name for one in app.registered_commands))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=program_environment(demo.env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert json.loads(done.stdout) == demo.run("--url", demo.database.url, "list", "--json").json
+    assert done.stderr == "list"
 
 
 def test_no_command_needs_the_sdk(demo: Terminal) -> None:

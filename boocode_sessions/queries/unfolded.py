@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, Text, and_, case, cast, func, literal_column, or_, select, true, tuple_
 
@@ -16,13 +16,11 @@ from boocode_sessions._core.keys import MAIN, SessionStoreEntry, Transcript
 from boocode_sessions._core.sql.functions import byte_length
 from boocode_sessions._core.sql.json_values import json_count, json_label, json_member
 from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.listing import Key
 from boocode_sessions._core.statements.parameters import exact_text, in_parts, unplaced
 from boocode_sessions._core.statements.place import tokens_of
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.scope import unplaced_said_at, unplaced_type
-
-Key: TypeAlias = tuple[str, str]
-"""A session's project_key and session_id."""
 
 _TOKENS = {
     "input_tokens": "input_tokens",

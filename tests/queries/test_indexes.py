@@ -48,9 +48,9 @@ def test_an_index_has_the_expression_that_the_models_have(engine: Engine) -> Non
     assert created == migrated
 
 
-def plans_of(engine: Engine, question: Callable[[Any], object]) -> list[str]:
+def plans_of(engine: Engine, question: Callable[[Any], object], options: str = "COSTS OFF") -> list[str]:
     """How the database runs each statement of a question: the lines of its plans that name a table."""
-    explain = "EXPLAIN (COSTS OFF) " if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+    explain = f"EXPLAIN ({options}) " if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
     plans: list[str] = []
 
     def explained(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -118,6 +118,14 @@ def test_sessions_reads_no_entry(answered: Engine, limit: int | None) -> None:
     of_placed = [line for line in of_entries if "claude_session_entries_unplaced_idx" not in line]
     assert of_placed
     assert all(any(way in line for way in WITHOUT_A_ROW) for line in of_placed), plans
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_a_page_of_sessions_looks_for_the_entries_of_no_others(answered: Engine) -> None:
+    plans = plans_of(answered, lambda bind: queries.sessions(bind, limit=2), "ANALYZE, COSTS OFF, TIMING OFF")
+    times = [int(loops[1]) for line in plans if (loops := re.search(r"position_idx .*loops=(\d+)", line))]
+    assert times
+    assert max(times) == 2, plans
 
 
 @pytest.mark.parametrize("question", [queries.sessions, queries.usage, queries.tools])

@@ -1,0 +1,174 @@
+"""The statements that list sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+)
+
+from boocode_sessions._core.keys import MAIN
+from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.parameters import PROJECT, Entry, unplaced
+from boocode_sessions._core.statements.read import ONE, is_true_fold
+from boocode_sessions.models import ClaudeSession
+
+Key: TypeAlias = tuple[str, str]
+"""A session's project_key and session_id."""
+
+
+class Found(NamedTuple):
+    """What the statements say of a session; what its row says is None where it has none."""
+
+    project_key: str
+    session_id: str
+    updated: datetime | None
+    unplaced: int
+    """Whether it has rows that nobody has placed: 0 or 1."""
+    entries: int | None = None
+    subagents: int | None = None
+    bytes: int | None = None
+    tokens: int | None = None
+    first_said_at: datetime | None = None
+    last_said_at: datetime | None = None
+    data: str | None = None
+    held: bool | None = None
+    fresh: bool = False
+    has_main: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self[:2]
+
+
+_OF_ROWS = Found._fields[4:-2]
+"""What a page takes of each session's row."""
+
+
+def select_rows(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
+    """The rows of some sessions. Shape: (project_key, session_id, what `Found` has of a row) per session."""
+    row = ClaudeSession
+    main = select(ONE).where(
+        Entry.project_key == row.project_key, Entry.session_id == row.session_id, Entry.subpath == MAIN
+    )
+    return select(
+        row.project_key,
+        row.session_id,
+        *(getattr(row, name) for name in _OF_ROWS),
+        func.coalesce(is_true_fold(), false()).label("fresh"),
+        main.correlate(row).exists().label("has_main"),
+    ).where(
+        row.project_key.in_({project for project, _ in sessions}),  # by which it is known where they are
+        tuple_(row.project_key, row.session_id).in_(sessions),
+    )
+
+
+@cache
+def select_page(given: frozenset[str], *, distributed: bool = False) -> Select[*tuple[Any, ...]]:
+    """The sessions of a page. `given`: which of in_project, since and most it has.
+
+    Served by: claude_sessions_pkey, claude_session_entries_unplaced_idx, and probes of
+    claude_session_entries_position_idx, since another program may have deleted the entries. The probes are
+    made in the page's order, so that PostgreSQL ends with its limit; a distributed database makes them where
+    the rows are.
+    """
+    time = UTCDateTime()
+    at = func.coalesce(ClaudeSession.last_said_at, ClaudeSession.updated_at)
+    ours: Select[*tuple[Any, ...]] = select(
+        ClaudeSession.project_key,
+        ClaudeSession.session_id,
+        at.label("at"),
+        ClaudeSession.last_said_at.label("said"),
+        ClaudeSession.updated_at.label("updated"),
+        literal_column("0", Integer()).label("unplaced"),
+    )
+    others: Select[*tuple[Any, ...]] = (
+        select(
+            Entry.project_key,
+            Entry.session_id,
+            func.max(Entry.created_at).label("at"),
+            func.max(Entry.created_at).label("said"),
+            func.max(case((Entry.subpath == MAIN, Entry.created_at))).label("updated"),
+            literal_column("1", Integer()).label("unplaced"),
+        )
+        .where(unplaced())
+        .group_by(Entry.project_key, Entry.session_id)
+    )
+    if distributed:
+        ours = ours.where(_has_entries(ClaudeSession))
+    if "in_project" in given:
+        ours = ours.where(ClaudeSession.project_key == PROJECT)
+        others = others.where(Entry.project_key == PROJECT)
+    written = union_all(ours, others).subquery("written")
+    key = (written.c.project_key, written.c.session_id)
+    newest = func.max(written.c.at, type_=time)
+    page = (
+        select(
+            *key,
+            newest.label("at"),
+            func.max(written.c.updated, type_=time).label("updated"),
+            func.max(written.c.unplaced).label("unplaced"),
+        )
+        .group_by(*key)
+        .order_by(newest.desc().nulls_last(), *key)
+    )
+    if "since" in given:
+        # Not by when they were stored: after an import that is today, whatever the lines are of.
+        page = page.having(func.max(written.c.said, type_=time) >= bindparam("since", type_=time))
+    if not distributed:
+        c = page.subquery("sorted").c
+        page = select(*c).where(_has_entries(c)).order_by(*_order(c))
+    if "most" in given:
+        page = page.limit(bindparam("most", type_=Integer))
+    return page
+
+
+def _has_entries(row: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a model, or a subquery's columns
+    """Condition: the session has an entry. Not EXISTS, of which PostgreSQL makes a join over all entries."""
+    one = select(ONE).where(Entry.project_key == row.project_key, Entry.session_id == row.session_id)
+    return one.correlate_except(Entry).limit(1).scalar_subquery().is_not(None)
+
+
+def _order(c: Any) -> tuple[ColumnElement[Any], ...]:  # noqa: ANN401 - a subquery's columns
+    return c.at.desc().nulls_last(), c.project_key, c.session_id
+
+
+@cache
+def select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    """The sessions of a page, with their rows. Built once, which otherwise takes longer than the database."""
+    listed = select_page(given).cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
+    c = listed.c
+    main = select(ONE).where(
+        Entry.project_key == c.project_key, Entry.session_id == c.session_id, Entry.subpath == MAIN
+    )
+    row = ClaudeSession
+    return (
+        select(
+            c.project_key,
+            c.session_id,
+            c.updated,
+            c.unplaced,
+            *(getattr(row, name) for name in _OF_ROWS),
+            func.coalesce(is_true_fold(), false()).label("fresh"),
+            main.correlate(listed).limit(1).scalar_subquery().is_not(None).label("has_main"),
+        )
+        .join_from(
+            listed, row, and_(row.project_key == c.project_key, row.session_id == c.session_id), isouter=True
+        )
+        .order_by(*_order(c))
+    )

@@ -38,7 +38,6 @@ TORN = A[:-5]
         (A + b"torn" + B + b"x", [ONE, TWO], 5),
         (A + b'{"a":1e400}', [ONE], 11),
         (A + b'{"a":NaN}', [ONE], 9),
-        (A + b'{"a":"\xff"}' + B, [ONE, TWO], 9),
         (A + b"7", [ONE], 1),
         (A + B + C + A, [ONE, TWO, THREE, ONE], 0),
         (TORN + C, [THREE], len(TORN)),
@@ -57,6 +56,18 @@ def test_every_whole_record_of_a_line_is_read(
     assert problem == (f"{left} bytes of it are no whole record" if left else None)
 
 
+@pytest.mark.parametrize("as_is", [True, False])
+def test_bytes_that_are_not_utf_8_are_read_as_the_agent_reads_them(as_is: bool) -> None:
+    odd = "it is not UTF-8 everywhere: what is not is kept as \ufffd"
+    found, problem = LineReader(as_is=as_is).read_all(A + b'{"a":"\xe9\xf0\x9f"}' + B)
+    assert [item.entry for item in found] == [ONE, {"a": "\ufffd\ufffd"}, TWO]
+    assert problem == odd
+    found, problem = LineReader(as_is=as_is).read_all(TORN + b"\xff" + B)
+    assert [item.entry for item in found] == [TWO]
+    assert problem is not None
+    assert problem.startswith(f"{odd}; ")
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
@@ -68,7 +79,7 @@ def test_every_whole_record_of_a_line_is_read(
         (b'{"type":"user","content":[{"type":"text"},{"type":"text"}', "it is not JSON"),
         (b'"content":[{"type":"text","text":"{}"}', "it is not JSON"),
         (b'["secret"]', "it is JSON, but not an object"),
-        (b'{"secret":"\xff"}', "it is not UTF-8"),
+        (b'"secret":"\xff"', "it is not UTF-8"),
         (b'{"a":' * 100_000, "it is nested too deeply for Python's json"),
         (b'{"a":{"' * 100_000, "it is not JSON"),
     ],

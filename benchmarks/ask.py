@@ -9,10 +9,12 @@ takes to prepare what questions are answered from, as the command `import` does 
 whole calls of each question, that of an append of 500 before anybody has asked and after, that of the command
 `list` from start to end, what the store takes on disk beside the lines' own bytes, and how long ccusage
 takes. Each time by the clock, and in brackets that of the processors, the server's too, which what else the
-machine does hardly changes. `--url` measures one database, which is filled unless it is.
+machine does changes less: a processor that shares its core with another still takes half as long again. The
+load average says how busy the machine was. `--url` measures one database, which is filled unless it is.
 """
 
 import argparse
+import gc
 import os
 import sqlite3
 import statistics
@@ -92,7 +94,10 @@ class Stopwatch:
 def fill(engine: Engine, tree: Path, stopwatch: Stopwatch) -> Answers:
     """Import the sessions. Megabytes a second."""
     SQLAlchemySessionStore(engine)  # imports the SDK, whose fold the imported sessions then keep
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000)  # as the command `import` has it
     took = stopwatch.time(lambda: import_tree(engine, tree))
+    gc.set_threshold(*usual)
     with engine.connect() as db:
         size = int(db.scalar(select(func.sum(ClaudeSession.bytes))) or 1) / 1000
     vacuum(engine)
@@ -155,8 +160,10 @@ def questions(engine: Engine) -> dict[str, Callable[[], object]]:
 
 def _list(engine: Engine) -> None:
     url = engine.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "boocode_sessions", "--url", url, "list", "--json"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "boocode_sessions", "list", "--json", "--url", url]
+    # With its bytecode at hand, as where it is installed.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 def first(engine: Engine, stopwatch: Stopwatch) -> Answers:
@@ -200,7 +207,7 @@ def ask(url: str, tree: Path, only: Sequence[str]) -> Answers:
         answers["an append of 500, after questions"] = appending(engine, stopwatch)
     for name, took in answers.items():
         print(f"{engine.dialect.name:10} {name:42} {took}", flush=True)
-    print(f"{engine.dialect.name}: {sizes(engine)}", flush=True)
+    print(f"{engine.dialect.name}: {sizes(engine)}; load average {os.getloadavg()[2]:.1f}", flush=True)
     print_usage(engine)
     for name, question in questions(engine).items():
         if not only or any(name.startswith(one) for one in only):
@@ -239,11 +246,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="boocode-ask-") as folder:
         tree = Path(folder)
         write_tree(tree, options.entries)
-        print_ccusage(tree)
         if options.url:
             ask(options.url, tree, options.only)
         else:
             print_both(tree, options.only)
+        print_ccusage(tree)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ Never part of a session: a resume reads the whole chain, and a transcript withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,17 +20,21 @@ from boocode_sessions._core.database_errors import translate
 from boocode_sessions._core.derived.catching_up import forget
 from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import (
-    MAIN,
     KeyLike,
     Session,
-    Transcript,
     project_of,
     session_of,
 )
 from boocode_sessions._core.statements import maintenance as statements
 from boocode_sessions._core.statements.asking import TEXTS
 from boocode_sessions._core.statements.derived import CALLS, DIGESTS, USES
-from boocode_sessions._core.statements.parameters import ENTRIES, SESSIONS, in_session, table_name
+from boocode_sessions._core.statements.parameters import (
+    ENTRIES,
+    SESSIONS,
+    in_session,
+    in_sessions,
+    table_name,
+)
 from boocode_sessions._core.statements.search import merge_words
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import DatabaseError, SessionStoreError
@@ -81,12 +86,15 @@ def prune(
 
     `inactive_for`: by the storage clock, so that an import counts as an append. `project_key`: only that
     project's. `keep`: so many of each project's newest sessions stay, however old. A session on `hold` stays.
-    `dry_run`: only say what would be removed. `batch`, `pause`: after so many sessions, wait so many seconds.
-    `progress`: called with each session once it is removed.
+    `dry_run`: only say what would be removed. `batch`, `pause`: remove up to so many sessions in one
+    transaction, and after so many wait so many seconds. `progress`: called with each session once it is
+    removed.
 
-    Safe beside live writers: each session is looked at again and removed in a transaction of its own while
-    its writers wait, so that an append either comes before, and keeps the whole session, or after, and begins
-    a new one. A program that does not lock it (the TypeScript adapters) is noticed until the COMMIT is sent.
+    Safe beside live writers: sessions are looked at again and removed while their writers wait, so that an
+    append either comes before, and keeps the whole session, or after, and begins a new one. One transaction
+    removes sessions of one project, of about 5,000 entries together, and never waits for a session that
+    somebody else has locked while it holds others: that one is removed alone.
+    A program that does not lock it (the TypeScript adapters) is noticed until the COMMIT is sent.
     Over a Connection or a Session everything is in the caller's transaction, and those writers wait for it.
 
     Stopped in between, it is simply run again.
@@ -99,26 +107,47 @@ def prune(
         project_key = project_of(project_key)
     unit_of_work = UnitOfWork(bind, schema)
 
-    def find(connection: StoreConnection) -> tuple[datetime, list[Session]]:
+    def find(connection: StoreConnection) -> tuple[datetime, list[tuple[Session, int]]]:
         before = _earlier(connection.select(statements.select_clock()).scalar_one(), inactive_for)
         statement = statements.select_prunable(of_project=project_key is not None)
         rows = connection.select(statement, {"in_project": project_key, "before": before, "keep": keep})
-        return before, [Session(project, session_id) for project, session_id in rows]
+        return before, [(Session(project, session_id), entries) for project, session_id, entries in rows]
 
     before, candidates = unit_of_work.scan("look for sessions to prune", find)
     removed: list[PrunedSession] = []
-    for session in candidates:
-        found = _look(unit_of_work, session, before) if dry_run else _remove(unit_of_work, session, before)
-        if found is None:
-            continue
-        removed.append(found)
+    waited_at = 0
+    for sessions in _batches(candidates, batch):
         if dry_run:
+            look = partial(_inactive, sessions=sessions, before=before)
+            removed += unit_of_work.scan(f"look at {len(sessions)} sessions", look)
             continue
-        if progress is not None:
-            progress(found)
-        if len(removed) % batch == 0 and unit_of_work.own:
+        for found in _remove(unit_of_work, sessions, before):
+            removed.append(found)
+            if progress is not None:
+                progress(found)
+        if len(removed) >= waited_at + batch and unit_of_work.own:
             wait(pause)
+            waited_at = len(removed)
     return PruneResult(removed, dry_run)
+
+
+_MOST_ENTRIES = 5000
+"""Of the sessions that one transaction removes, unless one has more: their writers wait for it."""
+
+
+def _batches(candidates: Sequence[tuple[Session, int]], most: int) -> Iterator[list[Session]]:
+    """The candidates in parts for a transaction each. They come one project after the other."""
+    batch: list[Session] = []
+    total = 0
+    for session, entries in candidates:
+        total += max(1, entries)
+        full = len(batch) == most or total > _MOST_ENTRIES
+        if batch and (full or session.project_key != batch[0].project_key):
+            yield batch
+            batch, total = [], entries
+        batch.append(session)
+    if batch:
+        yield batch
 
 
 def hold(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
@@ -167,14 +196,14 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
 
     def remove(connection: StoreConnection) -> int:
         lock_row(connection, session)
-        entries = connection.select(statements.select_content(connection.dialect), in_session(session)).one()[
-            0
-        ]
-        operations.delete(connection, Transcript(*session, MAIN))
+        content = connection.select(
+            statements.select_content(connection.dialect), in_sessions([session])
+        ).first()
+        operations.remove(connection, [session])
         forget(connection, session)
         if connection.dialect == "sqlite":
             connection.write(merge_words(), {})
-        return entries
+        return 0 if content is None else content[1]
 
     entries = unit_of_work.write(f"erase {session}", remove)
     _vacuum(bind, schema, f"vacuum after {session} was deleted")
@@ -213,34 +242,54 @@ def _earlier(now: datetime, span: timedelta) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _look(unit_of_work: UnitOfWork, session: Session, before: datetime) -> PrunedSession | None:
-    return unit_of_work.scan(f"look at {session}", lambda connection: _inactive(connection, session, before))
+def _remove(unit_of_work: UnitOfWork, sessions: Sequence[Session], before: datetime) -> list[PrunedSession]:
+    """Remove those of a project's sessions that are inactive: in one transaction, or else one by one."""
+
+    def operation(connection: StoreConnection) -> tuple[list[PrunedSession], Sequence[Session]]:
+        locked = _lock(connection, sessions)
+        found = _inactive(connection, [session for session in sessions if session in locked], before)
+        gone = [Session(one.project_key, one.session_id) for one in found]
+        if gone:
+            with connection.connection.begin_nested() as savepoint:
+                operations.remove(connection, gone)
+                if connection.select(statements.select_left(), in_sessions(gone)).first() is not None:
+                    savepoint.rollback()  # a writer that does not lock its session came in between
+                    return [], sessions
+        return found, [session for session in sessions if session not in locked]
+
+    label = sessions[0] if len(sessions) == 1 else f"{len(sessions)} sessions"
+    found, left = unit_of_work.write(f"prune {label}", operation)
+    if len(sessions) > 1:
+        for session in left:
+            found += _remove(unit_of_work, [session], before)
+    return found
 
 
-def _remove(unit_of_work: UnitOfWork, session: Session, before: datetime) -> PrunedSession | None:
-    def operation(connection: StoreConnection) -> PrunedSession | None:
-        lock_row(connection, session)
-        found = _inactive(connection, session, before)
-        if found is None:
-            return None
-        with connection.connection.begin_nested() as savepoint:
-            operations.delete(connection, Transcript(*session, MAIN))
-            if connection.select(statements.select_content(connection.dialect), in_session(session)).one()[0]:
-                savepoint.rollback()  # a writer that does not lock the session came in between
-                return None
-        return found
-
-    return unit_of_work.write(f"prune {session}", operation)
+def _lock(connection: StoreConnection, sessions: Sequence[Session]) -> Collection[Session]:
+    """Lock one session, or those of a project's sessions that nobody else has locked."""
+    if len(sessions) == 1 or connection.dialect == "sqlite":  # whose lock is the database's
+        lock_row(connection, sessions[0])
+        return sessions
+    free = connection.select(statements.lock_free(), in_sessions(sessions)).scalars()
+    return {Session(sessions[0].project_key, session_id) for session_id in free}
 
 
-def _inactive(connection: StoreConnection, session: Session, before: datetime) -> PrunedSession | None:
-    """What there is to remove, when nobody has appended since `before`, and the session is not on hold."""
-    summary = connection.select(statements.select_retained(), in_session(session)).one_or_none()
-    entries, size, newest = connection.select(
-        statements.select_content(connection.dialect), in_session(session)
-    ).one()
-    held, updated_at = summary or (False, None)
-    last = max((at for at in (newest, updated_at) if at is not None), default=None)
-    if held or (last is not None and last >= before):
-        return None
-    return PrunedSession(*session, entries, size, last)
+def _inactive(
+    connection: StoreConnection, sessions: Sequence[Session], before: datetime
+) -> list[PrunedSession]:
+    """What there is to remove of a project's sessions: those that nobody has appended to since `before`, and
+    that are not on hold."""
+    if not sessions:
+        return []
+    named = in_sessions(sessions)
+    rows = {row[0]: row[1:] for row in connection.select(statements.select_retained(), named)}
+    content = statements.select_content(connection.dialect)
+    contents = {row[0]: row[1:] for row in connection.select(content, named)}
+    found: list[PrunedSession] = []
+    for session in sessions:
+        held, updated_at = rows.get(session.session_id, (False, None))
+        entries, size, newest = contents.get(session.session_id, (0, 0, None))
+        last = max((at for at in (newest, updated_at) if at is not None), default=None)
+        if not held and (last is None or last < before):
+            found.append(PrunedSession(*session, entries, size, last))
+    return found

@@ -5,7 +5,7 @@ Never begins or commits: the caller owns the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 from boocode_sessions._core.append.place import Summary, lock_row, recount
@@ -20,7 +20,12 @@ from boocode_sessions._core.keys import (
 from boocode_sessions._core.statements import delete as deletions
 from boocode_sessions._core.statements import read as statements
 from boocode_sessions._core.statements import search as searches
-from boocode_sessions._core.statements.parameters import in_project, in_session, in_transcript
+from boocode_sessions._core.statements.parameters import (
+    in_project,
+    in_session,
+    in_sessions,
+    in_transcript,
+)
 from boocode_sessions.errors import DamagedEntryError, EncryptionError
 
 
@@ -87,14 +92,27 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
     """
     session = transcript.session
     next_position, _, _ = lock_row(connection, session)
-    # What was said is gone when the deletion is; what else was derived from it says nothing of the content.
-    if connection.dialect == "sqlite":
-        connection.write(searches.forget_words(of_session=True), in_session(session))
-    connection.write(searches.delete_texts(), in_session(session))
     if transcript.is_main:
-        connection.write(deletions.delete_entries(), in_session(session))
-        connection.write(deletions.delete_session(), in_session(session))
+        remove(connection, [session])
         return
+    forget_texts(connection, [session])
     connection.write(deletions.delete_transcript(), in_transcript(transcript))
     # One more, so that writers who know the transcript look again.
     recount(connection, session, next_position + 1, Summary.KEEP)
+
+
+def remove(connection: StoreConnection, sessions: Collection[Session]) -> None:
+    """Remove sessions of one project, which the caller has locked."""
+    forget_texts(connection, sessions)
+    connection.write(deletions.delete_entries(), in_sessions(sessions))
+    connection.write(deletions.delete_sessions(), in_sessions(sessions))
+
+
+def forget_texts(connection: StoreConnection, sessions: Collection[Session]) -> None:
+    """Remove what search finds in sessions of one project.
+
+    What was said is gone when the deletion is; what else was derived from it says nothing of the content.
+    """
+    if connection.dialect == "sqlite":
+        connection.write(searches.forget_words(of_sessions=True), in_sessions(sessions))
+    connection.write(searches.delete_texts(), in_sessions(sessions))

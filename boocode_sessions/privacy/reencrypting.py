@@ -26,6 +26,7 @@ from boocode_sessions._core.codec import decode_summary as open_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions._core.keys import Session, Transcript
+from boocode_sessions._core.operations import forget_texts
 from boocode_sessions._core.statements import search as searches
 from boocode_sessions._core.statements.parameters import Entry, in_parts, in_session, unplaced
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -190,12 +191,10 @@ def _forget_words(connection: StoreConnection) -> bool:
     lock(connection)
     sessions = connection.select(statements.select_searched(), {"most": BATCH_ROWS}).all()
     for digest_id, project, session in sessions:
-        where = in_session(Session(project, session))
-        if connection.dialect == "sqlite":
-            connection.write(searches.forget_words(of_session=True), where)
-        connection.write(searches.delete_texts(), where)
+        forget_texts(connection, [Session(project, session)])
         # What is not encrypted, if it is another tenant's, is found again by whoever searches next.
-        connection.write(searches.set_searched(), {**where, "in_digest": digest_id, "searched_to": 0})
+        of_digest = {"in_project": project, "in_digest": digest_id}
+        connection.write(searches.set_searched(), {**of_digest, "searched_to": 0})
     if sessions and connection.dialect == "sqlite":
         connection.write(searches.merge_words(), {})
     return len(sessions) == BATCH_ROWS

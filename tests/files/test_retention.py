@@ -17,6 +17,7 @@ from boocode_sessions import (
     ClaudeSessionRepository,
     SessionKey,
     SessionListSubkeysKey,
+    retention,
 )
 from boocode_sessions.errors import InvalidKeyError
 from boocode_sessions.retention import PrunedSession, hold, prune, release
@@ -240,12 +241,41 @@ def test_a_session_that_came_alive_after_the_first_look_stays(engine: Engine) ->
         append(engine, key_of("b", subpath="subagents/agent-1"))
         hold(engine, session_of("c"))
 
-    prune(engine, inactive_for=MONTH, progress=revive)
+    prune(engine, inactive_for=MONTH, batch=1, progress=revive)
     assert {key: len(entries) for key, entries in stored(engine).items()} == {
         ("p", "b", ""): 2,
         ("p", "b", "subagents/agent-1"): 2,
         ("p", "c", ""): 2,
     }
+
+
+def test_sessions_go_together_unless_they_are_of_two_projects_or_too_large(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_MOST_ENTRIES", 6)
+    keys = [*(key_of(f"s{number}") for number in range(4)), key_of("t", "q"), key_of("u", "q")]
+    append(engine, *keys)
+    age(engine, 31, *keys)
+    left: list[int] = []
+    prune(engine, inactive_for=MONTH, progress=lambda _: left.append(len(stored(engine))))
+    assert left == [3, 3, 3, 2, 0, 0]  # three of p with two entries each, the fourth, and those of q
+
+
+def test_a_session_that_somebody_has_locked_keeps_no_other_ones_writers_waiting(databases: Any) -> None:
+    engine = databases.migrated("postgresql").engine()
+    append(engine, key_of("a"), key_of("b"), key_of("c"))
+    age(engine, 31, key_of("a"), key_of("b"), key_of("c"))
+    with ThreadPoolExecutor() as pool, engine.connect() as connection:
+        ClaudeSessionRepository(connection).append(key_of("b"), [LATCH])
+        pruning = pool.submit(prune, engine, inactive_for=MONTH)
+        with pytest.raises(TimeoutError):
+            pruning.result(0.5)
+        assert sessions_in(engine) == {"b"}
+        append(engine, key_of("a"))
+        connection.commit()
+        assert [found.session_id for found in pruning.result(20).sessions] == ["a", "c"]
+    assert sessions_in(engine) == {"a", "b"}
+    engine.dispose()
 
 
 def test_pruning_waits_for_the_append_that_is_under_way(engine: Engine) -> None:
@@ -298,22 +328,23 @@ def test_beside_live_writers_no_session_loses_a_part(engine: Engine) -> None:
 def test_a_row_of_a_program_without_turns_keeps_the_session(databases: Any) -> None:
     """It comes while the session is being removed: after the look under the turn, before the commit."""
     engine = databases.migrated("postgresql").engine()
-    append(engine, key_of("s"))
-    age(engine, 31, key_of("s"))
+    append(engine, key_of("s"), key_of("t"), key_of("u"))
+    age(engine, 31, key_of("s"), key_of("t"), key_of("u"))
     with engine.begin() as connection:
         connection.execute(
             text(
                 "CREATE FUNCTION revive() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
                 "INSERT INTO claude_session_entries (project_key, session_id, subpath, entry) "
-                "VALUES ('p', 's', '', '{\"type\": \"late\"}'); RETURN NULL; END $$"
+                "SELECT 'p', 's', '', '{\"type\": \"late\"}' FROM gone WHERE session_id = 's' LIMIT 1; "
+                "RETURN NULL; END $$"
             )
         )
         connection.execute(
             text(
                 "CREATE TRIGGER revive AFTER DELETE ON claude_session_entries "
-                "FOR EACH STATEMENT EXECUTE FUNCTION revive()"
+                "REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION revive()"
             )
         )
-    assert not prune(engine, inactive_for=MONTH).sessions
-    assert [len(entries) for entries in stored(engine).values()] == [2]
+    assert [found.session_id for found in prune(engine, inactive_for=MONTH).sessions] == ["t", "u"]
+    assert sessions_in(engine) == {"s"}
     engine.dispose()

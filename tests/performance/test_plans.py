@@ -16,7 +16,12 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.statements import append, delete, place, read
-from boocode_sessions._core.statements.parameters import in_project, in_session, in_transcript
+from boocode_sessions._core.statements.parameters import (
+    in_project,
+    in_session,
+    in_sessions,
+    in_transcript,
+)
 from tests.fixtures.databases import Database, Databases
 
 PROJECTS, SESSIONS, ENTRIES = 20, 100, 20
@@ -125,7 +130,7 @@ def test_a_deletion_finds_its_rows_by_the_index(plans: "Plans", subpath: str) ->
     if subpath:
         plan = plans.of(delete.delete_transcript(), in_transcript(Transcript(*CROWDED, subpath)))
     else:
-        plan = plans.of(delete.delete_entries(), in_session(CROWDED))
+        plan = plans.of(delete.delete_entries(), in_sessions([CROWDED]))
     assert plan.indexes == {POSITION}
     assert plan.whole_scans == set()
 
@@ -206,8 +211,10 @@ class Plans:
     def of(self, statement: Any, parameters: Mapping[str, Any]) -> Plan:
         compiled = statement.compile(dialect=PGDialect_psycopg())  # type: ignore[no-untyped-call]
         values = {**compiled.params, **parameters}
-        names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", str(compiled))))
-        text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", str(compiled))
+        expanded = compiled.construct_expanded_state(values)
+        values |= expanded.parameters
+        names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", expanded.statement)))
+        text = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", expanded.statement)
         execute = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked ({})")
         given = sql.SQL(", ").join(sql.Literal(values[name]) for name in names)
         with self._connection.transaction(force_rollback=True):

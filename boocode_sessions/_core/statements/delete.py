@@ -1,4 +1,4 @@
-"""What a deletion executes, after the session is locked."""
+"""What a deletion executes, after the sessions are locked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy import Delete, delete
 from boocode_sessions._core.statements.parameters import (
     SESSIONS,
     Entry,
-    is_session,
-    of_session,
+    are_sessions,
+    of_sessions,
     of_transcript,
 )
 
@@ -23,11 +23,11 @@ def delete_transcript() -> Delete:
 
 @cache
 def delete_entries() -> Delete:
-    """Every entry of a session, in all its transcripts."""
-    return delete(Entry).where(*of_session())
+    """Every entry of sessions of one project, in all their transcripts."""
+    return delete(Entry).where(*of_sessions())
 
 
 @cache
-def delete_session() -> Delete:
-    """The row of one session."""
-    return delete(SESSIONS).where(*is_session())
+def delete_sessions() -> Delete:
+    """The rows of sessions of one project."""
+    return delete(SESSIONS).where(*are_sessions())

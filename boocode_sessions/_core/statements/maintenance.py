@@ -18,6 +18,7 @@ from sqlalchemy import (
     cast,
     false,
     func,
+    literal_column,
     or_,
     select,
     type_coerce,
@@ -35,12 +36,14 @@ from boocode_sessions._core.statements.parameters import (
     SESSION,
     SESSIONS,
     Entry,
+    are_sessions,
     exact_text,
     is_session,
-    of_session,
+    of_sessions,
     of_transcript,
     unplaced,
 )
+from boocode_sessions._core.statements.read import ONE
 from boocode_sessions.models import ClaudeSession
 
 
@@ -132,12 +135,13 @@ def select_last_write() -> Select[datetime]:
 
 
 @cache
-def select_prunable(*, of_project: bool = False) -> Select[str, str]:
+def select_prunable(*, of_project: bool = False) -> Select[str, str, int]:
     """Sessions whose main transcript was last written before a time, but for each project's newest.
 
     Parameters: `before`, `keep` (how many are the newest), and the project's.
-    Shape: (project_key, session_id) per session, the oldest first. Their subagents may have written since.
-    One without a main transcript comes as the oldest. Grows with the sessions and the unplaced rows.
+    Shape: (project_key, session_id, placed entries) per session, one project after the other, its oldest
+    first. Their subagents may have written since. One without a main transcript comes as the oldest.
+    Grows with the sessions and the unplaced rows.
     """
     written = select_written_sessions(of_project=of_project).order_by(None).subquery("last")
     project, session_id, at = written.c
@@ -145,7 +149,7 @@ def select_prunable(*, of_project: bool = False) -> Select[str, str]:
     ranked = select(project, session_id, at.label("at"), rank.label("rank")).subquery("ranked")
     key = (ranked.c.project_key, ranked.c.session_id)
     return (
-        select(*key)
+        select(*key, func.coalesce(ClaudeSession.entries, literal_column("0")))
         .outerjoin(
             ClaudeSession, (ClaudeSession.project_key == key[0]) & (ClaudeSession.session_id == key[1])
         )
@@ -154,14 +158,29 @@ def select_prunable(*, of_project: bool = False) -> Select[str, str]:
             ranked.c.rank > bindparam("keep", type_=Integer),
             or_(ranked.c.at.is_(None), ranked.c.at < bindparam("before", type_=UTCDateTime())),
         )
-        .order_by(ranked.c.at.asc().nulls_first(), *key)
+        .order_by(key[0], ranked.c.at.asc().nulls_first(), key[1])
     )
 
 
 @cache
-def select_retained() -> Select[bool, datetime | None]:
-    """What a session's summary says about keeping it. Shape: (held, updated_at); no row without a summary."""
-    return select(ClaudeSession.held, ClaudeSession.updated_at).where(*is_session())
+def lock_free() -> Select[str]:
+    """Lock those of a project's sessions that nobody else has locked. Shape: (session_id,) per row.
+
+    It waits for nobody, so that whoever waits for one of them does not wait for the writers of others too.
+    """
+    locked = select(ClaudeSession.session_id).where(*are_sessions())
+    return locked.with_for_update(skip_locked=True)
+
+
+@cache
+def select_retained() -> Select[str, bool, datetime | None]:
+    """What the rows of a project's sessions say about keeping them.
+
+    Shape: (session_id, held, updated_at) per row.
+    """
+    return select(ClaudeSession.session_id, ClaudeSession.held, ClaudeSession.updated_at).where(
+        *are_sessions()
+    )
 
 
 @cache
@@ -171,13 +190,19 @@ def set_held() -> Update:
 
 
 @cache
-def select_content(dialect: str) -> Select[int, int, datetime]:
-    """All the entries of one session.
+def select_content(dialect: str) -> Select[str, int, int, datetime]:
+    """The entries of a project's sessions.
 
-    Shape: one row (how many, their stored bytes, the newest's time, which is None without any).
+    Shape: (session_id, how many, their stored bytes, the newest's time) per session that has some.
     """
-    size = func.coalesce(func.sum(_stored_bytes(dialect)), 0)
-    return select(func.count(), size, func.max(Entry.created_at)).where(*of_session())
+    found = (func.count(), func.sum(_stored_bytes(dialect)), func.max(Entry.created_at))
+    return select(Entry.session_id, *found).where(*of_sessions()).group_by(Entry.session_id)
+
+
+@cache
+def select_left() -> Select[int]:
+    """Whether some of a project's sessions have entries. Shape: (1,), or no row."""
+    return select(ONE).where(*of_sessions()).limit(1)
 
 
 def _stored_bytes(dialect: str) -> ColumnElement[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TypeVar, cast
 
 from sqlalchemy import BigInteger, BindParameter, ColumnElement, Table, Text, bindparam, func, literal_column
@@ -22,6 +22,7 @@ SESSIONS = cast("Table", ClaudeSession.__table__)
 PROJECT = bindparam("in_project", type_=Text)
 SESSION = bindparam("in_session", type_=Text)
 SUBPATH = bindparam("in_subpath", type_=Text)
+SESSION_IDS = bindparam("in_sessions", expanding=True, type_=Text)
 
 
 def table_name(name: str, dialect: Dialect, schema: str | None) -> str:
@@ -42,6 +43,12 @@ def in_session(session: Session) -> dict[str, str]:
     return {"in_project": session.project_key, "in_session": session.session_id}
 
 
+def in_sessions(sessions: Collection[Session]) -> dict[str, str | list[str]]:
+    """The parameters that name sessions of one project."""
+    (project_key,) = {session.project_key for session in sessions}
+    return {"in_project": project_key, "in_sessions": [session.session_id for session in sessions]}
+
+
 def in_transcript(transcript: Transcript) -> dict[str, str]:
     """The parameters that name a transcript."""
     return {
@@ -60,6 +67,11 @@ def of_session() -> Sequence[ColumnElement[bool]]:
     return Entry.project_key == PROJECT, Entry.session_id == SESSION
 
 
+def of_sessions() -> Sequence[ColumnElement[bool]]:
+    """Conditions: an entry of one of the sessions of the parameters."""
+    return Entry.project_key == PROJECT, Entry.session_id.in_(SESSION_IDS)
+
+
 def of_transcript(subpath: BindParameter[str] | str = SUBPATH) -> Sequence[ColumnElement[bool]]:
     """Conditions: an entry of the transcript of the parameters.
 
@@ -71,6 +83,11 @@ def of_transcript(subpath: BindParameter[str] | str = SUBPATH) -> Sequence[Colum
 def is_session() -> Sequence[ColumnElement[bool]]:
     """Conditions: the row of the session of the parameters."""
     return SESSIONS.c.project_key == PROJECT, SESSIONS.c.session_id == SESSION
+
+
+def are_sessions() -> Sequence[ColumnElement[bool]]:
+    """Conditions: the row of one of the sessions of the parameters."""
+    return SESSIONS.c.project_key == PROJECT, SESSIONS.c.session_id.in_(SESSION_IDS)
 
 
 def unplaced(entry: type[ClaudeSessionEntry] = Entry) -> ColumnElement[bool]:

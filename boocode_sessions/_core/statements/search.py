@@ -45,7 +45,7 @@ from boocode_sessions._core.statements.asking import TEXTS, Asked
 from boocode_sessions._core.statements.derived import DIGESTS, EVERYWHERE, Within
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
-    SESSION,
+    SESSION_IDS,
     Entry,
     exact_text,
     of_session,
@@ -160,10 +160,10 @@ def insert_word_rows(dialect: Dialect, schema: str | None) -> str:
 
 
 @cache
-def forget_words(*, of_session: bool = False) -> Insert:
-    """Let SQLite's index forget the texts of a digest, or of a session, before they are removed."""
+def forget_words(*, of_sessions: bool = False) -> Insert:
+    """Let SQLite's index forget the texts of a digest, or of sessions, before they are removed."""
     gone = select(literal("delete"), TEXTS.c.id, type_coerce(TEXTS.c.words, Text))
-    whose = _is_of_session() if of_session else TEXTS.c.digest_id == _DIGEST
+    whose = _is_of_sessions() if of_sessions else TEXTS.c.digest_id == _DIGEST
     return insert(WORDS).from_select([WORD_INDEX, "rowid", "words"], gone.where(whose))
 
 
@@ -175,12 +175,14 @@ def merge_words() -> Insert:
 
 @cache
 def delete_texts() -> Delete:
-    """Remove the texts of a session."""
-    return delete(TEXTS).where(_is_of_session())
+    """Remove the texts of sessions of one project."""
+    return delete(TEXTS).where(_is_of_sessions())
 
 
-def _is_of_session() -> ColumnElement[bool]:
-    digests = select(DIGESTS.c.id).where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id == SESSION)
+def _is_of_sessions() -> ColumnElement[bool]:
+    digests = select(DIGESTS.c.id).where(
+        DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id.in_(SESSION_IDS)
+    )
     return and_(TEXTS.c.project_key == PROJECT, TEXTS.c.digest_id.in_(digests))
 
 

@@ -16,6 +16,7 @@ import json
 from typing import Any, ClassVar, cast
 
 from boocode_sessions import queries
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.attributes import string_at, text_of, tools_of, visible
 from boocode_sessions._core.greenlets import core_of, in_greenlet
 from boocode_sessions.errors import MissingExtraError
@@ -114,6 +115,7 @@ class UsageAdmin(BaseView):
         return HTMLResponse(await template.render_async(shown))
 
 
+@checked
 def add_views(admin: Admin) -> None:
     """Add the views of sessions, entries and usage to an admin."""
     admin.add_view(SessionAdmin)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, select, tuple_
 
+from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Session, SessionStoreEntry, Transcript
@@ -51,6 +52,7 @@ class FollowedEntry:
         return decode(self.text)
 
 
+@checked
 def entries_after(
     bind: Bind,
     session: Session,
@@ -76,10 +78,12 @@ def entries_after(
     )
 
 
+@checked
 def cursor_before(
     bind: Bind, session: Session, lines: int, *, subpath: str | None = None, schema: str | None = None
 ) -> Cursor:
     """The cursor after which a session's last `lines` entries come."""
+    at_least(0, lines=lines)
     statement = _select_cursor_before(session, lines, subpath=subpath)
 
     def work(connection: StoreConnection) -> Cursor:
@@ -89,6 +93,7 @@ def cursor_before(
     return UnitOfWork(bind, schema).read(f"follow {session}", work)
 
 
+@checked
 def follow(
     bind: Bind,
     session: Session,

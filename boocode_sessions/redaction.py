@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.errors import MissingExtraError
 
 
@@ -41,6 +42,7 @@ class Redactor:
         re.error: A pattern is no regular expression.
     """
 
+    @checked
     def __init__(
         self, patterns: Mapping[str, str | re.Pattern[str]] | None = None, *, known_forms: bool = True
     ) -> None:

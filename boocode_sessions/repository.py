@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.appender import Appender, append_locked
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet, with_replica
 from boocode_sessions._core.keys import (
@@ -52,6 +53,7 @@ class ClaudeSessionRepository:
     Every method raises a SessionStoreError, whose text never holds transcript content.
     """
 
+    @checked
     def __init__(
         self,
         bind: Bind | CurrentSession,
@@ -139,6 +141,7 @@ class AsyncClaudeSessionRepository:
     A call that was cancelled may have landed; sent again with the same list, it lands once.
     """
 
+    @checked
     def __init__(
         self,
         bind: AsyncBind,

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.place import lock_row
+from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import translate
 from boocode_sessions._core.derived.catching_up import forget
@@ -70,6 +71,7 @@ class PruneResult:
         return sum(session.bytes for session in self.sessions)
 
 
+@checked
 def prune(
     bind: Bind,
     *,
@@ -101,8 +103,8 @@ def prune(
     """
     if inactive_for < timedelta(0):
         raise ValueError("inactive_for is negative: it would remove sessions that are being written")
-    if batch < 1 or keep < 0 or pause < 0:
-        raise ValueError("batch is 1 or more, keep and pause are not negative")
+    at_least(1, batch=batch)
+    at_least(0, keep=keep, pause=pause)
     if project_key is not None:
         project_key = project_of(project_key)
     unit_of_work = UnitOfWork(bind, schema)
@@ -150,6 +152,7 @@ def _batches(candidates: Sequence[tuple[Session, int]], most: int) -> Iterator[l
         yield batch
 
 
+@checked
 def hold(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
     """Exempt a session from pruning, also one that is yet to be written. A deletion still removes it."""
     session = session_of(key)
@@ -161,6 +164,7 @@ def hold(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
     UnitOfWork(bind, schema).write(f"hold {session}", operation)
 
 
+@checked
 def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
     """End a session's hold. One that was not on hold is no error."""
     session = session_of(key)
@@ -170,6 +174,7 @@ def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
     )
 
 
+@checked
 def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
     """Remove a session for good: its rows, and then what is left of them in the database's files.
 

@@ -8,12 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from boocode_sessions._core import fold
 from boocode_sessions._core.append.appender import Appender
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.greenlets import in_greenlet, with_replica
 from boocode_sessions._core.keys import (
     KeyLike,
     SessionStoreListEntry,
     SessionSummaryEntry,
+    check_parts,
     text_part,
 )
 from boocode_sessions._core.observing import observed_async
@@ -51,11 +53,12 @@ class SQLAlchemySessionStore:
             there, and still finds all that was acknowledged before it began: docs/past-one-machine.md.
 
     Raises:
-        TypeError: `bind` or `replica` is something else.
+        TypeError, InvalidKeyError: An argument is something else.
 
     Every method raises a SessionStoreError, whose text never holds transcript content.
     """
 
+    @checked
     def __init__(
         self,
         bind: Engine | AsyncEngine,
@@ -79,6 +82,8 @@ class SQLAlchemySessionStore:
         if replica is not None and isinstance(replica, AsyncEngine) != isinstance(bind, AsyncEngine):
             raise TypeError(f"replica is an engine of bind's kind, {type(bind).__name__}")
         fold.available()  # imports the SDK now: the first append would take a second for it
+        if not callable(project_key):
+            check_parts(project_key=project_key)
         self._project_key = project_key
         self._tenant = check_tenant(tenant)
         if tenant is not None:

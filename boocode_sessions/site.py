@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from boocode_sessions import pages
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.errors import UnknownSessionError
@@ -41,6 +42,7 @@ class SiteResult(NamedTuple):
     """Of the pages that were written."""
 
 
+@checked
 def write_site(
     bind: Bind,
     destination: str | os.PathLike[str],

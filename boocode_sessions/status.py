@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from boocode_sessions import migrations
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.binds import check_bind
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import is_of_database, translate
@@ -87,6 +88,7 @@ class Holdings:
     """When the first of them was."""
 
 
+@checked
 def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
     """Where the schema stands. Works over a database without our tables too. Raises SessionStoreError."""
     _check_engine(bind)
@@ -100,11 +102,13 @@ def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
     raise failure
 
 
+@checked
 def holdings(bind: Bind, *, schema: str | None = None) -> Holdings:
     """What our tables hold, counted exactly: it reads an index over all entries. Raises SessionStoreError."""
     return UnitOfWork(bind, schema).scan("count what the database holds", _holdings)
 
 
+@checked
 def schemas_with_tables(bind: Engine) -> list[str]:
     """The schemas of a PostgreSQL database that hold our tables; none on SQLite. Raises SessionStoreError."""
     _check_engine(bind)

@@ -8,6 +8,7 @@ a transaction pooler. Entries that are appended meanwhile are read too.
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher, Opener
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
@@ -23,6 +24,7 @@ PAGE_CHARS = 4 << 20
 """JSON that a page should come to, going by the page before it."""
 
 
+@checked
 def iterate(
     bind: Bind, key: KeyLike, *, schema: str | None = None, encryption: Cipher | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -38,6 +40,7 @@ def iterate(
         yield from page
 
 
+@checked
 async def iterate_async(
     bind: AsyncBind, key: KeyLike, *, schema: str | None = None, encryption: Cipher | None = None
 ) -> AsyncIterator[dict[str, Any]]:

@@ -74,6 +74,10 @@ async def run_sync(
     Raises:
         SessionStoreError: And whatever else the function raises.
     """
+    if not callable(function):  # pyright: ignore[reportUnnecessaryComparison] - callers may be untyped
+        raise TypeError(
+            f"function is such a one as queries.sessions, and bind follows it, not {type(function).__name__}"
+        )
     return await in_greenlet(partial(function, core_of(bind), *args, **kwargs))
 
 

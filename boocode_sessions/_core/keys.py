@@ -156,6 +156,13 @@ def text_part(part: str, value: object) -> str:
     return value
 
 
+def check_parts(**parts: str | None) -> None:
+    """Raises InvalidKeyError for what can be no part of a key, by its name. None is none."""
+    for part, value in parts.items():
+        if value is not None:
+            text_part(part, value)
+
+
 _EMPTY_HINT = {"subpath": ": leave it out to name the main transcript"}
 
 

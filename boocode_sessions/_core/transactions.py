@@ -80,7 +80,10 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
             with _committing(in_doubt):
                 transaction.commit()
     else:
-        with bind() as db, alone(db.get_bind(ClaudeSessionEntry).engine.pool):
+        made = bind()
+        if not isinstance(made, OrmSession):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise TypeError(f"bind is a function that makes a Session, not a {type(made).__name__}")
+        with made as db, alone(db.get_bind(ClaudeSessionEntry).engine.pool):
             if not db.in_transaction():
                 db.begin()
             connection = db.connection(bind_arguments=_BIND_ARGUMENTS)

@@ -10,6 +10,7 @@ from sqlalchemy import Select, Text, func, literal_column, or_, select
 from boocode_sessions._core import fold
 from boocode_sessions._core.append.place import Placed, Summary, place_rows
 from boocode_sessions._core.append.plan import PAGE_ROWS
+from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.indexing import take_everything
@@ -38,6 +39,7 @@ class Backfilled:
     """Sessions that have got their summary."""
 
 
+@checked
 def backfill(
     bind: Bind,
     *,
@@ -52,6 +54,7 @@ def backfill(
     not read the transcripts. `progress` is called after each batch. Summaries need the SDK to be installed.
     `encryption`: as the store has it; with reads_plain=True, since other programs do not encrypt.
     """
+    at_least(1, batch_rows=batch_rows)
     unit_of_work = UnitOfWork(bind, schema, encryption)
     placed = folded = 0
     count = select(func.count()).select_from(Entry).where(unplaced())

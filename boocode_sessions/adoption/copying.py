@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from boocode_sessions._core.append.place import Summary, recount
 from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters, run_insertion
+from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import Cipher, EncodedEntry, copied_key, encode_stored, seal_entries
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
@@ -67,6 +68,7 @@ class Adopted:
     """Transcripts that have gone on here since: what the source has more than they can't be put in order."""
 
 
+@checked
 def adopt(
     bind: Bind,
     *,
@@ -86,6 +88,7 @@ def adopt(
 
     Raises SchemaError when there is no such table, or one of another shape.
     """
+    at_least(1, batch_rows=batch_rows)
     unit_of_work = UnitOfWork(bind, schema, encryption)
     rows = unit_of_work.scan(
         f"look at {source}", lambda connection: _source(connection, source, source_schema)

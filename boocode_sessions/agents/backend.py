@@ -15,7 +15,9 @@ from claude_agent_sdk import ClaudeAgentOptions, PermissionMode
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
+from boocode_sessions._core.keys import check_parts
 from boocode_sessions._core.statements.append import Condition
 from boocode_sessions.agents.chat import Chat
 from boocode_sessions.agents.database import Database
@@ -57,6 +59,7 @@ class ClaudeSdkBackend:
             goes on in a new session. Otherwise its prompts are refused.
     """
 
+    @checked
     def __init__(
         self,
         bind: Engine | AsyncEngine,
@@ -212,7 +215,10 @@ class ClaudeSdkBackend:
 def _project_key_for(given: str | ProjectKeyFor | None) -> ProjectKeyFor:
     if given is None:
         return lambda _chat_id, key: key
-    return given if callable(given) else lambda _chat_id, _key: given
+    if callable(given):
+        return given
+    check_parts(project_key=given)
+    return lambda _chat_id, _key: given
 
 
 def _not_heard(_chat_id: str, _agent: str, _event: AgentEvent) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.agents.events import AgentEvent
 
 if TYPE_CHECKING:  # a host that chooses its own backend may do without the SDK
@@ -48,6 +49,7 @@ class AgentBackend(Protocol):
         ...
 
 
+@checked
 def choose_backend(
     default: Callable[[], _T], claude: Callable[[], _T], environment: Mapping[str, str] = os.environ
 ) -> _T:

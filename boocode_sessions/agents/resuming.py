@@ -5,9 +5,11 @@ from uuid import UUID
 
 from claude_agent_sdk import ClaudeAgentOptions, list_sessions_from_store, project_key_for_directory
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.errors import UnknownSessionError
 
 
+@checked
 async def resume_stored(options: ClaudeAgentOptions) -> ClaudeAgentOptions:
     """The same options, with which an agent goes on in what its store has, and in nothing else.
 

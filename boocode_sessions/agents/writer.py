@@ -1,7 +1,7 @@
 """What a backend needs of the table that says who holds a chat: the package's own, or the host's."""
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sqlalchemy import ColumnElement, Connection
 
@@ -82,6 +82,7 @@ class Settlement:
         )
 
 
+@runtime_checkable
 class AgentSessionWriter(Protocol):
     """Keeps the leases and the costs: `AgentSessions`, or the host's own over its own table.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from boocode_sessions._core import operations
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import (
     AGENT_METADATA,
     Cipher,
@@ -23,7 +24,7 @@ from boocode_sessions._core.codec import (
     write_metadata,
 )
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript
+from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript, check_parts
 from boocode_sessions._core.statements import maintenance, read
 from boocode_sessions._core.statements.parameters import in_transcript
 from boocode_sessions._core.tenants import given_transcript, prefix_of, stored_project
@@ -55,6 +56,7 @@ class ExportResult:
     refused: Sequence[RefusedFile]
 
 
+@checked
 def export_tree(
     bind: Bind,
     destination: str | os.PathLike[str],
@@ -83,6 +85,7 @@ def export_tree(
 
     Raises SessionStoreError, and OSError where the destination can't be written.
     """
+    check_parts(project_key=project_key, session_id=session_id)
     unit_of_work = UnitOfWork(bind, schema, encryption)
     root = Path(destination).expanduser()
     tenant = unit_of_work.tenant

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher, Line, LineReader
 from boocode_sessions._core.keys import project_of
 from boocode_sessions._core.tenants import stored_transcript
@@ -57,6 +58,7 @@ class ImportResult:
     """At most 100 of them."""
 
 
+@checked
 def import_tree(
     bind: Bind,
     path: str | os.PathLike[str],
@@ -115,7 +117,7 @@ class _Job(NamedTuple):
     file: TranscriptFile
     previous: threading.Event | None
     """Set when the main transcript that comes before in the listing is there."""
-    done: threading.Event | None
+    done: threading.Event
 
 
 class _Import:
@@ -155,8 +157,7 @@ class _Import:
         try:
             self._file(job)
         finally:
-            if job.done is not None:
-                job.done.set()
+            job.done.set()
 
     def report(self, broken: BrokenLine) -> None:
         """Tell of a broken line. Raises BrokenLineError when the import is strict."""
@@ -290,10 +291,10 @@ def _in_order(files: Sequence[TranscriptFile]) -> list[_Job]:
     last: dict[str, threading.Event] = {}
     jobs: list[_Job] = []
     for file in files:
+        project, done = file.transcript.project_key, threading.Event()
         if file.transcript.is_main:
-            done = threading.Event()
-            jobs.append(_Job(file, last.get(file.transcript.project_key), done))
-            last[file.transcript.project_key] = done
+            jobs.append(_Job(file, last.get(project), done))
+            last[project] = done
         else:
-            jobs.append(_Job(file, None, None))
+            jobs.append(_Job(file, None, done))
     return jobs

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from boocode_sessions._core.arguments import at_least
 from boocode_sessions._core.greenlets import is_in_greenlet
 from boocode_sessions._core.unit_of_work import UnitOfWork
 
@@ -87,6 +88,7 @@ class _Shared(Generic[_T]):
 
 def threads(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, default: int) -> int:
     """How many threads to use: a caller's transaction and an async engine take one, SQLite has one writer."""
+    at_least(1, workers=wanted)
     if not unit_of_work.own or is_in_greenlet():
         return 1
     return wanted or (1 if dialect == "sqlite" else default)

@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from boocode_sessions import errors
 from boocode_sessions._core import database_errors
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.engine import check_dialect, create_engine
 from boocode_sessions.migrations import host
 from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_objects, render_item
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 
+@checked
 def upgrade(bind: Engine | Connection | str | URL, to: str = "head", *, schema: str | None = None) -> None:
     """Bring the schema to a version, by default to the one that this package needs.
 
@@ -49,6 +51,7 @@ def upgrade(bind: Engine | Connection | str | URL, to: str = "head", *, schema: 
     _over(bind, f"upgrade the schema to {to}", lambda connection: chain.upgrade(connection, to, schema))
 
 
+@checked
 def downgrade(bind: Engine | Connection | str | URL, to: str = "base", *, schema: str | None = None) -> None:
     """Take the schema back to a version; `base` drops the tables and what is in them, adopted rows too.
 
@@ -59,6 +62,7 @@ def downgrade(bind: Engine | Connection | str | URL, to: str = "base", *, schema
     _over(bind, f"downgrade the schema to {to}", lambda connection: chain.downgrade(connection, to, schema))
 
 
+@checked
 def pending(bind: Engine | Connection | str | URL, *, schema: str | None = None) -> list[str]:
     """The versions that `upgrade` would apply, oldest first; empty when the schema is as needed.
 
@@ -76,6 +80,7 @@ def pending(bind: Engine | Connection | str | URL, *, schema: str | None = None)
     return missing
 
 
+@checked
 def upgrade_script(dialect: str = "postgresql", to: str = "head", *, schema: str | None = None) -> str:
     """The SQL that brings a database without our schema to a version, for a person to run.
 
@@ -86,6 +91,7 @@ def upgrade_script(dialect: str = "postgresql", to: str = "head", *, schema: str
     return chain.script(dialect, to, schema)
 
 
+@checked
 def prepare(bind: Engine | str | URL, *, schema: str | None = None) -> None:
     """Do the long part of adopting a big `claude_session_entries` beforehand, while its writers go on.
 
@@ -100,6 +106,7 @@ def prepare(bind: Engine | str | URL, *, schema: str | None = None) -> None:
         adopting.prepare(engine, schema)
 
 
+@checked
 def protect_tenants(
     bind: Engine | Connection | str | URL, *, role: str | None = None, schema: str | None = None
 ) -> None:
@@ -115,6 +122,7 @@ def protect_tenants(
     _over(bind, "protect the tenants", lambda connection: tenants.protect(connection, schema, role))
 
 
+@checked
 def unprotect_tenants(bind: Engine | Connection | str | URL, *, schema: str | None = None) -> None:
     """Take back `protect_tenants`. Raises SessionStoreError."""
     from boocode_sessions.migrations import tenants  # noqa: PLC0415 - imports Alembic
@@ -122,6 +130,7 @@ def unprotect_tenants(bind: Engine | Connection | str | URL, *, schema: str | No
     _over(bind, "no longer protect the tenants", lambda connection: tenants.unprotect(connection, schema))
 
 
+@checked
 def distribute(
     bind: Engine | str | URL,
     *,

@@ -7,6 +7,7 @@ from sqlalchemy import Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.sql.types import WORD_INDEX
 from boocode_sessions.models import VERSION_TABLE, Base
 
@@ -25,6 +26,7 @@ IncludeObject = Callable[[SchemaItem, str | None, Any, bool, SchemaItem | None],
 RenderItem = Callable[[str, Any, Any], str | Literal[False]]
 
 
+@checked
 def ignore_owned(include_name: IncludeName | None = None) -> IncludeName:
     """For `context.configure(include_name=...)`: autogenerate proposes nothing for what it finds of ours.
 
@@ -39,6 +41,7 @@ def ignore_owned(include_name: IncludeName | None = None) -> IncludeName:
     return include
 
 
+@checked
 def ignore_owned_objects(include_object: IncludeObject | None = None) -> IncludeObject:
     """For `context.configure(include_object=...)`, where the host's MetaData holds our tables too.
 

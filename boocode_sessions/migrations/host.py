@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations.target import effective_schema, targeting
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _CALL = re.compile(r"migrations\.host\.upgrade\(\s*(?:to\s*=\s*)?[\"'](\w+)[\"']")
 
 
+@checked
 def upgrade(to: str, *, schema: str | None = None, since: str | None = None) -> None:
     """Take every step from where the schema is up to a version, inside a revision of the host's.
 
@@ -40,6 +42,7 @@ def upgrade(to: str, *, schema: str | None = None, since: str | None = None) -> 
     _walk(to, schema, since, upwards=True)
 
 
+@checked
 def downgrade(to: str, *, schema: str | None = None, since: str | None = None) -> None:
     """Take every step from where the schema is down to a version; `base` drops the tables. As `upgrade`."""
     _walk(to, schema, since, upwards=False)
@@ -70,6 +73,8 @@ def write_revision(
         host = Config(ini)
         if host.get_main_option("script_location") is None:  # Flask-Migrate says it when it runs
             host.set_main_option("script_location", str(ini.parent).replace("%", "%%"))
+    elif not isinstance(host, Config):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        raise TypeError(f"host is the path of an alembic.ini or its Config, not {type(host).__name__}")
     known = [version.revision for version in chain.versions()]
     if to not in known:
         raise SchemaError(f"there is no version {to!r}: {', '.join(known)} are known")

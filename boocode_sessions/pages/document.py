@@ -13,6 +13,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.attributes import string_at, text_of, time_of, visible
 from boocode_sessions._core.derived.facts import NOTICE
 from boocode_sessions.pages.blocks import Line
@@ -32,6 +33,7 @@ class Listed(NamedTuple):
     tokens: int
 
 
+@checked
 def session_page(
     lines: Sequence[Line],
     subagents: Mapping[str, Sequence[Line]],
@@ -72,6 +74,7 @@ def session_page(
     )
 
 
+@checked
 def index_page(listed: Sequence[Listed], *, tz: tzinfo | None = UTC) -> str:
     """An HTML document that lists sessions by project, with filters that need no script."""
     projects: dict[str, list[Listed]] = {}
@@ -81,6 +84,7 @@ def index_page(listed: Sequence[Listed], *, tz: tzinfo | None = UTC) -> str:
     return _render("index.html", title="Sessions", projects=projects, newest=newest, ages=(7, 30, 365), tz=tz)
 
 
+@checked
 def title_of(lines: Sequence[Line]) -> str | None:
     """The title that was given or generated last, else the beginning of the first prompt."""
     for name in ("customTitle", "aiTitle"):

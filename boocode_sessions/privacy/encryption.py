@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from msgspec import DecodeError
 from msgspec.json import Decoder
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.keys import Session
 from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError, MissingKeyError
 from boocode_sessions.privacy.keys import EncryptionKey, GivenKey, is_key_id, keys_of
@@ -56,6 +57,7 @@ class Encryption:
         EncryptionError: A key is not one.
     """
 
+    @checked
     def __init__(
         self,
         keys: Iterable[GivenKey] | KeyProvider,

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.errors import EncryptionError
 
 KEY_BYTES = 32
@@ -23,6 +24,7 @@ class EncryptionKey:
 
     __slots__ = ("id", "secret")
 
+    @checked
     def __init__(self, secret: bytes, key_id: str | None = None) -> None:
         """`key_id`: by default a hash of the key, which tells nothing about it.
 
@@ -74,6 +76,7 @@ def keys_of(given: Iterable[GivenKey]) -> list[EncryptionKey]:
     return keys
 
 
+@checked
 def read_keys(text: str) -> list[EncryptionKey]:
     """The keys of a file or of an environment variable, one a line or between commas, the newest first.
 
@@ -86,6 +89,7 @@ def read_keys(text: str) -> list[EncryptionKey]:
     return keys
 
 
+@checked
 def generate_key(key_id: str | None = None) -> str:
     """A new key as text, `id:base64` where it has an id: what `Encryption` and `read_keys` take."""
     secret = secrets.token_bytes(KEY_BYTES)

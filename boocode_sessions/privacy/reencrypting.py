@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
+from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import (
     LINE_KEY_LENGTH,
     SessionCipher,
@@ -50,6 +51,7 @@ class Reencrypted(NamedTuple):
     """Rows of other programs that nobody has placed, and that stay as they are: `backfill` places them."""
 
 
+@checked
 def reencrypt(
     bind: Bind,
     encryption: Encryption,
@@ -78,6 +80,8 @@ def reencrypt(
         EncryptionError: A key is missing, or a row is plain that should not be.
         DamagedEntryError: An entry was changed or moved. What came before it is done.
     """
+    at_least(1, batch_rows=batch_rows)
+    at_least(0, pause=pause)
     unit_of_work = UnitOfWork(bind, schema, encryption)
     done = 0
     after = 0

@@ -4,7 +4,9 @@ import dataclasses
 
 from sqlalchemy import ColumnElement, func, select, union
 
+from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.keys import check_parts
 from boocode_sessions._core.statements.parameters import unplaced
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import AmbiguousSessionError, UnknownSessionError
@@ -23,10 +25,12 @@ class SessionRef:
     session_id: str
 
 
+@checked
 def projects(
     bind: Bind, *, containing: str = "", limit: int | None = None, schema: str | None = None
 ) -> list[str]:
     """The project keys that have sessions, sorted; `containing` a text, if one is given, in any case."""
+    at_least(0, limit=limit)
 
     def wanted(model: type[Entry] | type[ClaudeSession]) -> ColumnElement[bool]:
         return model.project_key.icontains(containing, autoescape=True)
@@ -41,6 +45,7 @@ def projects(
     )
 
 
+@checked
 def find_session(
     bind: Bind, session_id: str, *, project_key: str | None = None, schema: str | None = None
 ) -> SessionRef:
@@ -56,6 +61,7 @@ def find_session(
 
 def only_session(connection: StoreConnection, session_id: str, project_key: str | None) -> SessionRef:
     """As find_session, inside another question."""
+    check_parts(session_id=session_id, project_key=project_key)
     where = "" if project_key is None else f" of project {project_key!r}"
     found = _matching(connection, session_id, project_key)
     exact = [one for one in found if one.session_id == session_id]

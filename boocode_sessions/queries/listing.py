@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
+from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import Cipher, decode_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.distributed import is_distributed
-from boocode_sessions._core.keys import Session
+from boocode_sessions._core.keys import Session, check_parts
 from boocode_sessions._core.statements.listing import Found, Key, select_listed, select_page, select_rows
 from boocode_sessions._core.statements.parameters import in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.queries.rows import Rows
-from boocode_sessions.queries.scope import check_limit, moment
+from boocode_sessions.queries.scope import moment
 from boocode_sessions.queries.unfolded import (
     NOTHING_MORE,
     SESSIONS_A_STATEMENT,
@@ -61,6 +62,7 @@ class SessionRow:
         return not self.has_main or (self.title is not None and not self.is_sidechain)
 
 
+@checked
 def sessions(
     bind: Bind,
     *,
@@ -91,7 +93,8 @@ def sessions(
     One statement, over one row per session. A few more read entries, where another program has inserted into
     sessions that are listed, or where they have no summary yet.
     """
-    check_limit(limit)
+    at_least(0, limit=limit)
+    check_parts(project_key=project_key)
     given = {"in_project": project_key, "since": moment("since", since, tz), "most": limit}
     parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     unit_of_work = UnitOfWork(bind, schema, encryption)

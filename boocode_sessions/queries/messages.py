@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from boocode_sessions import pages
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.attributes import is_queued_prompt, queued_text, string_at, text_of, tools_of
 from boocode_sessions._core.codec import Cipher, said_at
 from boocode_sessions._core.connection import StoreConnection
@@ -66,6 +67,7 @@ class Conversation(Rows[Message]):
         )
 
 
+@checked
 def conversation(
     bind: Bind,
     session_id: str,

@@ -7,6 +7,7 @@ from datetime import UTC, tzinfo
 from typing import Any, NamedTuple
 
 from boocode_sessions import pages
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.attributes import string_at
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
@@ -29,6 +30,7 @@ class _Stored(NamedTuple):
         return _Stored(self.ref, of(self.main), {key: of(lines) for key, lines in self.subagents.items()})
 
 
+@checked
 def as_html(
     bind: Bind,
     session_id: str,

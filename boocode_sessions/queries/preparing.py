@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.derived.catching_up import no_progress
 from boocode_sessions._core.derived.indexing import take_everything
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
 
+@checked
 def prepare(
     bind: Bind, *, schema: str | None = None, progress: Callable[[int, int], None] | None = None
 ) -> None:

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.errors import PriceListError
 from boocode_sessions.queries.token_usage import Price
 
@@ -41,6 +42,7 @@ def list_prices() -> PriceList:
     return _parsed(name, files("boocode_sessions.queries").joinpath(name).read_bytes())
 
 
+@checked
 def read_prices(path: str | Path) -> PriceList:
     """A price list of your own, a JSON file. Raises PriceListError, OSError.
 

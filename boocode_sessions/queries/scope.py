@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.distributed import is_distributed
+from boocode_sessions._core.keys import check_parts
 from boocode_sessions._core.sql.json_values import json_label, json_string
 from boocode_sessions._core.sql.times import json_time
 from boocode_sessions._core.statements.asking import Asked
@@ -43,7 +44,8 @@ class Scope(NamedTuple):
         until: date | None,
         tz: tzinfo,
     ) -> Self:
-        """Raises ValueError for a time without a zone."""
+        """Raises InvalidKeyError, and ValueError for a time without a zone."""
+        check_parts(project_key=project_key, session_id=session_id)
         return cls(project_key, session_id, moment("since", since, tz), moment("until", until, tz))
 
     @property
@@ -110,25 +112,15 @@ class Scope(NamedTuple):
             yield at < self.until
 
 
-def moment(name: str, at: object, tz: object) -> datetime | None:
+def moment(name: str, at: date | None, tz: tzinfo) -> datetime | None:
     """A bound as a time: of a date, its beginning in `tz`. Raises ValueError for a time without a zone."""
     if at is None:
         return None
-    if not isinstance(at, date):
-        raise TypeError(f"{name} is a datetime or a date, not {type(at).__name__}")
-    if not isinstance(tz, tzinfo):
-        raise TypeError(f"tz is a tzinfo, as ZoneInfo('Europe/Vienna') is, not {type(tz).__name__}")
     if not isinstance(at, datetime):
         return datetime.combine(at, time.min, tz)
     if at.tzinfo is None:
         raise ValueError(f"{name} has no time zone: give datetime.now(UTC) or the like, or a date")
     return at
-
-
-def check_limit(limit: int | None) -> None:
-    """Raise ValueError for a limit that no list can have."""
-    if limit is not None and limit < 0:
-        raise ValueError("limit is not negative; None is for all")
 
 
 def has_unplaced(connection: StoreConnection, scope: Scope) -> bool:

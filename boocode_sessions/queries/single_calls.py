@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Select, and_, or_, select
 
+from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.attributes import blocks_of, in_order, string_at, text_of_content
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
@@ -17,7 +18,7 @@ from boocode_sessions._core.sql.times import seconds_between
 from boocode_sessions._core.statements.parameters import exact_text, in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
-from boocode_sessions.queries.scope import Scope, check_limit
+from boocode_sessions.queries.scope import Scope
 from boocode_sessions.queries.tool_uses import calls_of_tools
 
 
@@ -46,6 +47,7 @@ class ToolCall:
     """Of the entry that answers."""
 
 
+@checked
 def tool_calls(
     bind: Bind,
     *,
@@ -76,7 +78,7 @@ def tool_calls(
 
     The statements of `tools`, and one more that reads the lines of the calls that are listed.
     """
-    check_limit(limit)
+    at_least(0, limit=limit)
     scope = Scope.of(project_key, session_id, since, until, tz)
 
     def operation(connection: StoreConnection) -> list[ToolCall]:

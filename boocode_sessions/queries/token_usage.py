@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import FAST
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.missing import Missing, ask
@@ -93,6 +94,7 @@ def _amount(row: UsageRow, of: Amount) -> float:
 _NAMES: dict[str, str] = {"day": "day", "model": "model", "project": "project_key", "session": "session_id"}
 
 
+@checked
 def usage(
     bind: Bind,
     *,
@@ -126,6 +128,8 @@ def usage(
     dimensions: tuple[str, ...] = (by,) if isinstance(by, str) else tuple(by)
     if unknown := set(dimensions) - set(_NAMES):
         raise ValueError(f"by is of {', '.join(_NAMES)}, not {', '.join(sorted(unknown))}")
+    if prices and not all(isinstance(price, Price) for price in prices.values()):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        raise TypeError("each of prices is a queries.Price, as those of queries.list_prices().models are")
     scope = Scope.of(project_key, session_id, since, until, tz)
     columns = [_NAMES[dimension] for dimension in dimensions]
     groups = columns if prices is None or "model" in columns else [*columns, "model"]

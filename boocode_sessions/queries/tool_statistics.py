@@ -20,6 +20,7 @@ from sqlalchemy import (
     select,
 )
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import UseFact, greatest
 from boocode_sessions._core.derived.missing import Missing, ask, counted
@@ -46,6 +47,7 @@ class ToolRow:
     total_seconds: float | None
 
 
+@checked
 def tools(
     bind: Bind,
     *,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from boocode_sessions._core import observing
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.errors import MissingExtraError
 
 try:
@@ -21,6 +22,7 @@ except ModuleNotFoundError as error:
 __all__ = ["hashed", "instrument", "uninstrument", "watch"]
 
 
+@checked
 def instrument(
     *,
     tracer_provider: trace.TracerProvider | None = None,

@@ -10,6 +10,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 from sqlalchemy import Engine
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SessionStoreError
 from boocode_sessions.status import Holdings, holdings
@@ -37,6 +38,7 @@ GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int | None]]] = {
 """By its name after `boocode_sessions`: a unit, a description, and which count it is."""
 
 
+@checked
 def watch(
     engine: Engine,
     *,

@@ -102,18 +102,18 @@ def test_a_stretch_of_time_takes_a_call_by_its_first_line(engine: Engine) -> Non
 
 def test_a_bound_or_a_zone_of_another_type_is_named(engine: Engine) -> None:
     mistaken: Any = "7d"
-    with pytest.raises(TypeError, match="since is a datetime or a date, not str"):
+    with pytest.raises(TypeError, match="since is a datetime, a date or None, not str"):
         queries.sessions(engine, since=mistaken)
-    with pytest.raises(TypeError, match="until is a datetime or a date, not str"):
+    with pytest.raises(TypeError, match="until is a datetime, a date or None, not str"):
         queries.usage(engine, until=mistaken)
     mistaken = "Europe/Vienna"
     with pytest.raises(TypeError, match="tz is a tzinfo"):
         queries.tools(engine, since=DAY.date(), tz=mistaken)
 
 
-@pytest.mark.parametrize("ask", [queries.sessions, queries.tool_calls])
+@pytest.mark.parametrize("ask", [queries.sessions, queries.tool_calls, queries.projects])
 def test_a_negative_limit_is_refused(engine: Engine, ask: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match="limit is not negative"):
+    with pytest.raises(ValueError, match="limit is 0 or more, not -1"):
         ask(engine, limit=-1)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from boocode_sessions._core.codec.entries import EncodedEntry, decode
 from boocode_sessions._core.codec.json_text import encode_ascii
@@ -39,6 +39,7 @@ class SessionCipher(Protocol):
         ...
 
 
+@runtime_checkable
 class Cipher(Protocol):
     """Encrypts a store."""
 

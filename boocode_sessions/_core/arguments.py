@@ -1,0 +1,82 @@
+"""Refuses an argument of a wrong type before anything is done: in a shell no type checker does.
+
+Otherwise it would fail somewhere inside, or do something else: `overwrite="no"` is true.
+"""
+
+import functools
+import inspect
+import os
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, timedelta, tzinfo
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from boocode_sessions._core.codec import Cipher
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_ELSEWHERE = {"bind", "engine", "key", "session", "tenant"}
+"""Checked where they are used, with errors that say more."""
+
+_CALLED: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "a bool",
+    types.NoneType: "None",
+    bytes: "bytes",
+    os.PathLike: "a path",
+    date: "a datetime, a date",
+    timedelta: "a timedelta such as timedelta(days=30)",
+    tzinfo: "a tzinfo such as ZoneInfo('Europe/Vienna')",
+    Callable: "a function",
+    Iterable: "a list",
+    Mapping: "a dict",
+    Sequence: "a list",
+    Cipher: "a privacy.Encryption",
+}
+_ACCEPTED: dict[Any, Any] = {float: (int, float), Sequence: Iterable}
+"""What does for a type, where that is more than its instances."""
+
+
+def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Check each argument against its annotation, but not what is in a list. Raises TypeError."""
+    parameters = inspect.signature(function).parameters.values()
+    names = [one.name for one in parameters if one.kind is not one.VAR_POSITIONAL]
+    # When it is called first: an import of the package evaluates no annotations.
+    wanted = functools.cache(lambda: {name: _kinds(hint) for name, hint in get_type_hints(function).items()})
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        for name, given in (dict(zip(names, args, strict=False)) | kwargs).items():
+            kinds = wanted().get(name, [object])
+            accepted = tuple(_ACCEPTED.get(kind, kind) for kind in kinds)
+            if name not in _ELSEWHERE and not isinstance(given, accepted):
+                *others, last = dict.fromkeys(_called(kind) for kind in kinds)
+                known = f"{', '.join(others)} or {last}" if others else last
+                raise TypeError(f"{name} is {known}, not {type(given).__name__}")
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _kinds(hint: Any) -> list[Any]:  # noqa: ANN401 - an annotation
+    """The classes of an annotation."""
+    origin = get_origin(hint)
+    if origin in {Union, types.UnionType}:
+        return [kind for part in get_args(hint) for kind in _kinds(part)]
+    if origin is Literal:
+        return [type(value) for value in get_args(hint)]
+    return [origin or hint]
+
+
+def _called(kind: type) -> str:
+    return _CALLED.get(kind) or f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+
+
+def at_least(least: int, **given: float | None) -> None:
+    """Raises ValueError for a number that is smaller."""
+    for name, number in given.items():
+        if number is not None and number < least:
+            raise ValueError(f"{name} is {least} or more, not {number}")

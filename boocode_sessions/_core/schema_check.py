@@ -101,7 +101,13 @@ class FoundSchema(NamedTuple):
 
 def found_schema(connection: StoreConnection) -> FoundSchema | None:
     """Where the schema stands; None where we have no tables."""
-    if not inspect(connection.connection).has_table(VERSION_TABLE, schema=connection.effective_schema):
+    inspector = inspect(connection.connection)
+    schema = connection.effective_schema
+    if connection.dialect == "sqlite" and schema and schema not in inspector.get_schema_names():
+        raise SchemaMissingError(
+            f"SQLite has no schema {schema!r}: give none, or the name of a database that is attached"
+        )
+    if not inspector.has_table(VERSION_TABLE, schema=schema):
         return None
     rows = [(version, said or "") for version, said in connection.select(select_versions())]
     if not rows:

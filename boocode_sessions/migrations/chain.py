@@ -36,6 +36,7 @@ def config() -> Config:
 
 def upgrade(connection: Connection, to: str, schema: str | None) -> None:
     """Run `alembic upgrade` on a connection. The caller owns the transaction. Raises EncodingError."""
+    _check_upwards(to)
     check_dialect(connection.dialect.name)
     check_encoding(connection)
     found = version(connection, effective_schema(connection, schema))
@@ -51,6 +52,7 @@ def downgrade(connection: Connection, to: str, schema: str | None) -> None:
 
 def script(dialect: str, to: str, schema: str | None) -> str:
     """What `alembic upgrade --sql` prints. `dialect`: its name, with or without a driver's."""
+    _check_upwards(to)
     dialect = dialect.partition("+")[0]
     check_dialect(dialect)
     made = config()
@@ -124,6 +126,12 @@ def _run(run: Callable[[Config, str], None], connection: Connection, to: str, sc
 
 
 _failed: list[int] = []
+
+
+def _check_upwards(to: str) -> None:
+    """Raises SchemaError for where no upgrade leads: Alembic would do nothing, and say nothing."""
+    if to in {"", "base"}:
+        raise SchemaError(f"an upgrade does not lead to {to!r}: migrations.downgrade(bind) drops the tables")
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from contextvars import ContextVar
 
 from sqlalchemy import Connection
 
+from boocode_sessions._core.connection import translated_schema
+
 _schema: ContextVar[str | None] = ContextVar("boocode_sessions_schema", default=None)
 
 
@@ -26,5 +28,4 @@ def targeting(name: str | None) -> Generator[None]:
 
 def effective_schema(connection: Connection, given: str | None) -> str | None:
     """The schema given, else the one that the connection's `schema_translate_map` leads to."""
-    translated: dict[str | None, str] = connection.get_execution_options().get("schema_translate_map") or {}
-    return given or translated.get(None)
+    return given or translated_schema(connection.get_execution_options())

@@ -196,6 +196,22 @@ def test_an_unknown_version_is_one_line(empty_terminal: Terminal) -> None:
     assert (done.status, done.err.count("\n")) == (2, 1)
 
 
+def test_an_upgrade_does_not_lead_down(empty_terminal: Terminal) -> None:
+    assert empty_terminal.run("upgrade").status == 0
+    done = empty_terminal.run("upgrade", "--to", "base")
+    assert (done.status, done.out) == (2, "")
+    assert "an upgrade does not lead to 'base'" in done.err
+
+
+def test_a_schema_on_sqlite_is_no_circle(tmp_path: Path) -> None:
+    terminal = Terminal(Database("sqlite", f"sqlite:///{tmp_path / 'sessions.db'}"))
+    assert terminal.run("upgrade").status == 0
+    for command in ("status", "list", "upgrade"):
+        done = terminal.run(command, "--schema", "abc")
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+        assert "SQLite has no schema 'abc': give none" in done.err
+
+
 def test_a_host_revision_is_written_into_the_hosts_own_chain(demo: Terminal, tmp_path: Path) -> None:
     config = tmp_path / "alembic.ini"
     config.write_text("[alembic]\nscript_location = %(here)s/chain\n")

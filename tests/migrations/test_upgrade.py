@@ -20,6 +20,7 @@ from boocode_sessions import (
     SchemaNewerError,
     SessionKey,
     migrations,
+    queries,
 )
 from boocode_sessions.engine import create_engine as ours
 from boocode_sessions.errors import DatabaseError, SchemaOutdatedError, UnavailableError
@@ -232,6 +233,14 @@ def test_an_unknown_version_is_refused(plain_engine: Engine) -> None:
     assert tables(plain_engine) == set()
 
 
+@pytest.mark.parametrize("to", ["base", ""])
+def test_an_upgrade_that_leads_nowhere_is_refused(plain_engine: Engine, to: str) -> None:
+    with pytest.raises(SchemaError, match="does not lead to"):
+        migrations.upgrade(plain_engine, to)
+    with pytest.raises(SchemaError, match="does not lead to"):
+        migrations.upgrade_script("postgresql", to)
+
+
 def test_a_database_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(UnavailableError):
         migrations.upgrade("postgresql://nobody@127.0.0.1:1/none")
@@ -291,6 +300,15 @@ def test_the_hosts_translated_schema_is_where_the_migrations_go(plain_engine: En
     assert tables(plain_engine, "agents") == OURS
     assert tables(plain_engine) == set()
     assert migrations.pending(translated) == []
+
+
+def test_on_sqlite_a_schema_that_is_none_is_refused_whatever_is_called(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'a.db'}")
+    migrations.upgrade(engine)
+    for function in (queries.sessions, migrations.upgrade, migrations.pending):
+        with pytest.raises(SchemaMissingError, match="SQLite has no schema 'abc': give none"):
+            function(engine, schema="abc")
+    engine.dispose()
 
 
 def test_on_sqlite_a_schema_is_an_attached_database(tmp_path: Path) -> None:

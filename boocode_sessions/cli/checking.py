@@ -22,7 +22,7 @@ def check(
     *,
     session: Annotated[
         str | None,
-        typer.Argument(metavar="[SESSION]", help="The session's id or its beginning; by default every one."),
+        typer.Argument(metavar="SESSION", help="The session's id or its beginning; by default every one."),
     ] = None,
     project: ProjectOption = None,
     files: Annotated[

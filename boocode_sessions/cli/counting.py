@@ -38,7 +38,12 @@ class By(StrEnum):
 def usage(
     database: Database,
     *,
-    by: Annotated[list[By], typer.Option("--by", "-b", help="What to sum over; may be given twice.")] = [  # noqa: B006 - typer copies it
+    by: Annotated[
+        list[By],
+        typer.Option(
+            "--by", "-b", metavar="day|model|project|session", help="What to sum over; may be given twice."
+        ),
+    ] = [  # noqa: B006 - typer copies it
         By.day,
         By.model,
     ],
@@ -122,7 +127,10 @@ def tools(
     since: SinceOption = None,
     until: UntilOption = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=0, callback=number, help="How many to list; 0 for all.")
+        int,
+        typer.Option(
+            "--limit", "-n", metavar="N", min=0, callback=number, help="How many to list; 0 for all."
+        ),
     ] = 50,
     json: JsonOption = False,
 ) -> None:

@@ -94,7 +94,7 @@ ProjectOption = Annotated[
 SessionArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[SESSION]",
+        metavar="SESSION",
         help="The session's id or its beginning; by default the newest.",
         autocompletion=complete_session,
     ),
@@ -253,7 +253,8 @@ def one_line(error: Exception) -> str | None:
     if callable(format_message):  # click's: the arguments were wrong
         context = getattr(error, "ctx", None)
         hint = f"; see `{context.command_path} --help`" if context else ""
-        return str(format_message()).rstrip(".") + hint
+        said = str(format_message()).replace("Value error, ", "")  # pydantic's
+        return said.rstrip(".") + hint
     if isinstance(error, BadInput):
         return str(error)
 

@@ -41,7 +41,7 @@ def list_(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=0, callback=number, help="How many; 0 for all.")
+        int, typer.Option("--limit", "-n", metavar="N", min=0, callback=number, help="How many; 0 for all.")
     ] = 50,
     everything: Annotated[
         bool,
@@ -127,14 +127,18 @@ def search(
     places: Annotated[
         list[Place],
         typer.Option(
-            "--in", help="What messages say, or what tools were given and gave back; may be repeated."
+            "--in",
+            metavar="messages|tools",
+            help="What messages say, or what tools were given and gave back; may be repeated.",
         ),
     ] = [Place.messages],  # noqa: B006 - typer copies it
     project: ProjectOption = None,
     session: InSessionOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, callback=number, help="How many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, callback=number, help="How many.")
+    ] = 20,
     json: JsonOption = False,
 ) -> None:
     """Find entries by what was said, the best matches first.

@@ -40,7 +40,11 @@ class Layout(StrEnum):
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        "--workers", "-w", min=1, help="How many files at a time; by default what suits the machine."
+        "--workers",
+        "-w",
+        metavar="N",
+        min=1,
+        help="How many files at a time; by default what suits the machine.",
     ),
 ]
 
@@ -52,7 +56,7 @@ def import_(
     path: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[PATH]", help="A .claude/projects folder, or one project's; by default your own."
+            metavar="PATH", help="A .claude/projects folder, or one project's; by default your own."
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken line.")] = False,

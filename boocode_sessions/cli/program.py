@@ -33,12 +33,19 @@ class Panel(StrEnum):
 def _spared(parameters: list[Any]) -> list[Any]:
     """Parameters that take a value which is what the command wants already as it is.
 
-    For any value typer imports pydantic: a sixth of the processor time of `list`.
+    For any value typer imports pydantic: a sixth of the processor time of `list`. The help says of no flag
+    that it is a bool, and of no argument that it is a str.
     """
     for parameter in parameters:
+        if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument":
+            parameter.display_type_rich = _nothing
         if "process_value" not in vars(parameter):
             parameter.process_value = partial(_processed, parameter, parameter.process_value)
     return parameters
+
+
+def _nothing(ctx: Any) -> None:  # noqa: ANN401 - typer's signature
+    """In place of the type in typer's help."""
 
 
 def _processed(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) -> Any:  # noqa: ANN401 - click's

@@ -142,7 +142,12 @@ def tail(
     lines: Annotated[
         int,
         typer.Option(
-            "--lines", "-n", min=0, callback=number, help="How many of the last entries to begin with."
+            "--lines",
+            "-n",
+            metavar="N",
+            min=0,
+            callback=number,
+            help="How many of the last entries to begin with.",
         ),
     ] = 10,
     main_only: Annotated[bool, typer.Option("--main", help="Leave subagents' entries out.")] = False,

@@ -46,7 +46,11 @@ def prune(
     keep: Annotated[
         int,
         typer.Option(
-            "--keep", min=0, callback=number, help="How many of each project's newest sessions stay anyway."
+            "--keep",
+            metavar="N",
+            min=0,
+            callback=number,
+            help="How many of each project's newest sessions stay anyway.",
         ),
     ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def demo(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Where to keep the demo's database; by default it is removed."),
+        typer.Argument(metavar="FILE", help="Where to keep the demo's database; by default it is removed."),
     ] = None,
 ) -> None:
     """See it work, on a database of its own: make the tables, keep some sessions, ask about them."""
@@ -115,7 +115,7 @@ def distribute(
     database: Database,
     *,
     shards: Annotated[
-        int, typer.Option("--shards", min=1, help="How many parts the projects are spread over.")
+        int, typer.Option("--shards", min=1, metavar="N", help="How many parts the projects are spread over.")
     ] = 32,
     online: Annotated[
         bool, typer.Option("--online", help="Copy while writers go on; needs wal_level = logical.")
@@ -193,16 +193,18 @@ def backfill(database: Database, json: JsonOption = False) -> None:
 def host_revision(
     ctx: typer.Context,
     *,
-    config: Annotated[Path, typer.Option("--config", "-c", help="Your application's alembic.ini.")] = Path(
-        "alembic.ini"
-    ),
+    config: Annotated[
+        Path, typer.Option("--config", "-c", metavar="FILE", help="Your application's alembic.ini.")
+    ] = Path("alembic.ini"),
     to: Annotated[
         str, typer.Option("--to", metavar="VERSION", help="The schema version that it goes to.")
     ] = "head",
     message: Annotated[
         str | None, typer.Option("--message", "-m", metavar="TEXT", help="The revision's message.")
     ] = None,
-    head: Annotated[str, typer.Option("--head", help="Your revision that it follows.")] = "head",
+    head: Annotated[
+        str, typer.Option("--head", metavar="REVISION", help="Your revision that it follows.")
+    ] = "head",
     schema: SchemaOption = None,
 ) -> None:
     """Write a revision into your own Alembic chain that makes our tables."""

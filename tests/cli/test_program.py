@@ -1,6 +1,7 @@
 """The program as a whole: its start, exit statuses, pipes, completion, and itself without its extra."""
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from boocode_sessions.cli.app import app
 from tests.cli.conftest import Terminal, program_environment
 from tests.fixtures.databases import Database
 
@@ -102,7 +104,12 @@ def test_no_command_needs_the_sdk(demo: Terminal) -> None:
         (("prune",), "Missing option '--inactive-for'"),
         (("prune", "--inactive-for", "long"), "write 30d, 4w, 12h, 90m or 45s"),
         (("list", "--since", "yesterday"), "write 2026-11-22, 2026-11-22T18:00, or 7d"),
-        (("usage", "--by", "moon"), "see `boocode-sessions usage --help`"),
+        (
+            ("usage", "--by", "moon"),
+            "'-b': 'moon' is not one of 'day', 'model', 'project', 'session';",
+        ),
+        (("search", "x", "--in", "moon"), "'--in': 'moon' is not one of 'messages', 'tools';"),
+        (("list", "--project", ""), "project_key is empty"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_status_2(
@@ -112,6 +119,15 @@ def test_wrong_arguments_are_one_line_and_status_2(
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
     assert done.err.startswith("error: ")
     assert hint in done.err
+
+
+def test_the_help_names_no_types_of_python(demo: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (False, True):
+        monkeypatch.setattr("boocode_sessions.cli.program.is_terminal", lambda _stream, shown=terminal: shown)
+        for command in ("", *(one.name or "" for one in app.registered_commands)):
+            shown = demo.run(*command.split(), "--help").out
+            found = re.findall(r"<(?:bool|str|path|int range|list)\b.*?>|\[\[", shown)
+            assert (command, found) == (command, [])
 
 
 def test_the_exit_status_reaches_the_shell(demo: Terminal) -> None:

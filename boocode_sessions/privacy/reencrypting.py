@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from boocode_sessions._core.codec import (
 from boocode_sessions._core.codec import decode_summary as open_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import lock
+from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.operations import forget_texts
 from boocode_sessions._core.statements import search as searches
@@ -93,7 +93,7 @@ def reencrypt(
             done += unit_of_work.write("encrypt entries", partial(_encrypt, some), bounded=False)
             progress(done)
             if unit_of_work.own:
-                time.sleep(pause)
+                wait(pause)
         if not after:
             break
     summaries = _encrypt_summaries(unit_of_work, encryption)

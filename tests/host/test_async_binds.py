@@ -1,5 +1,6 @@
 """Functions that take a synchronous bind work over an asynchronous one, and over its URL."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from boocode_sessions import (
     telemetry,
 )
 from boocode_sessions import engine as engines
+from boocode_sessions.privacy import Encryption, generate_key, reencrypt
 from tests.fixtures.databases import Database
 from tests.host.binds import functions_of_a_bind
 
@@ -106,6 +108,20 @@ async def test_an_asynchronous_bind_without_run_sync_says_how(
         telemetry.watch(asynchronous)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"create_engine makes one of the application's URL"):
         await run_sync(telemetry.watch, asynchronous)
+
+
+@every_async_driver
+async def test_a_pause_between_batches_leaves_the_event_loop_free(asynchronous: AsyncEngine) -> None:
+    await AsyncClaudeSessionRepository(asynchronous).append(KEY, LINES)
+    encryption = Encryption([generate_key()], reads_plain=True)
+    task = asyncio.create_task(run_sync(reencrypt, asynchronous, encryption, pause=1.0))
+    loop = asyncio.get_running_loop()
+    longest, last = 0.0, loop.time()
+    while not task.done():
+        await asyncio.sleep(0.01)
+        longest, last = max(longest, loop.time() - last), loop.time()
+    assert (await task).entries == 2
+    assert longest < 0.9
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import ColumnElement, Select, select, tuple_
 
 from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.keys import Session, SessionStoreEntry, Transcript
+from boocode_sessions._core.keys import KeyLike, Session, SessionStoreEntry, Transcript, session_of
 from boocode_sessions._core.statements.parameters import Entry, exact_text
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import UNPLACED
@@ -29,6 +29,9 @@ class Cursor(NamedTuple):
 
 
 START = Cursor()
+
+SessionLike: TypeAlias = Session | KeyLike
+"""A session's key: a dict with `project_key` and `session_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class FollowedEntry:
 @checked
 def entries_after(
     bind: Bind,
-    session: Session,
+    session: SessionLike,
     after: Cursor = START,
     *,
     subpath: str | None = None,
@@ -64,9 +67,11 @@ def entries_after(
 ) -> list[FollowedEntry]:
     """The entries of a session that follow a cursor, oldest first, at most a page of them.
 
-    `subpath`: only that transcript's; `''` is the main one's, None the whole session's. Rows of other
-    programs that nobody has placed come last. `encryption`: as the store has it.
+    `session`: its key, a dict with `project_key` and `session_id`. `subpath`: only that transcript's; `''` is
+    the main one's, None the whole session's. Rows of other programs that nobody has placed come last.
+    `encryption`: as the store has it.
     """
+    session = _session(session)
     statement = _select_after(session, after, subpath=subpath)
 
     def opened(position: int, row_id: int, its_subpath: str, stored: str, key: bytes | None) -> FollowedEntry:
@@ -80,10 +85,11 @@ def entries_after(
 
 @checked
 def cursor_before(
-    bind: Bind, session: Session, lines: int, *, subpath: str | None = None, schema: str | None = None
+    bind: Bind, session: SessionLike, lines: int, *, subpath: str | None = None, schema: str | None = None
 ) -> Cursor:
     """The cursor after which a session's last `lines` entries come."""
     at_least(0, lines=lines)
+    session = _session(session)
     statement = _select_cursor_before(session, lines, subpath=subpath)
 
     def work(connection: StoreConnection) -> Cursor:
@@ -96,7 +102,7 @@ def cursor_before(
 @checked
 def follow(
     bind: Bind,
-    session: Session,
+    session: SessionLike,
     after: Cursor = START,
     *,
     subpath: str | None = None,
@@ -109,6 +115,7 @@ def follow(
     Endless. Complete: positions are given under the session's lock, so that none appears below one that was
     seen. A row of another program is shown when it appears, and not again when it gets its position.
     """
+    session = _session(session)
     shown: set[int] = set()
     if after.position == UNPLACED:
         earlier = entries_after(
@@ -133,6 +140,10 @@ def follow(
         else:
             at = after
             time.sleep(poll_seconds)
+
+
+def _session(given: SessionLike) -> Session:
+    return given if isinstance(given, Session) else session_of(given)
 
 
 def _newest_placed(bind: Bind, session: Session, subpath: str | None, schema: str | None) -> Cursor:

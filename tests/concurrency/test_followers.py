@@ -1,5 +1,6 @@
 """A follower's cursor stays good: through a deletion, a new beginning, and writers of every size."""
 
+import json
 import threading
 from typing import Any
 from uuid import uuid4
@@ -7,9 +8,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from boocode_sessions import ClaudeSessionRepository, SessionKey
+from boocode_sessions import ClaudeSessionRepository, InvalidKeyError, SessionKey
 from boocode_sessions._core.keys import session_of
-from boocode_sessions.following import START, entries_after, follow
+from boocode_sessions.following import START, cursor_before, entries_after, follow
 from boocode_sessions.models import UNPLACED
 from tests.fixtures.databases import Database
 from tests.fixtures.seed import delete_as_the_seed_does, insert_as_the_seed_does
@@ -155,3 +156,12 @@ def test_a_follower_of_two_busy_writers_misses_nothing(
     batches = [("first", 0, 3), *((w, number, size) for w in "ab" for number, size in enumerate(sizes))]
     assert examine(seen, batches).wrong == 0
     assert seen == repository.load(key)
+
+
+def test_a_session_is_followed_by_its_key(engine: Engine, key: SessionKey) -> None:
+    lines = ['{"type":"user","n":1}', '{"type":"user","n":2}']
+    ClaudeSessionRepository(engine).append(key, [json.loads(line) for line in lines])
+    assert [one.text for one in entries_after(engine, key)] == lines
+    assert next(follow(engine, key, cursor_before(engine, key, 1))).text == lines[1]
+    with pytest.raises(InvalidKeyError, match="session_id is missing"):
+        entries_after(engine, {"project_key": "p"})

@@ -20,7 +20,6 @@ from boocode_sessions import (
     run_sync,
     streaming,
 )
-from boocode_sessions._core.keys import session_of
 from boocode_sessions.agents import ClaudeSdkBackend
 from boocode_sessions.privacy import Encryption, generate_key, reencrypt
 from boocode_sessions.redaction import Redactor
@@ -159,7 +158,7 @@ def test_numbers_that_do_nothing_are_refused(engine: Engine, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"^limit is 0 or more"):
         queries.search(engine, "rain", limit=-1)
     with pytest.raises(ValueError, match=r"^lines is 0 or more"):
-        following.cursor_before(engine, session_of(KEY), -1)
+        following.cursor_before(engine, KEY, -1)
 
 
 def test_a_set_does_for_a_list(engine: Engine) -> None:

@@ -18,6 +18,7 @@ from boocode_sessions._core.sql.times import seconds_between
 from boocode_sessions._core.statements.parameters import exact_text, in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
+from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import Scope
 from boocode_sessions.queries.tool_uses import calls_of_tools
 
@@ -61,7 +62,7 @@ def tool_calls(
     tz: tzinfo = UTC,
     schema: str | None = None,
     encryption: Cipher | None = None,
-) -> list[ToolCall]:
+) -> Rows[ToolCall]:
     """Calls that main agents and subagents made, the newest first; a fork's copies count once.
 
     Args:
@@ -81,12 +82,12 @@ def tool_calls(
     at_least(0, limit=limit)
     scope = Scope.of(project_key, session_id, since, until, tz)
 
-    def operation(connection: StoreConnection) -> list[ToolCall]:
+    def operation(connection: StoreConnection) -> Rows[ToolCall]:
         found = [
             dict(row) for row in connection.select(_listed(connection, scope, failed, tool, limit)).mappings()
         ]
         lines = _Lines(connection, found)
-        return [call for row in found if (call := lines.call(row)) is not None]
+        return Rows(ToolCall, (call for row in found if (call := lines.call(row)) is not None))
 
     return UnitOfWork(bind, schema, encryption).read("list the tools' calls", operation)
 

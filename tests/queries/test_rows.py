@@ -43,6 +43,7 @@ def every_question(engine: Engine) -> list[Rows[Any]]:
         queries.sessions(engine),
         queries.usage(engine),
         queries.tools(engine),
+        queries.tool_calls(engine),
         queries.search(engine, "question"),
         queries.conversation(engine, "s1"),
     ]

@@ -51,13 +51,7 @@ def check(
     if session is not None:
         meant = [database.session(session, project)]
     else:
-        listed = queries.sessions(
-            database.reading,
-            project_key=project,
-            limit=None,
-            schema=database.schema,
-            encryption=database.encryption,
-        )
+        listed = queries.sessions(database.reading, project_key=project, limit=None, **database.access)
         meant = [(row.project_key, row.session_id) for row in listed]
     reports = [
         check_session(
@@ -66,8 +60,7 @@ def check(
             session_id,
             files=files or agent_folder(),
             repair=repair,
-            schema=database.schema,
-            encryption=database.encryption,
+            **database.access,
         )
         for project_key, session_id in meant
     ]

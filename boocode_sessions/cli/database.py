@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -29,13 +29,7 @@ def complete_session(ctx: typer.Context, incomplete: str) -> list[tuple[str, str
 
     def sessions(database: "Database") -> list[tuple[str, str]]:
         project = ctx.params.get("project")
-        found = queries.sessions(
-            database.reading,
-            project_key=project,
-            limit=None,
-            schema=database.schema,
-            encryption=database.encryption,
-        )
+        found = queries.sessions(database.reading, project_key=project, limit=None, **database.access)
         return [
             (row.session_id, row.title or row.project_key)
             for row in found
@@ -121,6 +115,11 @@ class Database(NamedTuple):
     """With the keys of the environment."""
 
     @property
+    def access(self) -> dict[str, Any]:
+        """What every function over the database is given beside its bind."""
+        return {"schema": self.schema, "encryption": self.encryption}
+
+    @property
     def shown_url(self) -> str:
         """The URL without its password, names in it as they are written elsewhere."""
         return readable(self.engine.url.render_as_string(hide_password=True))
@@ -154,12 +153,7 @@ class Database(NamedTuple):
             return Session(found.project_key, found.session_id)
         for only in (True, False):
             newest = queries.sessions(
-                self.reading,
-                project_key=project,
-                limit=1,
-                conversations_only=only,
-                schema=self.schema,
-                encryption=self.encryption,
+                self.reading, project_key=project, limit=1, conversations_only=only, **self.access
             )
             if newest:
                 break

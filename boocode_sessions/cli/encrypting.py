@@ -46,14 +46,13 @@ def reencrypt(
 
     if from_plain:
         encryption = Encryption(encryption.keys, reads_plain=True)
-    with progress("entries") as bar:
-        task = bar.add_task("Encrypting", total=None)
+    with progress("Encrypting", "entries") as show:
         done = run(
             database.engine,
             encryption,
             schema=database.schema,
             pause=pause,
-            progress=lambda entries: bar.update(task, completed=entries),
+            progress=lambda entries: show(entries, None),
         )
     if json:
         print_json(done._asdict())

@@ -60,8 +60,7 @@ def list_(
         since=since,
         limit=(limit or None) if search is None else None,
         conversations_only=not everything,
-        schema=database.schema,
-        encryption=database.encryption,
+        **database.access,
     )
     nothing = "No sessions."
     if found and search is not None:
@@ -71,14 +70,7 @@ def list_(
     elif (
         not found
         and not everything
-        and queries.sessions(
-            database.reading,
-            project_key=project,
-            since=since,
-            limit=1,
-            schema=database.schema,
-            encryption=database.encryption,
-        )
+        and queries.sessions(database.reading, project_key=project, since=since, limit=1, **database.access)
     ):
         nothing = "No sessions with a prompt; --all lists the others too."
     rows = [asdict(row) for row in found]

@@ -1,8 +1,7 @@
 """`import` and `export`."""
 
 import os
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boocode_sessions.cli.database import Database, ProjectOption, complete_session
+from boocode_sessions.cli.database import Database, ProjectOption
+from boocode_sessions.cli.filters import InSessionOption
 from boocode_sessions.cli.output import (
     JsonOption,
     PatternOption,
@@ -26,7 +26,7 @@ from boocode_sessions.cli.screen import say
 from boocode_sessions.cli.tables import size
 
 if TYPE_CHECKING:
-    from boocode_sessions.jsonl import BrokenLine, Progress
+    from boocode_sessions.jsonl import BrokenLine
     from boocode_sessions.redaction import Redactor
 
 
@@ -80,20 +80,19 @@ def import_(
         told[done] += 1
         say(f"{done} {broken}")
 
-    with _showing_bytes("Importing") as shown:
+    with progress("Importing", "bytes") as show:
         result = import_tree(
             database.engine,
             path or agent_folder(),
-            schema=database.schema,
-            encryption=database.encryption,
+            **database.access,
             strict=strict,
             workers=workers,
-            progress=shown,
+            progress=lambda at: show(at.bytes_done, at.bytes_total),
             on_broken=report,
         )
     try:
-        with _showing_preparation() as prepared:
-            prepare(database.engine, schema=database.schema, progress=prepared)
+        with progress("Preparing usage and search", "sessions") as show:
+            prepare(database.engine, schema=database.schema, progress=show)
     except SessionStoreError as error:
         say(f"imported; who asks first will wait: {error}")
     if json:
@@ -119,16 +118,7 @@ def export(
     database: Database,
     *,
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to write to.")],
-    session: Annotated[
-        str | None,
-        typer.Option(
-            "--session",
-            "-s",
-            metavar="ID",
-            help="Only this session, by its id's beginning.",
-            autocompletion=complete_session,
-        ),
-    ] = None,
+    session: InSessionOption = None,
     project: ProjectOption = None,
     format: Annotated[  # noqa: A002 - the option's name
         Layout, typer.Option("--format", "-f", help="The agent's own files, or pages for a browser.")
@@ -154,18 +144,17 @@ def export(
         return
     from boocode_sessions.jsonl import export_tree
 
-    with _showing_sessions("Exporting") as shown:
+    with progress("Exporting", "sessions") as show:
         result = export_tree(
             database.reading,
             destination,
-            schema=database.schema,
-            encryption=database.encryption,
+            **database.access,
             project_key=project,
             session_id=session_id,
             overwrite=overwrite,
             redact=None if hidden is None else hidden.entry,
             workers=workers,
-            progress=shown,
+            progress=lambda at: show(at.parts_done, at.parts_total),
         )
     tell_redacted(hidden)
     for refused in result.refused:
@@ -195,18 +184,16 @@ def _write_site(
 ) -> None:
     from boocode_sessions.site import INDEX, write_site
 
-    with progress("sessions") as bar:
-        task = bar.add_task("Exporting", total=None)
+    with progress("Exporting", "sessions") as show:
         result = write_site(
             database.reading,
             destination,
             project_key=project,
             session_id=session_id,
             overwrite=overwrite,
-            progress=lambda done, of: bar.update(task, completed=done, total=of),
+            progress=show,
             tz=None,
-            schema=database.schema,
-            encryption=database.encryption,
+            **database.access,
             redact=hidden,
         )
     tell_redacted(hidden)
@@ -226,24 +213,3 @@ def agent_folder() -> Path:
 
 def _named(key: Mapping[str, object]) -> str:
     return "/".join(str(part) for part in key.values())
-
-
-@contextmanager
-def _showing_bytes(label: str) -> "Generator[Callable[[Progress], None]]":
-    with progress("bytes") as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda at: bar.update(task, completed=at.bytes_done, total=at.bytes_total)
-
-
-@contextmanager
-def _showing_preparation() -> Generator[Callable[[int, int], None]]:
-    with progress("sessions") as bar:
-        task = bar.add_task("Preparing usage and search", total=None)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-@contextmanager
-def _showing_sessions(label: str) -> "Generator[Callable[[Progress], None]]":
-    with progress("sessions") as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda at: bar.update(task, completed=at.parts_done, total=at.parts_total)

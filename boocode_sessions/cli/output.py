@@ -3,7 +3,8 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +15,6 @@ from boocode_sessions.cli.screen import console, is_terminal, one_line, paged, s
 from boocode_sessions.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from boocode_sessions.redaction import Redactor
 
 JsonOption = Annotated[
@@ -74,10 +73,11 @@ def is_at_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def progress(unit: str) -> "Progress":
+@contextmanager
+def progress(label: str, unit: str, total: int | None = None) -> Generator[Callable[[int, int | None], None]]:
     """A bar with rate and remaining time on standard error; silent when that is no terminal.
 
-    Tasks count bytes when `unit` is "bytes".
+    Gives what tells it how much is done, and of how much. `unit`: what is counted; "bytes" are shown as such.
     """
     from rich.progress import (
         BarColumn,
@@ -100,15 +100,10 @@ def progress(unit: str) -> "Progress":
     counted = (
         (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(), RateColumn())
     )
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        *counted,
-        TimeRemainingColumn(),
-        console=terminal,
-        disable=not terminal.is_terminal,
-        transient=True,
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), *counted, TimeRemainingColumn())
+    with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def count(number: int, noun: str) -> str:

@@ -63,11 +63,22 @@ def _processed(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any
     return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
 
 
-class Command(TyperCommand):
-    """One command: help without boxes into a pipe, and completion of values that begin with a dash."""
+class _Helpful:
+    """Help without boxes into a pipe, and parameters that spare an import."""
+
+    rich_markup_mode: Any
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - click's signature
-        return _spared(super().get_params(ctx))
+        return _spared(super().get_params(ctx))  # type: ignore[misc]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's signature
+        if not is_terminal(sys.stdout):
+            self.rich_markup_mode = None
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+
+
+class Command(_Helpful, TyperCommand):
+    """One command, with completion of values that begin with a dash."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - click's signature
         ctx.meta[_BEFORE] = [word for word in args[-2:] if word != "="][-1:]  # bash splits at an equals sign
@@ -81,22 +92,9 @@ class Command(TyperCommand):
                 return parameter.shell_complete(ctx, incomplete)
         return super().shell_complete(ctx, incomplete)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's signature
-        if not is_terminal(sys.stdout):
-            self.rich_markup_mode = None
-        super().format_help(ctx, formatter)
 
-
-class Program(TyperGroup):
+class Program(_Helpful, TyperGroup):
     """Answers every error that a person can mend with one line, and exit status 2."""
-
-    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - click's signature
-        return _spared(super().get_params(ctx))
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's signature
-        if not is_terminal(sys.stdout):
-            self.rich_markup_mode = None
-        super().format_help(ctx, formatter)
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
         extra["standalone_mode"] = False

@@ -97,8 +97,7 @@ def _print_text(
             project_key=found.project_key,
             subpath=chosen or None,
             queued=True,
-            schema=database.schema,
-            encryption=database.encryption,
+            **database.access,
         )
     )
     entries: Iterable[Mapping[str, Any]] = (
@@ -212,8 +211,7 @@ def _print_page(
         subpath=subpath or None,
         everything=everything,
         tz=None,
-        schema=database.schema,
-        encryption=database.encryption,
+        **database.access,
         redact=None if hidden is None else hidden.entry,
     )
     typer.echo(page.encode())
@@ -231,14 +229,7 @@ def _stored(database: Database, session: "Session", subpath: str) -> "Iterator[F
     from boocode_sessions.following import START, entries_after
 
     after = START
-    while page := entries_after(
-        database.reading,
-        session,
-        after,
-        subpath=subpath,
-        schema=database.schema,
-        encryption=database.encryption,
-    ):
+    while page := entries_after(database.reading, session, after, subpath=subpath, **database.access):
         yield from page
         after = page[-1].cursor
 

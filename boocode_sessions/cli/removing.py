@@ -1,5 +1,6 @@
 """`prune`, `hold`, `release` and `delete`."""
 
+import itertools
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -64,10 +65,9 @@ def prune(
     from boocode_sessions import retention
 
     def run(*, dry_run: bool) -> "PruneResult":
-        with progress("sessions") as bar:
-            task = bar.add_task(
-                "Looking" if dry_run else "Deleting", total=None if dry_run else len(going.sessions)
-            )
+        total = None if dry_run else len(going.sessions)
+        done = itertools.count(1)
+        with progress("Looking" if dry_run else "Deleting", "sessions", total) as show:
             return retention.prune(
                 database.engine,
                 inactive_for=inactive_for,
@@ -75,7 +75,7 @@ def prune(
                 keep=keep,
                 dry_run=dry_run,
                 schema=database.schema,
-                progress=lambda _: bar.advance(task),
+                progress=lambda _: show(next(done), total),
             )
 
     going = result = run(dry_run=True)

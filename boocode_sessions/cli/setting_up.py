@@ -2,8 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,6 @@ from boocode_sessions.cli.screen import one_line, say, screen_of
 from boocode_sessions.cli.tables import shown, size
 
 if TYPE_CHECKING:
-    from boocode_sessions.adoption import Progress
     from boocode_sessions.status import Holdings, SchemaStatus
 
 
@@ -88,8 +87,6 @@ def status(
 
     The exit status is 2 when the schema is not the one that is needed.
     """
-    from dataclasses import asdict
-
     from boocode_sessions.status import holdings, schema_status, schemas_with_tables
 
     stands = schema_status(database.reading, schema=database.schema)
@@ -152,14 +149,13 @@ def adopt(
     """
     from boocode_sessions.adoption import adopt as run
 
-    with _counting("Adopting") as shown_progress:
+    with progress("Adopting", "rows") as show:
         done = run(
             database.engine,
             source=source,
             source_schema=source_schema,
-            schema=database.schema,
-            encryption=database.encryption,
-            progress=shown_progress,
+            **database.access,
+            progress=lambda at: show(at.done, at.total),
         )
     for transcript in done.left:
         say(f"not completed, since it has gone on here: {transcript}")
@@ -173,16 +169,14 @@ def adopt(
 
 @over_database("backfill", panel=Panel.set_up)
 def backfill(database: Database, json: JsonOption = False) -> None:
-    """Claim other writers' rows, and fold the summaries that are missing or behind.
+    """Place other writers' rows, and fold the summaries that are missing or behind.
 
     Listings are quick afterwards. It can be stopped and run again. Summaries need the `sdk` extra.
     """
     from boocode_sessions.adoption import backfill as run
 
-    with _counting("Placing") as shown_progress:
-        done = run(
-            database.engine, schema=database.schema, encryption=database.encryption, progress=shown_progress
-        )
+    with progress("Placing", "rows") as show:
+        done = run(database.engine, **database.access, progress=lambda at: show(at.done, at.total))
     if json:
         print_json(asdict(done))
     else:
@@ -265,10 +259,3 @@ def _advice(stands: "SchemaStatus", schema: str | None, elsewhere: "Sequence[str
     what = "has no tables of ours" if stands.found is None else f"needs schema version {stands.needed}"
     named = " or ".join(f"`--schema {shlex.quote(name)}`" for name in elsewhere)
     return f"the database {what}: run `{command}`" + (f", or give {named}, where they are" if named else "")
-
-
-@contextmanager
-def _counting(label: str) -> "Generator[Callable[[Progress], None]]":
-    with progress("rows") as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda at: bar.update(task, completed=at.done, total=at.total)

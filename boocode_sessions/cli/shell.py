@@ -44,9 +44,7 @@ def _names(db: Session, database: Database) -> dict[str, Any]:
     """What is at hand in the shell."""
     return {
         "db": db,
-        "repo": ClaudeSessionRepository(
-            database.engine, schema=database.schema, encryption=database.encryption
-        ),
+        "repo": ClaudeSessionRepository(database.engine, **database.access),
         "boocode_sessions": boocode_sessions,
         "ClaudeSessionEntry": ClaudeSessionEntry,
         "ClaudeSession": ClaudeSession,

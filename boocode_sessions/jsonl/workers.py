@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from boocode_sessions._core.arguments import at_least
 from boocode_sessions._core.greenlets import is_in_greenlet
@@ -45,45 +46,25 @@ def in_parallel(work: Callable[[_T], None], items: Iterable[_T], workers: int, s
         for item in items:
             work(item)
         return
-    shared = _Shared(work, iter(items), stop)
-    running = [threading.Thread(target=shared.run, daemon=True) for _ in range(workers)]
-    for thread in running:
-        thread.start()
-    try:
-        for thread in running:
-            thread.join()
-    except BaseException:  # Ctrl-C, for one
-        stop.set()
-        for thread in running:
-            thread.join()
-        raise
-    if shared.errors:
-        raise shared.errors[0]
 
-
-class _Shared(Generic[_T]):
-    def __init__(self, work: Callable[[_T], None], items: Iterator[_T], stop: threading.Event) -> None:
-        self.errors: list[BaseException] = []
-        self._work = work
-        self._stop = stop
-        self._items = items
-        self._lock = threading.Lock()
-
-    def run(self) -> None:
+    def guarded(item: _T) -> None:
+        if stop.is_set():
+            return
         try:
-            while (taken := self._next()) is not None:
-                self._work(taken[0])
+            work(item)
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            self.errors.append(error)
-            self._stop.set()
+            errors.append(error)
+            stop.set()
 
-    def _next(self) -> tuple[_T] | None:
-        with self._lock:
-            if self._stop.is_set():
-                return None
-            for item in self._items:
-                return (item,)
-            return None
+    errors: list[BaseException] = []
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            wait([pool.submit(guarded, item) for item in items])
+        except BaseException:  # Ctrl-C, for one
+            stop.set()
+            raise
+    if errors:
+        raise errors[0]
 
 
 def threads(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, default: int) -> int:

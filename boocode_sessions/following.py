@@ -90,13 +90,7 @@ def cursor_before(
     """The cursor after which a session's last `lines` entries come."""
     at_least(0, lines=lines)
     session = _session(session)
-    statement = _select_cursor_before(session, lines, subpath=subpath)
-
-    def work(connection: StoreConnection) -> Cursor:
-        row = connection.select(statement).first()
-        return START if row is None else Cursor(*row)
-
-    return UnitOfWork(bind, schema).read(f"follow {session}", work)
+    return _newest(UnitOfWork(bind, schema), session, *_of(session, subpath=subpath), skip=lines)
 
 
 @checked
@@ -122,7 +116,8 @@ def follow(
             bind, session, Cursor(UNPLACED), subpath=subpath, schema=schema, encryption=encryption
         )
         shown = {followed.id for followed in earlier if followed.id <= after.id}
-        after = _newest_placed(bind, session, subpath, schema)
+        placed = Entry.position < UNPLACED
+        after = _newest(UnitOfWork(bind, schema), session, *_of(session, subpath=subpath), placed)
     at = after
     while True:
         page = entries_after(bind, session, at, subpath=subpath, schema=schema, encryption=encryption)
@@ -146,19 +141,16 @@ def _session(given: SessionLike) -> Session:
     return given if isinstance(given, Session) else session_of(given)
 
 
-def _newest_placed(bind: Bind, session: Session, subpath: str | None, schema: str | None) -> Cursor:
-    statement = (
-        select(Entry.position, Entry.id)
-        .where(*_of(session, subpath=subpath), Entry.position < UNPLACED)
-        .order_by(Entry.position.desc())
-        .limit(1)
-    )
+def _newest(unit_of_work: UnitOfWork, session: Session, *where: ColumnElement[bool], skip: int = 0) -> Cursor:
+    """The cursor of a session's newest entry that meets conditions, or of one before it."""
+    order = (Entry.position.desc(), Entry.id.desc())
+    newest = select(Entry.position, Entry.id).where(*where).order_by(*order).offset(skip).limit(1)
 
     def work(connection: StoreConnection) -> Cursor:
-        row = connection.select(statement).first()
+        row = connection.select(newest).first()
         return START if row is None else Cursor(*row)
 
-    return UnitOfWork(bind, schema).read(f"follow {session}", work)
+    return unit_of_work.read(f"follow {session}", work)
 
 
 def _select_after(
@@ -173,17 +165,6 @@ def _select_after(
         )
         .order_by(Entry.position, Entry.id)
         .limit(PAGE_ROWS)
-    )
-
-
-def _select_cursor_before(session: Session, lines: int, *, subpath: str | None) -> Select[int, int]:
-    """The entry before a session's last `lines`. Shape: (position, id), no row when there are fewer."""
-    return (
-        select(Entry.position, Entry.id)
-        .where(*_of(session, subpath=subpath))
-        .order_by(Entry.position.desc(), Entry.id.desc())
-        .offset(lines)
-        .limit(1)
     )
 
 

@@ -96,14 +96,8 @@ class SQLAlchemySessionStore:
 
     def __repr__(self) -> str:
         key = self._project_key
-        shown = (
-            ""
-            if key is None
-            else f", project_key {key!r}"
-            if isinstance(key, str)
-            else ", project_key of a function"
-        )
-        return f"<{type(self).__name__} over {self._unit_of_work}{shown}>"
+        named = "" if key is None else f", project_key {'of a function' if callable(key) else repr(key)}"
+        return f"<{type(self).__name__} over {self._unit_of_work}{named}>"
 
     def project_key(self, given: str) -> str:
         """The project key that is stored for one of the SDK's: what `queries` and the command line take.

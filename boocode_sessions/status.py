@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -39,6 +41,8 @@ from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.migrations.distributing import DISTRIBUTED
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base, ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +96,7 @@ class Holdings:
 def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
     """Where the schema stands. Works over a database without our tables too. Raises SessionStoreError."""
     _check_engine(bind)
-    try:
-        with bind.connect() as connection:
-            return _schema_status(connection, schema)
-    except Exception as error:
-        if not is_of_database(error, connecting=True):
-            raise
-        failure = translate(error, "ask for the schema's version")
-    raise failure
+    return _over(bind, "ask for the schema's version", lambda connection: _schema_status(connection, schema))
 
 
 @checked
@@ -118,13 +115,18 @@ def schemas_with_tables(bind: Engine) -> list[str]:
         "tables", column("table_schema", Text), column("table_name", Text), schema="information_schema"
     )
     found = select(tables.c.table_schema).where(tables.c.table_name == VERSION_TABLE)
+    return _over(bind, "look for our tables", lambda connection: sorted(connection.scalars(found)))
+
+
+def _over(bind: Engine, operation: str, work: Callable[[Connection], _T]) -> _T:
+    """What a unit of work is not for: it refuses a database without our tables."""
     try:
         with bind.connect() as connection:
-            return sorted(connection.scalars(found))
+            return work(connection)
     except Exception as error:
         if not is_of_database(error, connecting=True):
             raise
-        failure = translate(error, "look for our tables")
+        failure = translate(error, operation)
     raise failure
 
 

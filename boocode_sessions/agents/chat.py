@@ -38,7 +38,8 @@ class Chat:
         self._limits = services.limits
         self._tasks = tasks
         self._queue: deque[Turn] = deque()
-        self._process: AgentProcess | None = None
+        self.process: AgentProcess | None = None
+        """The warm one."""
         self._accounts = Accounts(services)
         self._reader = Reader(services, self._accounts, chat_id, agent, self._wake)
         self._closing = False
@@ -73,11 +74,6 @@ class Chat:
     def turn(self) -> Turn | None:
         """The turn that is under way."""
         return self._reader.turn
-
-    @property
-    def process(self) -> AgentProcess | None:
-        """The warm process."""
-        return self._process
 
     def close(self) -> None:
         """End the turn and the process."""
@@ -128,7 +124,7 @@ class Chat:
         self._queue.clear()
 
     def _should_end(self) -> bool:
-        process = self._process
+        process = self.process
         if process is None or self._closing or process.store.is_fenced:
             return True
         if self._is_behind():
@@ -141,11 +137,11 @@ class Chat:
         return not self._is_busy() and idle_for >= self._limits.idle_seconds
 
     def _is_busy(self) -> bool:
-        at_work = self._process is not None and self._process.is_at_work
+        at_work = self.process is not None and self.process.is_at_work
         return bool(self._reader.turn or self._queue or self._reader.permissions or at_work)
 
     def _is_behind(self) -> bool:
-        return self._process is not None and self._process.store.is_behind
+        return self.process is not None and self.process.store.is_behind
 
     async def _rest(self) -> None:
         """Wait for the next prompt; meanwhile write what is left to be written, and keep or free the chat."""
@@ -185,7 +181,7 @@ class Chat:
 
     async def _prepare(self) -> AgentProcess:
         """The chat is this process's, and its agent is warm. Raises AgentError or SessionStoreError."""
-        accounts, process = self._accounts, self._process
+        accounts, process = self._accounts, self.process
         if process is not None:
             store = process.store
             lease = await accounts.acquire(self.chat_id, self.agent, store.lease.project_key)
@@ -204,16 +200,16 @@ class Chat:
         self._evicted = False
         await self._services.pool.enter(self)
         try:
-            self._process = await self._starter.start(lease, options)
+            self.process = await self._starter.start(lease, options)
         except BaseException:
             self._services.pool.leave(self)
             raise
-        self._tasks.start_soon(self._reader.read, self._process)
-        await self._starter.follow(self._process, options)
+        self._tasks.start_soon(self._reader.read, self.process)
+        await self._starter.follow(self.process, options)
         await self._keep_lease()
-        if self._process.store.is_fenced:  # while it waited for room, or started
+        if self.process.store.is_fenced:  # while it waited for room, or started
             raise ChatHeldError(f"another process has taken {lease} over: send the prompt there")
-        return self._process
+        return self.process
 
     async def _perform(self, turn: Turn, process: AgentProcess) -> TurnEnded:
         """Send the prompt, and see the turn through to its end, whatever that is."""
@@ -260,7 +256,7 @@ class Chat:
         return TurnEnded(reason, spent.usage, spent.cost_usd, is_stored and is_settled)
 
     async def _end_process(self) -> None:
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is None:
             return
         try:
@@ -277,17 +273,17 @@ class Chat:
             )
 
     async def _catch_up_if_due(self, *, at_once: bool = False) -> None:
-        if self._process is None:
+        if self.process is None:
             return
-        lines = await self._repair.catch_up(self._process.store, at_once=at_once)
+        lines = await self._repair.catch_up(self.process.store, at_once=at_once)
         if lines is not None:
             self._reader.tell(MirrorRepaired(lines))
             if self._reader.turn is None:
                 self._accounts.owes_state()
 
     async def _keep_lease(self, *, at_once: bool = False) -> None:
-        if await self._accounts.renew(at_once=at_once) is False and self._process is not None:
-            self._process.store.is_fenced = True
+        if await self._accounts.renew(at_once=at_once) is False and self.process is not None:
+            self.process.store.is_fenced = True
 
     async def _sleep(self, seconds: float) -> None:
         with anyio.move_on_after(max(seconds, 0)):

@@ -1,6 +1,7 @@
 """What a turn of an agent tells its host: one small typed union instead of the SDK's messages."""
 
-from dataclasses import dataclass, field
+import operator
+from dataclasses import astuple, dataclass, field
 from typing import Any, Literal
 
 EndReason = Literal["completed", "interrupted", "max_turns", "max_budget", "timed_out", "failed"]
@@ -28,20 +29,10 @@ class Usage:
     cache_write_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-        )
+        return Usage(*map(operator.add, astuple(self), astuple(other)))
 
     def __sub__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.input_tokens - other.input_tokens,
-            self.output_tokens - other.output_tokens,
-            self.cache_read_tokens - other.cache_read_tokens,
-            self.cache_write_tokens - other.cache_write_tokens,
-        )
+        return Usage(*map(operator.sub, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from typing import Any, cast
 from claude_agent_sdk import (
     AssistantMessage,
     ConversationResetMessage,
-    HookEventMessage,
     MirrorErrorMessage,
     RateLimitEvent,
     RateLimitInfo,
@@ -48,28 +47,6 @@ from boocode_sessions.agents.events import (
     Usage,
 )
 from boocode_sessions.agents.values import get, get_count
-
-MAPPED: frozenset[type] = frozenset(
-    {
-        AssistantMessage,
-        ConversationResetMessage,
-        MirrorErrorMessage,
-        RateLimitEvent,
-        ResultMessage,
-        StreamEvent,
-        SystemMessage,
-        TaskNotificationMessage,
-        TaskProgressMessage,
-        TaskStartedMessage,
-        TaskUpdatedMessage,
-        UserMessage,
-    }
-)
-"""Message classes that become events."""
-
-IGNORED: frozenset[type] = frozenset({HookEventMessage})
-"""Message classes that a host of this backend has no use for. tests/agents/test_events.py fails when the SDK
-brings one that is in neither set."""
 
 _SYNTHETIC = "<synthetic>"
 """The model of a message that the agent made up itself, and therefore did not stream."""

@@ -50,31 +50,18 @@ __all__ = [
     "usage",
 ]
 
-_MODULE_OF = {
-    "Conversation": "messages",
-    "Match": "searching",
-    "Message": "messages",
-    "Price": "token_usage",
-    "PriceList": "prices",
-    "Rows": "rows",
-    "SessionRef": "finding",
-    "SessionRow": "listing",
-    "ToolCall": "single_calls",
-    "ToolRow": "tool_statistics",
-    "Usage": "token_usage",
-    "UsageRow": "token_usage",
-    "as_html": "page",
-    "conversation": "messages",
-    "find_session": "finding",
-    "list_prices": "prices",
-    "prepare": "preparing",
-    "projects": "finding",
-    "read_prices": "prices",
-    "search": "searching",
-    "sessions": "listing",
-    "tool_calls": "single_calls",
-    "tools": "tool_statistics",
-    "usage": "token_usage",
+_MODULES = {
+    "finding": {"SessionRef", "find_session", "projects"},
+    "listing": {"SessionRow", "sessions"},
+    "messages": {"Conversation", "Message", "conversation"},
+    "page": {"as_html"},
+    "preparing": {"prepare"},
+    "prices": {"PriceList", "list_prices", "read_prices"},
+    "rows": {"Rows"},
+    "searching": {"Match", "search"},
+    "single_calls": {"ToolCall", "tool_calls"},
+    "token_usage": {"Price", "Usage", "UsageRow", "usage"},
+    "tool_statistics": {"ToolRow", "tools"},
 }
 
 
@@ -83,10 +70,10 @@ def __getattr__(name: str) -> object:
 
     No module has the name of a function, which the import of it would replace here.
     """
-    if name in _MODULE_OF:
-        module = import_module(f"boocode_sessions.queries.{_MODULE_OF[name]}")
-        value = globals()[name] = getattr(module, name)
-        return value
+    for module, names in _MODULES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,9 +7,9 @@ retry grows a branch, and what counts is the one that was written last. Source o
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-from boocode_sessions._core.attributes import is_queued_prompt
+from boocode_sessions._core.attributes import blocks_of, is_queued_prompt, string_at
 
 Line: TypeAlias = Mapping[str, Any]
 
@@ -173,34 +173,19 @@ class _Responses:
         return sorted(calls, key=_time) + sorted(results, key=_time)
 
 
-def _message(line: Line) -> Mapping[str, Any]:
-    message = line.get("message")
-    return cast("dict[str, Any]", message) if isinstance(message, dict) else {}
-
-
 def _message_id(line: Line) -> str | None:
-    return _text(_message(line), "id") if line["type"] == "assistant" else None
-
-
-def _blocks(line: Line, kind: str) -> list[Mapping[str, Any]]:
-    content = _message(line).get("content")
-    blocks = cast("Sequence[object]", content) if isinstance(content, list) else ()
-    return [
-        cast("dict[str, Any]", block)
-        for block in blocks
-        if isinstance(block, dict) and cast("dict[str, Any]", block).get("type") == kind
-    ]
+    return (string_at(line, "message", "id") or None) if line["type"] == "assistant" else None
 
 
 def _ids(line: Line, kind: str, member: str) -> list[str]:
-    return [found for block in _blocks(line, kind) if isinstance(found := block.get(member), str)]
+    return [found for block in blocks_of(line, kind) if (found := string_at(block, member)) is not None]
 
 
 def _is_result(line: Line) -> bool:
     return (
         line["type"] == "user"
         and _text(line, "parentUuid") is not None
-        and bool(_blocks(line, "tool_result"))
+        and any(blocks_of(line, "tool_result"))
     )
 
 

@@ -26,8 +26,24 @@ from boocode_sessions.agents import (
     Usage,
     map_message,
 )
-from boocode_sessions.agents.mapping import IGNORED, MAPPED
 
+IGNORED = {sdk.HookEventMessage}
+"""Message classes that a host of this backend has no use for."""
+MAPPED = {
+    sdk.AssistantMessage,
+    sdk.ConversationResetMessage,
+    sdk.MirrorErrorMessage,
+    sdk.RateLimitEvent,
+    sdk.ResultMessage,
+    sdk.StreamEvent,
+    sdk.SystemMessage,
+    sdk.TaskNotificationMessage,
+    sdk.TaskProgressMessage,
+    sdk.TaskStartedMessage,
+    sdk.TaskUpdatedMessage,
+    sdk.UserMessage,
+}
+"""Message classes that become events. A class that the SDK brings has to be in one of the two."""
 MODEL = "claude-opus-5-5"
 
 

@@ -20,6 +20,7 @@ from benchmarks.work import append, listing, load, scale, sqlite, streaming, sub
 
 WORK: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "append": append.one_writer,
+    "ways": append.ways,
     "flushes": append.flushes,
     "disk": append.disk,
     "round-trip": append.round_trip,

@@ -12,6 +12,7 @@ from benchmarks.peers import Peer
 from benchmarks.peers.all import ADAPTERS, BASELINE, HEADLINE, LISTENED, OTHERS, OURS
 from benchmarks.peers.openai_agents import OpenAIAgents
 from benchmarks.peers.ours import OursBlocking
+from benchmarks.peers.ways import WAYS
 from benchmarks.server import Address
 
 _STEADY = 15
@@ -37,6 +38,16 @@ async def one_writer(bench: Bench) -> list[Line]:
             targets = {HEADLINE.label: 1.0}
             lines.append(Line(title, "ms", used, BASELINE.label, targets, shortfall=_WHY[size]))
     return lines
+
+
+async def ways(bench: Bench) -> list[Line]:
+    """1 entry a call, by the way in which its statement reaches the driver."""
+    async with bench.peers((HEADLINE, BASELINE, *WAYS)) as peers:
+        steps = {label: _appending(peer, batches(7, 1)) for label, peer in peers.items()}
+        bench.server.settle()
+        clock = bench.server.clock()
+        figures = await interleave(steps, bench.pick(40, 10), repeat=25, warm_up=_STEADY, clock=clock)
+    return [Line("append 1 entry, by the way to the driver", "ms", figures, BASELINE.label)]
 
 
 async def flushes(bench: Bench) -> list[Line]:

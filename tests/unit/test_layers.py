@@ -36,7 +36,12 @@ LAYERS = [
     {"_core.statements.parameters"},
     {"_core.statements.delete", "_core.statements.read", "_core.statements.standby"},
     {"_core.replica", "_core.statements.append", "_core.statements.derived", "_core.schema_check"},
-    {"_core.statements.asking", "_core.statements.place", "_core.statements.storing"},
+    {
+        "_core.statements.asking",
+        "_core.statements.listing",
+        "_core.statements.place",
+        "_core.statements.storing",
+    },
     {"_core.statements.search"},
     {"_core.statements.maintenance", "_core.transactions"},
     {"_core.unit_of_work"},

@@ -13,6 +13,7 @@ from tests.agents.conftest import MakeBackend, Options, told
 from tests.agents.test_turns import row
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
+from tests.fixtures.databases import on_postgresql
 
 pytestmark = pytest.mark.anyio
 
@@ -36,6 +37,7 @@ def script(request: MessagesRequest) -> list[Block]:
     return [say("Done.")]
 
 
+@on_postgresql
 async def test_turns_subagents_and_resumes_are_counted_once(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI
 ) -> None:

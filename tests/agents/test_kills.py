@@ -25,7 +25,7 @@ from boocode_sessions import ClaudeSessionRepository
 from boocode_sessions.agents import ClaudeAgentSession
 from tests.e2e.agent import ROOT, Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, on_postgresql
 from tests.reliability.counts import COUNTS
 
 pytestmark = pytest.mark.xdist_group("agents")
@@ -184,6 +184,7 @@ def test_hosts_that_are_ended_in_the_middle_of_a_turn_leave_no_process_and_no_tr
         time.sleep(0.05)
 
 
+@on_postgresql
 def test_a_host_that_was_paused_past_its_lease_writes_nothing_more(
     database: Database, engine: Engine, agent: Agent, api: MessagesAPI
 ) -> None:

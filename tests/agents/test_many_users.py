@@ -29,7 +29,7 @@ from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.agents.conftest import MakeBackend, told
 from tests.attacks.test_rotation import everything_stored
 from tests.e2e.agent import Agent
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, on_postgresql
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +63,7 @@ def app(database: Database, engine: Engine) -> Iterator[Engine]:
         connection.execute(text(f"DROP ROLE {role}"))
 
 
+@on_postgresql
 async def test_a_user_of_a_tenant_resumes_their_own_encrypted_chat(
     make_backend: MakeBackend, engine: Engine, app: Engine, agent: Agent, encryption: Encryption
 ) -> None:

@@ -20,7 +20,7 @@ from tests.agents.conftest import MakeBackend, Options, told
 from tests.agents.test_turns import row
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, on_postgresql, on_sqlite
 from tests.reliability.proxy import Proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("impatient_sdk")]
@@ -75,6 +75,7 @@ def kinds(events: list[AgentEvent]) -> list[str]:
     return [type(event).__name__ for event in events if isinstance(event, MirrorFailed | MirrorRepaired)]
 
 
+@on_postgresql
 async def test_lines_that_the_database_refused_in_the_middle_of_a_turn_are_there_when_it_ends(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI, agent: Agent, options: Options, table: Table
 ) -> None:
@@ -112,6 +113,7 @@ async def test_lines_that_the_database_refused_in_the_middle_of_a_turn_are_there
     assert ("user", CANARY) in api.last.conversation
 
 
+@on_sqlite
 async def test_a_database_that_comes_back_after_the_turn_gets_all_of_it(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI, agent: Agent, options: Options, table: Table
 ) -> None:
@@ -139,6 +141,7 @@ async def test_a_database_that_comes_back_after_the_turn_gets_all_of_it(
     assert ("user", CANARY) in api.last.conversation
 
 
+@on_postgresql
 async def test_a_database_that_does_not_come_back_leaves_the_file_for_a_repair(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI, agent: Agent, options: Options, table: Table
 ) -> None:

@@ -26,13 +26,10 @@ from tests.agents.conftest import MakeBackend, text_of, told
 from tests.agents.statements import counted
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, on_postgresql, on_sqlite
 from tests.performance.wire import WireCounter
 
 pytestmark = pytest.mark.anyio
-
-once = pytest.mark.parametrize("dialect", ["sqlite"])
-"""For what the database has no part in: a real agent takes seconds to start."""
 
 
 def row(engine: Engine, chat_id: str = "chat") -> ClaudeAgentSession:
@@ -91,7 +88,7 @@ async def test_a_warm_turn_takes_two_statements_beside_its_appends(
     assert len(statements) == 2 + appends * (1 if engine.dialect.name == "postgresql" else 2)
 
 
-@pytest.mark.parametrize("dialect", ["postgresql"])
+@on_postgresql
 async def test_each_statement_of_a_warm_turn_is_one_round_trip(
     make_backend: MakeBackend, database: Database
 ) -> None:
@@ -108,7 +105,7 @@ async def test_each_statement_of_a_warm_turn_is_one_round_trip(
     wire.close()
 
 
-@once
+@on_sqlite
 async def test_later_turns_go_to_the_same_warm_process(
     make_backend: MakeBackend, agent: Agent, api: MessagesAPI
 ) -> None:
@@ -122,6 +119,7 @@ async def test_later_turns_go_to_the_same_warm_process(
     assert list(agent.survivors()) == []
 
 
+@on_postgresql
 async def test_another_host_resumes_the_chat_from_the_store(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI
 ) -> None:
@@ -149,7 +147,7 @@ async def test_the_same_over_an_async_engine(
     assert ("user", "Remember 7731.") in api.last.conversation
 
 
-@once
+@on_sqlite
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_the_same_under_trio(make_backend: MakeBackend, api: MessagesAPI, agent: Agent) -> None:
     async with make_backend() as one:
@@ -161,7 +159,7 @@ async def test_the_same_under_trio(make_backend: MakeBackend, api: MessagesAPI, 
     assert list(agent.survivors()) == []
 
 
-@once
+@on_sqlite
 async def test_many_first_prompts_at_once_start_one_agent_and_are_answered_in_order(
     make_backend: MakeBackend, agent: Agent, api: MessagesAPI, engine: Engine
 ) -> None:
@@ -183,7 +181,7 @@ async def test_many_first_prompts_at_once_start_one_agent_and_are_answered_in_or
     assert row(engine).turns == prompts
 
 
-@once
+@on_sqlite
 async def test_a_full_queue_refuses_the_next_prompt(make_backend: MakeBackend) -> None:
     async with make_backend(limits={"max_queued": 2}) as backend, anyio.create_task_group() as group:
         refused: list[Exception] = []
@@ -199,7 +197,7 @@ async def test_a_full_queue_refuses_the_next_prompt(make_backend: MakeBackend) -
     assert len(refused) == 2
 
 
-@once
+@on_sqlite
 async def test_an_interrupted_turn_ends_and_does_not_end_the_next_one(
     make_backend: MakeBackend, api: MessagesAPI, engine: Engine
 ) -> None:
@@ -230,7 +228,7 @@ async def test_an_interrupted_turn_ends_and_does_not_end_the_next_one(
     assert row(engine).turns == 2
 
 
-@once
+@on_sqlite
 async def test_who_stops_listening_interrupts_the_turn(make_backend: MakeBackend, api: MessagesAPI) -> None:
     api.script = lambda request: (
         [say("Here.")]
@@ -246,7 +244,7 @@ async def test_who_stops_listening_interrupts_the_turn(make_backend: MakeBackend
         assert text_of(await told(backend, "chat", "Go on.")) == "Here."
 
 
-@once
+@on_sqlite
 async def test_closing_a_chat_ends_its_process_and_the_chat_goes_on_later(
     make_backend: MakeBackend, agent: Agent, api: MessagesAPI
 ) -> None:
@@ -259,7 +257,7 @@ async def test_closing_a_chat_ends_its_process_and_the_chat_goes_on_later(
     assert ("user", "Remember 7731.") in api.last.conversation
 
 
-@once
+@on_sqlite
 async def test_closing_a_chat_in_the_middle_of_a_turn_ends_it_and_refuses_what_waits(
     make_backend: MakeBackend, agent: Agent, api: MessagesAPI, engine: Engine
 ) -> None:
@@ -298,7 +296,7 @@ async def test_a_backend_that_is_not_open_says_so(make_backend: MakeBackend) -> 
         await told(make_backend(), "chat", "Hello.")
 
 
-@once
+@on_sqlite
 async def test_no_process_is_left_when_the_host_fails_in_the_middle_of_a_turn(
     make_backend: MakeBackend, agent: Agent, api: MessagesAPI
 ) -> None:

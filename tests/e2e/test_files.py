@@ -29,6 +29,7 @@ from tests.files.test_sdk_readers import (
     replayed_with_other_bodies,
     tagged,
 )
+from tests.fixtures.databases import on_postgresql, on_sqlite
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +41,7 @@ def delegate(request: MessagesRequest) -> list[Block]:
     return [say("Half a \x00 answer.")]
 
 
+@on_sqlite
 async def test_the_agent_resumes_from_an_exported_tree(
     agent: Agent, api: MessagesAPI, store: WatchedStore, engine: Engine, tmp_path: Path
 ) -> None:
@@ -70,6 +72,7 @@ async def test_the_agent_resumes_from_an_exported_tree(
     )
 
 
+@on_postgresql
 async def test_the_agent_resumes_what_was_imported_from_its_files(
     agent: Agent, api: MessagesAPI, store: WatchedStore, engine: Engine
 ) -> None:
@@ -97,7 +100,7 @@ TREES: Sequence[Callable[[Path], object]] = [
 ]
 
 
-@pytest.mark.parametrize("dialect", ["postgresql"])
+@on_postgresql
 @pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.__name__)
 async def test_a_resume_hears_the_same_after_an_import_and_an_export(
     agent: Agent,

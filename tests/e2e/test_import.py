@@ -9,6 +9,7 @@ from claude_agent_sdk import SessionStoreEntry, import_session_to_store
 from tests.e2e.agent import Agent, Turn
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, say
 from tests.e2e.stores import WatchedStore
+from tests.fixtures.databases import on_postgresql
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +38,7 @@ def unidentified(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
     return [entry for entry in entries if "uuid" not in entry]
 
 
+@on_postgresql
 async def test_importing_what_was_mirrored_doubles_nothing_with_a_uuid(
     agent: Agent, api: MessagesAPI, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

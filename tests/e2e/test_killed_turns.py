@@ -29,7 +29,9 @@ def wait_until(happened: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("flush", ["batched", "eager"])
+@pytest.mark.parametrize(
+    ("flush", "dialect"), [("batched", "sqlite"), ("eager", "postgresql"), ("eager", "sqlite")]
+)
 def test_only_an_eager_flush_keeps_a_turn_that_is_killed(
     agent: Agent, api: MessagesAPI, database: Database, engine: Engine, flush: str
 ) -> None:

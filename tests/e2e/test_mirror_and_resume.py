@@ -17,7 +17,7 @@ from boocode_sessions import ClaudeSessionRepository
 from tests.e2e.agent import Agent, Turn
 from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, echo, say
 from tests.e2e.stores import EngineKind, WatchedStore, store_over
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, on_postgresql, on_sqlite
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +60,7 @@ async def test_a_second_process_resumes_a_turn_from_the_database(
     ]
 
 
+@on_postgresql
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_a_turn_is_mirrored_and_resumed_under_trio(
     agent: Agent, api: MessagesAPI, store: WatchedStore
@@ -70,6 +71,7 @@ async def test_a_turn_is_mirrored_and_resumed_under_trio(
     assert ("user", "Remember 7731.") in api.last.conversation
 
 
+@on_sqlite
 async def test_a_tool_call_and_its_output_come_back(
     agent: Agent, api: MessagesAPI, store: WatchedStore
 ) -> None:
@@ -114,6 +116,7 @@ async def test_a_turn_with_nul_and_half_an_emoji_is_kept_exactly_and_resumed(
     assert ("assistant", "It broke off: \ufffd") in api.last.conversation
 
 
+@on_postgresql
 async def test_a_subagent_goes_on_where_it_was(agent: Agent, api: MessagesAPI, store: WatchedStore) -> None:
     def script(request: MessagesRequest) -> list[Block]:
         match request.kind, request.prompt:
@@ -150,6 +153,7 @@ async def test_a_subagent_goes_on_where_it_was(agent: Agent, api: MessagesAPI, s
     assert [message.type for message in messages] == ["user", "assistant"] * 3
 
 
+@on_postgresql
 async def test_a_workflows_subagents_have_nested_subpaths(
     agent: Agent, api: MessagesAPI, store: WatchedStore
 ) -> None:
@@ -177,6 +181,7 @@ async def test_a_workflows_subagents_have_nested_subpaths(
     assert {key.get("subpath") for key in store.loaded if {**key, **main} == key} >= set(subpaths)
 
 
+@on_sqlite
 async def test_continue_conversation_takes_up_the_newest_session(
     agent: Agent, api: MessagesAPI, store: WatchedStore
 ) -> None:
@@ -192,6 +197,7 @@ async def test_continue_conversation_takes_up_the_newest_session(
     ]
 
 
+@on_sqlite
 async def test_a_compacted_session_resumes_from_its_summary(
     agent: Agent, api: MessagesAPI, store: WatchedStore
 ) -> None:
@@ -205,6 +211,7 @@ async def test_a_compacted_session_resumes_from_its_summary(
     assert api.last.conversation[-1] == ("user", "Go on.")
 
 
+@on_postgresql
 async def test_eager_flushing_shows_a_turn_while_it_runs(
     agent: Agent, api: MessagesAPI, store: WatchedStore, engine: Engine
 ) -> None:

@@ -16,10 +16,12 @@ from claude_agent_sdk import (
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import MessagesAPI
 from tests.e2e.stores import WatchedStore
+from tests.fixtures.databases import on_postgresql, on_sqlite
 
 pytestmark = pytest.mark.anyio
 
 
+@on_postgresql
 async def test_listing_sessions_loads_no_transcript(agent: Agent, store: WatchedStore) -> None:
     directory = str(agent.project)
     turn = await agent.turn("The first.", store)
@@ -35,6 +37,7 @@ async def test_listing_sessions_loads_no_transcript(agent: Agent, store: Watched
     }
 
 
+@on_sqlite
 async def test_a_summary_is_the_fold_of_the_whole_transcript(agent: Agent, store: WatchedStore) -> None:
     turn = await agent.turn("The first.", store)
     await tag_session_via_store(store, turn.session_id, "a-tag", str(agent.project))
@@ -47,6 +50,7 @@ async def test_a_summary_is_the_fold_of_the_whole_transcript(agent: Agent, store
     assert summary["mtime"] >= listed["mtime"]
 
 
+@on_sqlite
 async def test_a_renamed_and_tagged_session_says_so_and_resumes(
     agent: Agent, api: MessagesAPI, store: WatchedStore
 ) -> None:
@@ -64,6 +68,7 @@ async def test_a_renamed_and_tagged_session_says_so_and_resumes(
     assert ("user", "The first.") in api.last.conversation
 
 
+@on_postgresql
 async def test_a_fork_goes_its_own_way(agent: Agent, api: MessagesAPI, store: WatchedStore) -> None:
     directory = str(agent.project)
     turn = await agent.turn("The first.", store)
@@ -80,6 +85,7 @@ async def test_a_fork_goes_its_own_way(agent: Agent, api: MessagesAPI, store: Wa
     assert titles == {turn.session_id: None, fork.session_id: "The fork"}
 
 
+@on_postgresql
 async def test_a_deleted_session_is_gone_and_its_neighbour_is_not(agent: Agent, store: WatchedStore) -> None:
     directory = str(agent.project)
     turn = await agent.turn("The first.", store)

@@ -11,10 +11,12 @@ from boocode_sessions.errors import UnknownSessionError
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.e2e.agent import Agent
 from tests.e2e.messages_api import MessagesAPI
+from tests.fixtures.databases import on_postgresql, on_sqlite
 
 pytestmark = pytest.mark.anyio
 
 
+@on_postgresql
 async def test_continue_goes_on_with_the_users_own_conversation(agent: Agent, engine: Engine) -> None:
     ada = SQLAlchemySessionStore(engine, project_key=lambda key: f"ada/{key}")
     bob = SQLAlchemySessionStore(engine, project_key=lambda key: f"bob/{key}")
@@ -30,6 +32,7 @@ async def test_continue_goes_on_with_the_users_own_conversation(agent: Agent, en
     assert [session.session_id for session in listed] == [other.session_id]
 
 
+@on_sqlite
 async def test_who_has_nothing_stored_does_not_get_it_from_the_agents_files(
     agent: Agent, api: MessagesAPI, engine: Engine, tmp_path: Path
 ) -> None:
@@ -57,6 +60,7 @@ async def test_who_has_nothing_stored_does_not_get_it_from_the_agents_files(
     assert third.session_id == first.session_id
 
 
+@on_sqlite
 async def test_options_that_resume_nothing_stay_as_they_are(engine: Engine) -> None:
     options = ClaudeAgentOptions(session_store=SQLAlchemySessionStore(engine))
     assert await resume_stored(options) is options

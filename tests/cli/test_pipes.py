@@ -152,18 +152,18 @@ def test_tail_into_a_pipe_is_not_laid_out(full: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "joined"),
     [
-        "list",
-        "show long",
-        "show long --format markdown",
-        "show long --format jsonl",
-        "usage",
-        "status",
-        "--help",
+        ("list", " 2>&1"),
+        ("show long", ""),
+        ("show long --format markdown", " 2>&1"),
+        ("show long --format jsonl", ""),
+        ("usage", " 2>&1"),
+        ("status", ""),
+        ("status", " 2>&1"),
+        ("--help", ""),
     ],
 )
-@pytest.mark.parametrize("joined", ["", " 2>&1"])
 def test_a_reader_that_has_seen_enough_is_no_error(
     full: Terminal, tmp_path: Path, command: str, joined: str
 ) -> None:

@@ -73,11 +73,11 @@ release:  ## build sdist and wheel, check both, and run every test on the wheel
 
 RELIABILITY := tests/concurrency tests/faults tests/pgbouncer tests/privacy tests/replicas tests/property/test_any_json_value.py
 
-reliability: $(STAMP)  ## the tests of concurrency and faults, with their counts
-	$(BIN)/python -m pytest -n 0 -q $(RELIABILITY)
+reliability: $(STAMP)  ## the tests of concurrency and faults, three times as long, with their counts
+	SOAK=3 $(BIN)/python -m pytest -n 0 -q $(RELIABILITY)
 
-soak: $(STAMP)  ## the same, five times as long: SOAK=5, up to 15 minutes
-	SOAK=$${SOAK:-5} $(BIN)/python -m pytest -n 0 -q --timeout 600 tests/concurrency tests/faults
+soak: $(STAMP)  ## concurrency, faults and properties, fifteen times as long: SOAK=15, some 20 minutes
+	SOAK=$${SOAK:-15} $(BIN)/python -m pytest -n 0 -q --timeout 600 tests/concurrency tests/faults tests/property
 
 services:  ## PgBouncer and Chromium from the system's packages, for the tests that need them; root only
 	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || \

@@ -15,7 +15,7 @@ from boocode_sessions import SessionKey, SessionStoreEntry
 from boocode_sessions.engine import create_engine
 from tests.fixtures.databases import Database
 from tests.reliability.subjects import KINDS, SESSION_KINDS, Subject, opened
-from tests.reliability.verdicts import SOAK, Verdict, examine, marked
+from tests.reliability.verdicts import Verdict, examine, marked, scaled
 
 
 def new_session() -> SessionKey:
@@ -229,11 +229,11 @@ async def test_calls_that_are_cancelled_at_any_moment_leave_nothing_open(
         by_force = False  # trio has scopes only
     chooser = random.Random(7)
     key = new_session()
-    cancelled = 0
+    calls, cancelled = scaled(40), 0
     async with opened(kind, database.url, pool_size=2, max_overflow=0) as subject:
         await subject.append(key, marked("writer", 0, ENTRIES))
         pace = await _seconds_of_an_append(subject)  # on this machine, now: a call is to be cut within it
-        for number in range(1, 40 * SOAK):
+        for number in range(1, calls):
             # In a transaction of the caller's only uuids tell that a COMMIT without an answer has landed.
             batch = marked("writer", number, ENTRIES, uuids=kind in SESSION_KINDS)
             for share in (chooser.random(), chooser.random(), None):
@@ -250,7 +250,7 @@ async def test_calls_that_are_cancelled_at_any_moment_leave_nothing_open(
             await until(lambda: server.open_transactions() == 0)
             server.close()
             engine.dispose()
-    verdict = examine(stored, [("writer", number, ENTRIES) for number in range(40 * SOAK)])
+    verdict = examine(stored, [("writer", number, ENTRIES) for number in range(calls)])
     verdict.faults = cancelled
     async with opened(kind, database.url) as other:
         await other.append(key, marked("other", 0))

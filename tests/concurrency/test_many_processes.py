@@ -18,7 +18,7 @@ from boocode_sessions.engine import create_engine
 from boocode_sessions.retention import prune
 from tests.fixtures.databases import Database
 from tests.reliability.subjects import opened
-from tests.reliability.verdicts import SOAK, Verdict, examine, marked
+from tests.reliability.verdicts import SOAK, Verdict, examine, marked, scaled
 from tests.reliability.writers import Fleet, Order, a_fleet
 
 KINDS = ("repository", "store over Engine", "store over AsyncEngine")
@@ -90,7 +90,7 @@ def test_processes_that_write_to_one_session_never_mix(
     keys = with_subagents(key, 2)
     follower = Follower(engine, key)
     follower.start()
-    batches = (20 if database.dialect == "postgresql" else 12) * SOAK
+    batches = scaled(20 if database.dialect == "postgresql" else 12)
     for number in range(6):
         kind = KINDS[number % 3]
         fleet.start(Order(f"w{number}", kind, database.url, keys, batches=batches, attempts=3))
@@ -120,7 +120,7 @@ def test_first_writes_to_a_new_session_do_not_race(
     repositories = [ClaudeSessionRepository(made) for made in engines]
     total = Verdict(runs=0)
     with ThreadPoolExecutor(writers) as threads:
-        for _ in range(12 * SOAK):
+        for _ in range(scaled(12)):
             key = new_session()
             start = threading.Barrier(writers)
 
@@ -168,7 +168,7 @@ def test_appends_deletes_and_prunes_in_any_mix_neither_deadlock_nor_leave_a_part
     keys = [one for session in sessions for one in with_subagents(session, 1)]
     engines = [create_engine(database.url) for _ in range(7)]
     repositories = [ClaudeSessionRepository(made) for made in engines]
-    stop = time.monotonic() + (3 if SOAK == 1 else 20)
+    stop = time.monotonic() + scaled(3)
     deleted = [0]
 
     def write(number: int) -> int:
@@ -220,7 +220,7 @@ async def test_fifty_sessions_of_one_store_keep_their_order(
     database: Database, kind: str, publish: Callable[[Verdict], None]
 ) -> None:
     sessions = [new_session() for _ in range(50)]
-    rounds = 6 * SOAK
+    rounds = scaled(6)
     total = Verdict(runs=0)
     async with opened(kind, database.url) as store:
 

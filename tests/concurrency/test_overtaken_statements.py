@@ -16,7 +16,7 @@ from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.engine import create_engine
 from tests.fixtures.databases import Database
 from tests.reliability.consistency import assert_consistent
-from tests.reliability.verdicts import SOAK, Verdict, examine, marked
+from tests.reliability.verdicts import Verdict, examine, marked, scaled
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_row_that_changes_after_the_batch_began(
         else:
             other.append(keys[n], uuids[n])
 
-    rounds = 25 * SOAK
+    rounds = scaled(25)
     with ThreadPoolExecutor(1) as beside:
         for number in range(1, rounds + 1):
             prepared: list[AppendRequest] = []

@@ -1,4 +1,4 @@
-"""Fifty sessions write through a network that cuts many an append, at a moment of its own choice."""
+"""Many sessions write through a network that cuts many an append, at a moment of its own choice."""
 
 import random
 import threading
@@ -15,7 +15,7 @@ from boocode_sessions._core.keys import transcript_of
 from tests.fixtures.databases import Database
 from tests.reliability.proxy import Proxy
 from tests.reliability.subjects import DRIVER_KINDS, opened
-from tests.reliability.verdicts import SOAK, Verdict, examine, marked
+from tests.reliability.verdicts import Verdict, examine, marked, scaled
 from tests.reliability.writers import deliver
 
 
@@ -40,8 +40,8 @@ def size_of(batch: int) -> int:
 async def test_what_is_sent_until_it_is_acknowledged_is_there_once(
     postgres_database: Database, proxy: Proxy, kind: str, chance: float, publish: Callable[[Verdict], None]
 ) -> None:
-    sessions = 50
-    rounds = 4 * SOAK
+    sessions = min(50, scaled(50))
+    rounds = max(4, scaled(4))
     keys: list[SessionKey] = [{"project_key": kind, "session_id": str(uuid4())} for _ in range(sessions)]
     total = Verdict(runs=0)
     async with opened(kind, proxy.url) as subject, opened(kind, postgres_database.url) as other:
@@ -86,7 +86,7 @@ async def test_all_connections_are_cut_again_and_again(
 ) -> None:
     keys: list[SessionKey] = [{"project_key": "cut", "session_id": str(uuid4())} for _ in range(20)]
     written = [0] * len(keys)
-    most = 60 * SOAK
+    most = scaled(60)
     total = Verdict(runs=0)
     done = threading.Event()
     cuts = [0]

@@ -14,7 +14,7 @@ from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import transcript_of
 from boocode_sessions.engine import create_engine
 from tests.fixtures.databases import Database
-from tests.reliability.verdicts import SOAK, Verdict, examine, marked, wait_until
+from tests.reliability.verdicts import Verdict, examine, marked, scaled, wait_until
 from tests.reliability.writers import Fleet, Order, a_fleet
 
 KINDS = ("repository", "store over Engine", "store over AsyncEngine", "async repository")
@@ -26,10 +26,10 @@ def fleet() -> Iterator[Fleet]:
         yield made
 
 
-def test_a_writer_that_is_killed_fifty_times_loses_and_doubles_nothing(
+def test_a_writer_that_is_killed_again_and_again_loses_and_doubles_nothing(
     database: Database, engine: Engine, fleet: Fleet, publish: Callable[[Verdict], None]
 ) -> None:
-    kills = 50 * SOAK
+    kills = scaled(50)
     keys: list[SessionKey] = [{"project_key": "killed", "session_id": str(uuid4())}]
     keys.append({**keys[0], "subpath": "subagents/agent-1"})
     chooser = random.Random(11)
@@ -61,7 +61,7 @@ def test_a_writer_that_is_killed_fifty_times_loses_and_doubles_nothing(
 def test_a_writer_that_is_killed_amid_the_pages_of_an_append_leaves_all_or_none_of_it(
     postgres_database: Database, fleet: Fleet, publish: Callable[[Verdict], None]
 ) -> None:
-    kills = 20 * SOAK
+    kills = scaled(20)
     chooser = random.Random(12)
     keys: list[SessionKey] = [{"project_key": "amid", "session_id": str(uuid4())} for _ in range(kills)]
     for number, one in enumerate(keys):

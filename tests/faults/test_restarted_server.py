@@ -14,7 +14,7 @@ from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import transcript_of
 from boocode_sessions.engine import create_engine
 from tests.fixtures.servers import EmbeddedPostgres
-from tests.reliability.verdicts import SOAK, Verdict, examine, wait_until
+from tests.reliability.verdicts import Verdict, examine, scaled, wait_until
 from tests.reliability.writers import Fleet, Order, a_fleet
 
 KINDS = ("repository", "store over Engine", "store over AsyncEngine", "async repository")
@@ -42,7 +42,7 @@ def test_a_restart_under_load_loses_and_doubles_nothing(
     keys: list[SessionKey] = [{"project_key": mode, "session_id": str(uuid4())}]
     keys.append({**keys[0], "subpath": "subagents/agent-1"})
     keys += [{"project_key": mode, "session_id": str(uuid4())} for _ in range(2)]
-    restarts = 3 * SOAK
+    restarts = scaled(3)
     with a_fleet() as fleet:
         for number, kind in enumerate(KINDS):
             fleet.start(Order(f"w{number}", kind, address(server.url), keys[:2], attempts=200))

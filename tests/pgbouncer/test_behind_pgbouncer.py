@@ -17,7 +17,7 @@ from boocode_sessions.sdk import SQLAlchemySessionStore
 from boocode_sessions.testing import CONTRACTS, run_store_conformance
 from tests.fixtures.databases import Database
 from tests.reliability.subjects import KINDS, Subject, opened
-from tests.reliability.verdicts import SOAK, Verdict, examine
+from tests.reliability.verdicts import SOAK, Verdict, examine, scaled
 from tests.reliability.writers import Order, a_fleet
 
 AS_IT_COMES: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def test_many_processes_keep_their_order(
     repository = ClaudeSessionRepository(engine)
     with a_fleet() as fleet:
         for number, kind in enumerate(KINDS):
-            fleet.start(Order(f"w{number}", kind, pooled_database.url, keys, batches=15 * SOAK, attempts=3))
+            fleet.start(Order(f"w{number}", kind, pooled_database.url, keys, batches=scaled(15), attempts=3))
         assert [writer.join(60 * SOAK) for writer in fleet.writers] == [0] * len(KINDS)
         total = Verdict(runs=0)
         for one in keys:

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from boocode_sessions import ClaudeSessionRepository, DamagedEntryError
 from boocode_sessions._core.append import place, plan
 from tests.fixtures.seed import delete_as_the_seed_does, insert_as_the_seed_does
+from tests.reliability.verdicts import scaled
 
 pytestmark = pytest.mark.usefixtures("small_pages")
 
@@ -133,7 +134,7 @@ def small_pages() -> Iterator[None]:
 
 @given(steps=steps)
 @settings(
-    max_examples=60,
+    max_examples=scaled(90),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

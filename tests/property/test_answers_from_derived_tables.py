@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select
 from boocode_sessions import ClaudeSessionEntry, queries
 from tests.queries.histories import live_through
 from tests.queries.lines import DAY, Line, answer, result, tool_use
+from tests.reliability.verdicts import scaled
 
 SESSIONS = ("s0", "s1", "s2")
 TIMES = (DAY, DAY + timedelta(hours=13), DAY + timedelta(days=1, minutes=1))
@@ -188,7 +189,7 @@ def compare(engine: Engine, bind: Any) -> None:
         assert queries.tools(bind, **scope) == recounted_tools(some, since)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=scaled(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=steps)
 def test_answers_are_those_of_a_recount(engine: Engine, steps: list[tuple[str, Any, list[Said]]]) -> None:
     live_through(engine, steps, lambda: compare(engine, engine))

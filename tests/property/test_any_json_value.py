@@ -29,13 +29,14 @@ from tests.fixtures.json_values import (
 )
 from tests.fixtures.seed import insert_as_the_seed_does
 from tests.reliability.counts import COUNTS
+from tests.reliability.verdicts import scaled
 
 entries = st.dictionaries(
     st.one_of(st.sampled_from(["uuid", "type", "message", "customTitle"]), st.text()), values
 )
 
 MANY = settings(
-    max_examples=30,
+    max_examples=scaled(45),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

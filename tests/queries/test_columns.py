@@ -18,6 +18,7 @@ from boocode_sessions.adoption import backfill
 from boocode_sessions.models import UNPLACED
 from tests.fixtures.seed import insert_as_the_seed_does
 from tests.queries.lines import DAY, Line, answer, entries, key, prompt, result, tool_use
+from tests.reliability.verdicts import scaled
 
 ODD: list[Any] = [None, True, "", "x", "é" * 64, "é" * 65, 0, -1, 2.5, 10**16, [], ["x"], {}, {"x": 1}]
 odd = st.sampled_from(ODD)
@@ -87,7 +88,7 @@ def unplace(engine: Engine) -> None:
 
 
 @settings(
-    max_examples=60,
+    max_examples=scaled(90),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

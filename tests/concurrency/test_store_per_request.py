@@ -15,7 +15,7 @@ from tests.fixtures.databases import Database
 
 pytestmark = pytest.mark.anyio
 
-REQUESTS = 50
+REQUESTS = 20
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
 
 

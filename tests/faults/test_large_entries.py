@@ -26,7 +26,7 @@ def entry(megabytes: int, last: str) -> dict[str, Any]:
 def test_a_large_entry_lands(engine: Engine, last: str) -> None:
     repository = ClaudeSessionRepository(engine)
     repository.append(KEY, [{"type": "user"}])
-    large = entry(20, last)
+    large = entry(8, last)  # two of the pages in which entries are sent
     repository.append(KEY, [large, {"type": "user", "n": 1}])
     assert repository.load(KEY) == [{"type": "user"}, large, {"type": "user", "n": 1}]
 

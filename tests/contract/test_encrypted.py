@@ -10,7 +10,7 @@ from boocode_sessions.privacy import Encryption, generate_key
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from boocode_sessions.testing import CONTRACTS, run_store_conformance
 from tests.fixtures.databases import Database, Databases
-from tests.fixtures.stores import backend_of, open_store
+from tests.fixtures.stores import backend_of, each_store_once, open_store
 
 
 class TestOurs:
@@ -19,6 +19,7 @@ class TestOurs:
         return backend_of(store_kind)
 
     @pytest.mark.anyio
+    @each_store_once
     async def test_our_stores_keep_every_contract(self, store_kind: str, database: Database) -> None:
         async with open_store(store_kind, database, Encryption([generate_key()])) as store:
             report = await run_store_conformance(lambda: store)

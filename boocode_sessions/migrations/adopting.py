@@ -135,7 +135,7 @@ def prepare(engine: sa.Engine, given_schema: str | None) -> None:
         connection.execute(sa.text(f"ALTER TABLE {quoted(target)} {_ADD_COLUMNS}"))
     with building(engine) as connection:
         _fill_in_pages(connection, quoted(target))
-        for name in invalid_indexes(connection, quoted(target)):
+        for name in invalid_indexes(connection, named(target)):
             connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(target, name)}"))
         for index in INDEXES:
             unique = "UNIQUE " if index.unique else ""
@@ -162,7 +162,7 @@ def building(engine: sa.Engine) -> Generator[sa.Connection]:
 def drop_invalid_indexes() -> None:
     """Drop what an interrupted `prepare` left: IF NOT EXISTS would take it for the index."""
     if not op.get_context().as_sql:
-        for name in invalid_indexes(op.get_bind(), quoted(schema())):
+        for name in invalid_indexes(op.get_bind(), named(schema())):
             op.drop_index(name, TABLE, schema=schema())
 
 
@@ -247,5 +247,10 @@ def invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
 
 
 def quoted(where: str | None, name: str = TABLE) -> str:
-    """A table of ours, for `text()` and as a value: percent signs stand as they are."""
+    """A table of ours, for `text()`, which takes what follows a colon for a parameter."""
+    return named(where, name).replace(":", "\\:")
+
+
+def named(where: str | None, name: str = TABLE) -> str:
+    """A table of ours, as a value: percent signs stand as they are."""
     return f"{_PREPARER.quote(where)}.{name}".replace("%%", "%") if where else name

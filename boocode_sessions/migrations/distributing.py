@@ -193,4 +193,4 @@ def _is_distributed(connection: sa.Connection, schema: str | None, table: str) -
 
 
 def _name(schema: str | None, table: str) -> str:
-    return adopting.quoted(schema, table)
+    return adopting.named(schema, table)

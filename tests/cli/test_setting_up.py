@@ -304,7 +304,7 @@ def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.parametrize("schema", ["my Schema", "UPPER", 'a"b', "select", "a.b", "ünï"])
+@pytest.mark.parametrize("schema", ["my Schema", "UPPER", 'a"b', "select", "a.b", "ünï", "a :b", ":c"])
 def test_status_works_in_a_schema_that_needs_quotes(databases: Databases, schema: str) -> None:
     database = databases.empty("postgresql")
     terminal = Terminal(database)

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, inspect, update
 
+from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
-from boocode_sessions._core.keys import SessionKey
+from boocode_sessions._core.keys import SessionKey, check_parts
 from boocode_sessions._core.tenants import TENANT_OPTION, given_project, say_tenant
 from boocode_sessions.agents.models import ClaudeAgentSession
 from boocode_sessions.agents.transcripts import folder_of, lines_to_import
@@ -51,6 +52,7 @@ class Report:
         return not self.findings and (self.repaired or not self.in_files)
 
 
+@checked
 def check_session(
     engine: Engine,
     project_key: str,
@@ -74,6 +76,7 @@ def check_session(
 
     Raises SessionStoreError.
     """
+    check_parts(project_key=project_key, session_id=session_id)
     in_files = (
         None
         if files is None

@@ -1,11 +1,16 @@
 """How much a backend may run, and how long it waits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from boocode_sessions._core.arguments import at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Numbers and time-outs of a backend. Every wait has its end."""
+    """Numbers and time-outs of a backend. Every wait has its end.
+
+    Raises TypeError for what is no number, ValueError for one with which nothing could run.
+    """
 
     max_warm: int = 8
     """Processes at most: some 250 MB each."""
@@ -29,3 +34,10 @@ class Limits:
     """How long a transaction may take: less than the 60 s after which the SDK gives an append up."""
     repair_seconds: float = 5
     """How long to wait between two attempts at writing what the database has not taken."""
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            given: object = getattr(self, limit.name)
+            if not isinstance(given, int | float):
+                raise TypeError(f"{limit.name} is a number, not {type(given).__name__}")
+            at_least(1 if limit.name.startswith("max_") else 0, **{limit.name: given})

@@ -20,7 +20,7 @@ from boocode_sessions import (
     run_sync,
     streaming,
 )
-from boocode_sessions.agents import ClaudeSdkBackend
+from boocode_sessions.agents import ClaudeSdkBackend, Limits
 from boocode_sessions.privacy import Encryption, generate_key, reencrypt
 from boocode_sessions.redaction import Redactor
 from boocode_sessions.sdk import SQLAlchemySessionStore
@@ -30,6 +30,8 @@ LINES = ['{"type":"user","n":1}', '{"type":"user","n":2}']
 CONTENT = "what was said in confidence"
 PUBLIC = (
     "adoption",
+    "agents.integrity",
+    "agents.protocol",
     "agents.resuming",
     "following",
     "jsonl",
@@ -54,7 +56,16 @@ MAKERS = (
 )
 LATER = {"bind", "engine", "key", "session", "tenant"}
 """Refused where they are used, with a text of their own."""
-OTHERS = {"hashed", "list_prices", "find_ini", "write_revision", "page_name", "render_item", "targeting"}
+OTHERS = {
+    "find_ini",
+    "find_missing",
+    "hashed",
+    "list_prices",
+    "page_name",
+    "render_item",
+    "targeting",
+    "write_revision",
+}
 """Functions that check nothing, or by themselves."""
 
 
@@ -159,6 +170,16 @@ def test_numbers_that_do_nothing_are_refused(engine: Engine, tmp_path: Path) -> 
         queries.search(engine, "rain", limit=-1)
     with pytest.raises(ValueError, match=r"^lines is 0 or more"):
         following.cursor_before(engine, KEY, -1)
+
+
+def test_limits_with_which_nothing_could_run_are_refused() -> None:
+    wrong: Any = "8"
+    with pytest.raises(TypeError, match=r"^max_warm is a number, not str$"):
+        Limits(max_warm=wrong)
+    with pytest.raises(ValueError, match=r"^max_warm is 1 or more, not 0$"):
+        Limits(max_warm=0)
+    with pytest.raises(ValueError, match=r"^turn_seconds is 0 or more, not -1$"):
+        Limits(turn_seconds=-1)
 
 
 def test_a_set_does_for_a_list(engine: Engine) -> None:

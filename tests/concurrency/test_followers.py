@@ -1,6 +1,5 @@
 """A follower's cursor stays good: through a deletion, a new beginning, and writers of every size."""
 
-import json
 import threading
 from typing import Any
 from uuid import uuid4
@@ -159,9 +158,9 @@ def test_a_follower_of_two_busy_writers_misses_nothing(
 
 
 def test_a_session_is_followed_by_its_key(engine: Engine, key: SessionKey) -> None:
-    lines = ['{"type":"user","n":1}', '{"type":"user","n":2}']
-    ClaudeSessionRepository(engine).append(key, [json.loads(line) for line in lines])
-    assert [one.text for one in entries_after(engine, key)] == lines
-    assert next(follow(engine, key, cursor_before(engine, key, 1))).text == lines[1]
+    lines: list[dict[str, Any]] = [{"type": "user", "n": 1}, {"type": "user", "n": 2}]
+    ClaudeSessionRepository(engine).append(key, lines)
+    assert [one.entry for one in entries_after(engine, key)] == lines
+    assert next(follow(engine, key, cursor_before(engine, key, 1))).entry == lines[1]
     with pytest.raises(InvalidKeyError, match="session_id is missing"):
         entries_after(engine, {"project_key": "p"})

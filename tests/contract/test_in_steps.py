@@ -35,7 +35,7 @@ async def test_an_append_is_two_statements_of_one_transaction(database: Database
     ran: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        ran.append(" ".join(statement.split()[:3]))
+        ran.append(statement.split(maxsplit=1)[0])
 
     event.listen(engine, "before_cursor_execute", note)
     event.listen(engine, "begin", lambda _: ran.append("BEGIN"))
@@ -43,7 +43,8 @@ async def test_an_append_is_two_statements_of_one_transaction(database: Database
     for size in (1, 500):
         ran.clear()
         repository.append(key, [{"type": "user", "n": n} for n in range(size)])
-        assert ran == ["BEGIN", "UPDATE claude_sessions SET", "INSERT INTO claude_session_entries", "COMMIT"]
+        draws_ids = ["SELECT"] if size > 1 else []
+        assert ran == ["BEGIN", "UPDATE", *draws_ids, "INSERT", "COMMIT"]
     engine.dispose()
 
 

@@ -27,15 +27,19 @@ from boocode_sessions._core.statements.append import (
     append_in_one,
     insert_entries,
     insert_entries_in_values,
+    insert_many_entries,
     insert_rows,
     select_allowed,
 )
+from boocode_sessions._core.statements.maintenance import select_new_ids
 from boocode_sessions._core.statements.parameters import in_transcript
 
 PAGE_ROWS = 500
 """Most entries of one plan: what one statement carries, and a pass over a transcript holds at once."""
 PAGE_BYTES = 4 << 20
 """Most bytes of entries of one plan, where it has more than one entry."""
+MOST_IN_VALUES = 10
+"""Entries that a distributed database takes more quickly as VALUES than as one JSON parameter."""
 MOST_IN_ONE = 32 << 20
 """Bytes of an entry that may travel inside one JSON document with the rest of its plan. A document is refused
 over 256 MB, and a large entry with a NUL travels twice."""
@@ -199,6 +203,11 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
     at: Any = advanced[0]
     if connection.dialect == "sqlite":
         connection.write_rows(insert_rows, stored_rows(plan, at, bytes.decode))
+    elif len(plan.encoded) > MOST_IN_VALUES and fits_in_one(plan):
+        ids = select_new_ids(connection.connection.dialect, connection.effective_schema)
+        drawn = connection.select(ids, {"many": len(plan.encoded)}).scalar_one()
+        parameters = {**in_one_parameters(connection, plan), "ids": drawn}
+        connection.run(insert_many_entries(main=plan.kind.main), parameters)
     else:
         run_insertion(connection, _rows(plan, None if at is None else _EPOCH + timedelta(microseconds=at)))
     return True

@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     ColumnElement,
+    FromClause,
     Insert,
     Integer,
     LargeBinary,
@@ -66,6 +67,7 @@ from boocode_sessions._core.statements.read import ONE
 
 _KNOWN = bindparam("known_position", type_=BigInteger)
 _NEXT = bindparam("next_position", type_=BigInteger)
+_ENTRIES = bindparam("entries", type_=Text)
 
 COLUMNS: dict[str, TypeEngine[Any]] = {
     "dedup_key": LargeBinary(),
@@ -91,7 +93,6 @@ COLUMNS: dict[str, TypeEngine[Any]] = {
 """What an encoded entry gives for each column, in the order of `EncodedEntry.row`, and how it is sent."""
 INSERTED = ("project_key", "session_id", "subpath", "position", "created_at", "is_first", *COLUMNS)
 """The columns of a row that is inserted."""
-
 
 _MOST_KINDS = 64
 """Statements that are kept: each condition has some of its own."""
@@ -128,23 +129,37 @@ def append_in_one(kind: PlanKind) -> Select[int]:
     the statement. PostgreSQL only.
     """
     advanced = advance(kind).cte("advanced")
-    items = (
-        func.jsonb_array_elements(cast(bindparam("entries", type_=Text), JSONB))
-        .table_valued(column("value", JSONB), with_ordinality="place", name="items")
-        .render_derived()
-    )
-    opens = case((and_(bindparam("opens", type_=Boolean), items.c.place == ONE), true()))
-    rows = select(
-        PROJECT,
-        SESSION,
-        SUBPATH,
-        _KNOWN + items.c.place - ONE,
-        advanced.c.at,
-        opens,
-        *(_member(items.c.value, place, name) for place, name in enumerate(COLUMNS)),
-    ).join_from(advanced, items, true())
+    rows, _ = _select_rows(advanced, _ENTRIES, PROJECT, advanced.c.at)
     inserted = insert(ENTRIES).from_select(INSERTED, rows, include_defaults=False).cte("inserted")
     return select(ONE).select_from(advanced).add_cte(inserted)
+
+
+@cache
+def insert_many_entries(*, main: bool) -> Insert:
+    """Insert entries behind `advance_alone`, from `entries` as above and the `ids` of `select_new_ids`.
+
+    It selects from the session's row and draws no id: else a distributed database commits in two phases.
+    """
+    at = SESSIONS.c.updated_at if main else statement_clock()
+    # A constant would be read as JSON where the statement is planned, and written again for the other server.
+    not_constant = case((SESSIONS.c.next_position.is_not(None), _ENTRIES))
+    rows, place = _select_rows(SESSIONS, not_constant, SESSIONS.c.project_key, at)
+    ids = cast(bindparam("ids", type_=Text), JSONB).op("->>", return_type=Text())
+    rows = rows.where(*is_session()).add_columns(cast(ids(cast(place - ONE, Integer)), BigInteger))
+    return insert(ENTRIES).from_select((*INSERTED, "id"), rows, include_defaults=False)
+
+
+def _select_rows(
+    source: FromClause, entries: ColumnElement[str], project_key: ColumnElement[str], at: ColumnElement[Any]
+) -> tuple[Select[Any], ColumnElement[int]]:
+    """The rows of the entries in a JSON text, for the one row of `source`; and the column of their places."""
+    each = func.jsonb_array_elements(cast(entries, JSONB))
+    items = each.table_valued(column("value", JSONB), with_ordinality="place", name="items").render_derived()
+    place = items.c.place
+    opens = case((and_(bindparam("opens", type_=Boolean), place == ONE), true()))
+    members = (_member(items.c.value, number, name) for number, name in enumerate(COLUMNS))
+    rows = select(project_key, SESSION, SUBPATH, _KNOWN + place - ONE, at, opens, *members)
+    return rows.join_from(source, items, true()), place
 
 
 def _member(value: ColumnElement[Any], place: int, name: str) -> ColumnElement[Any]:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Select,
+    Text,
     Update,
     bindparam,
     case,
@@ -88,6 +89,13 @@ def select_row_security(dialect: Dialect, schema: str | None) -> Select[bool | N
     """Whether policies of PostgreSQL decide which entries the user may write. Shape: one row (whether,)."""
     table, _ = inserted_into(dialect, schema)
     return select(func.row_security_active(func.to_regclass(table), type_=Boolean))
+
+
+def select_new_ids(dialect: Dialect, schema: str | None) -> Select[str]:
+    """Draw the ids of entries. Parameter: `many`. Shape: one row (a JSON array of them,). PostgreSQL only."""
+    ids = func.pg_get_serial_sequence(inserted_into(dialect, schema)[0], "id")
+    each = func.generate_series(1, bindparam("many", type_=Integer)).alias("each")
+    return select(cast(func.jsonb_agg(func.nextval(ids)), Text)).select_from(each)
 
 
 # Export

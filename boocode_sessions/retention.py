@@ -254,10 +254,11 @@ def _remove(unit_of_work: UnitOfWork, sessions: Sequence[Session], before: datet
         locked = _lock(connection, sessions)
         found = _inactive(connection, [session for session in sessions if session in locked], before)
         gone = [Session(one.project_key, one.session_id) for one in found]
+        content = statements.select_content(connection.dialect)
         if gone:
             with connection.connection.begin_nested() as savepoint:
                 operations.remove(connection, gone)
-                if connection.select(statements.select_left(), in_sessions(gone)).first() is not None:
+                if connection.select(content, in_sessions(gone)).first() is not None:
                     savepoint.rollback()  # a writer that does not lock its session came in between
                     return [], sessions
         return found, [session for session in sessions if session not in locked]

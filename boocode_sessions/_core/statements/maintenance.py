@@ -44,7 +44,6 @@ from boocode_sessions._core.statements.parameters import (
     of_transcript,
     unplaced,
 )
-from boocode_sessions._core.statements.read import ONE
 from boocode_sessions.models import ClaudeSession
 
 
@@ -205,12 +204,6 @@ def select_content(dialect: str) -> Select[str, int, int, datetime]:
     """
     found = (func.count(), func.sum(_stored_bytes(dialect)), func.max(Entry.created_at))
     return select(Entry.session_id, *found).where(*of_sessions()).group_by(Entry.session_id)
-
-
-@cache
-def select_left() -> Select[int]:
-    """Whether some of a project's sessions have entries. Shape: (1,), or no row."""
-    return select(ONE).where(*of_sessions()).limit(1)
 
 
 def _stored_bytes(dialect: str) -> ColumnElement[int]:

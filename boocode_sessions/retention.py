@@ -201,9 +201,8 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
 
     def remove(connection: StoreConnection) -> int:
         lock_row(connection, session)
-        content = connection.select(
-            statements.select_content(connection.dialect), in_sessions([session])
-        ).first()
+        statement = statements.select_content(connection.dialect)
+        content = connection.select(statement, in_sessions([session])).first()
         operations.remove(connection, [session])
         forget(connection, session)
         if connection.dialect == "sqlite":

@@ -89,6 +89,10 @@ class Chat:
         """Whether nothing is under way, nothing waits, and nothing is left to be written."""
         return not (self._evicted or self._is_busy() or self._is_behind() or self._accounts.owes)
 
+    def is_ending(self) -> bool:
+        """Whether it was asked to end its process, and nothing is under way."""
+        return self._evicted and not (self._is_busy() or self._is_behind())
+
     def evict(self) -> None:
         """End the process."""
         self._evicted = True
@@ -154,9 +158,10 @@ class Chat:
         await self._catch_up_if_due()
         if self._accounts.owes or (self._accounts.holds and not self._is_busy()):
             await self._accounts.settle(release=not self._is_busy(), incomplete=self._is_behind())
-            self._services.pool.notify()
         elif self._is_busy():  # for a background task, say
             await self._keep_lease(at_once=not self._accounts.holds)
+        # Also where nothing was to be written: an agent may say only after a turn that it is idle.
+        self._services.pool.notify()
 
     async def _take(self, turn: Turn) -> None:
         self._reader.turn = turn

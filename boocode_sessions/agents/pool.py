@@ -19,6 +19,10 @@ class Evictable(Protocol):
         """Whether its process has nothing to do."""
         ...
 
+    def is_ending(self) -> bool:
+        """Whether it was asked to, and has nothing to do before."""
+        ...
+
     def evict(self) -> None:
         """Ask it to end its process."""
         ...
@@ -31,6 +35,7 @@ class Pool:
         self._size = size
         self._seconds = seconds
         self._members: set[Evictable] = set()
+        self._waiting = 0
         self._changed: anyio.Event | None = None
 
     def __len__(self) -> int:
@@ -38,19 +43,29 @@ class Pool:
 
     async def enter(self, member: Evictable) -> None:
         """Wait for a place, and take it. Raises PoolFullError after the time-out."""
-        with anyio.move_on_after(self._seconds):
-            while len(self._members) >= self._size:
-                idle = [other for other in self._members if other.can_be_evicted()]
-                if idle:
-                    min(idle, key=lambda other: other.rested_at).evict()
-                self._changed = self._changed or anyio.Event()
-                await self._changed.wait()
-            self._members.add(member)
-            return
+        self._waiting += 1
+        try:
+            with anyio.move_on_after(self._seconds):
+                while len(self._members) >= self._size:
+                    self._make_room()
+                    self._changed = self._changed or anyio.Event()
+                    await self._changed.wait()
+                self._members.add(member)
+                return
+        finally:
+            self._waiting -= 1
         raise PoolFullError(
             f"all {self._size} agents are at work, and none has ended within {self._seconds:g} s: "
             "raise max_warm, or send the prompt again later"
         )
+
+    def _make_room(self) -> None:
+        """Ask those that have been idle longest to end: as many as are waited for, and are not ending yet."""
+        free = self._size - len(self._members)
+        ending = sum(other.is_ending() for other in self._members)
+        idle = [other for other in self._members if other.can_be_evicted()]
+        for other in sorted(idle, key=lambda other: other.rested_at)[: max(0, self._waiting - free - ending)]:
+            other.evict()
 
     def leave(self, member: Evictable) -> None:
         """Give the place back."""

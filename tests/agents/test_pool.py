@@ -1,10 +1,11 @@
 """So many processes at most: an idle one makes room, and one that is at work never does."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import anyio
 import pytest
+from claude_agent_sdk import ClaudeSDKClient, SystemMessage
 from sqlalchemy import Engine, select
 
 from boocode_sessions.agents import (
@@ -140,6 +141,25 @@ async def test_a_prompt_waits_until_there_is_room(make_backend: MakeBackend, gat
         await anyio.sleep(0.1)
         group.start_soon(anyio.to_thread.run_sync, gate.set)
         assert text_of(await told(backend, "b", "Hello.")) == "You said: Hello."
+
+
+async def test_one_that_says_late_that_it_is_idle_makes_room_then(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its result, and after all that the turn has to write is written."""
+    receive = ClaudeSDKClient.receive_messages
+
+    async def late(client: ClaudeSDKClient) -> AsyncIterator[object]:
+        async for message in receive(client):
+            match message:
+                case SystemMessage(subtype="session_state_changed", data={"state": "idle"}):
+                    await anyio.sleep(1)
+            yield message
+
+    monkeypatch.setattr(ClaudeSDKClient, "receive_messages", late)
+    async with make_backend(limits={"max_warm": 1, "pool_seconds": 15}) as backend:
+        await told(backend, "a", "Hello.")
+        assert await told(backend, "b", "Hello.")
 
 
 async def test_an_agent_that_is_idle_for_long_is_ended(make_backend: MakeBackend, agent: Agent) -> None:

@@ -18,6 +18,7 @@ from boocode_sessions._core.keys import (
     Transcript,
 )
 from boocode_sessions._core.statements import delete as deletions
+from boocode_sessions._core.statements import derived
 from boocode_sessions._core.statements import read as statements
 from boocode_sessions._core.statements import search as searches
 from boocode_sessions._core.statements.parameters import (
@@ -96,6 +97,8 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
         remove(connection, [session])
         return
     forget_texts(connection, [session])
+    # The other transcripts' texts are gone too: who may not write finds them in the entries.
+    connection.write(derived.search_anew(), in_session(session))
     connection.write(deletions.delete_transcript(), in_transcript(transcript))
     # One more, so that writers who know the transcript look again.
     recount(connection, session, next_position + 1, Summary.KEEP)

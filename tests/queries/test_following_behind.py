@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, func, make_url, select, text
 
-from boocode_sessions import ClaudeSessionRepository, queries
+from boocode_sessions import ClaudeSessionRepository, SessionKey, queries
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions.adoption import backfill
@@ -195,3 +195,16 @@ def test_a_batch_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     event.listen(engine, "commit", commits.append)
     assert asked(engine) == joined
     assert len(commits) >= 12 // 3 + 12 // 2
+
+
+def test_search_that_may_not_write_finds_the_rest_of_a_session_that_lost_a_subagent(engine: Engine) -> None:
+    repository = ClaudeSessionRepository(engine)
+    main: SessionKey = {"project_key": "p", "session_id": "s"}
+    subagent: SessionKey = {**main, "subpath": "subagents/agent-1"}
+    for where in (main, subagent):
+        repository.append(where, [{"type": "user", "message": {"role": "user", "content": "umbrella"}}])
+    assert len(queries.search(engine, "umbrella")) == 2
+    repository.delete(subagent)
+    with engine.connect() as connection:
+        assert len(queries.search(connection, "umbrella")) == 1
+    assert len(queries.search(engine, "umbrella")) == 1

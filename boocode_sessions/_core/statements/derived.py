@@ -233,6 +233,16 @@ def set_digest() -> Update:
 
 
 @cache
+def search_anew() -> Update:
+    """Have search read a session from its beginning. Parameters: those of `in_session`."""
+    return (
+        update(DIGESTS)
+        .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id == SESSION)
+        .values(searched_to=0)
+    )
+
+
+@cache
 def empty_digest(table: Table) -> Delete:
     """Remove what was taken from a session, or its digest. Parameters: in_project, in_digest."""
     digest_id = table.c.id if table is DIGESTS else table.c.digest_id

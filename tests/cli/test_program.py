@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,17 @@ import pytest
 from boocode_sessions.cli.app import app
 from tests.cli.conftest import Terminal, program_environment
 from tests.fixtures.databases import Database
+
+
+def run_python(code: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=program_environment(env),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_python_m_is_the_same_program(demo: Terminal) -> None:
@@ -26,14 +38,8 @@ def test_help_starts_without_sqlalchemy_and_the_sdk() -> None:
         "except SystemExit: pass\n"
         "print({name.split('.')[0] for name in sys.modules} & {'sqlalchemy', 'alembic', 'claude_agent_sdk'})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=program_environment({}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = run_python(code, {})
+    assert done.returncode == 0, done.stderr
     assert "Keep Claude Agent SDK sessions" in done.stdout
     assert done.stdout.endswith("set()\n")
 
@@ -45,14 +51,7 @@ def test_a_question_starts_without_what_typer_converts_values_with(demo: Termina
         "from boocode_sessions.cli import main\n"
         "main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=program_environment({}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_python(code, {})
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -65,14 +64,7 @@ def test_a_question_starts_without_the_parameters_of_other_commands(demo: Termin
         "try: main()\n"
         "except SystemExit: sys.stderr.write(' '.join(one.name for one in app.registered_commands))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=program_environment(demo.env),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_python(code, demo.env)
     assert json.loads(done.stdout) == demo.run("--url", demo.database.url, "list", "--json").json
     assert done.stderr == "list"
 
@@ -84,14 +76,7 @@ def test_no_command_needs_the_sdk(demo: Terminal) -> None:
         "from boocode_sessions.cli import main\n"
         "main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=program_environment(demo.env),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_python(code, demo.env)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -233,14 +218,7 @@ def test_completion_is_silent_where_there_is_no_database(demo: Terminal) -> None
 
 def test_without_the_extra_one_line_names_it() -> None:
     code = "import sys; sys.modules['typer'] = None\nfrom boocode_sessions.cli import main\nmain()"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=program_environment({}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_python(code, {})
     assert done.returncode == 2
     assert (
         done.stderr
@@ -269,13 +247,6 @@ def test_psycopg_without_libpq_is_one_line(demo: Terminal) -> None:
         "from boocode_sessions.cli import main\n"
         "main()"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=program_environment(demo.env),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_python(code, demo.env)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "boocode-sessions[binary]" in done.stderr

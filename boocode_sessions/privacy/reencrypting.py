@@ -29,6 +29,7 @@ from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.operations import forget_texts
 from boocode_sessions._core.statements import search as searches
+from boocode_sessions._core.statements.derived import search_anew
 from boocode_sessions._core.statements.parameters import Entry, in_parts, in_session, unplaced
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import SEALED
@@ -194,11 +195,11 @@ def _forget_words(connection: StoreConnection) -> bool:
     may be more."""
     lock(connection)
     sessions = connection.select(statements.select_searched(), {"most": BATCH_ROWS}).all()
-    for digest_id, project, session in sessions:
-        forget_texts(connection, [Session(project, session)])
+    for project, session_id in sessions:
+        session = Session(project, session_id)
+        forget_texts(connection, [session])
         # What is not encrypted, if it is another tenant's, is found again by whoever searches next.
-        of_digest = {"in_project": project, "in_digest": digest_id}
-        connection.write(searches.set_searched(), {**of_digest, "searched_to": 0})
+        connection.write(search_anew(), in_session(session))
     if sessions and connection.dialect == "sqlite":
         connection.write(searches.merge_words(), {})
     return len(sessions) == BATCH_ROWS

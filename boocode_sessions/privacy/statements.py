@@ -33,11 +33,11 @@ from boocode_sessions.models import ClaudeSession, SessionDigest
 
 
 @cache
-def select_searched() -> Select[int, str, str]:
-    """Sessions that search knows. Shape: (digest's id, project_key, session_id) per session."""
+def select_searched() -> Select[str, str]:
+    """Sessions that search knows. Shape: (project_key, session_id) per session."""
     digest = SessionDigest
     return (
-        select(digest.id, digest.project_key, digest.session_id)
+        select(digest.project_key, digest.session_id)
         .where(digest.searched_to > 0)
         .limit(bindparam("most", type_=Integer))
     )

@@ -68,6 +68,15 @@ def test_what_is_placed_is_not_appended_again(engine: Engine) -> None:
     assert repository.load(KEY) == lines(6)
 
 
+@pytest.mark.parametrize("body", [1, 2], ids=["the first body", "the second body"])
+def test_a_row_that_repeats_a_uuid_is_not_appended_again(engine: Engine, body: int) -> None:
+    said = [{"type": "user", "uuid": "u", "n": number} for number in (1, 2, 2)]
+    insert_unplaced(engine, KEY, said)
+    repository = ClaudeSessionRepository(engine)
+    repository.append(KEY, [{"type": "user", "uuid": "u", "n": body}])
+    assert repository.load(KEY) == said
+
+
 def test_an_interrupted_run_is_taken_up_again(engine: Engine) -> None:
     insert_unplaced(engine, KEY, lines(10))
 

@@ -207,21 +207,39 @@ def _keyed(
     session: Session,
     by_subpath: Mapping[str, Sequence[tuple[int, EncodedEntry]]],
 ) -> list[tuple[int, EncodedEntry]]:
-    """Rows with their idempotency keys: the uuid's, where no other row of the transcript has it."""
+    """Rows with their idempotency keys: the uuid's, where no other row of the transcript has it.
+
+    A row that repeats a uuid gets the key of its content, by which an append or an import knows it.
+    """
     keyed: list[tuple[int, EncodedEntry]] = []
     for subpath, rows in by_subpath.items():
         transcript = Transcript(*session, subpath)
-        keys = [item.dedup_key for _, item in rows if item.dedup_key]
-        taken = set(
-            connection.select(statements.select_keys(), {**in_transcript(transcript), "keys": keys}).scalars()
-        )
+        taken = _taken(connection, transcript, [item.dedup_key for _, item in rows if item.dedup_key])
+        again: list[tuple[int, EncodedEntry]] = []
         for row_id, item in rows:
-            key = item.dedup_key
-            if not key or key in taken:
-                key = row_key(row_id)
+            if not item.dedup_key:
+                keyed.append((row_id, item._replace(dedup_key=row_key(row_id))))
+            elif item.dedup_key in taken:
+                (content, *_) = content_keys_of(connection.cipher, session, content_of(item))
+                again.append((row_id, item._replace(dedup_key=line_key(content, 1))))
+            else:
+                taken.add(item.dedup_key)
+                keyed.append((row_id, item))
+        taken = _taken(connection, transcript, [item.dedup_key for _, item in again])
+        for row_id, item in again:
+            key = row_key(row_id) if item.dedup_key in taken else item.dedup_key
             taken.add(key)
             keyed.append((row_id, item._replace(dedup_key=key)))
     return keyed
+
+
+def _taken(connection: StoreConnection, transcript: Transcript, keys: Sequence[bytes]) -> set[bytes | None]:
+    """Which of these keys entries of the transcript have."""
+    if not keys:
+        return set()
+    return set(
+        connection.select(statements.select_keys(), {**in_transcript(transcript), "keys": keys}).scalars()
+    )
 
 
 class Summary(Enum):

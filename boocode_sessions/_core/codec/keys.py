@@ -46,7 +46,7 @@ def uuid_key(entry: Mapping[str, object]) -> bytes | None:
 
 
 def row_key(row_id: int) -> bytes:
-    """The key of another writer's row that has no uuid, or one that an earlier row has too. 9 bytes."""
+    """The key of another writer's row without a uuid, or with one that repeats two earlier rows. 9 bytes."""
     return b"r" + row_id.to_bytes(8)
 
 

@@ -90,11 +90,6 @@ def import_(
             progress=lambda at: show(at.bytes_done, at.bytes_total),
             on_broken=report,
         )
-    try:
-        with progress("Preparing usage and search", "sessions") as show:
-            prepare(database.engine, schema=database.schema, progress=show)
-    except SessionStoreError as error:
-        say(f"imported; who asks first will wait: {error}")
     if json:
         counted = asdict(result)
         counted["first_broken"] = [str(broken) for broken in result.first_broken]
@@ -109,6 +104,11 @@ def import_(
                 if number
             )
         )
+    try:
+        with progress("Preparing usage and search", "sessions") as show:
+            prepare(database.engine, schema=database.schema, progress=show)
+    except SessionStoreError as error:
+        say(f"imported; who asks first will wait: {error}")
     if result.broken:
         raise typer.Exit(1)
 

@@ -1,16 +1,19 @@
 """import and export."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from boocode_sessions._core.statements.derived import lock_catching_up
 from boocode_sessions.engine import create_engine
 from boocode_sessions.models import SessionText
 from tests.cli.conftest import Terminal
 from tests.cli.test_documented import json_keys
+from tests.fixtures.databases import Databases
 
 
 @pytest.fixture
@@ -40,6 +43,20 @@ def test_after_an_import_nobody_waits_for_the_first_answer(terminal: Terminal, t
         words = connection.scalars(select(SessionText.words)).all()
     engine.dispose()
     assert sorted("cloud" in text for text in words) == [False, True]
+
+
+def test_an_import_tells_what_it_did_before_it_prepares(databases: Databases, tree: Path) -> None:
+    database = databases.migrated("postgresql")
+    engine = database.engine()
+    with engine.begin() as other:  # takes lines, so that this one waits
+        other.execute(lock_catching_up(None))
+        program = Terminal(database).start("import", str(tree))
+        assert program.stdout is not None
+        assert "3 entries added" in program.stdout.readline()
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=30)
+    engine.dispose()
+    assert (program.returncode, errors) == (130, "")
 
 
 def test_import_takes_the_agents_own_folder_by_default(terminal: Terminal, tree: Path) -> None:

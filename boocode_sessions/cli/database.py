@@ -122,7 +122,7 @@ class Database(NamedTuple):
     @property
     def shown_url(self) -> str:
         """The URL without its password, names in it as they are written elsewhere."""
-        return readable(self.engine.url.render_as_string(hide_password=True))
+        return readable(self.engine.url)
 
     @property
     def reading(self) -> "Engine":
@@ -211,9 +211,12 @@ def _encryption() -> "Encryption | None":
     return Encryption(read_keys(text))
 
 
-def readable(url: str) -> str:
-    """A URL with letters in place of their percent-encoding; what would mean something else stays encoded."""
+def readable(url: "URL") -> str:
+    """A URL without its password, and with letters in place of their percent-encoding, unless it would then
+    mean something else: SQLAlchemy 2.0 takes the name of a file as it is written."""
     from urllib.parse import unquote_to_bytes
+
+    from sqlalchemy import make_url
 
     def decoded(found: re.Match[str]) -> str:
         try:
@@ -221,17 +224,19 @@ def readable(url: str) -> str:
         except UnicodeDecodeError:
             return found[0]
 
-    return re.sub(r"(?:%[89A-Fa-f][0-9A-Fa-f])+|%20|%2F", decoded, url)
+    written = url.render_as_string(hide_password=True)
+    shown = re.sub(r"(?:%[89A-Fa-f][0-9A-Fa-f])+|%20|%2F", decoded, written)
+    return shown if make_url(shown) == make_url(written) else written
 
 
-def file_url(path: Path) -> str:
+def file_url(path: Path) -> "URL":
     """The URL of a SQLite file, whatever it is called."""
     from sqlalchemy import URL
 
-    return URL.create("sqlite", database=str(path)).render_as_string()
+    return URL.create("sqlite", database=str(path))
 
 
-def default_url(*, create: bool = False) -> str:
+def default_url(*, create: bool = False) -> "URL":
     """A SQLite file in the user's data folder; `create`: and its folder."""
     import platformdirs
 
@@ -272,7 +277,7 @@ def _check_file(url: "URL") -> None:
     if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
         return
     if not Path(name).exists():
-        given = "" if str(url) == default_url() else ", with the same URL,"
+        given = "" if url == default_url() else ", with the same URL,"
         raise BadInput(
             f"there is no database at {name} yet: run `boocode-sessions upgrade`{given} to make it"
         )

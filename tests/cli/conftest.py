@@ -22,6 +22,8 @@ from tests.fixtures.databases import Database, Databases
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
 """When the demo's sessions are told."""
+NAMES_AS_WRITTEN = make_url("sqlite:///%20").database == "%20"
+"""Whether a URL names a file without percent-encoding, as with SQLAlchemy 2.0. None can have a `?` there."""
 
 
 @dataclass(frozen=True)

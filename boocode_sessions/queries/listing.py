@@ -13,13 +13,12 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session, check_parts
 from boocode_sessions._core.statements.listing import Found, Key, select_listed, select_page, select_rows
-from boocode_sessions._core.statements.parameters import in_parts
+from boocode_sessions._core.statements.parameters import among
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import moment
 from boocode_sessions.queries.unfolded import (
     NOTHING_MORE,
-    SESSIONS_A_STATEMENT,
     More,
     count_unplaced,
     fold_stale,
@@ -130,9 +129,10 @@ def _in_two_statements(connection: StoreConnection, parameters: Mapping[str, Any
         for project, session, _, updated, unplaced in page
     ]
     of_rows: dict[Key, dict[str, Any]] = {}
-    for some in in_parts([row.key for row in found], SESSIONS_A_STATEMENT):
-        for row in connection.select(select_rows(some)).mappings():
-            of_rows[row["project_key"], row["session_id"]] = dict(row)
+    keys = [row.key for row in found]
+    rows = connection.select(select_rows({project for project, _ in keys}), among(keys)) if keys else None
+    for row in rows.mappings() if rows else ():
+        of_rows[row["project_key"], row["session_id"]] = dict(row)
     return [row._replace(**of_rows.get(row.key, {})) for row in found]
 
 

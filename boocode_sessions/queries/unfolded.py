@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, Text, and_, case, cast, func, literal_column, or_, select, true, tuple_
+from sqlalchemy import Select, Text, and_, case, cast, func, literal_column, or_, select, true
 
 from boocode_sessions._core.attributes import text_of
 from boocode_sessions._core.codec import StoredAt, decode, open_entry
@@ -17,7 +18,7 @@ from boocode_sessions._core.sql.functions import byte_length
 from boocode_sessions._core.sql.json_values import json_count, json_label, json_member
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.listing import Key
-from boocode_sessions._core.statements.parameters import exact_text, in_parts, unplaced
+from boocode_sessions._core.statements.parameters import among, are_among, exact_text, unplaced
 from boocode_sessions._core.statements.place import tokens_of
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 from boocode_sessions.queries.scope import unplaced_said_at, unplaced_type
@@ -29,9 +30,6 @@ _TOKENS = {
     "cache_write_tokens": "cache_creation_input_tokens",
 }
 """The columns of tokens, and where in `message.usage` of a line they come from."""
-
-SESSIONS_A_STATEMENT = 5000
-"""Two parameters each, and a statement takes 32,767 in all."""
 
 
 class More(NamedTuple):
@@ -49,17 +47,19 @@ NOTHING_MORE = More()
 
 
 def count_unplaced(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, More]:
-    """What unplaced rows add to these sessions. Two statements for some thousand sessions."""
+    """What unplaced rows add to these sessions."""
+    if not sessions:
+        return {}
     found: dict[Key, More] = {}
-    for some in in_parts(sessions, SESSIONS_A_STATEMENT):
-        for project, session, *counted in connection.select(_counted(some)):
-            found[project, session] = More(*counted)
-        for project, session, tokens in connection.select(_tokens(some)):
-            found[project, session] = found[project, session]._replace(tokens=int(tokens))
+    for project, session, *counted in connection.select(_select_counted(), among(sessions)):
+        found[project, session] = More(*counted)
+    for project, session, tokens in connection.select(_select_tokens(), among(sessions)):
+        found[project, session] = found[project, session]._replace(tokens=int(tokens))
     return found
 
 
-def _counted(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
+@cache
+def _select_counted() -> Select[*tuple[Any, ...]]:
     key = (Entry.project_key, Entry.session_id)
     said_at = unplaced_said_at()
     subpath = func.nullif(Entry.subpath, MAIN)
@@ -72,12 +72,13 @@ def _counted(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
             func.min(said_at, type_=UTCDateTime()),
             func.max(said_at, type_=UTCDateTime()),
         )
-        .where(unplaced(), tuple_(*key).in_(sessions))
+        .where(unplaced(), *are_among(*key))
         .group_by(*key)
     )
 
 
-def _tokens(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
+@cache
+def _select_tokens() -> Select[*tuple[Any, ...]]:
     key = (Entry.project_key, Entry.session_id)
     entry = Entry.entry.expression
     message_id = json_label(entry, "message", "id")
@@ -89,7 +90,7 @@ def _tokens(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
     answer = unplaced_type() == literal_column("'assistant'", Text())
     lines = (
         select(*key, Entry.id, *(column.label(name) for name, column in columns.items()))
-        .where(unplaced(), answer, tuple_(*key).in_(sessions))
+        .where(unplaced(), answer, *are_among(*key))
         .subquery("lines")
     )
     own = func.coalesce(lines.c.message_id, cast(lines.c.id, Text))
@@ -105,22 +106,23 @@ def _tokens(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
 
 def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
     """What the summaries of sessions would say, from the lines that can say it."""
+    if not sessions:
+        return {}
     prompt = and_(json_member(Entry.entry.expression, "type") == "user", Entry.text.is_not(None))
     named = ("customTitle", "aiTitle", "lastPrompt", "summary")
     titles = (json_member(Entry.entry.expression, name).is_not(None) for name in named)
     # Of an encrypted line nobody can say before it is read.
     telling = or_(prompt, *titles) if connection.cipher is None else true()
     lines: dict[Key, list[SessionStoreEntry]] = {}
-    for some in in_parts(sessions, SESSIONS_A_STATEMENT):
-        statement = (
-            select(Entry.project_key, Entry.session_id, Entry.position, Entry.dedup_key, exact_text())
-            .where(tuple_(Entry.project_key, Entry.session_id).in_(some), Entry.subpath == MAIN, telling)
-            .order_by(Entry.project_key, Entry.session_id, Entry.position, Entry.id)
-        )
-        for project_key, session_id, position, key, stored in connection.select(statement):
-            at = StoredAt(Transcript(project_key, session_id, MAIN), position, key or b"")
-            text = open_entry(connection.cipher, at, stored)
-            lines.setdefault((project_key, session_id), []).append(decode(text))
+    statement = (
+        select(Entry.project_key, Entry.session_id, Entry.position, Entry.dedup_key, exact_text())
+        .where(*are_among(Entry.project_key, Entry.session_id), Entry.subpath == MAIN, telling)
+        .order_by(Entry.project_key, Entry.session_id, Entry.position, Entry.id)
+    )
+    for project_key, session_id, position, key, stored in connection.select(statement, among(sessions)):
+        at = StoredAt(Transcript(project_key, session_id, MAIN), position, key or b"")
+        text = open_entry(connection.cipher, at, stored)
+        lines.setdefault((project_key, session_id), []).append(decode(text))
     return {
         key: fold(None, Transcript(*key, MAIN), said) or _without_sdk(said) for key, said in lines.items()
     }

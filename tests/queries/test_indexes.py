@@ -48,13 +48,19 @@ def test_an_index_has_the_expression_that_the_models_have(engine: Engine) -> Non
     assert created == migrated
 
 
-def plans_of(engine: Engine, question: Callable[[Any], object], options: str = "COSTS OFF") -> list[str]:
-    """How the database runs each statement of a question: the lines of its plans that name a table."""
+def plans_of(
+    engine: Engine, question: Callable[[Any], object], options: str = "COSTS OFF", of: str = ""
+) -> list[str]:
+    """How the database runs each statement of a question: the lines of its plans that name a table.
+
+    `of`: of the statements that have this in them.
+    """
     explain = f"EXPLAIN ({options}) " if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
     plans: list[str] = []
 
     def explained(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "FROM claude_session" in statement and not statement.startswith("EXPLAIN"):
+        asks = "FROM claude_session" in statement and of in statement
+        if asks and not statement.startswith("EXPLAIN"):
             rows = connection.exec_driver_sql(explain + statement, parameters)
             plans.extend(str(row[-1]) for row in rows if "claude_session" in str(row[-1]))
 
@@ -79,9 +85,15 @@ def answered(engine: Engine) -> Engine:
         )
         repository.append(key(session_id), lines)
     queries.usage(engine)  # takes the calls and tool uses from the entries
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE" if engine.dialect.name == "sqlite" else "VACUUM ANALYZE")
+    analyze(engine)
     return engine
+
+
+def analyze(engine: Engine) -> None:
+    """As autovacuum does. SQLite does nothing like it by itself."""
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
 
 
 WITHOUT_A_ROW = ("Index Only Scan using", "USING COVERING INDEX")
@@ -126,6 +138,26 @@ def test_a_page_of_sessions_looks_for_the_entries_of_no_others(answered: Engine)
     times = [int(loops[1]) for line in plans if (loops := re.search(r"position_idx .*loops=(\d+)", line))]
     assert times
     assert max(times) == 2, plans
+
+
+def test_what_rows_of_other_programs_say_is_read_of_the_pages_sessions_alone(engine: Engine) -> None:
+    rows = (
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 20000) SELECT 'p', 's' || n"
+    )
+    line = json.dumps(prompt("u", "hi"))
+    columns = "claude_session_entries (project_key, session_id, entry)"
+    cast = "::jsonb" if engine.dialect.name == "postgresql" else ""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO {columns} {rows}, '{line}'{cast} FROM t")
+    analyze(engine)
+    options = "ANALYZE, COSTS OFF, TIMING OFF"
+    plans = plans_of(engine, lambda bind: queries.sessions(bind, limit=2), options, of="anon_1.value")
+    read = [line for line in plans if re.search(r"(?i)(scan|search) .*claude_session_entries", line)]
+    assert len(read) == 3, plans  # counted, their tokens, and folded
+    if engine.dialect.name == "sqlite":
+        assert all("(project_key=? AND session_id=?" in line for line in read), plans
+    else:
+        assert all("loops=2)" in line for line in read), plans
 
 
 @pytest.mark.parametrize("question", [queries.sessions, queries.usage, queries.tools])

@@ -24,7 +24,7 @@ from boocode_sessions._core.statements.derived import (
     USES,
     Within,
 )
-from boocode_sessions._core.statements.parameters import in_parts, in_session
+from boocode_sessions._core.statements.parameters import among, in_parts, in_session
 from boocode_sessions._core.statements.search import forget_words, set_searched
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.models import UNPLACED
@@ -174,8 +174,7 @@ def _take(
     lock(connection)
     connection.write(statements.insert_digests(connection.dialect), [in_session(one) for one in sessions])
     behind = statements.select_behind(EVERYWHERE, some=True)
-    some = [tuple(one) for one in sessions]
-    rows = connection.select(behind, {"sessions": some, "begun": some})
+    rows = connection.select(behind, among(sessions))
     found = {item.session: item for item in map(_behind, rows)}
     done = {session for session in sessions if session not in found}
     renewed = set(renewed_before)

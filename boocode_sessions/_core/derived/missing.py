@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import Behind, Standing, catch_up, look, read_lines
@@ -17,7 +17,7 @@ from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements.derived import Within
-from boocode_sessions._core.statements.parameters import in_parts
+from boocode_sessions._core.statements.parameters import among, are_among, in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import (
     RefusedError,
@@ -35,7 +35,6 @@ _EXPECTED = (RefusedError, RetryableError, TimedOutError, UnavailableError, Unsu
 T = TypeVar("T")
 PAGE_LINES = 10_000
 _VALUES_A_STATEMENT = 500
-_SESSIONS_A_STATEMENT = 5000
 
 
 class Missing(NamedTuple):
@@ -141,7 +140,7 @@ def find_missing(
             unplaced.add(session)
     if not standing.readable:
         return Missing(facts, frozenset(), frozenset(), readable=False)
-    opened |= set(_digests_of(connection, list(unplaced))) - dead
+    opened |= set(_digests_of(connection, unplaced)) - dead
     calls = {call for of_session in facts.values() for call, _ in of_session.calls}
     uses = {use for of_session in facts.values() for use, _ in of_session.uses}
     opened |= _meeting(connection, SessionCall, calls) | _meeting(connection, SessionToolUse, uses)
@@ -173,10 +172,11 @@ def _read(connection: StoreConnection, session: Session, start: int, end: int, f
         start = lines[-1].position + 1
 
 
-def _digests_of(connection: StoreConnection, sessions: Sequence[Session]) -> Iterator[int]:
-    key = tuple_(SessionDigest.project_key, SessionDigest.session_id)
-    for some in in_parts(sessions, _SESSIONS_A_STATEMENT):
-        yield from connection.select(select(SessionDigest.id).where(key.in_(some))).scalars()
+def _digests_of(connection: StoreConnection, sessions: Collection[Session]) -> Sequence[int]:
+    statement = select(SessionDigest.id).where(
+        *are_among(SessionDigest.project_key, SessionDigest.session_id)
+    )
+    return connection.select(statement, among(sessions)).scalars().all() if sessions else ()
 
 
 def _meeting(

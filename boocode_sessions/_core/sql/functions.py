@@ -104,6 +104,21 @@ class in_json_list(SQLFunction[bool]):  # noqa: N801 - named as the SQL function
     sqlite = "({0} IN (SELECT value FROM json_each({1})))"
 
 
+class json_items(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+    """The items of a JSON array, given as text: a table with a row for each, whose column is `value`."""
+
+    postgresql = "json_array_elements(CAST({0} AS JSON))"
+    sqlite = "json_each({0})"
+
+
+class text_item(SQLFunction[str]):  # noqa: N801 - named as the SQL function it stands for
+    """The text at a place of a JSON array. The place is a literal."""
+
+    type = Text()
+    postgresql = "({0} ->> {1})"
+    sqlite = "json_extract({0}, '$[{1}]')"
+
+
 class json_text(SQLFunction[str]):  # noqa: N801 - named as the SQL function it stands for
     """A JSON column as the text that is stored: the host's JSON deserializer has no say in it."""
 

@@ -9,7 +9,6 @@ from typing import cast as cast_type
 
 from sqlalchemy import (
     BigInteger,
-    BindParameter,
     Delete,
     Integer,
     Select,
@@ -23,7 +22,6 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -33,6 +31,7 @@ from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
     Entry,
+    are_among,
     exact_text,
     of_session,
     unplaced,
@@ -83,7 +82,7 @@ EVERYWHERE = Within(project=False, session=False)
 def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, ...]]:
     """The sessions that their digests do not hold as they are.
 
-    `some`: of the `sessions` alone, which are the `begun` too: SQLAlchemy 2.0 takes no tuples for two places.
+    `some`: of the sessions of `among` alone.
     Shape: (project_key, session_id, the digest's id, counted_to, transcripts; next_position, transcripts).
     Grows with the sessions and transcripts, not with the entries. Served by:
     claude_session_entries_first_idx, which has one row per transcript.
@@ -93,7 +92,7 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
     )
     row, digest = ClaudeSession, SessionDigest
     if some:
-        firsts = firsts.where(tuple_(Entry.project_key, Entry.session_id).in_(_tuples("begun")))
+        firsts = firsts.where(*are_among(Entry.project_key, Entry.session_id))
     begun = (
         firsts.where(Entry.is_first.is_not(None))
         .group_by(Entry.project_key, Entry.session_id)
@@ -110,7 +109,7 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
         transcripts,
     )
     if some:
-        statement = statement.where(tuple_(row.project_key, row.session_id).in_(_tuples("sessions")))
+        statement = statement.where(*are_among(row.project_key, row.session_id))
     return within.narrow(
         statement.outerjoin(
             digest, (digest.project_key == row.project_key) & (digest.session_id == row.session_id)
@@ -125,10 +124,6 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
         ),
         row,
     )
-
-
-def _tuples(name: str) -> BindParameter[Any]:
-    return bindparam(name, expanding=True)
 
 
 @cache

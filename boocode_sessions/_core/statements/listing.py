@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
@@ -18,13 +18,12 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    tuple_,
     union_all,
 )
 
 from boocode_sessions._core.keys import MAIN
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.parameters import PROJECT, Entry, unplaced
+from boocode_sessions._core.statements.parameters import PROJECT, Entry, are_among, unplaced
 from boocode_sessions._core.statements.read import ONE, is_true_fold
 from boocode_sessions.models import ClaudeSession
 
@@ -60,8 +59,11 @@ _OF_ROWS = Found._fields[4:-2]
 """What a page takes of each session's row."""
 
 
-def select_rows(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
-    """The rows of some sessions. Shape: (project_key, session_id, what `Found` has of a row) per session."""
+def select_rows(projects: Collection[str]) -> Select[*tuple[Any, ...]]:
+    """The rows of the sessions of `among`, which are of these projects.
+
+    Shape: (project_key, session_id, what `Found` has of a row) per session.
+    """
     row = ClaudeSession
     main = select(ONE).where(
         Entry.project_key == row.project_key, Entry.session_id == row.session_id, Entry.subpath == MAIN
@@ -73,8 +75,8 @@ def select_rows(sessions: Sequence[Key]) -> Select[*tuple[Any, ...]]:
         func.coalesce(is_true_fold(), false()).label("fresh"),
         main.correlate(row).exists().label("has_main"),
     ).where(
-        row.project_key.in_({project for project, _ in sessions}),  # by which it is known where they are
-        tuple_(row.project_key, row.session_id).in_(sessions),
+        row.project_key.in_(projects),  # by which it is known where they are
+        *are_among(row.project_key, row.session_id),
     )
 
 

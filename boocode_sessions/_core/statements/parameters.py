@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
-from sqlalchemy import BigInteger, BindParameter, ColumnElement, Table, Text, bindparam, func, literal_column
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Table,
+    Text,
+    bindparam,
+    column,
+    func,
+    literal_column,
+)
 from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import InstrumentedAttribute
 
 from boocode_sessions._core.keys import Session, Transcript
-from boocode_sessions._core.sql.functions import json_text
+from boocode_sessions._core.sql.functions import json_items, json_text, text_item
 from boocode_sessions.models import UNPLACED, ClaudeSession, ClaudeSessionEntry
 
 _T = TypeVar("_T")
+
+KeyColumn: TypeAlias = ColumnElement[str] | InstrumentedAttribute[str]
+"""A column of project keys or of session ids, or the parameter in its place."""
 
 Entry = ClaudeSessionEntry
 # An ORM update binds parameters in its own way: these are written to as plain tables.
@@ -88,6 +103,22 @@ def is_session() -> Sequence[ColumnElement[bool]]:
 def are_sessions() -> Sequence[ColumnElement[bool]]:
     """Conditions: the row of one of the sessions of the parameters."""
     return SESSIONS.c.project_key == PROJECT, SESSIONS.c.session_id.in_(SESSION_IDS)
+
+
+def are_among(project_key: KeyColumn, session_id: KeyColumn) -> Sequence[ColumnElement[bool]]:
+    """Conditions: a row of one of the sessions of the parameter `among`, which may be of many projects.
+
+    A join, which both databases answer from an index. A list of rows (`(a, b) IN ((1, 2), ...)`) each of them
+    compares with every row of the table, which on PostgreSQL before 18 takes 13 seconds for 5,000 sessions.
+    """
+    items = json_items(bindparam("among", type_=Text)).table_valued(column("value"))
+    first, second = (text_item(items.c.value, literal_column(place)) for place in "01")
+    return project_key == first, session_id == second
+
+
+def among(sessions: Collection[tuple[str, str]]) -> dict[str, str]:
+    """The parameter of `are_among`: project keys and session ids."""
+    return {"among": json.dumps([*sessions])}
 
 
 def unplaced(entry: type[ClaudeSessionEntry] = Entry) -> ColumnElement[bool]:

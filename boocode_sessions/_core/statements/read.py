@@ -25,13 +25,14 @@ from sqlalchemy import (
     union,
     union_all,
 )
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import aliased
 
 from boocode_sessions._core.keys import MAIN
 from boocode_sessions._core.sql.functions import epoch_ms, json_text
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     Entry,
+    KeyColumn,
     exact_text,
     literal_unplaced,
     of_session,
@@ -131,10 +132,7 @@ def select_versions() -> Select[str, str | None]:
     return select(*table.c)
 
 
-Key = ColumnElement[str] | InstrumentedAttribute[str]
-
-
-def is_true_fold(project_key: Key = ClaudeSession.project_key) -> ColumnElement[bool]:
+def is_true_fold(project_key: KeyColumn = ClaudeSession.project_key) -> ColumnElement[bool]:
     """Condition on a session's row: `data` holds all of the main transcript, unplaced rows too.
 
     `project_key`: the parameter, where the statement has one.
@@ -153,7 +151,7 @@ def is_true_fold(project_key: Key = ClaudeSession.project_key) -> ColumnElement[
     )
 
 
-def newest_main_exists(project_key: Key = ClaudeSession.project_key) -> ColumnElement[bool]:
+def newest_main_exists(project_key: KeyColumn = ClaudeSession.project_key) -> ColumnElement[bool]:
     """Condition on a session's row: no other program has deleted its newest main entry. One probe."""
     newest = aliased(Entry)
     found = select(newest.id).where(
@@ -166,7 +164,7 @@ def newest_main_exists(project_key: Key = ClaudeSession.project_key) -> ColumnEl
     return found.correlate(ClaudeSession).limit(1).scalar_subquery().is_not(None)
 
 
-def _any_main(project_key: Key) -> ColumnElement[bool]:
+def _any_main(project_key: KeyColumn) -> ColumnElement[bool]:
     entry = aliased(Entry)
     return (
         select(ONE)

@@ -199,7 +199,8 @@ def prepare_sqlite(engine: Engine) -> None:
         make_private(str(arguments[0]) if arguments else str(named.get("database", "")))
 
     @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
+    def _connect(connection: Any, record: Any) -> None:  # noqa: ANN401 - the driver's connection
+        record.info[_AUTOCOMMIT] = connection.isolation_level is None  # an engine that was made so
         connection.isolation_level = None  # the driver would begin late, and not before a SELECT
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
@@ -209,8 +210,14 @@ def prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: sqlalchemy.Connection) -> None:
-        reading = connection.get_execution_options().get(READING)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        level = options.get("isolation_level")
+        if level == "AUTOCOMMIT" or (level is None and connection.info[_AUTOCOMMIT]):
+            return  # nobody would commit it
+        connection.exec_driver_sql("BEGIN" if options.get(READING) else "BEGIN IMMEDIATE")
+
+
+_AUTOCOMMIT = "boocode_sessions_autocommit"
 
 
 def _with_defaults(url: URL, options: dict[str, Any]) -> dict[str, Any]:

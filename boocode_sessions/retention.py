@@ -221,22 +221,19 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
         with engine.connect() as raw, raw.execution_options(isolation_level="AUTOCOMMIT") as connection:
             where = StoreConnection(connection, schema).effective_schema
             tables = ", ".join(table_name(one.name, dialect, where) for one in _TABLES)
-            # The driver's own: our SQLite engines begin a transaction before a statement of SQLAlchemy's.
-            cursor = connection.connection.cursor()
-            for statement in _REWRITE if dialect.name == "sqlite" else (f"VACUUM {tables}",):
-                cursor.execute(statement)
-            busy = cursor.fetchone() if dialect.name == "sqlite" else None
-            if busy is not None and busy[0]:
-                failure = DatabaseError(f"{operation}: others are reading; erase again when they have ended")
-            cursor.close()
-    except (SQLAlchemyError, dialect.loaded_dbapi.Error) as error:
+            connection.exec_driver_sql("VACUUM" if dialect.name == "sqlite" else f"VACUUM {tables}")
+            if dialect.name == "sqlite":
+                busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+                if busy:
+                    told = f"{operation}: others are reading; erase again when they have ended"
+                    failure = DatabaseError(told)
+    except SQLAlchemyError as error:
         failure = translate(error, operation)
     if failure is not None:
         raise failure
 
 
 _TABLES = (ENTRIES, SESSIONS, DIGESTS, CALLS, USES, TEXTS)
-_REWRITE = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _earlier(now: datetime, span: timedelta) -> datetime:

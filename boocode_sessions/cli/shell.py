@@ -8,7 +8,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import sqlalchemy
 from sqlalchemy import Engine, event, func, select
 from sqlalchemy.orm import Session
 
@@ -60,15 +59,12 @@ def _reading_engine(engine: Engine) -> Engine:
     A prompt is left open for hours: a transaction of its own would keep migrations waiting, and on SQLite
     show the data of its first statement.
     """
-    on_sqlite = engine.dialect.name == "sqlite"
-    # On SQLite not an engine with our defaults: those begin a transaction before each first statement.
-    make = sqlalchemy.create_engine if on_sqlite else create_engine
-    made = make(engine.url, isolation_level="AUTOCOMMIT", hide_parameters=True)
+    made = create_engine(engine.url, isolation_level="AUTOCOMMIT")
 
     @event.listens_for(made, "connect")
     def _forbid_writing(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
         cursor = connection.cursor()
-        if on_sqlite:
+        if made.dialect.name == "sqlite":
             cursor.execute("PRAGMA query_only = ON")
         elif not cursor.execute(_FORBID, {"pid": connection.info.backend_pid}).fetchone():
             raise BadInput(

@@ -69,7 +69,11 @@ def _by_an_option_of_ours(url: str) -> Engine:
     return create_engine(url).execution_options(isolation_level="AUTOCOMMIT")
 
 
-ENGINES = [_made_so, _by_an_option, _by_an_option_of_its_making, _by_an_option_of_ours]
+def _made_so_by_ours(url: str) -> Engine:
+    return create_engine(url, isolation_level="AUTOCOMMIT")
+
+
+ENGINES = [_made_so, _by_an_option, _by_an_option_of_its_making, _by_an_option_of_ours, _made_so_by_ours]
 every_engine = pytest.mark.parametrize("made", ENGINES)
 
 

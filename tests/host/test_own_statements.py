@@ -1,0 +1,69 @@
+"""What a host does by itself on an engine that we made."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import sqlalchemy
+from sqlalchemy import Engine, text
+
+from boocode_sessions.engine import create_async_engine, create_engine, prepare_sqlite
+from tests.fixtures.databases import Database
+
+AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
+INSERT = text(
+    "INSERT INTO claude_session_entries (project_key, session_id, entry) VALUES ('p', 's', '{}') RETURNING id"
+)
+COUNT = text("SELECT count(*) FROM claude_session_entries")
+
+
+def _its_own(url: str) -> Engine:
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    if engine.dialect.name == "sqlite":
+        prepare_sqlite(engine)
+    return engine
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda url: create_engine(url).execution_options(isolation_level="AUTOCOMMIT"),
+        partial(create_engine, isolation_level="AUTOCOMMIT"),
+        partial(create_engine, execution_options=AUTOCOMMIT),
+        _its_own,
+    ],
+    ids=["by an option", "made so", "by an option of its making", "its own, prepared"],
+)
+def test_a_statement_at_autocommit_is_committed(database: Database, made: Callable[[str], Engine]) -> None:
+    engine, other = made(database.url), create_engine(database.url)
+    with engine.connect() as connection, other.connect() as beside:
+        for times in (1, 2):
+            connection.execute(INSERT)
+            assert beside.execute(COUNT).scalar_one() == times
+            beside.rollback()
+        connection.exec_driver_sql("VACUUM")  # refused inside a transaction
+    engine.dispose()
+    other.dispose()
+
+
+def test_a_connection_begins_again_after_autocommit(database: Database) -> None:
+    engine = create_engine(database.url, pool_size=1, max_overflow=0)
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(INSERT)
+    with engine.connect() as connection:
+        connection.execute(INSERT)
+        connection.rollback()
+    with engine.connect() as connection:
+        assert connection.execute(COUNT).scalar_one() == 1
+    engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_a_statement_at_autocommit_is_committed_over_an_async_engine(database: Database) -> None:
+    engine = create_async_engine(database.url)
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(INSERT)
+    async with engine.connect() as connection:
+        assert (await connection.execute(COUNT)).scalar_one() == 1
+    await engine.dispose()

@@ -13,6 +13,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from boocode_sessions._core.codec import (
     MAX_DEPTH,
@@ -77,6 +79,17 @@ def test_the_queryable_form_is_the_nearest_one(text: str, nearest: str) -> None:
     assert json.loads(item.json) == {"type": "x", nearest: nearest}
     assert item.verbatim is not None
     assert item.verbatim.isascii()
+
+
+@given(parts=st.lists(st.sampled_from(["\\", "\0", "\\u0000", "u0000", "0", '"', "\n", "\ud800"])))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_a_nul_is_told_from_its_spelling_behind_any_backslashes(parts: list[str]) -> None:
+    text = "".join(parts)
+    item = encoded({"type": "x", text: [text]})
+    nearest = text.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
+    assert json.loads(item.json) == {"type": "x", nearest: [nearest]}
+    assert (item.verbatim is not None) == (nearest != text)
+    assert decode(item.exact) == {"type": "x", text: [text]}
 
 
 @pytest.mark.parametrize("innermost", [1, "\0", 1e23, "\ud800"])

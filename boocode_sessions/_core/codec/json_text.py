@@ -6,7 +6,6 @@ standard library: lone surrogates, numbers out of its range, and subclasses of P
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -28,7 +27,6 @@ encode_sorted = json.JSONEncoder(sort_keys=True).encode
 """Equal values have equal texts, which are stored: the standard library's form of a float stays as it is."""
 
 _SCALARS = frozenset({str, int, bool, type(None)})
-_ESCAPED_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
@@ -70,8 +68,8 @@ def encode(entry: dict[Any, Any]) -> Line:
     if plain is None:
         return _encode_unusual(entry)
     copy, text, changed = plain
-    if b"\\u0000" in text and _ESCAPED_NUL.search(text):
-        return Line(copy, _without_nul(text), _encode_exactly(copy))
+    if rb"\u0000" in text and (storable := _without_nul(text)) != text:
+        return Line(copy, storable, _encode_exactly(copy))
     return Line(copy, text, _encode_exactly(copy) if changed else None)
 
 
@@ -159,8 +157,12 @@ def _float_changes(value: float) -> bool:
 
 
 def _without_nul(text: bytes) -> bytes:
-    """The nearest JSON that JSONB accepts: a NUL becomes U+FFFD."""
-    return _ESCAPED_NUL.sub(rb"\1\\ufffd", text)
+    """The nearest JSON that JSONB accepts: a NUL becomes U+FFFD.
+
+    Meanwhile a raw NUL, which no JSON has, stands for each escaped backslash: after one, `u0000` is text. A
+    regular expression that counts backslashes takes twenty times as long for 140 MB.
+    """
+    return text.replace(rb"\\", b"\0").replace(rb"\u0000", rb"\ufffd").replace(b"\0", rb"\\")
 
 
 def _encode_exactly(entry: dict[Any, Any]) -> bytes:

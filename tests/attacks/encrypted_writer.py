@@ -1,6 +1,6 @@
 """A process that writes to an encrypted store while another one rotates its keys."""
 
-import sys
+from multiprocessing.synchronize import Event
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey
 from boocode_sessions.engine import create_engine
@@ -24,7 +24,7 @@ def line(writer: str, number: int) -> dict[str, object]:
     }
 
 
-def main(url: str, writer: str, keys: str, mode: str) -> None:
+def write(url: str, writer: str, keys: str, mode: str, begun: Event) -> None:
     """Append batch after batch, and say when it has begun."""
     engine = create_engine(url)
     encryption = Encryption(keys.split(","), reads_plain=mode == "plain")
@@ -33,10 +33,5 @@ def main(url: str, writer: str, keys: str, mode: str) -> None:
         repository.append(key_of(writer), [line(writer, number)])
         repository.append(key_of("shared"), [line(writer, number)])
         if number == 0:
-            sys.stdout.write("begun\n")
-            sys.stdout.flush()
+            begun.set()
     engine.dispose()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,8 +1,5 @@
 """Keys come and go, beside writers, and nothing is lost, doubled, or left readable."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from tests.files.sample import AGENT, MAIN, main_entries, message, write
 from tests.fixtures.canaries import told_by
 from tests.fixtures.databases import Database
 from tests.migrations.other_stores import PythonReference, insert_unplaced
+from tests.reliability.writers import a_fleet
 
 OTHER: SessionKey = {**MAIN, "session_id": "other"}
 OLD, NEW = generate_key("old"), generate_key("new")
@@ -174,25 +172,20 @@ def test_a_rotation_beside_writers_in_other_processes(engine: Engine, database: 
         filled.append(key, old_lines)
     orders = {"one": f"{NEW}" if mode == "plain" else f"{OLD},{NEW}", "two": f"{NEW},{OLD}"}
     both = Encryption([NEW, OLD], reads_plain=mode == "plain")
-    writers = [
-        subprocess.Popen(
-            [sys.executable, encrypted_writer.__file__, database.url, name, keys, mode],
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
-        for name, keys in orders.items()
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"begun\n"
-    with pytest.raises(Stopped):
-        reencrypt(engine, both, batch_rows=20, progress=stop)
-    beside = reencrypt(engine, both, batch_rows=20)
-    assert beside.entries >= len(old_lines) * 3 - 20
-    assert [writer.wait(60) for writer in writers] == [0, 0]
-    for writer in writers:
-        assert writer.stdout is not None
-        writer.stdout.close()
+    with a_fleet() as fleet:
+        begun = [fleet.event() for _ in orders]
+        writers = [
+            fleet.fork(encrypted_writer.write, database.url, name, keys, mode, event)
+            for (name, keys), event in zip(orders.items(), begun, strict=True)
+        ]
+        assert all(event.wait(60) for event in begun)
+        with pytest.raises(Stopped):
+            reencrypt(engine, both, batch_rows=20, progress=stop)
+        beside = reencrypt(engine, both, batch_rows=20)
+        assert beside.entries >= len(old_lines) * 3 - 20
+        for writer in writers:
+            writer.join(60)
+        assert [writer.exitcode for writer in writers] == [0, 0]
     reencrypt(engine, both)
     alone = ClaudeSessionRepository(engine, encryption=Encryption([NEW]))
     written = {

@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import anyio
@@ -86,7 +88,7 @@ class Writer:
     """A writer's process, and what it was told."""
 
     order: Order
-    process: multiprocessing.process.BaseProcess
+    process: BaseProcess
     acknowledged: dict[int, list[Batch]] = field(default_factory=lambda: defaultdict(list))
     """By the number of the transcript's key."""
     reader: threading.Thread | None = None
@@ -127,14 +129,23 @@ class Fleet:
 
     def start(self, order: Order) -> Writer:
         ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=write, args=(order, theirs), daemon=True)
-        process.start()
+        process = self.fork(write, order, theirs)
         theirs.close()
         writer = Writer(order, process)
         writer.reader = threading.Thread(target=writer.listen, args=(ours,), daemon=True)
         writer.reader.start()
         self.writers.append(writer)
         return writer
+
+    def fork(self, work: Callable[..., object], *arguments: object) -> BaseProcess:
+        """A process that does some work, of which the caller sees the end."""
+        process = self._context.Process(target=work, args=arguments, daemon=True)
+        process.start()
+        return process
+
+    def event(self) -> Event:
+        """For a process to tell that it has come so far."""
+        return self._context.Event()
 
     def acknowledged(self, key: SessionKey) -> list[Batch]:
         """Every batch to one transcript that a writer was told had landed."""

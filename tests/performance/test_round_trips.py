@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -95,13 +96,14 @@ async def test_a_subagent_of_that_session_appends_in_one_round_trip(store: Store
 
 
 async def test_every_reading_takes_one_round_trip(store: Store, wire: WireCounter) -> None:
-    await store.append(KEY, entries(500))
-    await store.append({**KEY, "subpath": "subagents/agent-2"}, entries(1))
+    key = {**KEY, "session_id": str(uuid4())}  # the steady session has thousands of entries by now
+    await store.append(key, entries(500))
+    await store.append({**key, "subpath": "subagents/agent-2"}, entries(1))
     readings: dict[str, Callable[[], Awaitable[object]]] = {
-        "load": lambda: store.load(KEY),
+        "load": lambda: store.load(key),
         "list_sessions": lambda: store.list_sessions(PROJECT),
         "list_session_summaries": lambda: store.list_session_summaries(PROJECT),
-        "list_subkeys": lambda: store.list_subkeys(KEY),
+        "list_subkeys": lambda: store.list_subkeys(key),
     }
     counted = {name: await round_trips_of(wire, call) for name, call in readings.items()}
     assert counted == {name: [1, 1, 1] for name in readings}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
@@ -27,7 +29,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 from boocode_sessions._core.append.place import Summary, recount
 from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters, run_insertion
 from boocode_sessions._core.arguments import at_least, checked
-from boocode_sessions._core.codec import Cipher, EncodedEntry, copied_key, encode_stored, seal_entries
+from boocode_sessions._core.codec import (
+    Cipher,
+    EncodedEntry,
+    content_keys_of,
+    content_of,
+    copied_key,
+    encode_stored,
+    line_key,
+    seal_entries,
+)
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.sql.functions import json_text
@@ -98,10 +109,10 @@ def adopt(
     copied = known = 0
     left: list[Transcript] = []
     for transcript in each_transcript(unit_of_work, _next_in_source(rows)):
-        copy = _Copy(rows, transcript, batch_rows)
+        copy = _Copy(unit_of_work, rows, transcript, batch_rows)
         copied_before = copied
         while not copy.ended:
-            batch = unit_of_work.write(f"copy {transcript}", copy.next_batch, bounded=False)
+            batch = copy.next_batch()
             copied += batch.copied
             known += batch.known
             progress(Progress(copied + known, total))
@@ -117,6 +128,15 @@ class _Batch(NamedTuple):
     known: int
 
 
+class _Line(NamedTuple):
+    """A row of the source."""
+
+    encoded: EncodedEntry
+    keys: Sequence[bytes]
+    """The idempotency keys that it may be stored under; the first is what it gets."""
+    written_at: datetime
+
+
 class _Copy:
     """The copy of one transcript, batch by batch.
 
@@ -124,47 +144,67 @@ class _Copy:
     ends otherwise, the transcript has gone on here, and nothing can be put before that.
     """
 
-    def __init__(self, rows: Table, transcript: Transcript, batch_rows: int) -> None:
+    def __init__(
+        self, unit_of_work: UnitOfWork, rows: Table, transcript: Transcript, batch_rows: int
+    ) -> None:
         self.transcript = transcript
         self.ended = False
         self.went_on = False
+        self._unit_of_work = unit_of_work
         self._rows = rows
-        self._batch_rows = batch_rows
-        self._after = 0
-        self._seen: set[bytes] = set()
-        self._last_key: bytes | None = None
+        self._page = {**in_transcript(transcript), "after": 0, "most": batch_rows}
+        self._seen: Counter[bytes] = Counter()
+        self._before: Sequence[bytes] = ()
+        """The keys of the line before the next one."""
 
-    def next_batch(self, connection: StoreConnection) -> _Batch:
-        where = in_transcript(self.transcript)
-        next_position = lock_at(connection, self.transcript)
-        page = {**where, "after": self._after, "most": self._batch_rows}
-        found = connection.select(_select_source(self._rows), page).all()
-        self.ended = len(found) < self._batch_rows
+    def next_batch(self) -> _Batch:
+        # Read and numbered before the transaction that stores them, which may be run again.
+        found = self._unit_of_work.scan(
+            f"read {self.transcript}",
+            lambda connection: connection.select(_select_source(self._rows), self._page).all(),
+        )
+        self.ended = len(found) < self._page["most"]
         if not found:
             return _Batch(0, 0)
-        encoded = [self._encoded(seq, line) for seq, line, _ in found]
-        keys = [item.dedup_key for item in encoded]
-        known = set(connection.select(place.select_keys(), {**where, "keys": keys}).scalars())
-        new = next((n for n, key in enumerate(keys) if key not in known), len(keys))
-        before = keys[new - 1] if new else self._last_key
-        self._after, self._last_key = found[-1][0], keys[-1]
-        if new == len(keys):
-            return _Batch(0, new)
-        newest = connection.select(_select_newest_key(), where).first()
-        if newest != (None if before is None else (before,)) or known.intersection(keys[new:]):
+        lines = [self._line(*row) for row in found]
+        batch = self._unit_of_work.write(
+            f"copy {self.transcript}", lambda connection: self._store(connection, lines), bounded=False
+        )
+        self._page["after"], self._before = found[-1][0], lines[-1].keys
+        if batch.copied + batch.known < len(lines):
             self.ended = self.went_on = True
-            return _Batch(0, new)
-        times = [_EPOCH + timedelta(milliseconds=mtime) for _, _, mtime in found[new:]]
-        stored = seal_entries(connection.cipher, self.transcript, next_position, encoded[new:])
+        return batch
+
+    def _store(self, connection: StoreConnection, lines: Sequence[_Line]) -> _Batch:
+        """Store what is new of the lines: all that follows the known ones, or nothing."""
+        where = in_transcript(self.transcript)
+        next_position = lock_at(connection, self.transcript)
+        keys = [key for line in lines for key in line.keys]
+        stored = set(connection.select(place.select_keys(), {**where, "keys": keys}).scalars())
+        known = next((n for n, line in enumerate(lines) if stored.isdisjoint(line.keys)), len(lines))
+        new = lines[known:]
+        if not new:
+            return _Batch(0, known)
+        newest = connection.select(_select_newest_key(), where).first()
+        before = lines[known - 1].keys if known else self._before
+        ends_there = newest[0] in before if newest else not before
+        if not ends_there or not stored.isdisjoint(key for line in new for key in line.keys):
+            return _Batch(0, known)
+        encoded = seal_entries(
+            connection.cipher,
+            self.transcript,
+            next_position,
+            [line.encoded._replace(dedup_key=line.keys[0]) for line in new],
+        )
         rows = [
             {
                 **where,
                 **entry_parameters(item),
                 "new_position": next_position + offset,
-                "new_created_at": at,
-                "new_is_first": True if before is None and offset == 0 else None,
+                "new_created_at": line.written_at,
+                "new_is_first": True if not before and offset == 0 else None,
             }
-            for offset, (item, at) in enumerate(zip(stored, times, strict=True))
+            for offset, (item, line) in enumerate(zip(encoded, new, strict=True))
         ]
         run_insertion(connection, rows)
         main = self.transcript.is_main
@@ -173,17 +213,23 @@ class _Copy:
             self.transcript.session,
             next_position + len(rows),
             Summary.DROP if main else Summary.KEEP,
-            max(times) if main else None,
+            max(line.written_at for line in new) if main else None,
         )
-        return _Batch(len(rows), new)
+        return _Batch(len(rows), known)
 
-    def _encoded(self, seq: int, line: str) -> EncodedEntry:
-        """An entry under its uuid's key at the first occurrence, else under one of the row's own number."""
-        item = encode_stored(line)
-        if not item.dedup_key or item.dedup_key in self._seen:
-            return item._replace(dedup_key=copied_key(seq))
-        self._seen.add(item.dedup_key)
-        return item
+    def _line(self, seq: int, text: str, mtime: int) -> _Line:
+        """A row and its keys: its uuid's, and where that is repeated its content's, as an import's lines."""
+        item = encode_stored(text)
+        keys: Sequence[bytes] = (item.dedup_key or copied_key(seq),)
+        if item.dedup_key in self._seen:
+            content = content_of(item)
+            self._seen[content] += 1
+            session = self.transcript.session
+            contents = content_keys_of(self._unit_of_work.cipher, session, content)
+            keys = [line_key(of_content, self._seen[content]) for of_content in contents]
+        elif item.dedup_key:
+            self._seen[item.dedup_key] = 1
+        return _Line(item, keys, _EPOCH + timedelta(milliseconds=mtime))
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from claude_agent_sdk import fold_session_summary
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from boocode_sessions import ClaudeSessionRepository, SchemaError, SessionKey, migrations
 from boocode_sessions._core.keys import Transcript
@@ -119,6 +119,38 @@ def test_an_entry_that_was_copied_is_not_appended_again(engine: Engine) -> None:
     repository = ClaudeSessionRepository(engine)
     repository.append(KEY, [MAIN[0], MAIN[3], {"type": "user", "uuid": "new"}])
     assert repository.load(KEY) == [*MAIN, {"type": "user", "uuid": "new"}]
+
+
+@pytest.mark.parametrize("body", [1, 2, 3])
+@pytest.mark.parametrize("batch_rows", [2, 500])
+def test_a_row_that_repeats_a_uuid_is_not_appended_again(engine: Engine, batch_rows: int, body: int) -> None:
+    said = [{"type": "user", "uuid": "u", "n": number} for number in (1, 2, 2, 3, 2)]
+    old = PythonReference(engine)
+    old.create()
+    old.append("p", "s", said)
+    assert adopt(engine, batch_rows=batch_rows) == Adopted(5, 0, [])
+    repository = ClaudeSessionRepository(engine)
+    repository.append(KEY, [{"type": "user", "uuid": "u", "n": body}])
+    assert repository.load(KEY) == said
+    assert adopt(engine, batch_rows=3) == Adopted(0, 5, [])
+
+
+@pytest.mark.usefixtures("old")
+def test_a_transaction_that_lost_against_another_is_run_again(engine: Engine) -> None:
+    """As on a server that is serializable by default: the first INSERT fails once."""
+    lost: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def _lose(_c: object, _u: object, statement: str, given: Any, *_: object) -> tuple[str, Any]:
+        if statement.startswith("INSERT INTO claude_session_entries") and len(lost) < 2:
+            lost.append(statement)
+            raise_40001 = "DO $$BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END$$"
+            return raise_40001, ()
+        return statement, given
+
+    assert adopt(engine, batch_rows=2) == Adopted(copied=9, known=0, left=[])
+    assert len(lost) == 2
+    assert ClaudeSessionRepository(engine).load(KEY) == MAIN
 
 
 @pytest.mark.usefixtures("old")

@@ -1,6 +1,7 @@
 """Rows of other writers get their keys, and their sessions a summary, in small transactions."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from sqlalchemy.orm import sessionmaker
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey
 from boocode_sessions.adoption import Backfilled, Progress, backfill
+from boocode_sessions.jsonl import import_tree
+from tests.files.sample import write
 from tests.migrations.other_stores import insert_unplaced
 
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
@@ -75,6 +78,15 @@ def test_a_row_that_repeats_a_uuid_is_not_appended_again(engine: Engine, body: i
     repository = ClaudeSessionRepository(engine)
     repository.append(KEY, [{"type": "user", "uuid": "u", "n": body}])
     assert repository.load(KEY) == said
+
+
+def test_rows_that_repeat_a_uuid_are_not_imported_again(engine: Engine, tmp_path: Path) -> None:
+    said = [{"type": "user", "uuid": "u", "n": number} for number in (1, 2, 2, 3, 2, 2)]
+    insert_unplaced(engine, KEY, said)
+    backfill(engine, batch_rows=3)
+    write(tmp_path / KEY["project_key"] / f"{KEY['session_id']}.jsonl", said)
+    assert import_tree(engine, tmp_path).added == 0
+    assert ClaudeSessionRepository(engine).load(KEY) == said
 
 
 def test_an_interrupted_run_is_taken_up_again(engine: Engine) -> None:

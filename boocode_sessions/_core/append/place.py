@@ -7,6 +7,7 @@ already is dropped from the batch.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -215,21 +216,25 @@ def _keyed(
     for subpath, rows in by_subpath.items():
         transcript = Transcript(*session, subpath)
         taken = _taken(connection, transcript, [item.dedup_key for _, item in rows if item.dedup_key])
-        again: list[tuple[int, EncodedEntry]] = []
+        again: list[tuple[int, EncodedEntry, bytes]] = []
         for row_id, item in rows:
             if not item.dedup_key:
                 keyed.append((row_id, item._replace(dedup_key=row_key(row_id))))
             elif item.dedup_key in taken:
                 (content, *_) = content_keys_of(connection.cipher, session, content_of(item))
-                again.append((row_id, item._replace(dedup_key=line_key(content, 1))))
+                again.append((row_id, item, content))
             else:
                 taken.add(item.dedup_key)
                 keyed.append((row_id, item))
-        taken = _taken(connection, transcript, [item.dedup_key for _, item in again])
-        for row_id, item in again:
-            key = row_key(row_id) if item.dedup_key in taken else item.dedup_key
-            taken.add(key)
-            keyed.append((row_id, item._replace(dedup_key=key)))
+        occurrences: Counter[bytes] = Counter()
+        while again:
+            for place, (row_id, item, content) in enumerate(again):
+                occurrences[content] += 1
+                key = line_key(content, occurrences[content])
+                again[place] = row_id, item._replace(dedup_key=key), content
+            taken = _taken(connection, transcript, [item.dedup_key for _, item, _ in again])
+            keyed += [(row_id, item) for row_id, item, _ in again if item.dedup_key not in taken]
+            again = [one for one in again if one[1].dedup_key in taken]
     return keyed
 
 

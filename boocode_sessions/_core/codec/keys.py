@@ -46,12 +46,12 @@ def uuid_key(entry: Mapping[str, object]) -> bytes | None:
 
 
 def row_key(row_id: int) -> bytes:
-    """The key of another writer's row without a uuid, or with one that repeats two earlier rows. 9 bytes."""
+    """The key of another writer's row that has no uuid. 9 bytes."""
     return b"r" + row_id.to_bytes(8)
 
 
 def copied_key(number: int) -> bytes:
-    """The key of a row that `adopt` copied and that has no uuid of its own. 9 bytes."""
+    """The key of a row that `adopt` copied and that has no uuid. 9 bytes."""
     return b"s" + number.to_bytes(8)
 
 

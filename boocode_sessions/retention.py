@@ -20,12 +20,8 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import translate
 from boocode_sessions._core.derived.catching_up import forget
 from boocode_sessions._core.greenlets import pause as wait
-from boocode_sessions._core.keys import (
-    KeyLike,
-    Session,
-    project_of,
-    session_of,
-)
+from boocode_sessions._core.keys import KeyLike, Session, project_of, session_of
+from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.statements import maintenance as statements
 from boocode_sessions._core.statements.asking import TEXTS
 from boocode_sessions._core.statements.derived import CALLS, DIGESTS, USES
@@ -218,7 +214,11 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
     failure: SessionStoreError | None = None
     dialect = engine.dialect
     try:
-        with engine.connect() as raw, raw.execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with (
+            alone(engine.pool),
+            engine.connect() as raw,
+            raw.execution_options(isolation_level="AUTOCOMMIT") as connection,
+        ):
             where = StoreConnection(connection, schema).effective_schema
             tables = ", ".join(table_name(one.name, dialect, where) for one in _TABLES)
             connection.exec_driver_sql("VACUUM" if dialect.name == "sqlite" else f"VACUUM {tables}")

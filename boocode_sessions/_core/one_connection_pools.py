@@ -1,23 +1,55 @@
-"""Pools that give every thread the same connection: SQLite in memory, and AssertionPool."""
+"""Pools that give several threads or tasks the same connection, as those of SQLite in memory do."""
 
+import asyncio
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Pool
 from sqlalchemy.pool import AssertionPool, StaticPool
+from sqlalchemy.util import await_only
+from sqlalchemy.util.concurrency import in_greenlet
 
 _AT_ONCE = nullcontext()
 _one_at_a_time = threading.Lock()
 _locks: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
+_turns: WeakKeyDictionary[Pool, WeakKeyDictionary[AbstractEventLoop, "_Turn"]] = WeakKeyDictionary()
 
 
 def alone(pool: Pool) -> AbstractContextManager[object]:
-    """Wait for other threads that use the pool's one connection.
+    """Wait for other threads and tasks that use the pool's one connection.
 
     AssertionPool is not made for threads: two that ask at once may get the same connection.
     """
     if not isinstance(pool, AssertionPool | StaticPool):
         return _AT_ONCE
+    if in_greenlet():  # its tasks share a thread
+        turns = _turns.setdefault(pool, WeakKeyDictionary())
+        return turns.setdefault(asyncio.get_running_loop(), _Turn()).taken()
     with _one_at_a_time:
         return _locks.setdefault(pool, threading.RLock())
+
+
+class _Turn:
+    """What RLock is to threads, to the tasks of one event loop."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._holder: Task[Any] | None = None
+
+    @contextmanager
+    def taken(self) -> Generator[None]:
+        task = asyncio.current_task()
+        if task is self._holder:
+            yield
+            return
+        await_only(self._lock.acquire())
+        self._holder = task
+        try:
+            yield
+        finally:
+            self._holder = None
+            self._lock.release()

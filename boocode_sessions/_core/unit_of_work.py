@@ -23,6 +23,7 @@ from boocode_sessions._core.binds import check_bind, shown_bind
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, cutter, note_connection
+from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.replica import Replicated
 from boocode_sessions._core.schema_check import check_columns, check_encoding, check_schema
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, say_tenant
@@ -237,7 +238,7 @@ class UnitOfWork:
             return failure
         _schema_checked.pop(self.bind.pool, None)
         try:
-            with self.bind.connect() as connection:
+            with alone(self.bind.pool), self.bind.connect() as connection:
                 opened = StoreConnection(connection, self.schema)
                 check_schema(opened)
                 check_columns(opened)

@@ -1,5 +1,6 @@
 """A host's pool may be any of SQLAlchemy's: nothing is lost, and every error is ours."""
 
+import asyncio
 import importlib
 import subprocess
 import sys
@@ -11,15 +12,24 @@ from typing import Any
 import pytest
 import sqlalchemy
 from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.ext.asyncio import create_async_engine as plain_async_engine
 from sqlalchemy.pool import AssertionPool, NullPool, StaticPool
 
-from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionStoreError, migrations
+from boocode_sessions import (
+    AsyncClaudeSessionRepository,
+    ClaudeSessionRepository,
+    SessionKey,
+    SessionStoreError,
+    migrations,
+)
 from boocode_sessions.engine import create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.fixtures.databases import Database
 from tests.reliability.verdicts import Verdict, examine, marked
 
 THREADS, BATCHES = 8, 12
+TASKS, TASK_BATCHES = 8, 5
 Dispose = Callable[[Engine], Engine]
 
 
@@ -134,6 +144,38 @@ async def test_a_store_over_an_assertion_pool(
         await store.append(keys_of(1)[0], marked("w", number))
     stored = await store.load(keys_of(1)[0]) or []
     assert examine(stored, [("w", number, 3) for number in range(3)]).wrong == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["repository", "sessionmaker", "store"])
+@pytest.mark.parametrize("poolclass", [StaticPool, AssertionPool])
+async def test_tasks_over_one_connection_lose_nothing(database: Database, poolclass: Any, kind: str) -> None:
+    """Among them the pool that SQLAlchemy gives SQLite in memory: the tasks of a loop share its thread."""
+    engine = plain_async_engine(database.async_url, poolclass=poolclass)
+    bind = async_sessionmaker(engine) if kind == "sessionmaker" else engine
+    store = SQLAlchemySessionStore(engine) if kind == "store" else AsyncClaudeSessionRepository(bind)
+    keys = keys_of(TASKS)
+
+    async def write(number: int) -> None:
+        for n in range(TASK_BATCHES):
+            await store.append(keys[number], marked(f"w{number}", n, 1 + 20 * (n % 2)))
+            await store.load(keys[number])
+
+    late = marked("late", 0)
+    try:
+        await asyncio.gather(*map(write, range(TASKS)))
+        waiting = [asyncio.ensure_future(store.append(key, late)) for key in keys]
+        await asyncio.sleep(0.01)
+        for call in waiting:
+            call.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for number, key in enumerate(keys):
+            if waiting[number].cancelled():
+                await store.append(key, late)
+            batches = [(f"w{number}", n, 1 + 20 * (n % 2)) for n in range(TASK_BATCHES)]
+            assert examine(await store.load(key) or [], [*batches, ("late", 0, len(late))]).wrong == 0
+    finally:
+        await engine.dispose()
 
 
 @pytest.mark.parametrize("poolclass", [NullPool])

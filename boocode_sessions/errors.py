@@ -51,6 +51,10 @@ class MissingExtraError(SessionStoreError, ImportError):
             f"{feature} needs {module or package}, which is not installed: run `pip install '{package}'`",
             name=module,
         )
+        self._given = feature, package, module
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str | None]]:
+        return type(self), self._given  # else it comes back as made of its message
 
 
 class EncryptionError(SessionStoreError):

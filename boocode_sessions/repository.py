@@ -6,6 +6,7 @@ synchronous core, which is how SQLAlchemy's own asyncio classes work.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 from sqlalchemy import Engine
@@ -15,7 +16,13 @@ from boocode_sessions._core import operations
 from boocode_sessions._core.append.appender import Appender, append_locked
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
-from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet, with_replica
+from boocode_sessions._core.greenlets import (
+    AsyncBind,
+    core_of,
+    in_callers_scope,
+    in_greenlet,
+    with_replica,
+)
 from boocode_sessions._core.keys import (
     KeyLike,
     SessionStoreListEntry,
@@ -153,9 +160,8 @@ class AsyncClaudeSessionRepository:
     ) -> None:
         self._tenant = check_tenant(tenant)
         self._unit_of_work = UnitOfWork(with_replica(core_of(bind), replica), schema, encryption, tenant)
-        self._sync = ClaudeSessionRepository(
-            self._unit_of_work.given, schema=schema, encryption=encryption, tenant=tenant
-        )
+        self._over = partial(ClaudeSessionRepository, schema=schema, encryption=encryption, tenant=tenant)
+        self._shared = self._over(self._unit_of_work.given)
         self._appender = Appender(self._unit_of_work)
 
     def __repr__(self) -> str:
@@ -197,6 +203,11 @@ class AsyncClaudeSessionRepository:
     async def list_subkeys(self, key: KeyLike) -> list[str]:
         """As ClaudeSessionRepository.list_subkeys."""
         return await self._run(self._sync.list_subkeys, key)
+
+    @property
+    def _sync(self) -> ClaudeSessionRepository:
+        current = in_callers_scope(self._unit_of_work.given)
+        return self._shared if current is self._unit_of_work.given else self._over(current)
 
     async def _run(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
         return await in_greenlet(work, *args)

@@ -11,7 +11,7 @@ from typing import Any
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher, Opener
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.greenlets import AsyncBind, core_of, in_greenlet
+from boocode_sessions._core.greenlets import AsyncBind, core_of, in_callers_scope, in_greenlet
 from boocode_sessions._core.keys import KeyLike, transcript_of
 from boocode_sessions._core.operations import decode_at
 from boocode_sessions._core.statements.parameters import in_transcript
@@ -45,7 +45,7 @@ async def iterate_async(
     bind: AsyncBind, key: KeyLike, *, schema: str | None = None, encryption: Cipher | None = None
 ) -> AsyncIterator[dict[str, Any]]:
     """As `iterate`, for asyncio."""
-    pages = _Pages(UnitOfWork(core_of(bind), schema, encryption), key)
+    pages = _Pages(UnitOfWork(in_callers_scope(core_of(bind)), schema, encryption), key)
     while page := await in_greenlet(pages.next):
         for entry in page:
             yield entry

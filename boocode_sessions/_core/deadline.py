@@ -7,6 +7,7 @@ lost connection, in the thread or task that waits.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -56,6 +57,12 @@ class _Watchdog:
         self._thread: threading.Thread | None = None
         self._wakes_at = 0.0
 
+    def reset(self) -> None:
+        """Watch nothing, as a process that was forked has to: its parent's sockets are the same ones."""
+        self._watched.clear()
+        self._changed = threading.Condition()
+        self._thread = None
+
     def add(self, deadline: Deadline) -> None:
         with self._changed:
             self._watched.add(deadline)
@@ -84,6 +91,8 @@ class _Watchdog:
 
 _IDLE_SECONDS = 60.0
 _watchdog = _Watchdog()
+if hasattr(os, "register_at_fork"):  # where processes can be forked
+    os.register_at_fork(after_in_child=_watchdog.reset)
 
 
 def cutter(connection: Connection) -> Callable[[], None]:

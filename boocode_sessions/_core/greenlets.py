@@ -78,7 +78,7 @@ async def run_sync(
         raise TypeError(
             f"function is such a one as queries.sessions, and bind follows it, not {type(function).__name__}"
         )
-    return await in_greenlet(partial(function, core_of(bind), *args, **kwargs))
+    return await in_greenlet(partial(function, in_callers_scope(core_of(bind)), *args, **kwargs))
 
 
 def pause(seconds: float) -> None:
@@ -146,6 +146,14 @@ def core_of(bind: AsyncBind) -> Bind | CurrentSession:
         "bind is an AsyncEngine, async_sessionmaker, AsyncConnection or AsyncSession, "
         f"not {type(bind).__name__}"
     )
+
+
+def in_callers_scope(bind: Bind | CurrentSession) -> Bind:
+    """A bind, of a scoped session the one that is the caller's now.
+
+    `in_greenlet` has a task of its own, where a registry by tasks would make a Session that nobody commits.
+    """
+    return bind.get() if isinstance(bind, CurrentSession) else bind
 
 
 def with_replica(bind: Bind | CurrentSession, replica: Engine | AsyncEngine | None) -> Bind | CurrentSession:

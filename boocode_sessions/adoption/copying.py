@@ -152,25 +152,27 @@ class _Copy:
         self.went_on = False
         self._unit_of_work = unit_of_work
         self._rows = rows
-        self._page = {**in_transcript(transcript), "after": 0, "most": batch_rows}
+        self._batch_rows = batch_rows
+        self._after = 0
         self._seen: Counter[bytes] = Counter()
         self._before: Sequence[bytes] = ()
         """The keys of the line before the next one."""
 
     def next_batch(self) -> _Batch:
         # Read and numbered before the transaction that stores them, which may be run again.
+        page = {**in_transcript(self.transcript), "after": self._after, "most": self._batch_rows}
         found = self._unit_of_work.scan(
             f"read {self.transcript}",
-            lambda connection: connection.select(_select_source(self._rows), self._page).all(),
+            lambda connection: connection.select(_select_source(self._rows), page).all(),
         )
-        self.ended = len(found) < self._page["most"]
+        self.ended = len(found) < self._batch_rows
         if not found:
             return _Batch(0, 0)
         lines = [self._line(*row) for row in found]
         batch = self._unit_of_work.write(
             f"copy {self.transcript}", lambda connection: self._store(connection, lines), bounded=False
         )
-        self._page["after"], self._before = found[-1][0], lines[-1].keys
+        self._after, self._before = found[-1][0], lines[-1].keys
         if batch.copied + batch.known < len(lines):
             self.ended = self.went_on = True
         return batch

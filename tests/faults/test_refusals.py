@@ -1,6 +1,7 @@
 """A caller tells by class why the database refused: permission, room, a read-only server, an encoding."""
 
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
@@ -33,6 +34,15 @@ def test_each_is_a_refusal_and_public(name: str) -> None:
     assert issubclass(leaf(name), RefusedError)
     assert getattr(boocode_sessions, name) is leaf(name)
     assert name in boocode_sessions.__all__
+
+
+def test_every_error_crosses_processes() -> None:
+    """A pool of processes pickles what its workers raise."""
+    public = [error for error in vars(errors).values() if isinstance(error, type)]
+    raised = [error("what") for error in public if error is not errors.MissingExtraError]
+    for error in [*raised, errors.MissingExtraError("pages", "boocode-sessions[html]", "jinja2")]:
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 def test_none_is_another_ones_base() -> None:

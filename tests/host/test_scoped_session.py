@@ -1,14 +1,23 @@
 """A `scoped_session` is asked for its Session in each call: `remove()` begins another one."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import scoped_session, sessionmaker
 
-from boocode_sessions import ClaudeSessionRepository, SessionKey
+from boocode_sessions import (
+    AsyncClaudeSessionRepository,
+    ClaudeSessionRepository,
+    SessionKey,
+    adoption,
+    run_sync,
+)
+from boocode_sessions.streaming import iterate_async
 from tests.fixtures.databases import Database
 
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
@@ -89,3 +98,29 @@ def test_threads_use_sessions_of_their_own(database: Database) -> None:
         assert loaded == [entry(number)]
     registry.remove()
     engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_a_task_commits_what_it_has_appended(async_engine: AsyncEngine) -> None:
+    """A registry by tasks, as SQLAlchemy's documentation has it: every call is in its caller's Session."""
+    registry = async_scoped_session(async_sessionmaker(async_engine), scopefunc=asyncio.current_task)
+    repository = AsyncClaudeSessionRepository(registry)
+
+    async def request(number: int) -> None:
+        key: SessionKey = {**KEY, "session_id": f"s{number}"}
+        await repository.append(key, [entry(number)])
+        assert await repository.load(key) == [entry(number)]
+        assert [one async for one in iterate_async(registry, key)] == [entry(number)]
+        await run_sync(adoption.backfill, registry)
+        assert registry().in_transaction(), "the calls went elsewhere"
+        await registry.commit()
+        await repository.append(key, [entry(99)])
+        await registry.rollback()
+        await registry.remove()
+
+    for number in range(4):
+        await asyncio.create_task(request(number))
+    assert not registry.registry.has()
+    stored = AsyncClaudeSessionRepository(async_engine)
+    for number in range(4):
+        assert await stored.load({**KEY, "session_id": f"s{number}"}) == [entry(number)]

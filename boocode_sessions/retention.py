@@ -94,7 +94,6 @@ def prune(
     somebody else has locked while it holds others: that one is removed alone.
     A program that does not lock it (the TypeScript adapters) is noticed until the COMMIT is sent.
     Over a Connection or a Session everything is in the caller's transaction, and those writers wait for it.
-
     Stopped in between, it is simply run again.
     """
     if inactive_for < timedelta(0):
@@ -206,23 +205,20 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
         return 0 if content is None else content[1]
 
     entries = unit_of_work.write(f"erase {session}", remove)
-    _vacuum(bind, schema, f"vacuum after {session} was deleted")
+    with alone(bind.pool):
+        _vacuum(bind, schema, f"vacuum after {session} was deleted")
     return entries
 
 
 def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
     failure: SessionStoreError | None = None
-    dialect = engine.dialect
     try:
-        with (
-            alone(engine.pool),
-            engine.connect() as raw,
-            raw.execution_options(isolation_level="AUTOCOMMIT") as connection,
-        ):
+        with engine.connect() as raw, raw.execution_options(isolation_level="AUTOCOMMIT") as connection:
             where = StoreConnection(connection, schema).effective_schema
-            tables = ", ".join(table_name(one.name, dialect, where) for one in _TABLES)
-            connection.exec_driver_sql("VACUUM" if dialect.name == "sqlite" else f"VACUUM {tables}")
-            if dialect.name == "sqlite":
+            tables = ", ".join(table_name(one.name, engine.dialect, where) for one in _TABLES)
+            on_sqlite = engine.dialect.name == "sqlite"
+            connection.exec_driver_sql("VACUUM" if on_sqlite else f"VACUUM {tables}")
+            if on_sqlite:
                 busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
                 if busy:
                     told = f"{operation}: others are reading; erase again when they have ended"
@@ -247,9 +243,13 @@ def _remove(unit_of_work: UnitOfWork, sessions: Sequence[Session], before: datet
     """Remove those of a project's sessions that are inactive: in one transaction, or else one by one."""
 
     def operation(connection: StoreConnection) -> tuple[list[PrunedSession], Sequence[Session]]:
+        rows = connection.select(statements.select_retained(), in_sessions(sessions))
+        there = {session_id: updated_at for session_id, _, updated_at in rows}
         locked = _lock(connection, sessions)
         found = _inactive(connection, [session for session in sessions if session in locked], before)
         gone = [Session(one.project_key, one.session_id) for one in found]
+        # Another prune may have removed one meanwhile: its row is the lock's own.
+        found = [one for one in found if one.last_append or there.get(one.session_id, before) is None]
         content = statements.select_content(connection.dialect)
         if gone:
             with connection.connection.begin_nested() as savepoint:
@@ -292,6 +292,7 @@ def _inactive(
         held, updated_at = rows.get(session.session_id, (False, None))
         entries, size, newest = contents.get(session.session_id, (0, 0, None))
         last = max((at for at in (newest, updated_at) if at is not None), default=None)
-        if not held and (last is None or last < before):
+        there = entries or session.session_id in rows  # else another prune has removed it
+        if there and not held and (last is None or last < before):
             found.append(PrunedSession(*session, entries, size, last))
     return found

@@ -3,6 +3,7 @@
 import inspect
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -72,9 +73,12 @@ class _Helpful:
         return _spared(super().get_params(ctx))  # type: ignore[misc]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's signature
-        if not is_terminal(sys.stdout):
+        piped = not is_terminal(sys.stdout)
+        if piped:
             self.rich_markup_mode = None
         super().format_help(ctx, formatter)  # type: ignore[misc]
+        if piped:  # where it breaks a long usage, a blank stays behind
+            formatter.buffer = [re.sub(r" +$", "", formatter.getvalue(), flags=re.MULTILINE)]
 
 
 class Command(_Helpful, TyperCommand):

@@ -137,6 +137,14 @@ def test_into_a_pipe_no_line_is_laid_out(
         assert full.run(*arguments).out == done.out
 
 
+@pytest.mark.parametrize("columns", ["20", "40", "60"])
+def test_no_line_of_any_help_ends_in_blanks(columns: str, demo: Terminal) -> None:
+    demo.env["COLUMNS"] = columns
+    for command in COMMANDS:
+        for line in demo.run(*command.split(), "--help").out.split("\n"):
+            assert line == line.rstrip(), command
+
+
 def test_no_command_is_left_out() -> None:
     assert {run.split()[0] for run in RUNS} >= set(COMMANDS) - {"tail", "shell"}
 

@@ -231,6 +231,22 @@ def test_pruning_joins_the_callers_transaction(old: Engine) -> None:
     assert sessions_in(old) == {"old", "old2", "new"}
 
 
+def test_prunes_at_once_say_each_session_once(engine: Engine) -> None:
+    keys = [key_of(f"s{number:02}") for number in range(60)]
+    append(engine, *keys[:50])
+    for number in range(50, 60):
+        insert_as_another_program(engine, f"s{number}", days=1)
+
+    def run(_: int) -> list[PrunedSession]:
+        return list(prune(engine, inactive_for=timedelta(0), batch=10, pause=0).sessions)
+
+    with ThreadPoolExecutor(4) as pool:
+        removed = [session for sessions in pool.map(run, range(4)) for session in sessions]
+    assert sorted(session.session_id for session in removed) == [key["session_id"] for key in keys]
+    assert all(session.entries for session in removed)
+    assert rows(engine) == []
+
+
 def test_a_session_that_came_alive_after_the_first_look_stays(engine: Engine) -> None:
     keys = [key_of("a"), key_of("b"), key_of("c")]
     append(engine, *keys)

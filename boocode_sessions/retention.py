@@ -248,7 +248,8 @@ def _remove(unit_of_work: UnitOfWork, sessions: Sequence[Session], before: datet
         locked = _lock(connection, sessions)
         found = _inactive(connection, [session for session in sessions if session in locked], before)
         gone = [Session(one.project_key, one.session_id) for one in found]
-        # Another prune may have removed one meanwhile: its row is the lock's own.
+        # One that has no append, and had one or no row before it was locked, was removed by another prune
+        # meanwhile: its row is the lock's own.
         found = [one for one in found if one.last_append or there.get(one.session_id, before) is None]
         content = statements.select_content(connection.dialect)
         if gone:

@@ -62,8 +62,8 @@ def test_a_connection_begins_again_after_autocommit(database: Database) -> None:
 async def test_a_statement_at_autocommit_is_committed_over_an_async_engine(database: Database) -> None:
     engine = create_async_engine(database.url)
     async with engine.connect() as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await connection.execute(INSERT)
+        at_autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await at_autocommit.execute(INSERT)
     async with engine.connect() as connection:
         assert (await connection.execute(COUNT)).scalar_one() == 1
     await engine.dispose()

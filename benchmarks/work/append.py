@@ -138,8 +138,9 @@ _WHY = {1: _WHY_ONE, 100: _WHY_MANY, 500: _WHY_MANY}
 _WHY_DISK = "the plain columns and their indexes take more than the adapter's two."
 _WHY_AWAY = "the one round trip takes what SELECT 1 takes, and the statement's own time comes on top of it."
 _WHY_AT_ONCE = (
-    "an append takes some 80 microseconds of a core in Python, in one thread, and as many at the server; "
-    "they do not overlap all the time."
+    "an append takes some 170 microseconds of a core in Python, in one thread, and as many at the server, "
+    "much as the adapter's. One statement for the plans of 25 sessions was tried: it saves 12 and 40 of "
+    "them, which is less than a fifth."
 )
 
 

@@ -213,16 +213,15 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
 def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
     failure: SessionStoreError | None = None
     try:
-        with engine.connect() as raw, raw.execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with engine.connect() as raw:
+            # Without parameters a `%` in a name begins none.
+            connection = raw.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
             where = StoreConnection(connection, schema).effective_schema
             tables = ", ".join(table_name(one.name, engine.dialect, where) for one in _TABLES)
             on_sqlite = engine.dialect.name == "sqlite"
             connection.exec_driver_sql("VACUUM" if on_sqlite else f"VACUUM {tables}")
-            if on_sqlite:
-                busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-                if busy:
-                    told = f"{operation}: others are reading; erase again when they have ended"
-                    failure = DatabaseError(told)
+            if on_sqlite and connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+                failure = DatabaseError(f"{operation}: others are reading; erase again when they have ended")
     except SQLAlchemyError as error:
         failure = translate(error, operation)
     if failure is not None:

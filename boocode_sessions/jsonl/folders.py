@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
+
+from boocode_sessions.errors import InvalidEntryError
 
 LINES = ".jsonl"
 METADATA = ".meta.json"
 SUBAGENTS = "subagents"
 """The folder, in a session's, that holds its subagents' transcripts."""
+
+MOST_LINE = 256 << 20
+"""Bytes of a line: PostgreSQL takes no longer entry. A crash can leave files of which all is one line."""
+LINE_TOO_LONG = f"it is longer than {MOST_LINE >> 20} MB"
 
 
 class Unusable(NamedTuple):
@@ -112,3 +119,31 @@ def _is_apple_double(path: str) -> bool:
     """Whether macOS keeps another file's attributes there, as it does on file systems that have none."""
     with open(path, "rb") as file:  # noqa: PTH123 - a Path per file costs more than the call
         return file.read(4) == b"\0\5\x16\7"
+
+
+def whole_lines(file: BinaryIO, size: int) -> Iterator[bytes | None]:
+    """The lines of a file, None in place of one that is too long.
+
+    `size`: of the file, as it is listed. Some files of the system's own have none, and no end either.
+    """
+    while line := file.readline(MOST_LINE):
+        if len(line) < MOST_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        yield None
+        while line and not line.endswith(b"\n"):
+            if file.tell() > size + MOST_LINE:
+                return
+            line = file.readline(1 << 20)
+
+
+def read_document(path: Path) -> bytes:
+    """A file that is one JSON document. Raises InvalidEntryError where it can't be read, or is too long."""
+    try:
+        with path.open("rb") as file:
+            document = file.read(MOST_LINE)
+    except OSError as error:
+        raise InvalidEntryError(f"it can't be read: {error.strerror}") from error
+    if len(document) == MOST_LINE:
+        raise InvalidEntryError(LINE_TOO_LONG)
+    return document

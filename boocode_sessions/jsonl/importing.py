@@ -15,6 +15,7 @@ from boocode_sessions._core.keys import project_of
 from boocode_sessions._core.tenants import stored_transcript
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
+from boocode_sessions.jsonl.folders import LINE_TOO_LONG, read_document, whole_lines
 from boocode_sessions.jsonl.intake import Intake, NumberedLine, can_copy
 from boocode_sessions.jsonl.trees import TranscriptFile, find_transcripts
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
@@ -173,9 +174,8 @@ class _Import:
     def _file(self, job: _Job) -> None:
         file = job.file
         intake = Intake(self._unit_of_work, file.transcript, copies=self._copies)
-        done = 0
         chunk: list[NumberedLine] = []
-        size = 0
+        done = size = 0
         for line, length in self._lines(file, intake):
             if size >= CHUNK_BYTES or len(chunk) >= CHUNK_LINES:
                 self._add(file, intake, chunk, size)
@@ -195,11 +195,9 @@ class _Import:
             yield from self._lines_of(file, intake, reader)
         if file.has_metadata:
             try:
-                yield intake.number(0, reader.read_metadata(file.metadata.read_bytes())), 0
+                yield intake.number(0, reader.read_metadata(read_document(file.metadata))), 0
             except InvalidEntryError as error:
                 self.report(BrokenLine(file.metadata, None, str(error)))
-            except OSError as error:
-                self.report(BrokenLine(file.metadata, None, f"it can't be read: {error.strerror}"))
 
     def _lines_of(
         self, file: TranscriptFile, intake: Intake, reader: LineReader
@@ -207,7 +205,10 @@ class _Import:
         number = 0
         try:
             with file.lines.open("rb", buffering=1 << 18) as stream:
-                for number, raw in enumerate(stream, 1):
+                for number, raw in enumerate(whole_lines(stream, file.size), 1):
+                    if raw is None:
+                        self.report(BrokenLine(file.lines, number, LINE_TOO_LONG))
+                        continue
                     if number == 1 and raw.startswith(_UTF_16):
                         self.report(BrokenLine(file.lines, None, "it is UTF-16; a transcript is UTF-8"))
                         return
@@ -292,9 +293,7 @@ def _in_order(files: Sequence[TranscriptFile]) -> list[_Job]:
     jobs: list[_Job] = []
     for file in files:
         project, done = file.transcript.project_key, threading.Event()
+        jobs.append(_Job(file, last.get(project) if file.transcript.is_main else None, done))
         if file.transcript.is_main:
-            jobs.append(_Job(file, last.get(project), done))
             last[project] = done
-        else:
-            jobs.append(_Job(file, None, done))
     return jobs

@@ -17,6 +17,7 @@ from boocode_sessions import ClaudeSessionRepository, migrations, queries
 from boocode_sessions.engine import create_engine
 from boocode_sessions.errors import BrokenLineError, NotATranscriptTreeError
 from boocode_sessions.jsonl import BrokenLine, Progress, export_tree, import_tree
+from boocode_sessions.jsonl.folders import MOST_LINE
 from boocode_sessions.retention import erase
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from boocode_sessions.status import holdings
@@ -421,3 +422,33 @@ def test_an_import_that_was_killed_is_run_again(database: Database, tmp_path: Pa
     assert import_tree(engine, tmp_path).added == len(entries) - len(part)
     assert stored(engine)[PROJECT, SESSION, ""] == entries
     engine.dispose()
+
+
+def test_a_line_without_end_costs_no_memory_and_stops_nothing(engine: Engine, tmp_path: Path) -> None:
+    """As a crash or a full disk leaves a file: NULs instead of text, here more than an entry may have."""
+    file = write(tmp_path / "p" / "s.jsonl", [message(1)])
+    metadata = tmp_path / "p" / "s" / "subagents" / "agent-1.meta.json"
+    write(metadata.with_name("agent-1.jsonl"), [message(2)])
+    metadata.touch()
+    os.truncate(metadata, MOST_LINE)
+    with file.open("r+b") as opened:
+        opened.seek(MOST_LINE + 1, os.SEEK_END)
+        opened.write(b"\n" + line(message(3)))
+    result = import_tree(engine, tmp_path, workers=1)
+    assert (result.added, result.broken) == (3, 2)
+    assert sorted(str(broken) for broken in result.first_broken) == [
+        f"{file}:2: it is longer than 256 MB",
+        f"{metadata}: it is longer than 256 MB",
+    ]
+    assert ClaudeSessionRepository(engine).load({"project_key": "p", "session_id": "s"}) == [
+        message(1),
+        message(3),
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="needs Linux")
+def test_a_file_of_the_systems_without_end_is_reported(engine: Engine, tmp_path: Path) -> None:
+    write(tmp_path / "p" / "s.jsonl", [message(1)])
+    (tmp_path / "p" / "endless.jsonl").symlink_to("/proc/self/pagemap")
+    result = import_tree(engine, tmp_path)
+    assert (result.added, result.broken) == (1, 1)

@@ -38,6 +38,7 @@ def gated(new_on_cluster: str) -> Iterator[tuple[Engine, Gate]]:
         connection.execute(
             text("SELECT citus_update_node(:node, '127.0.0.1', :port)"), {"node": node, "port": gate.port}
         )
+    assert wait_until(lambda: _is_in_sync(engine), 60), "the cluster's own daemon tells the other nodes"
     migrations.distribute(engine, shard_count=8)
     yield engine, gate
     gate.open()
@@ -47,6 +48,12 @@ def gated(new_on_cluster: str) -> Iterator[tuple[Engine, Gate]]:
         )
     engine.dispose()
     gate.close()
+
+
+def _is_in_sync(engine: Engine) -> bool:
+    all_synced = text("SELECT bool_and(metadatasynced) FROM pg_dist_node")
+    with engine.connect() as connection:
+        return bool(connection.execute(all_synced).scalar_one())
 
 
 def keys_by_server(engine: Engine, gate: Gate) -> tuple[list[SessionKey], list[SessionKey]]:

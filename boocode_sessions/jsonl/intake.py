@@ -47,6 +47,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.statements import append, maintenance, place
+from boocode_sessions._core.statements.columns import INSERTED
 from boocode_sessions._core.statements.parameters import in_parts, in_transcript
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import DamagedEntryError
@@ -231,7 +232,7 @@ def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
         ) from error
 
 
-_KEY, _SAID_AT = map(append.INSERTED.index, ("dedup_key", "said_at"))
+_KEY, _SAID_AT = map(INSERTED.index, ("dedup_key", "said_at"))
 
 
 def _copied(row: tuple[Any, ...]) -> list[Any]:

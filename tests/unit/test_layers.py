@@ -34,7 +34,12 @@ LAYERS = [
     {"engine", "models", "_core.codec", "_core.deadline", "_core.psycopg_text"},
     {"_core.arguments", "_core.binds", "_core.connection"},
     {"_core.statements.parameters"},
-    {"_core.statements.delete", "_core.statements.read", "_core.statements.standby"},
+    {
+        "_core.statements.columns",
+        "_core.statements.delete",
+        "_core.statements.read",
+        "_core.statements.standby",
+    },
     {"_core.replica", "_core.statements.append", "_core.statements.derived", "_core.schema_check"},
     {
         "_core.statements.asking",

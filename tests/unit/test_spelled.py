@@ -13,6 +13,8 @@ from boocode_sessions._core.statements.append import (
     advance,
     advance_alone,
     append_in_one,
+    insert_few_entries,
+    insert_many_entries,
 )
 from boocode_sessions.agents.lease import AgentSessions
 
@@ -43,8 +45,10 @@ def dialect(request: pytest.FixtureRequest) -> Dialect:
 
 
 def _statements(dialect: Dialect) -> list[Any]:
-    builders = (advance,) if dialect.name == "sqlite" else (append_in_one, advance_alone)
-    return [builder(kind) for builder in builders for kind in KINDS]
+    if dialect.name == "sqlite":
+        return [advance(kind) for kind in KINDS]
+    insertions = [insert_few_entries(3, main=True), insert_many_entries(main=False)]
+    return [*(builder(kind) for builder in (append_in_one, advance_alone) for kind in KINDS), *insertions]
 
 
 def test_drivers_take_the_values_of_an_append_as_they_are(dialect: Dialect) -> None:

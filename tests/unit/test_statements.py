@@ -48,6 +48,7 @@ GIVEN: dict[str, list[dict[str, Any]]] = {
     ],
     "select_prunable": [{"of_project": project} for project in (True, False)],
     "select_content": [{"dialect": "postgresql"}],
+    "insert_few_entries": [{"many": many, "main": main} for many in (1, 3) for main in (True, False)],
     "insert_many_entries": [{"main": main} for main in (True, False)],
 }
 """The parameters of the builders that have some."""

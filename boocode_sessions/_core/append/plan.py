@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from boocode_sessions._core.append.request import Fence
@@ -26,13 +27,14 @@ from boocode_sessions._core.statements.append import (
     advance_alone,
     append_in_one,
     insert_entries,
-    insert_entries_in_values,
+    insert_few_entries,
     insert_many_entries,
     insert_rows,
     select_allowed,
+    select_new_ids,
 )
-from boocode_sessions._core.statements.maintenance import select_new_ids
-from boocode_sessions._core.statements.parameters import in_transcript
+from boocode_sessions._core.statements.columns import COLUMNS
+from boocode_sessions._core.statements.parameters import ENTRIES, in_transcript
 
 PAGE_ROWS = 500
 """Most entries of one plan: what one statement carries, and a pass over a transcript holds at once."""
@@ -203,20 +205,21 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
     at: Any = advanced[0]
     if connection.dialect == "sqlite":
         connection.write_rows(insert_rows, stored_rows(plan, at, bytes.decode))
-    elif len(plan.encoded) > MOST_IN_VALUES and fits_in_one(plan):
+    elif len(plan.encoded) > MOST_IN_VALUES:
         ids = select_new_ids(connection.connection.dialect, connection.effective_schema)
         drawn = connection.select(ids, {"many": len(plan.encoded)}).scalar_one()
         parameters = {**in_one_parameters(connection, plan), "ids": drawn}
         connection.run(insert_many_entries(main=plan.kind.main), parameters)
     else:
-        run_insertion(connection, _rows(plan, None if at is None else _EPOCH + timedelta(microseconds=at)))
+        insertion = insert_few_entries(len(plan.encoded), main=plan.kind.main)
+        connection.run(insertion, _few_parameters(plan, at))
     return True
 
 
 def run_insertion(connection: StoreConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert entries: on PostgreSQL as one VALUES, which a distributed database sends to one server."""
+    """Insert copied entries: on PostgreSQL with RETURNING, for which SQLAlchemy makes one VALUES of them."""
     if connection.dialect == "postgresql":
-        connection.select(insert_entries_in_values(), rows)
+        connection.select(insert_entries().returning(ENTRIES.c.position), rows)
     else:
         connection.write(insert_entries(), rows)
 
@@ -239,8 +242,23 @@ def in_one_parameters(connection: StoreConnection, plan: Plan) -> dict[str, Any]
     return {**plan.parameters, "opens": plan.opens, "entries": entries}
 
 
+def _few_parameters(plan: Plan, at: int | None) -> dict[str, Any]:
+    """The parameters of `insert_few_entries`. `at`: in Unix epoch microseconds."""
+    time = None if at is None else str(_EPOCH + timedelta(microseconds=at))
+    parameters = {**plan.parameters, "opens": plan.opens, "at": time}
+    for place, item in enumerate(plan.encoded):
+        # Not as `connection.utf8`: Citus passes a parameter on that says itself that it is of type TEXT.
+        parameters |= zip(_columns(place), item.row(bytes.decode), strict=True)
+    return parameters
+
+
+@cache
+def _columns(place: int) -> list[str]:
+    return [f"{name}_{place}" for name in COLUMNS]
+
+
 def stored_rows(plan: Plan, at: object, text: Callable[[bytes], object]) -> list[tuple[Any, ...]]:
-    """The rows that a plan inserts: the values of `statements.append.INSERTED`, as a driver takes them.
+    """The rows that a plan inserts: the values of `statements.columns.INSERTED`, as a driver takes them.
 
     `at`: their storage time. `text` makes a parameter of UTF-8.
     """
@@ -254,22 +272,6 @@ def stored_rows(plan: Plan, at: object, text: Callable[[bytes], object]) -> list
             *item.row(text),
         )
         for offset, item in enumerate(plan.encoded)
-    ]
-
-
-def _rows(plan: Plan, at: datetime | None) -> list[dict[str, Any]]:
-    """The parameter sets of `insert_entries`."""
-    where = in_transcript(plan.transcript)
-    first = plan.parameters["known_position"]
-    return [
-        {
-            **where,
-            **entry_parameters(item),
-            "new_position": first + place,
-            "new_created_at": at,
-            "new_is_first": True if plan.opens and place == 0 else None,
-        }
-        for place, item in enumerate(plan.encoded)
     ]
 
 
@@ -288,5 +290,5 @@ def row_parameters(item: EncodedEntry) -> dict[str, Any]:
     return {"new_dedup_key": item.dedup_key, "new_size": item.size, **dict(extracted)}
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as the text of a time is
 _EXTRACTED = [f"new_{name}" for name in Extracted._fields]

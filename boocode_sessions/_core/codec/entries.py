@@ -45,7 +45,7 @@ class EncodedEntry(NamedTuple):
         return self.json if self.verbatim is None else self.verbatim
 
     def row(self, text: Callable[[bytes], object]) -> tuple[Any, ...]:
-        """The values of `statements.append.COLUMNS`, in their order. `text` makes a parameter of UTF-8."""
+        """The values of `statements.columns.COLUMNS`, in their order. `text` makes a parameter of UTF-8."""
         verbatim = None if self.verbatim is None else text(self.verbatim)
         return (self.dedup_key, text(self.json), verbatim, self.size, *self.extracted)
 

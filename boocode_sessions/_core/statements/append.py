@@ -17,9 +17,7 @@ from sqlalchemy import (
     FromClause,
     Insert,
     Integer,
-    LargeBinary,
     Select,
-    SmallInteger,
     Text,
     Update,
     and_,
@@ -39,19 +37,23 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from boocode_sessions._core.sql.functions import (
     earlier_of,
     elapsed_time,
-    hex_bytes,
     later_of,
     statement_clock,
-    text_json,
     text_time,
 )
 from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.columns import (
+    COLUMNS,
+    INSERTED,
+    from_json,
+    from_parameters,
+    inserted_into,
+)
 from boocode_sessions._core.statements.parameters import (
     ENTRIES,
     PROJECT,
@@ -61,38 +63,12 @@ from boocode_sessions._core.statements.parameters import (
     Entry,
     is_session,
     literal_unplaced,
-    table_name,
 )
 from boocode_sessions._core.statements.read import ONE
 
 _KNOWN = bindparam("known_position", type_=BigInteger)
 _NEXT = bindparam("next_position", type_=BigInteger)
 _ENTRIES = bindparam("entries", type_=Text)
-
-COLUMNS: dict[str, TypeEngine[Any]] = {
-    "dedup_key": LargeBinary(),
-    "entry": Text(),
-    "verbatim": Text(),
-    "size": Integer(),
-    "type": Text(),
-    "said_at": Text(),
-    "message_id": Text(),
-    "request_id": Text(),
-    "model": Text(),
-    "input_tokens": Integer(),
-    "output_tokens": Integer(),
-    "cache_read_tokens": Integer(),
-    "cache_write_tokens": Integer(),
-    "cache_write_1h_tokens": Integer(),
-    "tool_name": Text(),
-    "tool_use_id": Text(),
-    "tool_count": SmallInteger(),
-    "failed": Boolean(),
-    "forked_from": Text(),
-}
-"""What an encoded entry gives for each column, in the order of `EncodedEntry.row`, and how it is sent."""
-INSERTED = ("project_key", "session_id", "subpath", "position", "created_at", "is_first", *COLUMNS)
-"""The columns of a row that is inserted."""
 
 _MOST_KINDS = 64
 """Statements that are kept: each condition has some of its own."""
@@ -135,8 +111,34 @@ def append_in_one(kind: PlanKind) -> Select[int]:
 
 
 @cache
+def insert_few_entries(many: int, *, main: bool) -> Insert:
+    """Insert entries behind `advance_alone` as one VALUES, whose plan a distributed database keeps.
+
+    Parameters: those of the plan; `opens`, as above; for the main transcript `at`, their time as text; and
+    those of COLUMNS, each with the entry's number: size_0. A known idempotency key fails it. PostgreSQL only.
+    """
+    same = {
+        "project_key": PROJECT,
+        "session_id": SESSION,
+        "subpath": SUBPATH,
+        "created_at": text_time(bindparam("at", type_=Text)) if main else statement_clock(),
+    }
+    opens = case((bindparam("opens", type_=Boolean), true()))
+    rows = [
+        {
+            **same,
+            "position": _KNOWN + literal_column(str(place)),
+            "is_first": null() if place else opens,
+            **from_parameters(f"{{}}_{place}"),
+        }
+        for place in range(many)
+    ]
+    return insert(ENTRIES).values(rows).inline()
+
+
+@cache
 def insert_many_entries(*, main: bool) -> Insert:
-    """Insert entries behind `advance_alone`, from `entries` as above and the `ids` of `select_new_ids`.
+    """Insert more of them, from `entries` as `append_in_one` and the `ids` of `select_new_ids`.
 
     It selects from the session's row and draws no id: else a distributed database commits in two phases.
     """
@@ -157,23 +159,9 @@ def _select_rows(
     items = each.table_valued(column("value", JSONB), with_ordinality="place", name="items").render_derived()
     place = items.c.place
     opens = case((and_(bindparam("opens", type_=Boolean), place == ONE), true()))
-    members = (_member(items.c.value, number, name) for number, name in enumerate(COLUMNS))
+    members = (from_json(items.c.value, number, name) for number, name in enumerate(COLUMNS))
     rows = select(project_key, SESSION, SUBPATH, _KNOWN + place - ONE, at, opens, *members)
     return rows.join_from(source, items, true()), place
-
-
-def _member(value: ColumnElement[Any], place: int, name: str) -> ColumnElement[Any]:
-    """A member of one of the arrays of `entries`, as its column takes it."""
-    at: ColumnElement[int] = literal_column(str(place))
-    if name == "entry":
-        return value.op("->", return_type=JSONB())(at)
-    text: ColumnElement[Any] = value.op("->>", return_type=Text())(at)
-    if name == "dedup_key":
-        return hex_bytes(text)
-    if name == "said_at":
-        return text_time(text)
-    kind = COLUMNS[name]
-    return text if isinstance(kind, Text) else cast(text, kind)
 
 
 @lru_cache(_MOST_KINDS)
@@ -263,21 +251,10 @@ def insert_rows(dialect: Dialect, schema: str | None) -> str:
     return f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(INSERTED))})"  # noqa: S608 - names only
 
 
-def inserted_into(dialect: Dialect, schema: str | None) -> tuple[str, str]:
-    """The table of entries and the columns of INSERTED, as SQL text."""
-    columns = ", ".join(map(dialect.identifier_preparer.quote, INSERTED))
-    return table_name(ENTRIES.name, dialect, schema), columns
-
-
 @cache
 def insert_entries() -> Insert:
     """Insert entries with their positions. One parameter set per entry: `in_transcript`, position,
     created_at, is_first, and those of COLUMNS. A known idempotency key fails it."""
-    given: dict[str, ColumnElement[Any]] = {
-        name: bindparam(f"new_{name}", type_=kind) for name, kind in COLUMNS.items()
-    }
-    given["entry"] = text_json(given["entry"])
-    given["said_at"] = text_time(given["said_at"])
     return insert(ENTRIES).values(
         project_key=PROJECT,
         session_id=SESSION,
@@ -285,16 +262,12 @@ def insert_entries() -> Insert:
         position=bindparam("new_position", type_=BigInteger),
         created_at=bindparam("new_created_at", type_=UTCDateTime),
         is_first=bindparam("new_is_first", type_=Boolean),
-        **given,
+        **from_parameters("new_{}"),
     )
 
 
-@cache
-def insert_entries_in_values() -> ReturningInsert[int]:
-    """The same, of which SQLAlchemy makes one statement with a VALUES of up to 1,000 rows, and not one
-    statement for each. PostgreSQL only. Shape: (position,) per entry.
-
-    Parameters: as above, where `new_created_at` may be None for the time of the statement.
-    """
-    at = func.coalesce(bindparam("new_created_at", type_=UTCDateTime), statement_clock())
-    return insert_entries().values(created_at=at).returning(ENTRIES.c.position)
+def select_new_ids(dialect: Dialect, schema: str | None) -> Select[str]:
+    """Draw the ids of entries. Parameter: `many`. Shape: one row (a JSON array of them,). PostgreSQL only."""
+    ids = func.pg_get_serial_sequence(inserted_into(dialect, schema)[0], "id")
+    each = func.generate_series(1, bindparam("many", type_=Integer)).alias("each")
+    return select(cast(func.jsonb_agg(func.nextval(ids)), Text)).select_from(each)

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Select,
-    Text,
     Update,
     bindparam,
     case,
@@ -31,7 +30,7 @@ from sqlalchemy.engine import Dialect
 from boocode_sessions._core.codec import LINE_KEY_LENGTH, UUID_KEY_LENGTHS
 from boocode_sessions._core.sql.functions import statement_clock
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.append import inserted_into
+from boocode_sessions._core.statements.columns import inserted_into
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
@@ -88,13 +87,6 @@ def select_row_security(dialect: Dialect, schema: str | None) -> Select[bool | N
     """Whether policies of PostgreSQL decide which entries the user may write. Shape: one row (whether,)."""
     table, _ = inserted_into(dialect, schema)
     return select(func.row_security_active(func.to_regclass(table), type_=Boolean))
-
-
-def select_new_ids(dialect: Dialect, schema: str | None) -> Select[str]:
-    """Draw the ids of entries. Parameter: `many`. Shape: one row (a JSON array of them,). PostgreSQL only."""
-    ids = func.pg_get_serial_sequence(inserted_into(dialect, schema)[0], "id")
-    each = func.generate_series(1, bindparam("many", type_=Integer)).alias("each")
-    return select(cast(func.jsonb_agg(func.nextval(ids)), Text)).select_from(each)
 
 
 # Export

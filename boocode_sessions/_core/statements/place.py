@@ -29,9 +29,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from boocode_sessions._core.keys import MAIN
-from boocode_sessions._core.sql.functions import clock_microseconds, later_of, text_time
+from boocode_sessions._core.sql.functions import clock_microseconds, later_of
 from boocode_sessions._core.sql.types import UTCDateTime
-from boocode_sessions._core.statements.append import COLUMNS
+from boocode_sessions._core.statements.columns import from_parameters
 from boocode_sessions._core.statements.parameters import (
     ENTRIES,
     PROJECT,
@@ -144,19 +144,16 @@ def select_unplaced() -> Select[int, str, str, Any]:
 def place_entry() -> Update:
     """Give rows their place. One parameter set per row: `in_project`, row_id, and those that
     `insert_entries` has beside the entry itself."""
-    given: dict[str, ColumnElement[Any]] = {
-        name: bindparam(f"new_{name}", type_=kind)
-        for name, kind in COLUMNS.items()
-        if name not in {"entry", "verbatim"}
+    values = {
+        name: value for name, value in from_parameters("new_{}").items() if name not in {"entry", "verbatim"}
     }
-    given["said_at"] = text_time(given["said_at"])
     return (
         update(ENTRIES)
         .where(ENTRIES.c.project_key == PROJECT, ENTRIES.c.id == bindparam("row_id", type_=BigInteger))
         .values(
             position=bindparam("new_position", type_=BigInteger),
             is_first=bindparam("new_is_first", type_=Boolean),
-            **given,
+            **values,
         )
     )
 

@@ -1,0 +1,76 @@
+"""The columns of an entry that an append or an import gives, and how their values are sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    bindparam,
+    cast,
+    literal_column,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
+
+from boocode_sessions._core.sql.functions import hex_bytes, text_json, text_time
+from boocode_sessions._core.statements.parameters import ENTRIES, table_name
+
+COLUMNS: dict[str, TypeEngine[Any]] = {
+    "dedup_key": LargeBinary(),
+    "entry": Text(),
+    "verbatim": Text(),
+    "size": Integer(),
+    "type": Text(),
+    "said_at": Text(),
+    "message_id": Text(),
+    "request_id": Text(),
+    "model": Text(),
+    "input_tokens": Integer(),
+    "output_tokens": Integer(),
+    "cache_read_tokens": Integer(),
+    "cache_write_tokens": Integer(),
+    "cache_write_1h_tokens": Integer(),
+    "tool_name": Text(),
+    "tool_use_id": Text(),
+    "tool_count": SmallInteger(),
+    "failed": Boolean(),
+    "forked_from": Text(),
+}
+"""What an encoded entry gives for each column, in the order of `EncodedEntry.row`, and how it is sent."""
+INSERTED = ("project_key", "session_id", "subpath", "position", "created_at", "is_first", *COLUMNS)
+"""The columns of a row that is inserted."""
+
+
+def inserted_into(dialect: Dialect, schema: str | None) -> tuple[str, str]:
+    """The table of entries and the columns of INSERTED, as SQL text."""
+    columns = ", ".join(map(dialect.identifier_preparer.quote, INSERTED))
+    return table_name(ENTRIES.name, dialect, schema), columns
+
+
+def from_parameters(spelling: str) -> dict[str, ColumnElement[Any]]:
+    """The values of COLUMNS from parameters. `spelling`: of a parameter's name, with {} for the column's."""
+    values: dict[str, ColumnElement[Any]] = {
+        name: bindparam(spelling.format(name), type_=kind) for name, kind in COLUMNS.items()
+    }
+    return {**values, "entry": text_json(values["entry"]), "said_at": text_time(values["said_at"])}
+
+
+def from_json(value: ColumnElement[Any], place: int, name: str) -> ColumnElement[Any]:
+    """A member of one of the arrays of `entries`, as its column takes it."""
+    at: ColumnElement[int] = literal_column(str(place))
+    if name == "entry":
+        return value.op("->", return_type=JSONB())(at)
+    text: ColumnElement[Any] = value.op("->>", return_type=Text())(at)
+    if name == "dedup_key":
+        return hex_bytes(text)
+    if name == "said_at":
+        return text_time(text)
+    kind = COLUMNS[name]
+    return text if isinstance(kind, Text) else cast(text, kind)

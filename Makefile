@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := .bench/venv
 
+# Of the tests, on two cores: while one waits, the two others go on.
+WORKERS ?= 3
+
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -57,7 +60,7 @@ $(BENCH)/.installed: pyproject.toml
 	@touch $@
 
 test: $(STAMP)  ## every test, on PostgreSQL and SQLite
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 release:  ## build sdist and wheel, check both, and run every test on the wheel
 	rm -rf dist .release
@@ -69,7 +72,7 @@ release:  ## build sdist and wheel, check both, and run every test on the wheel
 	.release/venv/bin/python -m pip install --quiet dist/*.whl --group test
 	mkdir .release/tree
 	git ls-files | grep -v '^boocode_sessions/' | xargs cp --parents -t .release/tree
-	cd .release/tree && ../venv/bin/python -m pytest -n 2 --dist loadgroup $(TESTS)
+	cd .release/tree && ../venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 RELIABILITY := tests/concurrency tests/faults tests/pgbouncer tests/privacy tests/replicas tests/property/test_any_json_value.py
 
@@ -92,14 +95,14 @@ test-lowest:  ## every test, with the lowest versions that pyproject.toml declar
 	.venv-lowest/bin/python .ci/lowest.py > .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable . --group test
-	.venv-lowest/bin/pytest -n 2 --dist loadgroup $(TESTS)
+	.venv-lowest/bin/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
 	for version in 2.0 2.1; do \
 		$(PYTHON) -m venv .venv-$$version && \
 		.venv-$$version/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
 		.venv-$$version/bin/python -m pip install --quiet --editable . --group test "sqlalchemy==$$version.*" && \
-		.venv-$$version/bin/pytest -n 2 --dist loadgroup $(TESTS) || exit 1; \
+		.venv-$$version/bin/pytest -n $(WORKERS) --dist loadgroup $(TESTS) || exit 1; \
 	done
 
 clean:  ## remove the environment and what tools left behind

@@ -202,6 +202,9 @@ def prepare_sqlite(engine: Engine) -> None:
     def _connect(connection: Any, record: Any) -> None:  # noqa: ANN401 - the driver's connection
         record.info[_AUTOCOMMIT] = connection.isolation_level is None  # an engine that was made so
         connection.isolation_level = None  # the driver would begin late, and not before a SELECT
+        if hasattr(connection, "autocommit"):  # from Python 3.12 on; another value goes before that
+            connection.autocommit = -1  # sqlite3.LEGACY_TRANSACTION_CONTROL
+            connection.rollback()  # with False it has begun already
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
         switch_to_wal(cursor, LOCK_SECONDS)

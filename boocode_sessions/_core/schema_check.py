@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, PoolProxiedConnection, inspect, text
+from sqlalchemy.util import await_only
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.statements.read import select_versions
@@ -26,13 +27,11 @@ def check_transactional(connection: Connection) -> None:
         if not connection.in_transaction():
             connection.begin()
         pooled = connection.connection
-        driver = pooled.driver_connection
+        driver: Any = pooled.driver_connection
         if connection.dialect.name == "sqlite":
             # Engines of ours begin by themselves, with the driver in this mode.
-            autocommit = (
-                getattr(driver, "isolation_level", "") is None
-                and getattr(driver, "in_transaction", None) is False
-            )
+            begins = getattr(driver, "isolation_level", "") is not None or driver.in_transaction is not False
+            autocommit = not begins or _drivers_autocommit(pooled) is True
         else:
             autocommit = getattr(pooled.dbapi_connection, "autocommit", False) is True
     if autocommit:
@@ -41,6 +40,20 @@ def check_transactional(connection: Connection) -> None:
             "give an engine or a connection at another level, such as engine.execution_options("
             'isolation_level="READ COMMITTED") on PostgreSQL'
         )
+
+
+def _drivers_autocommit(pooled: PoolProxiedConnection) -> object:
+    """SQLite's own attribute of that name, which Python has from 3.12 on."""
+    driver: Any = pooled.driver_connection
+    if not hasattr(driver, "_execute"):
+        return getattr(driver, "autocommit", None)
+    if _AUTOCOMMIT not in pooled.info:  # aiosqlite's thread alone may ask for it
+        asked = driver._execute(getattr, driver._conn, "autocommit", None)  # noqa: SLF001 - it has no other way
+        pooled.info[_AUTOCOMMIT] = await_only(asked)
+    return pooled.info[_AUTOCOMMIT]
+
+
+_AUTOCOMMIT = "boocode_sessions.autocommit"
 
 
 def check_encoding(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from sqlalchemy import Connection
 
 from boocode_sessions._core.connection import translated_schema
+from boocode_sessions.errors import SchemaError
 
 _schema: ContextVar[str | None] = ContextVar("boocode_sessions_schema", default=None)
 
@@ -16,9 +17,14 @@ def schema() -> str | None:
     return _schema.get()
 
 
+_LONGEST_NAME = 63
+
+
 @contextmanager
 def targeting(name: str | None) -> Generator[None]:
-    """Run migrations for the tables in one schema."""
+    """Run migrations for the tables in one schema. Raises SchemaError for a name that is too long."""
+    if name is not None and (size := len(name.encode(errors="replace"))) > _LONGEST_NAME:
+        raise SchemaError(f"the schema's name has {size} bytes, PostgreSQL takes {_LONGEST_NAME}: {name!r}")
     token = _schema.set(name)
     try:
         yield

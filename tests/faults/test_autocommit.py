@@ -1,5 +1,6 @@
 """An engine or a connection at AUTOCOMMIT can't keep a batch whole: it is refused, with what to do."""
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -192,3 +193,26 @@ def test_another_drivers_engine_is_refused(database: Database, disposing: Dispos
         for batch in BATCHES:
             with refused():
                 ClaudeSessionRepository(engine).append(KEY, batch)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="new in Python 3.12")
+@pytest.mark.parametrize("dialect", ["sqlite"])
+@pytest.mark.anyio
+async def test_an_engine_whose_driver_commits_each_statement_is_refused(
+    database: Database, disposing: Dispose
+) -> None:
+    arguments = {"autocommit": True}
+    engine = disposing(sqlalchemy.create_engine(database.url, connect_args=arguments))
+    async_engine = plain_async_engine(database.async_url, connect_args=arguments)
+    for batch in BATCHES:
+        with refused():
+            ClaudeSessionRepository(engine).append(KEY, batch)
+        with Session(engine) as db, refused():
+            ClaudeSessionRepository(db).append(KEY, batch)
+        with refused():
+            await AsyncClaudeSessionRepository(async_engine).append(KEY, batch)
+    await async_engine.dispose()
+    ours = disposing(create_engine(database.url, connect_args=arguments))  # begins and commits by itself
+    with Session(ours) as db:
+        ClaudeSessionRepository(db).append(KEY, BATCHES[-1])
+        db.rollback()

@@ -293,6 +293,15 @@ def test_a_schema_of_its_own_holds_everything(plain_engine: Engine) -> None:
     assert differences(plain_engine, "agents") == []
 
 
+@pytest.mark.parametrize("name", ["s" * 64, "\u00e9" * 32])
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_a_schema_whose_name_postgresql_would_cut_is_refused(plain_engine: Engine, name: str) -> None:
+    with pytest.raises(SchemaError, match="has 64 bytes, PostgreSQL takes 63"):
+        migrations.upgrade(plain_engine, schema=name)
+    with pytest.raises(SchemaError, match="63"):
+        migrations.upgrade_script(schema=name)
+
+
 @pytest.mark.parametrize("dialect", ["postgresql"])
 def test_the_hosts_translated_schema_is_where_the_migrations_go(plain_engine: Engine) -> None:
     translated = plain_engine.execution_options(schema_translate_map={None: "agents"})

@@ -48,7 +48,8 @@ def _drivers_autocommit(pooled: PoolProxiedConnection) -> object:
     if not hasattr(driver, "_execute"):
         return getattr(driver, "autocommit", None)
     if _AUTOCOMMIT not in pooled.info:  # aiosqlite's thread alone may ask for it
-        asked = driver._execute(getattr, driver._conn, "autocommit", None)  # noqa: SLF001 - it has no other way
+        own: Any = getattr(driver, "_conn", None)
+        asked = driver._execute(getattr, own, "autocommit", None)  # noqa: SLF001 - it has no other way
         pooled.info[_AUTOCOMMIT] = await_only(asked)
     return pooled.info[_AUTOCOMMIT]
 

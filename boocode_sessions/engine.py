@@ -215,7 +215,7 @@ def prepare_sqlite(engine: Engine) -> None:
     def _begin(connection: sqlalchemy.Connection) -> None:
         options = connection.get_execution_options()
         level = options.get("isolation_level")
-        if level == "AUTOCOMMIT" or (level is None and connection.info[_AUTOCOMMIT]):
+        if level == "AUTOCOMMIT" or (level is None and connection.info.get(_AUTOCOMMIT)):
             return  # nobody would commit it
         connection.exec_driver_sql("BEGIN" if options.get(READING) else "BEGIN IMMEDIATE")
 

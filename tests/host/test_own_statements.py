@@ -58,6 +58,19 @@ def test_a_connection_begins_again_after_autocommit(database: Database) -> None:
     engine.dispose()
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_an_engine_that_was_used_before_it_is_prepared_goes_on(database: Database) -> None:
+    engine = sqlalchemy.create_engine(database.url)
+    with engine.connect() as connection:
+        connection.execute(COUNT)
+    prepare_sqlite(engine)
+    with engine.begin() as connection:
+        connection.execute(INSERT)
+    with engine.connect() as connection:
+        assert connection.execute(COUNT).scalar_one() == 1
+    engine.dispose()
+
+
 @pytest.mark.anyio
 async def test_a_statement_at_autocommit_is_committed_over_an_async_engine(database: Database) -> None:
     engine = create_async_engine(database.url)

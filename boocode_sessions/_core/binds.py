@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine
+import asyncio
+import threading
+from asyncio import AbstractEventLoop
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Engine, NullPool, Pool
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -12,6 +17,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from boocode_sessions.engine import check_dialect, shown_url
+from boocode_sessions.errors import UnsupportedBindError
 
 _ASYNCHRONOUS = (AsyncEngine, AsyncConnection, AsyncSession, async_sessionmaker, async_scoped_session)
 
@@ -30,6 +36,37 @@ def check_bind(
         raise TypeError(f"bind is {takes}, not {kind}")
     if (engine := engine_of(bind)) is not None:
         check_dialect(engine.dialect.name)
+
+
+_loops: WeakKeyDictionary[Pool, AbstractEventLoop] = WeakKeyDictionary()
+"""The event loop in which each pool of an AsyncEngine is used."""
+_one_at_a_time = threading.Lock()
+
+
+def check_loop(engine: Engine) -> None:
+    """Raises UnsupportedBindError for an AsyncEngine that belongs to another event loop.
+
+    SQLAlchemy would wait for ever for that loop's lock, or asyncpg for an answer. Without a pool several
+    loops may use it, once it has been connected.
+    """
+    if not engine.dialect.is_async:
+        return
+    here = asyncio.get_running_loop()
+    with _one_at_a_time:
+        loop = _loops.setdefault(engine.pool, here)
+        if loop is here or (isinstance(engine.pool, NullPool) and _is_connected(engine)):
+            return
+        if not loop.is_running() and engine.dialect.driver != "asyncpg":
+            _loops[engine.pool] = here
+            return
+    raise UnsupportedBindError(
+        "the AsyncEngine belongs to another event loop, where it was used first: make an engine for each "
+        "loop, await engine.dispose() before a loop ends, or give an Engine, which any loop may use"
+    )
+
+
+def _is_connected(engine: Engine) -> bool:
+    return getattr(engine.dialect, "server_version_info", None) is not None
 
 
 def engine_of(bind: object) -> Engine | None:

@@ -192,7 +192,13 @@ def prepare_sqlite(engine: Engine) -> None:
     """Write-ahead log, a wait for locks, and a transaction that takes its lock when it begins.
 
     A file that is made here can be read by its owner alone, as the agent's own transcripts can.
+
+    Raises TypeError for what is no Engine of SQLite; of an AsyncEngine give the `sync_engine`.
     """
+    given: object = engine  # callers may be untyped
+    if not isinstance(given, Engine) or given.dialect.name != "sqlite":
+        kind = given.dialect.name if isinstance(given, Engine) else type(given).__name__
+        raise TypeError(f"engine is an Engine of SQLite, such as async_engine.sync_engine, not {kind}")
 
     @event.listens_for(engine, "do_connect")
     def _do_connect(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     Text,
+    cast,
     column,
     distinct,
     func,
@@ -232,7 +233,11 @@ def _bytes(connection: StoreConnection, *, distributed: bool) -> int:
     total = 0
     for name in Base.metadata.tables:
         relation = func.to_regclass(_name(connection, name))
-        spread = distributed and name in DISTRIBUTED
-        size_of = func.citus_total_relation_size if spread else func.pg_total_relation_size
-        total += connection.select(select(size_of(relation, type_=BigInteger()))).scalar_one()
+        if distributed and name in DISTRIBUTED:
+            size = select(func.citus_total_relation_size(relation, type_=BigInteger()))
+        else:  # with the partitions that a host may have made
+            parts = func.pg_partition_tree(relation).table_valued(column("relid"))
+            of_parts = select(func.sum(func.pg_total_relation_size(parts.c.relid))).scalar_subquery()
+            size = select(cast(func.coalesce(of_parts, func.pg_total_relation_size(relation)), BigInteger))
+        total += connection.select(size).scalar_one()
     return total

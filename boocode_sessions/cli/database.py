@@ -284,6 +284,6 @@ def _check_file(url: "URL") -> None:
 
 
 def _missing_driver(module: str | None) -> str:
-    if module is None or module.startswith("psycopg"):  # psycopg itself is there, libpq may not be
+    if module is None or module in {"psycopg", "psycopg_c", "psycopg_binary"}:  # libpq may be missing
         return "psycopg finds no libpq: run `pip install 'boocode-sessions[binary]'`"
     return f"the URL needs {module!r}, which is not installed: run `pip install {module}`"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -69,6 +70,14 @@ def test_an_engine_that_was_used_before_it_is_prepared_goes_on(database: Databas
     with engine.connect() as connection:
         assert connection.execute(COUNT).scalar_one() == 1
     engine.dispose()
+
+
+@pytest.mark.parametrize("given", [None, "sqlite://", sqlalchemy.create_engine("postgresql+psycopg://")])
+def test_what_is_no_engine_of_sqlite_is_not_prepared(given: Any) -> None:
+    with pytest.raises(TypeError, match="engine is an Engine of SQLite"):
+        prepare_sqlite(given)
+    with pytest.raises(TypeError, match=r"such as async_engine\.sync_engine"):
+        prepare_sqlite(create_async_engine("sqlite://"))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.anyio

@@ -32,7 +32,13 @@ from boocode_sessions._core.distributed import known_distributed
 from boocode_sessions._core.keys import KeyLike, Session, transcript_of
 from boocode_sessions._core.statements.append import PlanKind, append_in_one
 from boocode_sessions._core.unit_of_work import UnitOfWork
-from boocode_sessions.errors import DatabaseError, SessionStoreError, TimedOutError, UnavailableError
+from boocode_sessions.errors import (
+    DatabaseError,
+    SessionStoreError,
+    TimedOutError,
+    UnavailableError,
+    UnsupportedBindError,
+)
 
 REMEMBERED_SESSIONS = 4096
 
@@ -244,7 +250,10 @@ def append_locked(
         if not run_plan(connection, plan):
             if request.fence is not None:
                 raise request.fence.refusal
-            raise AssertionError("a locked session was advanced by somebody else")
+            raise UnsupportedBindError(
+                f"{request.label}: another call came in between on the same Connection or Session: "
+                "await one after the other, or give an engine"
+            )
         version = plan.then
     return version
 

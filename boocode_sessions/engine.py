@@ -195,10 +195,8 @@ def prepare_sqlite(engine: Engine) -> None:
 
     Raises TypeError for what is no Engine of SQLite; of an AsyncEngine give the `sync_engine`.
     """
-    given: object = engine  # callers may be untyped
-    if not isinstance(given, Engine) or given.dialect.name != "sqlite":
-        kind = given.dialect.name if isinstance(given, Engine) else type(given).__name__
-        raise TypeError(f"engine is an Engine of SQLite, such as async_engine.sync_engine, not {kind}")
+    if (name := _dialect_of(engine)) != "sqlite":
+        raise TypeError(f"engine is an Engine of SQLite, such as async_engine.sync_engine, not {name}")
 
     @event.listens_for(engine, "do_connect")
     def _do_connect(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:
@@ -224,6 +222,11 @@ def prepare_sqlite(engine: Engine) -> None:
         if level == "AUTOCOMMIT" or (level is None and connection.info.get(_AUTOCOMMIT)):
             return  # nobody would commit it
         connection.exec_driver_sql("BEGIN" if options.get(READING) else "BEGIN IMMEDIATE")
+
+
+def _dialect_of(engine: object) -> str:
+    """The name of an Engine's dialect; of what else it may be its type's."""
+    return engine.dialect.name if isinstance(engine, Engine) else type(engine).__name__
 
 
 _AUTOCOMMIT = "boocode_sessions_autocommit"

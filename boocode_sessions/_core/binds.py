@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import AbstractEventLoop
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import Connection, Engine, NullPool, Pool
 from sqlalchemy.ext.asyncio import (
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import (
     async_scoped_session,
     async_sessionmaker,
 )
+from sqlalchemy.util.concurrency import in_greenlet
 
 from boocode_sessions.engine import check_dialect, shown_url
 from boocode_sessions.errors import UnsupportedBindError
@@ -38,30 +39,30 @@ def check_bind(
         check_dialect(engine.dialect.name)
 
 
-_loops: WeakKeyDictionary[Pool, AbstractEventLoop] = WeakKeyDictionary()
+_loops: WeakKeyDictionary[Pool, ref[AbstractEventLoop]] = WeakKeyDictionary()
 """The event loop in which each pool of an AsyncEngine is used."""
 _one_at_a_time = threading.Lock()
 
 
 def check_loop(engine: Engine) -> None:
-    """Raises UnsupportedBindError for an AsyncEngine that belongs to another event loop.
+    """Raises UnsupportedBindError for an AsyncEngine that another event loop is using.
 
-    SQLAlchemy would wait for ever for that loop's lock, or asyncpg for an answer. Without a pool several
-    loops may use it, once it has been connected.
+    SQLAlchemy would wait for ever for that loop's lock. Without a pool several loops may use the engine, once
+    it has been connected.
     """
-    if not engine.dialect.is_async:
+    if not engine.dialect.is_async or not in_greenlet():
         return
     here = asyncio.get_running_loop()
     with _one_at_a_time:
-        loop = _loops.setdefault(engine.pool, here)
+        loop = _loops.setdefault(engine.pool, ref(here))()
         if loop is here or (isinstance(engine.pool, NullPool) and _is_connected(engine)):
             return
-        if not loop.is_running() and engine.dialect.driver != "asyncpg":
-            _loops[engine.pool] = here
+        if loop is None or not loop.is_running():
+            _loops[engine.pool] = ref(here)
             return
     raise UnsupportedBindError(
-        "the AsyncEngine belongs to another event loop, where it was used first: make an engine for each "
-        "loop, await engine.dispose() before a loop ends, or give an Engine, which any loop may use"
+        "the AsyncEngine belongs to another event loop, which uses it too: make an engine for each loop, or "
+        "give an Engine, which any loop may use"
     )
 
 

@@ -75,10 +75,3 @@ def test_without_a_pool_several_may_once_it_was_connected(database: Database) ->
 def test_one_after_the_other_may(database: Database) -> None:
     store = SQLAlchemySessionStore(create_async_engine(database.async_url))
     assert [append(store, f"s{n}") for n in range(3)] == ["landed"] * 3
-
-
-@pytest.mark.parametrize("dialect", ["postgresql"])
-def test_asyncpgs_connections_stay_with_their_loop(database: Database) -> None:
-    store = SQLAlchemySessionStore(create_async_engine(database.url_over("asyncpg")))
-    assert append(store, "first") == "landed"
-    assert "another event loop" in append(store, "second")

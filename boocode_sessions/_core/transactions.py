@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.orm import Session as OrmSession
 
 from boocode_sessions._core import database_errors, distributed, observing
+from boocode_sessions._core.binds import check_loop
 from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.schema_check import check_transactional
 from boocode_sessions.engine import READING
@@ -32,7 +33,7 @@ _BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
 def reading(bind: SingleBind) -> Generator[Connection]:
     """For work that only reads."""
     if isinstance(bind, Engine):
-        with alone(bind.pool), observing.connect(bind) as connection:
+        with _held(bind), observing.connect(bind) as connection:
             # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
             yield connection.execution_options(**{READING: True})
     else:
@@ -48,7 +49,7 @@ def autocommitting(bind: SingleBind, in_doubt: Callable[[], None] = lambda: None
     """
     assert isinstance(bind, Engine)  # noqa: S101 - the unit of work asks first
     try:
-        with alone(bind.pool), observing.connect(bind) as connection:
+        with _held(bind), observing.connect(bind) as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
     except BaseException as error:
         # Also when it is given back: pg8000 sends a COMMIT then, which may fail after the append.
@@ -74,7 +75,7 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
         check(connection)
         yield connection
     elif isinstance(bind, Engine):
-        with alone(bind.pool), observing.connect(bind) as connection, _begun(connection) as transaction:
+        with _held(bind), observing.connect(bind) as connection, _begun(connection) as transaction:
             check(connection)
             yield connection
             with _committing(in_doubt):
@@ -83,7 +84,7 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
         made = bind()
         if not isinstance(made, OrmSession):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise TypeError(f"bind is a function that makes a Session, not a {type(made).__name__}")
-        with made as db, alone(db.get_bind(ClaudeSessionEntry).engine.pool):
+        with made as db, _held(db.get_bind(ClaudeSessionEntry).engine):
             if not db.in_transaction():
                 db.begin()
             connection = db.connection(bind_arguments=_BIND_ARGUMENTS)
@@ -91,6 +92,12 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
             yield connection
             with _committing(in_doubt):
                 db.commit()
+
+
+def _held(engine: Engine) -> AbstractContextManager[object]:
+    """For as long as an engine is used: see `alone`. Raises UnsupportedBindError as `check_loop` does."""
+    check_loop(engine)
+    return alone(engine.pool)
 
 
 def _begun(connection: Connection) -> RootTransaction:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import scoped_session
 from boocode_sessions import engine as settings
 from boocode_sessions import errors
 from boocode_sessions._core import database_errors, distributed, observing, transactions
-from boocode_sessions._core.binds import check_bind, check_loop, shown_bind
+from boocode_sessions._core.binds import check_bind, shown_bind
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, cutter, note_connection
@@ -184,8 +184,6 @@ class UnitOfWork:
         *,
         bounded: bool = True,
     ) -> T:
-        if isinstance(self.bind, Engine):
-            check_loop(self.bind)
         seconds = settings.CALL_SECONDS
         limit: Deadline | None = None
         connected = False

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import NullPool
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
 from boocode_sessions import (
     AsyncClaudeSessionRepository,
@@ -28,7 +28,7 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def _forgotten_here() -> Iterator[None]:
+def _collected() -> Iterator[None]:
     yield
     gc.collect()
 
@@ -54,7 +54,11 @@ def appends_at_once(store: Any) -> list[str]:
         return list(threads.map(lambda n: append(store, f"s{n}"), range(3)))
 
 
-@pytest.mark.parametrize("made", [SQLAlchemySessionStore, AsyncClaudeSessionRepository])
+def over_a_sessionmaker(engine: AsyncEngine) -> AsyncClaudeSessionRepository:
+    return AsyncClaudeSessionRepository(async_sessionmaker(engine))
+
+
+@pytest.mark.parametrize("made", [SQLAlchemySessionStore, AsyncClaudeSessionRepository, over_a_sessionmaker])
 def test_a_second_loop_is_told_at_once(database: Database, made: Any) -> None:
     came = appends_at_once(made(create_async_engine(database.async_url)))
     landed = {f"s{n}" for n, outcome in enumerate(came) if outcome == "landed"}

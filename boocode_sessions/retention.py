@@ -94,6 +94,7 @@ def prune(
     somebody else has locked while it holds others: that one is removed alone.
     A program that does not lock it (the TypeScript adapters) is noticed until the COMMIT is sent.
     Over a Connection or a Session everything is in the caller's transaction, and those writers wait for it.
+
     Stopped in between, it is simply run again.
     """
     if inactive_for < timedelta(0):

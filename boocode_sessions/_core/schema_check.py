@@ -47,14 +47,14 @@ def _drivers_autocommit(pooled: PoolProxiedConnection) -> object:
     driver: Any = pooled.driver_connection
     if not hasattr(driver, "_execute"):
         return getattr(driver, "autocommit", None)
-    if _AUTOCOMMIT not in pooled.info:  # aiosqlite's thread alone may ask for it
+    if _DRIVERS_AUTOCOMMIT not in pooled.info:  # aiosqlite's thread alone may ask for it
         own: Any = getattr(driver, "_conn", None)
         asked = driver._execute(getattr, own, "autocommit", None)  # noqa: SLF001 - it has no other way
-        pooled.info[_AUTOCOMMIT] = await_only(asked)
-    return pooled.info[_AUTOCOMMIT]
+        pooled.info[_DRIVERS_AUTOCOMMIT] = await_only(asked)
+    return pooled.info[_DRIVERS_AUTOCOMMIT]
 
 
-_AUTOCOMMIT = "boocode_sessions.autocommit"
+_DRIVERS_AUTOCOMMIT = "boocode_sessions_drivers_autocommit"
 
 
 def check_encoding(connection: Connection) -> None:

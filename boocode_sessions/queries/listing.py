@@ -128,11 +128,11 @@ def _in_two_statements(connection: StoreConnection, parameters: Mapping[str, Any
         Found(project, session, updated, unplaced, has_main=updated is not None)
         for project, session, _, updated, unplaced in page
     ]
-    of_rows: dict[Key, dict[str, Any]] = {}
+    if not found:
+        return []
     keys = [row.key for row in found]
-    rows = connection.select(select_rows({project for project, _ in keys}), among(keys)) if keys else None
-    for row in rows.mappings() if rows else ():
-        of_rows[row["project_key"], row["session_id"]] = dict(row)
+    rows = connection.select(select_rows({project for project, _ in keys}), among(keys)).mappings()
+    of_rows: dict[Key, dict[str, Any]] = {(row["project_key"], row["session_id"]): dict(row) for row in rows}
     return [row._replace(**of_rows.get(row.key, {})) for row in found]
 
 

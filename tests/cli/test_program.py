@@ -240,25 +240,28 @@ def test_help_is_there_at_once() -> None:
     assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 1.0
 
 
-def test_a_driver_that_is_not_there_is_named(demo: Terminal) -> None:
+@pytest.mark.parametrize(
+    ("before", "url", "told"),
+    [
+        ("import os; os.environ['PSYCOPG_IMPL'] = 'nosuch'", "postgresql://", "boocode-sessions[binary]"),
+        (
+            "import sys; sys.modules['psycopg2'] = None",
+            "postgresql+psycopg2://",
+            "needs 'psycopg2', which is not installed",
+        ),
+    ],
+    ids=["psycopg's libpq", "psycopg2"],
+)
+def test_a_driver_that_is_missing_is_named_in_one_line(
+    demo: Terminal, before: str, url: str, told: str
+) -> None:
     code = (
-        "import sys; sys.modules['psycopg2'] = None\n"
-        "sys.argv = ['boocode-sessions', '--url', 'postgresql+psycopg2://localhost/x', 'list']\n"
+        f"{before}\n"
+        "import sys\n"
+        f"sys.argv = ['boocode-sessions', '--url', '{url}localhost/x', 'list']\n"
         "from boocode_sessions.cli import main\n"
         "main()"
     )
     done = run_python(code, demo.env)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "needs 'psycopg2', which is not installed" in done.stderr
-
-
-def test_psycopg_without_libpq_is_one_line(demo: Terminal) -> None:
-    code = (
-        "import sys, os; os.environ['PSYCOPG_IMPL'] = 'nosuch'\n"
-        "sys.argv = ['boocode-sessions', '--url', 'postgresql://localhost/x', 'list']\n"
-        "from boocode_sessions.cli import main\n"
-        "main()"
-    )
-    done = run_python(code, demo.env)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "boocode-sessions[binary]" in done.stderr
+    assert told in done.stderr

@@ -117,7 +117,7 @@ def are_among(project_key: KeyColumn, session_id: KeyColumn) -> Sequence[ColumnE
 
 
 def among(sessions: Collection[tuple[str, str]]) -> dict[str, str]:
-    """The parameter of `are_among`: project keys and session ids."""
+    """The parameter of `are_among`: project keys and session ids, each session once."""
     return {"among": json.dumps([*sessions])}
 
 

@@ -5,11 +5,11 @@ from benchmarks.peers.floor import Floor
 from benchmarks.peers.google_adk import GoogleADK
 from benchmarks.peers.langgraph import LangGraph
 from benchmarks.peers.openai_agents import OpenAIAgents
-from benchmarks.peers.ours import OursAsync, OursBlocking, OursListened, OursThreads
+from benchmarks.peers.ours import OursAsync, OursAsyncpg, OursBlocking, OursListened, OursThreads
 from benchmarks.peers.reference import Reference
 from benchmarks.peers.seed import Seed
 
-OURS: tuple[type[Peer], ...] = (OursAsync, OursThreads, OursBlocking)
+OURS: tuple[type[Peer], ...] = (OursAsync, OursAsyncpg, OursThreads, OursBlocking)
 LISTENED = OursListened
 ADAPTERS: tuple[type[Peer], ...] = (Reference, Seed, Floor)
 """Of the same contract, or below it."""

@@ -86,6 +86,14 @@ class OursAsync(_Ours):
         await self._engine.dispose()
 
 
+class OursAsyncpg(OursAsync):
+    label: ClassVar[str] = "boocode_sessions (AsyncEngine, asyncpg)"
+
+    async def open(self, address: Address) -> None:
+        self._engine = create_async_engine(address.url("postgresql+asyncpg"))
+        self._store = SQLAlchemySessionStore(self._engine)
+
+
 class OursThreads(_Ours):
     label: ClassVar[str] = "boocode_sessions (Engine)"
 

@@ -107,7 +107,7 @@ async def round_trip(bench: Bench) -> list[Line]:
 async def at_once(bench: Bench) -> list[Line]:
     """50 sessions that append one entry a call, in one process."""
     sessions, each = 50, bench.pick(20, 10)
-    async with bench.peers((*OURS[:2], *ADAPTERS[:2], *OTHERS)) as peers:
+    async with bench.peers((*OURS[:3], *ADAPTERS[:2], *OTHERS)) as peers:
         steps = {label: _rush(peer, sessions, each) for label, peer in peers.items()}
         bench.server.settle()
         seconds = await interleave(steps, bench.pick(12, 4), warm_up=2)

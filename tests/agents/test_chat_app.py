@@ -108,6 +108,14 @@ def say(page: Page, text: str) -> None:
     assert answered.value.status == 202, answered.value.text()
 
 
+def test_there_is_nowhere_to_say_anything_before_a_chat_is_open(browser: Browser, server: Server) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(server.url)
+        expect(page.get_by_label("Title of a new chat")).to_be_visible()
+        expect(page.get_by_label("Prompt")).to_be_hidden()
+
+
 def test_two_tabs_see_one_chat_and_a_reload_in_the_middle_of_a_turn_loses_nothing(
     tab: Page, server: Server
 ) -> None:

@@ -133,14 +133,16 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
     )
     yield "anthropic-key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{16,}")
     yield "url-password", _IN_URL  # before a rule of the detector's that takes the user's name too
+    for kind, linear in _OF_THE_DETECTOR.items():
+        yield kind, linear
     try:
         plugins: Any = importlib.import_module("detect_secrets.core.plugins.util")
         base: Any = importlib.import_module("detect_secrets.plugins.base")
     except ModuleNotFoundError as error:
         raise MissingExtraError("redaction", "boocode-sessions[redaction]", error.name) from None
     for name, plugin in plugins.get_mapping_from_secret_type_to_class().items():
-        if issubclass(plugin, base.RegexBasedDetector) and name not in _NO_SECRETS:
-            kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        if issubclass(plugin, base.RegexBasedDetector) and kind not in _NOT_THE_DETECTORS:
             for pattern in plugin().denylist:
                 # Without its groups: they hold a part of the secret only.
                 yield kind, re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern.pattern), pattern.flags)
@@ -148,9 +150,21 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
         yield "password", pattern
 
 
-_NO_SECRETS = {"Public IP (ipv4)", "Private Key"}
+# Each pattern takes a time that grows with the text's length alone: what may be long is bounded, or begins
+# in one place only. test_redaction.py holds that for the detector's too.
+_OF_THE_DETECTOR = {
+    # The lookahead is asked once for each run of such characters.
+    "json-web-token": re.compile(
+        r"(?<![A-Za-z0-9_=-])(?=[A-Za-z0-9_=-]++\.[A-Za-z0-9_=-])[A-Za-z0-9_=-]*?"
+        r"(eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+[A-Za-z0-9_.+/=-]*)"
+    ),
+    "npm-tokens": re.compile(r"//[^\n]{1,300}/:_authToken=\s{0,20}(npm_[^\n]+|[A-Fa-f0-9-]{36}[^\n]*)"),
+    "openai-token": re.compile(r"sk-[A-Za-z0-9_-]{0,200}[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}"),
+}
+"""In place of the detector's own, which take the square of a text's length."""
+_NOT_THE_DETECTORS = {"public-ip-ipv4", "private-key", *_OF_THE_DETECTOR}
 _ASSIGNED_NAME = (
-    r"(?:pass(?:word|wd|phrase|code)|(?<=_)pwd|secret|token(?!s)|api[_-]?key|access[_-]?key)[a-z0-9_-]*"
+    r"(?:pass(?:word|wd|phrase|code)|(?<=_)pwd|secret|token(?!s)|api[_-]?key|access[_-]?key)[a-z0-9_-]{0,99}"
 )
 _BEFORE_VALUE = r"""\\?["']?\s*(?::=|=>|:|=)\s*"""
 _NOTHING = r"(?!(?:none|null|true|false|undefined)\b)"
@@ -162,7 +176,7 @@ _ASSIGNED = tuple(
         rf"(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}\\?'([^'\\\n]+)",
         # as a shell, an env file or a connection string has it
         (
-            r"(?:PASSWORD|PASSWD|PASSPHRASE|(?<![A-Z])PASS|_PWD|SECRET|TOKEN(?!S)|API_?KEY|ACCESS_?KEY)[A-Z0-9_]*"
+            r"(?:PASSWORD|PASSWD|PASSPHRASE|(?<![A-Z])PASS|_PWD|SECRET|TOKEN(?!S)|API_?KEY|ACCESS_?KEY)[A-Z0-9_]{0,99}"
             r"""=([^\s"'`\\;&|]+)"""
         ),
         rf"""(?i)pass(?:word|wd|phrase)={_NOTHING}([^\s"'`\\;&|)]+)""",
@@ -170,7 +184,7 @@ _ASSIGNED = tuple(
             r"(?i)--(?:password|passwd|passphrase|pass|token|secret|api-?key)[ =]"
             r"""\\?["']?([^\s"'\\-][^\s"'\\]*)"""
         ),
-        r"""\bcurl\b[^\n|;]*?\s(?:-u|--user)[ =]?\\?["']?[^\s:"']+:([^\s"'\\]+)""",
+        r"""\bcurl\b(?:(?!\bcurl\b)[^\n|;])*?\s(?:-u|--user)[ =]?\\?["']?[^\s:"']+:([^\s"'\\]+)""",
         r"""(?i)authorization\\?["']?\s*[:=]\s*\\?["']?(?:bearer|basic|token)\s+([^\s"'\\]+)""",
         # and anywhere else, where it looks like one; a number is a count of tokens
         rf"""(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}{_NOTHING}(?![\d.]+\b)([^\s"'\\,;&]{{6,}})""",
@@ -178,7 +192,7 @@ _ASSIGNED = tuple(
     )
 )
 """What is assigned to a name that means a secret."""
-_IN_URL = re.compile(r"""\b[A-Za-z][A-Za-z0-9+.-]*://[^\s:/?#@"'\\]*:([^\s/"'\\]+)@""")
+_IN_URL = re.compile(r"""\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s:/?#@"'\\]*:([^\s/"'\\]+)@""")
 _SECRET_MEMBER = re.compile(
     r"(?:.*[^a-z])?(?:password|passwd|passphrase|passcode|secret|token|api[_-]?key|access[_-]?key)"
     r"|.*(?:Password|Passphrase|Secret|Token|ApiKey|AccessKey)"

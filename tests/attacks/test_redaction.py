@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,61 @@ def test_a_member_whose_name_says_that_it_is_a_secret_is_one() -> None:
 )
 def test_what_is_no_password_stays(said: str) -> None:
     assert Redactor().text(said) == said
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "token",
+        "password",
+        "api_key_",
+        "TOKEN",
+        "curl ",
+        "curl -u ",
+        "a.",
+        "a://",
+        "a://b:",
+        "//x/:_authToken",
+        "eyJ",
+        "eyJ-",
+        "eyJ.",
+        "sk-",
+        "sk-T3BlbkFJ",
+        "-----BEGIN PRIVATE KEY-----",
+        "authorization: bearer ",
+        "--token ",
+        "npm_",
+        "xoxb-1-",
+        "AKIA",
+        "cos_hmac_secret",
+        "softlayer_api_key_",
+        "https://cloudant",
+        "ibm_cloud_api_key ",
+    ],
+)
+def test_a_hostile_text_takes_no_longer_than_another_of_its_length(unit: str) -> None:
+    redactor = Redactor()
+    began = time.process_time()
+    redactor.text(unit * (100_000 // len(unit)))
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Cookie: a=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl; b",
+        "x_eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        "//registry.npmjs.org/:_authToken=npm_c2lnbmF0dXJl",
+        "//r/:_authToken= 0123abcd-0123-0123-0123-c2lnbmF0dXJl".replace("c2lnbmF0dXJl", "0123456789ab"),
+        "sk-proj-" + "a1_-" * 20 + "b" * 20 + "T3BlbkFJ" + "c" * 20,
+        "see -http://me:c2lnbmF0dXJl@host",
+        "curl https://curl.se/ -u me:c2lnbmF0dXJl",
+    ],
+)
+def test_a_secret_is_found_wherever_it_begins(said: str) -> None:
+    redacted = Redactor().text(said)
+    assert "[redacted:" in redacted
+    assert not re.search("c2lnbmF0dXJl|eyJ|0123456789ab|T3BlbkFJ", redacted)
 
 
 def test_a_site_holds_no_secret_and_is_written_again_where_that_changes(

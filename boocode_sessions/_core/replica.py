@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, cutter
+from boocode_sessions._core.statements.parameters import SESSIONS, table_name
 from boocode_sessions._core.statements.standby import select_position, select_replayed
 from boocode_sessions._core.tenants import say_tenant
 from boocode_sessions.errors import DatabaseError, SchemaError, TimedOutError, UnavailableError
@@ -84,14 +85,14 @@ class Replicated:
         if time.monotonic() < self._rests_until:
             return on_primary(operation, work)
         try:
-            position = on_primary(operation, _position)
+            position, identity = on_primary(operation, _position)
         except (UnavailableError, TimedOutError):
             raise
         except DatabaseError:  # it is a standby itself, or keeps its position from its users
             return on_primary(operation, work)
 
         def up_to_date(connection: StoreConnection) -> _T:
-            _wait(connection, position, operation)
+            _wait(connection, position, identity, operation)
             return work(connection)
 
         try:
@@ -107,19 +108,31 @@ class BehindError(DatabaseError):
     """The standby has not replayed what the primary has written."""
 
 
-def _position(connection: StoreConnection) -> str:
-    return connection.select(select_position()).scalar_one()
+def _position(connection: StoreConnection) -> tuple[str, str]:
+    position, identity = connection.select(select_position(), _in_table(connection)).one()
+    return position, identity
 
 
-def _wait(connection: StoreConnection, position: str, operation: str) -> None:
+def _in_table(connection: StoreConnection) -> dict[str, str]:
+    dialect = connection.connection.dialect
+    return {"table": table_name(SESSIONS.name, dialect, connection.effective_schema)}
+
+
+def _wait(connection: StoreConnection, position: str, identity: str, operation: str) -> None:
     """Wait until the standby has replayed the log up to a position. Raises BehindError."""
+    table = _in_table(connection)
     until = time.monotonic() + WAIT_SECONDS
     pause = 0.0
     with Deadline(WAIT_SECONDS + _LOOK_SECONDS, cutter(connection.connection)):
         while True:
-            standby, replayed = connection.select(
-                select_replayed(), {"position": position, "pause": pause}
+            standby, replayed, its_identity = connection.select(
+                select_replayed(), {"position": position, "pause": pause, **table}
             ).one()
+            if standby and its_identity != identity:
+                raise DatabaseError(
+                    f"{operation}: the replica's tables are not the primary's; check its URL's database and "
+                    "server, and give both engines the same schema_translate_map and search_path"
+                )
             if standby and replayed:
                 # At a stricter isolation level the transaction would still see what it saw before the wait.
                 connection.connection.rollback()

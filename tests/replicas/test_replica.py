@@ -18,6 +18,7 @@ from boocode_sessions import (
     Replicated,
     SessionKey,
     UnavailableError,
+    migrations,
     queries,
 )
 from boocode_sessions._core import replica as settings
@@ -27,7 +28,7 @@ from boocode_sessions.engine import create_async_engine, create_engine
 from boocode_sessions.jsonl import export_tree
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from boocode_sessions.streaming import iterate
-from tests.fixtures.servers import EmbeddedPostgres, execute
+from tests.fixtures.servers import EmbeddedPostgres, execute, query
 from tests.reliability.subjects import KINDS, InThreads, Subject
 from tests.replicas.conftest import Pair
 
@@ -254,6 +255,73 @@ def test_without_the_primary_nothing_is_said_to_be_all_there_is(pair: Pair) -> N
     standby = create_engine(pair.standby.url)
     with pytest.raises(UnavailableError):
         ClaudeSessionRepository(nowhere, replica=standby).load(a_key("gone"))
+    standby.dispose()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(pair: Pair) -> Iterator[Pair]:
+    """A pair of its own, and its log is longer."""
+    folder = pair.folder / "elsewhere"
+    folder.mkdir()
+    other = Pair(folder)
+    execute(other.primary.url, f"SELECT pg_logical_emit_message(false, '', repeat('x', {100 << 20}))")
+    yield other
+    other.standby.stop("immediate")
+    other.primary.stop("immediate")
+
+
+OTHER = "other_tables"
+
+
+def _translated_from_the_first(primary: Engine) -> Engine:
+    return primary.execution_options(schema_translate_map={None: OTHER})
+
+
+def _translated_later(primary: Engine) -> Engine:
+    ClaudeSessionRepository(primary).list_sessions("p")
+    primary.update_execution_options(schema_translate_map={None: OTHER})
+    return primary
+
+
+def _with_another_search_path(primary: Engine) -> Engine:
+    return create_engine(primary.url.update_query_dict({"options": f"-csearch_path={OTHER}"}))
+
+
+def _of_another_database(primary: Engine) -> Engine:
+    return create_engine(primary.url.set(database=OTHER))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [_translated_from_the_first, _translated_later, _with_another_search_path, _of_another_database],
+)
+def test_a_standby_whose_tables_are_not_the_primarys_is_not_read(
+    engines: tuple[Engine, Engine], given: Callable[[Engine], Engine]
+) -> None:
+    primary, standby = engines
+    migrations.upgrade(primary, schema=OTHER)
+    if not query(primary.url, f"SELECT 1 FROM pg_database WHERE datname = '{OTHER}'"):
+        execute(primary.url, f"CREATE DATABASE {OTHER}")
+    migrations.upgrade(primary.url.set(database=OTHER).render_as_string(hide_password=False))
+    key = a_key("tables")
+    ClaudeSessionRepository(primary).append(key, [{"type": "user", "n": 1}])
+    primary = given(primary)
+    repository = ClaudeSessionRepository(primary, replica=standby)
+    asked = Asked(primary, standby)
+    assert repository.load(key) is None
+    repository.append(key, [{"type": "user", "n": 2}])
+    assert repository.load(key) == [{"type": "user", "n": 2}]
+    assert "standby" not in asked.since()
+    primary.dispose()
+
+
+def test_a_standby_of_another_primary_is_not_read(engines: tuple[Engine, Engine], elsewhere: Pair) -> None:
+    primary, _ = engines
+    standby = create_engine(elsewhere.standby.url)
+    key = a_key("servers")
+    repository = ClaudeSessionRepository(primary, replica=standby)
+    repository.append(key, [{"type": "user"}])
+    assert repository.load(key) == [{"type": "user"}]
     standby.dispose()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
 
 from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
@@ -112,12 +112,7 @@ def follow(
     session = _session(session)
     shown: set[int] = set()
     if after.position == UNPLACED:
-        earlier = entries_after(
-            bind, session, Cursor(UNPLACED), subpath=subpath, schema=schema, encryption=encryption
-        )
-        shown = {followed.id for followed in earlier if followed.id <= after.id}
-        placed = Entry.position < UNPLACED
-        after = _newest(UnitOfWork(bind, schema), session, *_of(session, subpath=subpath), placed)
+        after, shown = _behind_unplaced(UnitOfWork(bind, schema), session, after, subpath=subpath)
     at = after
     while True:
         page = entries_after(bind, session, at, subpath=subpath, schema=schema, encryption=encryption)
@@ -149,6 +144,32 @@ def _newest(unit_of_work: UnitOfWork, session: Session, *where: ColumnElement[bo
     def work(connection: StoreConnection) -> Cursor:
         row = connection.select(newest).first()
         return START if row is None else Cursor(*row)
+
+    return unit_of_work.read(f"follow {session}", work)
+
+
+def _behind_unplaced(
+    unit_of_work: UnitOfWork, session: Session, after: Cursor, *, subpath: str | None
+) -> tuple[Cursor, set[int]]:
+    """Where to go on behind a row that had no position, and the rows after that which were shown before it.
+
+    Rows get their positions in the order of their ids: if this one has its own by now, what follows it was
+    not shown.
+    """
+    where = _of(session, subpath=subpath)
+    newest = select(func.max(Entry.position)).where(*where, Entry.position < UNPLACED).scalar_subquery()
+    before = select(Entry.id, Entry.position, newest).where(*where, Entry.id <= after.id)
+
+    def work(connection: StoreConnection) -> tuple[Cursor, set[int]]:
+        unplaced = connection.select(
+            before.where(or_(Entry.position == UNPLACED, Entry.id == after.id)).order_by(Entry.id)
+        ).all()
+        row_id, position, placed = unplaced[-1] if unplaced else (0, 0, None)
+        if row_id != after.id:  # it was deleted: what came after it may have any position
+            return START, {row_id for row_id, *_ in connection.select(before)}
+        if position != UNPLACED:
+            return Cursor(position, row_id), set()
+        return Cursor(placed or 0, UNPLACED), {row_id for row_id, *_ in unplaced}
 
     return unit_of_work.read(f"follow {session}", work)
 

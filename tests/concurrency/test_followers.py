@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from boocode_sessions import ClaudeSessionRepository, InvalidKeyError, SessionKey
 from boocode_sessions._core.keys import session_of
+from boocode_sessions.adoption import backfill
 from boocode_sessions.following import START, cursor_before, entries_after, follow
 from boocode_sessions.models import UNPLACED
 from tests.fixtures.databases import Database
@@ -128,6 +129,33 @@ def test_rows_of_the_seed_are_seen_before_or_after_they_are_placed(engine: Engin
     repository.append(key, last)
     seen += follower.read()
     assert seen == [*sent, *last] == repository.load(key)
+
+
+@pytest.mark.parametrize("size", [1, 16, 600, 1100])
+@pytest.mark.parametrize("then", ["nothing", "insert", "append", "backfill", "delete"])
+def test_it_goes_on_behind_a_row_that_had_no_position(
+    engine: Engine, key: SessionKey, size: int, then: str
+) -> None:
+    """Whatever became of that row since, and however many there are."""
+    repository = ClaudeSessionRepository(engine)
+    repository.append(key, marked("ours", 0, 2))
+    insert_as_the_seed_does(engine, key, [f'{{"type": "user", "seed": {n}}}' for n in range(size)])
+    before = cursor_before(engine, key, 0)
+    assert before.position == UNPLACED
+    last: list[Any] = [{"type": "user", "seed": "last"}]
+    if then == "delete":
+        repository.delete(key)
+    elif then != "nothing":
+        insert_as_the_seed_does(engine, key, ['{"type": "user", "seed": "new"}'])
+        last.insert(0, {"type": "user", "seed": "new"})
+    if then == "append":
+        repository.append(key, [{"type": "user", "n": 1}])
+        last.insert(1, {"type": "user", "n": 1})
+    elif then == "backfill":
+        backfill(engine)
+    following = follow(engine, key, before, poll_seconds=0.01)
+    insert_as_the_seed_does(engine, key, ['{"type": "user", "seed": "last"}'])
+    assert [next(following).entry for _ in last] == last
 
 
 def test_a_follower_of_two_busy_writers_misses_nothing(

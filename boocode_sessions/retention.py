@@ -21,7 +21,6 @@ from boocode_sessions._core.database_errors import translate
 from boocode_sessions._core.derived.catching_up import forget
 from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import KeyLike, Session, project_of, session_of
-from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.statements import maintenance as statements
 from boocode_sessions._core.statements.asking import TEXTS
 from boocode_sessions._core.statements.derived import CALLS, DIGESTS, USES
@@ -33,6 +32,7 @@ from boocode_sessions._core.statements.parameters import (
     table_name,
 )
 from boocode_sessions._core.statements.search import merge_words
+from boocode_sessions._core.transactions import connected
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import DatabaseError, SessionStoreError
 
@@ -206,15 +206,14 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
         return 0 if content is None else content[1]
 
     entries = unit_of_work.write(f"erase {session}", remove)
-    with alone(bind.pool):
-        _vacuum(bind, schema, f"vacuum after {session} was deleted")
+    _vacuum(bind, schema, f"vacuum after {session} was deleted")
     return entries
 
 
 def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
     failure: SessionStoreError | None = None
     try:
-        with engine.connect() as raw:
+        with connected(engine) as raw:
             # Without parameters a `%` in a name begins none.
             connection = raw.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
             where = StoreConnection(connection, schema).effective_schema

@@ -33,12 +33,12 @@ from boocode_sessions._core.database_errors import is_of_database, translate
 from boocode_sessions._core.derived.catching_up import is_readable
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import MAIN
-from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.schema_check import found_schema
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import table_name, unplaced
 from boocode_sessions._core.statements.read import is_true_fold
 from boocode_sessions._core.statements.search import select_behind_count
+from boocode_sessions._core.transactions import connected
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.migrations.distributing import DISTRIBUTED
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base, ClaudeSession
@@ -123,7 +123,7 @@ def schemas_with_tables(bind: Engine) -> list[str]:
 def _over(bind: Engine, operation: str, work: Callable[[Connection], _T]) -> _T:
     """What a unit of work is not for: it refuses a database without our tables."""
     try:
-        with alone(bind.pool), bind.connect() as connection:
+        with connected(bind) as connection:
             return work(connection)
     except Exception as error:
         if not is_of_database(error, connecting=True):

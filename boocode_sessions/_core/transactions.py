@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.orm import Session as OrmSession
@@ -33,7 +33,7 @@ _BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
 def reading(bind: SingleBind) -> Generator[Connection]:
     """For work that only reads."""
     if isinstance(bind, Engine):
-        with _held(bind), observing.connect(bind) as connection:
+        with connected(bind) as connection:
             # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
             yield connection.execution_options(**{READING: True})
     else:
@@ -49,7 +49,7 @@ def autocommitting(bind: SingleBind, in_doubt: Callable[[], None] = lambda: None
     """
     assert isinstance(bind, Engine)  # noqa: S101 - the unit of work asks first
     try:
-        with _held(bind), observing.connect(bind) as connection:
+        with connected(bind) as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
     except BaseException as error:
         # Also when it is given back: pg8000 sends a COMMIT then, which may fail after the append.
@@ -69,13 +69,15 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
         bind = bind.get()
     if isinstance(bind, Connection):
         check(bind)
-        yield bind
+        with fetched_at_once(bind):
+            yield bind
     elif isinstance(bind, OrmSession):
         connection = bind.connection(bind_arguments=_BIND_ARGUMENTS)
         check(connection)
-        yield connection
+        with fetched_at_once(connection):
+            yield connection
     elif isinstance(bind, Engine):
-        with _held(bind), observing.connect(bind) as connection, _begun(connection) as transaction:
+        with connected(bind) as connection, _begun(connection) as transaction:
             check(connection)
             yield connection
             with _committing(in_doubt):
@@ -89,9 +91,34 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
                 db.begin()
             connection = db.connection(bind_arguments=_BIND_ARGUMENTS)
             check(connection)
-            yield connection
+            with fetched_at_once(connection):
+                yield connection
             with _committing(in_doubt):
                 db.commit()
+
+
+@contextmanager
+def connected(engine: Engine) -> Generator[Connection]:
+    """A connection from an engine's pool, in no transaction yet."""
+    with _held(engine), observing.connect(engine) as connection, fetched_at_once(connection):
+        yield connection
+
+
+def fetched_at_once(connection: Connection) -> AbstractContextManager[object]:
+    """Without the cursors on the server that a host's execution options ask for: a cursor is for one SELECT
+    in a transaction. Statements of ours that want one ask themselves."""
+    options = connection.get_execution_options()
+    given = {name: options[name] for name in ("stream_results", "yield_per") if options.get(name)}
+    return _without(connection, given) if given else nullcontext()
+
+
+@contextmanager
+def _without(connection: Connection, options: Mapping[str, Any]) -> Generator[None]:
+    connection.execution_options(**dict.fromkeys(options))
+    try:
+        yield
+    finally:
+        connection.execution_options(**options)
 
 
 def _held(engine: Engine) -> AbstractContextManager[object]:

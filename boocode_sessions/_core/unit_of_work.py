@@ -23,7 +23,6 @@ from boocode_sessions._core.binds import check_bind, shown_bind
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, cutter, note_connection
-from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.replica import Replicated
 from boocode_sessions._core.schema_check import check_columns, check_encoding, check_schema
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, say_tenant
@@ -238,7 +237,7 @@ class UnitOfWork:
             return failure
         _schema_checked.pop(self.bind.pool, None)
         try:
-            with alone(self.bind.pool), self.bind.connect() as connection:
+            with transactions.connected(self.bind) as connection:
                 opened = StoreConnection(connection, self.schema)
                 check_schema(opened)
                 check_columns(opened)

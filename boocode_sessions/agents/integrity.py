@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine, inspect, update
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.keys import SessionKey, check_parts
-from boocode_sessions._core.one_connection_pools import alone
 from boocode_sessions._core.tenants import TENANT_OPTION, given_project, say_tenant
+from boocode_sessions._core.transactions import connected
 from boocode_sessions.agents.models import ClaudeAgentSession
 from boocode_sessions.agents.transcripts import folder_of, lines_to_import
 from boocode_sessions.agents.values import get, get_objects
@@ -167,12 +167,12 @@ def _compare(
         }
         if repair:
             return import_tree(engine, tree, workers=1, **more).added
-        with alone(engine.pool), engine.connect() as connection:  # never committed
+        with connected(engine) as connection:  # never committed
             return import_tree(connection, tree, **more).added
 
 
 def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str | None) -> None:
-    with alone(engine.pool), engine.begin() as connection:
+    with connected(engine) as connection, connection.begin():
         say_tenant(connection, connection.get_execution_options().get(TENANT_OPTION))
         if _has_chats(connection, schema):
             connection.execution_options(schema_translate_map={None: schema} if schema else {})

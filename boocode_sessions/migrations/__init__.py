@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine
 from boocode_sessions import errors
 from boocode_sessions._core import database_errors
 from boocode_sessions._core.arguments import checked
+from boocode_sessions._core.transactions import connected, fetched_at_once
 from boocode_sessions.engine import check_dialect, create_engine
 from boocode_sessions.migrations import host
 from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_objects, render_item
@@ -172,7 +173,8 @@ def _over(
 ) -> None:
     if isinstance(bind, Connection):
         check_dialect(bind.dialect.name)
-        run(bind)
+        with fetched_at_once(bind):
+            run(bind)
         return
     from boocode_sessions.migrations.locking import own_transaction  # noqa: PLC0415 - imports Alembic
 
@@ -181,7 +183,7 @@ def _over(
             with own_transaction(engine) as connection:
                 run(connection)
         else:
-            with engine.connect() as connection:
+            with connected(engine) as connection:
                 run(connection)
 
 

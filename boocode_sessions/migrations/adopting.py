@@ -14,6 +14,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
+from boocode_sessions._core.transactions import connected
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations.locking import own_transaction
 from boocode_sessions.migrations.target import effective_schema, schema
@@ -151,7 +152,7 @@ def prepare(engine: sa.Engine, given_schema: str | None) -> None:
 @contextmanager
 def building(engine: sa.Engine) -> Generator[sa.Connection]:
     """A connection for what takes long and can't run in a transaction."""
-    with engine.connect() as connection:
+    with connected(engine) as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         connection.detach()  # closed at the end, with the settings made here
         connection.execute(sa.text("SET statement_timeout = 0"))

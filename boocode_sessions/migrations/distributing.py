@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions._core.distributed import forget, is_distributed
+from boocode_sessions._core.transactions import connected
 from boocode_sessions.errors import SchemaError, UnsupportedBindError
 from boocode_sessions.migrations import adopting, chain
 from boocode_sessions.migrations.locking import own_transaction
@@ -49,7 +50,7 @@ def distribute(
     if engine.dialect.name != "postgresql":
         raise UnsupportedBindError(f"distribute: only PostgreSQL can, with Citus, not {engine.dialect.name}")
     forget(engine.pool)
-    with engine.connect() as connection:
+    with connected(engine) as connection:
         if not is_distributed(connection):
             raise UnsupportedBindError(f"distribute: {_MISSING}")
         where = effective_schema(connection, schema)

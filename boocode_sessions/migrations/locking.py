@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.schema import CreateSchema
 
+from boocode_sessions._core.transactions import connected
 from boocode_sessions.engine import LOCK_SECONDS
 from boocode_sessions.errors import SchemaError
 
@@ -20,7 +21,7 @@ _LOCK = 0x626F6F5F73657373
 @contextmanager
 def own_transaction(engine: Engine) -> Generator[Connection]:
     """A transaction for migrations. Committed at the end, rolled back whole by an exception."""
-    with engine.connect() as connection:
+    with connected(engine) as connection:
         if connection.dialect.name == "postgresql":
             # A stricter level would read the version as it was before the wait for the lock.
             connection.execution_options(isolation_level="READ COMMITTED")

@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +17,13 @@ from boocode_sessions import (
     ClaudeSessionRepository,
     SessionKey,
     SessionStoreError,
+    UnsupportedBindError,
+    migrations,
+    run_sync,
 )
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.fixtures.databases import Database
+from tests.host.binds import functions_of_a_bind
 
 # Connections of loops that have ended: nobody can close them.
 pytestmark = [
@@ -79,3 +85,30 @@ def test_without_a_pool_several_may_once_it_was_connected(database: Database) ->
 def test_one_after_the_other_may(database: Database) -> None:
     store = SQLAlchemySessionStore(create_async_engine(database.async_url))
     assert [append(store, f"s{n}") for n in range(3)] == ["landed"] * 3
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_every_function_tells_a_second_loop(database: Database, tmp_path: Path) -> None:
+    engine = create_async_engine(database.async_url)
+    uses_it, done = threading.Event(), threading.Event()
+
+    async def use() -> None:
+        async with engine.connect():
+            await run_sync(migrations.pending, engine)
+            uses_it.set()
+            await asyncio.to_thread(done.wait, 60)
+
+    async def also_use() -> None:
+        changes = (migrations.upgrade, migrations.pending)
+        for function in (*functions_of_a_bind(tmp_path), *changes):
+            with pytest.raises(UnsupportedBindError, match="another event loop"):
+                await asyncio.wait_for(run_sync(function, engine), 20)
+
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(asyncio.run, use())
+        assert uses_it.wait(20)
+        try:
+            asyncio.run(also_use())
+        finally:
+            done.set()
+        first.result()

@@ -22,6 +22,8 @@ from boocode_sessions import (
     SessionKey,
     SessionStoreError,
     migrations,
+    run_sync,
+    status,
 )
 from boocode_sessions.engine import create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
@@ -174,6 +176,23 @@ async def test_tasks_over_one_connection_lose_nothing(database: Database, poolcl
                 await store.append(key, late)
             batches = [(f"w{number}", n, 1 + 20 * (n % 2)) for n in range(TASK_BATCHES)]
             assert examine(await store.load(key) or [], [*batches, ("late", 0, len(late))]).wrong == 0
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("poolclass", [StaticPool, AssertionPool])
+async def test_tasks_that_migrate_take_turns_too(database: Database, poolclass: Any) -> None:
+    engine = plain_async_engine(database.async_url, poolclass=poolclass)
+    repository = AsyncClaudeSessionRepository(engine)
+    changes = (migrations.upgrade, migrations.pending, status.schema_status)
+    try:
+        await asyncio.gather(
+            *(repository.append(key, marked("w", 0)) for key in keys_of(TASKS)),
+            *(run_sync(change, engine) for change in changes),
+        )
+        for key in keys_of(TASKS):
+            assert examine(await repository.load(key) or [], [("w", 0, 3)]).wrong == 0
     finally:
         await engine.dispose()
 

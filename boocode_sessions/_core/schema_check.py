@@ -86,6 +86,8 @@ def check_schema(connection: StoreConnection) -> None:
     command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")
     schema_found = found_schema(connection)
     if schema_found is None:
+        if connection.dialect == "sqlite" and not connection.connection.execute(_FILE).scalar():
+            raise SchemaMissingError(_IN_MEMORY)
         raise SchemaMissingError(f"{where} has no tables of ours: run `{command}`")
     if schema_found.version < SCHEMA_VERSION:
         raise SchemaOutdatedError(
@@ -98,6 +100,14 @@ def check_schema(connection: StoreConnection) -> None:
             f"{SCHEMA_VERSION}: upgrade the boocode-sessions package to one that knows "
             f"{schema_found.needed} or later"
         )
+
+
+_FILE = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
+_IN_MEMORY = (
+    "the database is in memory and has no tables of ours: call migrations.upgrade(engine). Each thread or "
+    "connection has a database of its own there, unless the engine is made with poolclass=StaticPool and "
+    'connect_args={"check_same_thread": False}'
+)
 
 
 class FoundSchema(NamedTuple):

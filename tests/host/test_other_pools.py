@@ -19,6 +19,7 @@ from sqlalchemy.pool import AssertionPool, NullPool, StaticPool
 from boocode_sessions import (
     AsyncClaudeSessionRepository,
     ClaudeSessionRepository,
+    SchemaMissingError,
     SessionKey,
     SessionStoreError,
     migrations,
@@ -205,3 +206,28 @@ def test_threads_over_pools_that_keep_nothing_or_one_for_each(
     verdict, raised = write_together(ClaudeSessionRepository(engine), keys_of(THREADS))
     assert raised == []
     assert verdict.wrong == 0
+
+
+@pytest.mark.parametrize("module", ["sqlalchemy", "boocode_sessions.engine"])
+def test_a_database_in_memory_that_each_thread_has_of_its_own_is_told(module: str) -> None:
+    engine = importlib.import_module(module).create_engine("sqlite://")
+    repository = ClaudeSessionRepository(engine)
+    with pytest.raises(SchemaMissingError, match=r"in memory .* call migrations\.upgrade"):
+        repository.load(keys_of(1)[0])
+    with engine.connect() as connection:  # the same one again in this thread
+        migrations.upgrade(connection)
+        connection.commit()
+    repository.append(keys_of(1)[0], marked("w", 0))
+    raised: list[BaseException] = []
+
+    def load() -> None:
+        try:
+            repository.load(keys_of(1)[0])
+        except SchemaMissingError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    thread.join()
+    assert "Each thread or connection has a database of its own" in str(raised[0])
+    engine.dispose()

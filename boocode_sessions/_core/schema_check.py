@@ -142,8 +142,8 @@ def found_schema(connection: StoreConnection) -> FoundSchema | None:
     return FoundSchema(version, needed if last == version else version)
 
 
-def check_columns(connection: StoreConnection) -> None:
-    """Raises SchemaMissingError when a schema of the right version lacks one of our tables or columns."""
+def missing_parts(connection: StoreConnection) -> list[str]:
+    """The tables and columns of ours that a schema lacks."""
     inspector = inspect(connection.connection)
     schema = connection.effective_schema
     missing: list[str] = []
@@ -153,7 +153,12 @@ def check_columns(connection: StoreConnection) -> None:
             continue
         there = {column["name"] for column in inspector.get_columns(table.name, schema=schema)}
         missing += [f"{table.name}.{name}" for name in table.columns.keys() if name not in there]  # noqa: SIM118
-    if missing:
+    return missing
+
+
+def check_columns(connection: StoreConnection) -> None:
+    """Raises SchemaMissingError when a schema of the right version lacks one of our tables or columns."""
+    if missing := missing_parts(connection):
         raise SchemaMissingError(
             f"the schema is at version {SCHEMA_VERSION}, but lacks {', '.join(missing)}: "
             "restore it from a backup, and check the schema and the search_path"

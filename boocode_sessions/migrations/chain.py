@@ -14,7 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.schema_check import check_encoding, found_schema
+from boocode_sessions._core.schema_check import check_encoding, found_schema, missing_parts
 from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError, SchemaNewerError
 from boocode_sessions.migrations.target import effective_schema
@@ -39,7 +39,10 @@ def upgrade(connection: Connection, to: str, schema: str | None) -> None:
     _check_upwards(to)
     check_dialect(connection.dialect.name)
     check_encoding(connection)
-    found = version(connection, effective_schema(connection, schema))
+    where = effective_schema(connection, schema)
+    found = version(connection, where)
+    if found is None and not missing_parts(StoreConnection(connection, where)):
+        _run(command.stamp, connection, "head", schema)  # restored from a dump without the version table
     if found is not None and found > versions()[-1].revision:
         return  # a newer version of the package was here, with which this one goes
     _run(command.upgrade, connection, to, schema)

@@ -15,6 +15,7 @@ from boocode_sessions.engine import create_engine
 from boocode_sessions.errors import SchemaError
 from boocode_sessions.migrations.autogenerate import has_model
 from boocode_sessions.migrations.locking import lock_migrations, make_schema, own_transaction
+from boocode_sessions.migrations.steps import mark
 from boocode_sessions.migrations.target import effective_schema, targeting
 from boocode_sessions.models import VERSION_TABLE, Base
 
@@ -83,6 +84,7 @@ def _configure(context: EnvironmentContext, schema: str | None, **where: Any) ->
         version_table_schema=schema,
         compare_server_default=True,
         include_object=has_model,
+        on_version_apply=mark,
         # SQLite has it too; Alembic doubts only Python's driver, for which `lock_migrations` begins.
         transactional_ddl=True,
     )

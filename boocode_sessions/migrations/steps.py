@@ -1,11 +1,11 @@
 """How a version of ours runs inside somebody else's chain: recorded in our own version table too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 
 import sqlalchemy as sa
 from alembic import op
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy.schema import CreateSchema, CreateTable, DropTable
 
 from boocode_sessions.engine import check_dialect
@@ -34,7 +34,6 @@ def step(*, before: str | None, after: str | None) -> Callable[[Callable[[], Non
             check_dialect(context.dialect.name)
             if context.version_table == VERSION_TABLE:
                 migrate()
-                _mark(context, before, after)
                 return
             connection = None if context.as_sql else context.connection
             with targeting(effective_schema(connection, schema()) if connection else schema()):
@@ -68,17 +67,17 @@ def _is_due(context: MigrationContext, before: str | None, after: str | None) ->
     )
 
 
-def _mark(context: MigrationContext, before: str | None, after: str | None) -> None:
-    """Say which versions of the package go with the schema; Alembic itself says its version."""
-    if after is None:
+def mark(ctx: MigrationContext, step: MigrationInfo, heads: Collection[str], run_args: object) -> None:  # noqa: ARG001 - Alembic's call
+    """Say which versions of the package go with the schema; Alembic itself has said its version."""
+    if (after := max(heads, default=None)) is None:
         return
     said = chain.compatible_range(after)
-    if before is None and (context.as_sql or not _has_column()):
+    if not step.source_revision_ids and (ctx.as_sql or not _has_column()):
         # Not op.add_column, which takes a dot in a schema's name for two names.
         table = quoted(schema(), VERSION_TABLE)
         op.execute(f"ALTER TABLE {table} ADD COLUMN {COMPATIBLE_RANGE} VARCHAR(80) DEFAULT '{said}'")
     else:
-        op.execute(_versions(context).update().values({COMPATIBLE_RANGE: said}))
+        op.execute(_versions(ctx).update().values({COMPATIBLE_RANGE: said}))
 
 
 def _has_column() -> bool:

@@ -333,3 +333,23 @@ def test_on_sqlite_a_schema_is_an_attached_database(tmp_path: Path) -> None:
         repository.append(KEY, [{"type": "user", "uuid": "u"}])
         assert repository.load(KEY) == [{"type": "user", "uuid": "u"}]
     engine.dispose()
+
+
+def test_tables_without_their_version_are_taken_as_they_are(engine: Engine, database: Database) -> None:
+    """As after a dump that left the table of versions out was restored."""
+    repository = ClaudeSessionRepository(engine)
+    repository.append(KEY, [{"type": "user"}])
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+    for bind in (engine, database.url):
+        migrations.upgrade(bind)
+    assert migrations.pending(engine) == []
+    with engine.connect() as connection:
+        assert connection.execute(text(f"SELECT * FROM {VERSION_TABLE}")).all() == [
+            (SCHEMA_VERSION, f"0001..{SCHEMA_VERSION}")
+        ]
+    assert differences(engine) == []
+    repository.append(KEY, [{"type": "user"}])
+    assert repository.load(KEY) == [{"type": "user"}] * 2
+    migrations.downgrade(engine)
+    assert tables(engine) & OURS == set()

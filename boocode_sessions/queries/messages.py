@@ -40,7 +40,7 @@ class Message:
     tool_names: list[str]
     """The tools that it calls."""
     entry: dict[str, Any]
-    """The whole line, exact."""
+    """The whole line, but that half of a character in it is �: `load` gives it exactly."""
 
 
 class Conversation(Rows[Message]):

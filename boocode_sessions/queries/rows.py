@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import (
@@ -19,7 +20,10 @@ from typing import (
     overload,
 )
 
+import msgspec
+
 from boocode_sessions._core.attributes import visible
+from boocode_sessions._core.codec import with_a_whole_stack
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -46,7 +50,7 @@ class Rows(list[T], Generic[T]):
     """Fields that a table leaves out."""
 
     def __init__(self, row_type: type[T], rows: Iterable[T] = ()) -> None:
-        super().__init__(rows)
+        super().__init__(with_a_whole_stack(_writable, row) for row in rows)
         self.row_type = row_type
 
     @overload
@@ -112,6 +116,23 @@ class Rows(list[T], Generic[T]):
         """The fields that a table shows: not those that are None in every row."""
         fields = [field.name for field in dataclasses.fields(self.row_type) if field.name not in self.hidden]  # type: ignore[arg-type]
         return [name for name in fields if not self or any(getattr(row, name) is not None for row in self)]
+
+
+def _writable(row: T) -> T:
+    """A row of which every text can be written as UTF-8: half of a character, which a line may hold, is �."""
+    try:
+        msgspec.json.encode(row)
+    except (ValueError, OverflowError, msgspec.MsgspecError):  # or it has a number that only Python knows
+        names = [field.name for field in dataclasses.fields(row)]  # type: ignore[arg-type]
+        values: dict[str, Any] = {name: getattr(row, name) for name in names}
+        texts = {name: _whole(value) for name, value in values.items() if type(value) in {str, list, dict}}
+        return dataclasses.replace(row, **texts)  # type: ignore[type-var]
+    return row
+
+
+def _whole(value: object) -> object:
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _again(kind: type[Rows[Any]], attributes: dict[str, Any], rows: list[Any]) -> Rows[Any]:

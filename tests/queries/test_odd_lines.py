@@ -1,20 +1,26 @@
 """A line may hold any JSON in any member: whoever reads it goes on."""
 
 import copy
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from boocode_sessions import ClaudeSessionRepository, queries
+from boocode_sessions._core.codec import MAX_DEPTH
 from boocode_sessions.cli.left_out import left_out
 from boocode_sessions.cli.transcript import blocks
 from boocode_sessions.pages import session_page
 from boocode_sessions.queries.chain import main_conversation, subagent_conversation
+from boocode_sessions.queries.rows import Rows
 from tests.queries.lines import Line, answer, entries, key, prompt, result, tool_use
 
-ODD: tuple[Any, ...] = (None, True, 7, 1.5, "", "<b>", [], {}, [[]], [{}], {"a": []}, [None, 7, "x"])
+HALF = "half \ud83d"
+"""Half of a character, as where a text was cut off: JSON has it, UTF-8 has not."""
+ODD: tuple[Any, ...] = (None, True, 7, 1.5, "", "<b>", [], {}, [[]], [{}], {"a": []}, [None, 7, "x"], HALF)
 
 MEMBERS = (
     *("type", "uuid", "parentUuid", "timestamp", "sessionId", "isSidechain", "isMeta", "requestId"),
@@ -59,28 +65,37 @@ def _places(line: Line) -> Iterator[tuple[Any, ...]]:
         yield from (("attachment", name) for name in ("type", "prompt", "commandMode"))
 
 
+def written(rows: Rows[Any]) -> bytes:
+    """Rows as a host's JSON, and as all that shows them."""
+    html: str = rows._repr_html_()
+    texts = [json.dumps([asdict(row) for row in rows], ensure_ascii=False, default=str), repr(rows), html]
+    rows.to_pandas().to_csv()
+    return "".join(texts).encode()
+
+
 def test_every_question_answers_whatever_a_line_holds(engine: Engine) -> None:
     lines = list(odd_lines())
     repository = ClaudeSessionRepository(engine)
     for start in range(0, len(lines), 500):
         repository.append(key(), entries(*lines[start : start + 500]))
     for bind in (engine, engine.connect()):
-        assert queries.usage(bind)
-        assert queries.tools(bind)
-        assert queries.search(bind, "hello", places=["messages", "tools"])
-        assert queries.sessions(bind)
-        assert queries.tool_calls(bind, limit=None)
+        assert written(queries.usage(bind))
+        assert written(queries.tools(bind))
+        assert written(queries.search(bind, "hello", places=["messages", "tools"]))
+        assert written(queries.sessions(bind))
+        assert written(queries.tool_calls(bind, limit=None))
         for queued in (True, False):
-            assert queries.conversation(bind, key()["session_id"], queued=queued)
+            assert written(queries.conversation(bind, key()["session_id"], queued=queued))
         for everything in (True, False):
-            assert queries.as_html(bind, key()["session_id"], everything=everything)
+            assert queries.as_html(bind, key()["session_id"], everything=everything).encode()
     bind.close()  # type: ignore[union-attr]
 
 
 def test_each_such_line_is_a_page() -> None:
     for line in odd_lines():
         for lines in (main_conversation([line], queued=True), subagent_conversation([line]), [line]):
-            assert session_page(lines, {"subagents/agent-x": [line]}, session_id="s", project_key="p")
+            page = session_page(lines, {"subagents/agent-x": [line]}, session_id="s", project_key="p")
+            assert page.encode()
 
 
 @pytest.mark.parametrize("everything", [True, False])
@@ -88,3 +103,24 @@ def test_a_terminal_shows_whatever_a_line_holds(everything: bool) -> None:
     lines = list(odd_lines())
     assert [block for line in lines for block in blocks(line, everything=everything)]
     assert left_out(lines, [], of_subagent=False, is_empty=True)
+
+
+def test_a_half_character_is_shown_as_one_and_stored_as_it_is(engine: Engine) -> None:
+    nested: Any = HALF
+    for _ in range(MAX_DEPTH - 4):
+        nested = [nested]
+    lines = entries(
+        prompt("u", HALF, nested=nested),
+        answer("a", tool_use("t") | {"input": {HALF: [HALF]}}, parent="u"),
+        {"type": "custom-title", "customTitle": HALF},
+    )
+    repository = ClaudeSessionRepository(engine)
+    repository.append(key(), lines)
+    (row,) = queries.sessions(engine)
+    assert (row.title, row.first_prompt) == ("half \ufffd", "half \ufffd")
+    said, called = queries.conversation(engine, key()["session_id"])
+    assert said.text == said.entry["message"]["content"] == "half \ufffd"
+    assert called.entry["message"]["content"][0]["input"] == {"half \ufffd": ["half \ufffd"]}
+    (call,) = queries.tool_calls(engine)
+    assert call.input == {"half \ufffd": ["half \ufffd"]}
+    assert repository.load(key()) == lines

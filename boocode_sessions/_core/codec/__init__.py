@@ -17,7 +17,7 @@ from boocode_sessions._core.codec.entries import (
     same_entry,
 )
 from boocode_sessions._core.codec.extracted import FAST, Extracted, extract, said_at
-from boocode_sessions._core.codec.json_text import Line
+from boocode_sessions._core.codec.json_text import Line, with_a_whole_stack
 from boocode_sessions._core.codec.keys import (
     LINE_KEY_LENGTH,
     UUID_KEY_LENGTHS,
@@ -81,6 +81,7 @@ __all__ = [
     "seal_entry",
     "seal_summary",
     "uuid_key",
+    "with_a_whole_stack",
     "write_line",
     "write_metadata",
 ]

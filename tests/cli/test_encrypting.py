@@ -29,7 +29,7 @@ def test_a_store_is_encrypted_and_read_with_its_key(terminal: Terminal, tmp_path
     terminal.env["BOOCODE_SESSIONS_KEY_FILE"] = str(file)
     refused = terminal.run("reencrypt")
     assert (refused.status, refused.out) == (2, "")
-    assert "reads_plain" in refused.err
+    assert "--from-plain" in refused.err
     done = terminal.run("reencrypt", "--from-plain", "--json")
     assert set(done.json) == json_keys("reencrypt")
     assert done.json == {"entries": 1, "summaries": 1, "unplaced": 0}
@@ -48,6 +48,8 @@ def test_a_store_is_encrypted_and_read_with_its_key(terminal: Terminal, tmp_path
     missing = terminal.run("show")
     assert missing.status == 2
     assert "encrypted" in missing.err
+    for arguments in (["show"], ["list"], ["export", str(tmp_path / "again")], ["tail"]):
+        assert "BOOCODE_SESSIONS_KEY_FILE" in terminal.run(*arguments).err
 
 
 def test_a_file_without_a_key_is_one_line(terminal: Terminal, tmp_path: Path) -> None:

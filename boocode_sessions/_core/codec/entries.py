@@ -103,6 +103,9 @@ def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
     return b"".join(pieces)
 
 
+GIVE_KEY = "give `encryption=` with its key, or to the command line BOOCODE_SESSIONS_KEY_FILE"
+
+
 def decode(text: str | bytes) -> SessionStoreEntry:
     """The entry that was stored as this exact text. Raises DamagedEntryError."""
     try:
@@ -114,7 +117,7 @@ def decode(text: str | bytes) -> SessionStoreEntry:
             return cast("SessionStoreEntry", entry)
         problem = f"is of type {type(entry).__name__}, not a JSON object"
     if str(text).removeprefix("b'").startswith(SEALED):
-        raise MissingKeyError("a stored entry is encrypted: give `encryption=` with its key")
+        raise MissingKeyError(f"a stored entry is encrypted: {GIVE_KEY}")
     # Outside the handler: a JSONDecodeError holds the whole document, and must not stay chained.
     raise DamagedEntryError(f"a stored entry {problem}")
 

@@ -101,7 +101,13 @@ _BY_SQLITE_CODE: dict[int, tuple[type[DatabaseError], str]] = {
     sqlite3.SQLITE_BUSY: (TimedOutError, "another connection kept the database locked; try again"),
     sqlite3.SQLITE_LOCKED: (TimedOutError, "another connection kept a table locked; try again"),
     sqlite3.SQLITE_FULL: (StorageFullError, "the disk is full; free some space, then try again"),
-    sqlite3.SQLITE_READONLY: (ReadOnlyDatabaseError, "the database file is read-only"),
+    sqlite3.SQLITE_READONLY: (
+        ReadOnlyDatabaseError,
+        (
+            "the database's file or its folder is read-only; what nobody writes to can be read as "
+            "sqlite:///file:NAME?immutable=1&uri=true"
+        ),
+    ),
     sqlite3.SQLITE_PERM: (PermissionDeniedError, "the file system forbids it; check the file's permissions"),
     sqlite3.SQLITE_CANTOPEN: (UnavailableError, "the file can't be opened; check the path and its folder"),
     sqlite3.SQLITE_NOTADB: (UnavailableError, "the file is no SQLite database; check the path"),

@@ -11,30 +11,33 @@ from urllib.parse import unquote, urlsplit
 def switch_to_wal(cursor: Any, seconds: float) -> None:  # noqa: ANN401 - the driver's cursor
     """Turn the write-ahead log on. Raises the driver's error where the file stays locked for so many seconds.
 
-    SQLite doesn't wait for a lock here, whatever the busy_timeout. It does where a transaction begins: an
-    empty one waits until whoever has the lock is done. The mode stays in the file: only a new one needs this.
+    A file that can only be read keeps the mode that it has. SQLite doesn't wait for a lock here, whatever the
+    busy_timeout. It does where a transaction begins: an empty one waits until whoever has the lock is done.
+    The mode stays in the file: only a new one needs this.
     """
     until = time.monotonic() + seconds
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > until:
+            if _code(error) == sqlite3.SQLITE_READONLY:
+                return
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
         else:
             return
         try:
             cursor.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
-            if not _is_busy(error):
+            if _code(error) != sqlite3.SQLITE_BUSY:
                 raise
         else:
             cursor.execute("ROLLBACK")
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
+def _code(error: sqlite3.Error) -> int:
     # SQLAlchemy makes one without a code where aiosqlite's connection is closed.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def make_private(name: str) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy
 from sqlalchemy import Engine, make_url, text
 
 import boocode_sessions
-from boocode_sessions import ClaudeSessionRepository, RefusedError, SessionKey, errors
+from boocode_sessions import ClaudeSessionRepository, RefusedError, SessionKey, errors, queries
 from boocode_sessions.engine import create_engine
 from tests.fixtures.databases import Database
 
@@ -124,6 +124,35 @@ def test_a_read_only_file(database: Database, disposing: Dispose) -> None:
     engine = disposing(sqlalchemy.create_engine(url))
     with pytest.raises(leaf("ReadOnlyDatabaseError")):
         ClaudeSessionRepository(engine).append(KEY, [{"type": "user"}])
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+@pytest.mark.parametrize("opened", ["mode=ro", "immutable=1"])
+@pytest.mark.parametrize("make", [create_engine, sqlalchemy.create_engine])
+def test_a_read_only_file_is_read(
+    database: Database, disposing: Dispose, mode: str, opened: str, make: Callable[[str], Engine]
+) -> None:
+    """One that was not written with a write-ahead log too, which our engines turn on."""
+    writer = create_engine(database.url)
+    ClaudeSessionRepository(writer).append(KEY, [{"type": "user", "message": {"content": "rain"}}])
+    with writer.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql(f"PRAGMA journal_mode = {mode}")
+    writer.dispose()
+    engine = disposing(make(f"sqlite:///file:{make_url(database.url).database}?{opened}&uri=true"))
+    repository = ClaudeSessionRepository(engine)
+    assert len(repository.load(KEY) or []) == len(repository.list_sessions("p")) == 1
+    assert len(queries.search(engine, "rain")) == len(queries.sessions(engine)) == 1
+    assert not queries.usage(engine)
+    assert not queries.tools(engine)
+    calls: list[Callable[[], object]] = [
+        lambda: repository.append(KEY, [{"type": "user"}]),
+        lambda: repository.delete(KEY),
+    ]
+    for call in calls:
+        with pytest.raises(leaf("ReadOnlyDatabaseError"), match="immutable=1"):
+            call()
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

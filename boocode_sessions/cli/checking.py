@@ -51,6 +51,7 @@ def check(
     if session is not None:
         meant = [database.session(session, project)]
     else:
+        database.check_project(project)
         listed = queries.sessions(database.reading, project_key=project, limit=None, **database.access)
         meant = [(row.project_key, row.session_id) for row in listed]
     reports = [

@@ -1,6 +1,6 @@
 """`usage` and `tools`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -148,7 +148,7 @@ def tools(
             encryption=database.encryption,
             **filters,
         )
-        _print_calls(calls, as_json=json)
+        _print_calls(calls, lambda: database.nothing("No such call.", project), as_json=json)
         return
     found = queries.tools(database.engine, **within(database, project, session, since, until))
     columns = {
@@ -171,7 +171,7 @@ def tools(
     )
 
 
-def _print_calls(calls: "Sequence[ToolCall]", *, as_json: bool) -> None:
+def _print_calls(calls: "Sequence[ToolCall]", nothing: Callable[[], str], *, as_json: bool) -> None:
     import json
 
     rows = [asdict(call) for call in calls]
@@ -189,7 +189,7 @@ def _print_calls(calls: "Sequence[ToolCall]", *, as_json: bool) -> None:
         "project_key": "~project",
     }
     first_to_go = ["project_key", "failed", "input", "seconds"]
-    print_rows(rows, columns, as_json=as_json, nothing=lambda: "No such call.", first_to_go=first_to_go)
+    print_rows(rows, columns, as_json=as_json, nothing=nothing, first_to_go=first_to_go)
 
 
 def _shown(prices: "PriceList") -> str:

@@ -140,6 +140,18 @@ class Database(NamedTuple):
             return said
         return f"{said.rstrip('.')} in project {project!r}. Did you mean {' or '.join(similar)}?"
 
+    def check_project(self, project: str | None) -> None:
+        """Raises BadInput where a project was named that has no session."""
+        from boocode_sessions import queries
+
+        if project and not queries.sessions(self.reading, project_key=project, limit=1, **self.access):
+            raise self._no_session(project)
+
+    def _no_session(self, project: str | None) -> BadInput:
+        nothing = "there is no session yet" + (f" in project {project!r}" if project else "")
+        meant = self.nothing("there is no session", project)
+        return BadInput(meant if "?" in meant else nothing)
+
     def session(self, beginning: str | None, project: str | None) -> "Session":
         """The session that was meant: the newest one when nothing was said.
 
@@ -158,9 +170,7 @@ class Database(NamedTuple):
             if newest:
                 break
         else:
-            nothing = "there is no session yet" + (f" in project {project!r}" if project else "")
-            meant = self.nothing("there is no session", project)
-            raise BadInput(meant if "?" in meant else nothing)
+            raise self._no_session(project)
         return Session(newest[0].project_key, newest[0].session_id)
 
 

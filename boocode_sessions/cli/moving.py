@@ -139,6 +139,8 @@ def export(
     session_id = None
     if session is not None:
         project, session_id = database.session(session, project)
+    else:
+        database.check_project(project)
     if format is Layout.html:
         _write_site(database, destination, project, session_id, hidden, overwrite=overwrite, as_json=json)
         return

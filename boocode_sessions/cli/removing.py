@@ -90,7 +90,7 @@ def prune(
     if json:
         print_json({"dry_run": dry_run, "sessions": rows, "entries": result.entries, "bytes": result.bytes})
         return
-    if dry_run:
+    if dry_run or (project is not None and not rows):
         columns = {
             "session_id": "session",
             "last_append": "last append",
@@ -101,8 +101,13 @@ def prune(
         for row in rows:
             row["size"] = size(row["bytes"])
         first_to_go = ["project_key", "size", "entries"]
-        nothing = "No session is that old."
-        print_rows(rows, columns, as_json=False, nothing=lambda: nothing, first_to_go=first_to_go)
+        print_rows(
+            rows,
+            columns,
+            as_json=False,
+            nothing=lambda: database.nothing("No session is that old.", project),
+            first_to_go=first_to_go,
+        )
     verb = "would be deleted" if dry_run else "deleted"
     say(f"{count(len(rows), 'session')}, {count(result.entries, 'entry')}, {size(result.bytes)} {verb}.")
 

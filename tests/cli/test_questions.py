@@ -66,12 +66,24 @@ def test_list_finds_sessions_by_their_title(demo: Terminal) -> None:
     assert demo.run("list", "--search", "nosuch", "--json").json == []
 
 
-@pytest.mark.parametrize("command", ["list", "search umbrella", "usage", "tools", "show"])
-def test_a_project_that_is_not_there_names_those_that_may_be_meant(demo: Terminal, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        *((question, 0) for question in ("list", "search umbrella", "usage", "tools", "tools --failed")),
+        ("prune --inactive-for 0s", 0),
+        *((work, 2) for work in ("show", "tail", "check", "export out", "export out --format html")),
+    ],
+)
+def test_a_project_that_is_not_there_names_those_that_may_be_meant(
+    demo: Terminal, command: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     words = command.split()
-    told = demo.run(*words, "--project", "weather").err
-    assert "Did you mean -home-you-weather?" in told
-    assert "Did you mean" not in demo.run(*words, "--project", "nosuch").err
+    told = demo.run(*words, "--project", "weather")
+    assert (told.status, "Did you mean -home-you-weather?" in told.err) == (status, True)
+    nobodys = demo.run(*words, "--project", "nosuch")
+    assert (nobodys.status, nobodys.err != "", "Did you mean" in nobodys.err) == (status, True, False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_search_finds_what_was_said(demo_anywhere: Terminal) -> None:

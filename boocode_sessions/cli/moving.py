@@ -91,9 +91,10 @@ def import_(
             on_broken=report,
         )
     if json:
-        counted = asdict(result)
-        counted["first_broken"] = [str(broken) for broken in result.first_broken]
-        print_json(counted)
+        left_out = told["left out"]
+        lines = [str(broken) for broken in result.first_broken if broken.line is not None]
+        counted = {"broken": result.broken - left_out, "first_broken": lines, "left_out": left_out}
+        print_json(asdict(result) | counted)
     else:
         typer.echo(
             f"{count(result.files, 'file')}, {size(result.bytes)}: "

@@ -82,6 +82,9 @@ def test_a_damaged_line_a_stray_file_and_a_broken_line_are_told_apart(terminal: 
     assert "1 broken line skipped, 1 broken line repaired, 1 file left out" in done.out
     assert {line.split()[0] for line in done.err.splitlines()} == {"skipped", "repaired", "left"}
     assert len(done.err.splitlines()) == 3
+    told = terminal.run("import", str(tree), "--json")
+    assert (told.status, told.json["broken"], told.json["left_out"]) == (1, 2, 1)
+    assert [line.startswith(f"{file}:") for line in told.json["first_broken"]] == [True, True]
 
 
 def test_strict_stops_at_a_broken_line(terminal: Terminal, tree: Path) -> None:

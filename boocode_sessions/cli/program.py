@@ -4,6 +4,7 @@ import inspect
 import io
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from boocode_sessions.cli import clock
+from boocode_sessions.cli import INTERRUPTED, clock, leave
 from boocode_sessions.cli.clock import TimezoneOption
 from boocode_sessions.cli.database import SchemaOption, UrlOption, Where, one_line, opened
 from boocode_sessions.cli.screen import complain, is_terminal
@@ -109,7 +110,7 @@ class Program(_Helpful, TyperGroup):
         try:
             code = super().main(*args, **extra)
         except typer.Abort:
-            code = _INTERRUPTED
+            code = INTERRUPTED
         except Exception as error:
             line = one_line(error)
             if line is None:
@@ -123,6 +124,8 @@ class Program(_Helpful, TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - click's signature
         try:
+            if signal.getsignal(signal.SIGINT) is leave:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             done = super().invoke(ctx)
             if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed by the caller
                 sys.stdout.flush()
@@ -134,7 +137,6 @@ class Program(_Helpful, TyperGroup):
 _BEFORE = "boocode_sessions.before"
 """Where a command's context keeps the word before the one that is completed."""
 
-_INTERRUPTED = 130
 _PIPE_CLOSED = 141
 """What a shell reports of a program that the signal ended."""
 

@@ -30,6 +30,20 @@ def test_python_m_is_the_same_program(demo: Terminal) -> None:
     assert demo.program("list", "--json").json == demo.run("list", "--json").json
 
 
+def test_ctrl_c_is_quiet_from_the_start(demo: Terminal) -> None:
+    code = (
+        "import os, signal, sys\n"
+        f"sys.argv = ['boocode-sessions', '--url', {demo.env['BOOCODE_SESSIONS_URL']!r}, 'list']\n"
+        "from boocode_sessions.cli import main\n"
+        "signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
+        "signal.setitimer(signal.ITIMER_REAL, {seconds})\n"
+        "main()"
+    )
+    early = [run_python(code.replace("{seconds}", str(after)), {}) for after in (0.001, 0.02, 0.05, 0.1, 0.2)]
+    assert {(done.returncode, done.stderr) for done in early} <= {(130, ""), (0, "")}
+    assert early[0].returncode == 130
+
+
 def test_help_starts_without_sqlalchemy_and_the_sdk() -> None:
     code = (
         "import sys; sys.argv = ['boocode-sessions', '--help']\n"

@@ -36,7 +36,7 @@ _CALLED: dict[Any, str] = {
     Sequence: "a list",
     Cipher: "a privacy.Encryption",
 }
-_ACCEPTED: dict[Any, Any] = {float: (int, float), Sequence: Iterable}
+_ACCEPTED: dict[Any, Any] = {float: (int, float), Sequence: (Iterable,)}
 """What does for a type, where that is more than its instances."""
 
 
@@ -50,10 +50,9 @@ def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         for name, given in (dict(zip(names, args, strict=False)) | kwargs).items():
-            kinds = wanted().get(name, [object])
-            accepted = tuple(_ACCEPTED.get(kind, kind) for kind in kinds)
-            if name not in _ELSEWHERE and not isinstance(given, accepted):
-                *others, last = dict.fromkeys(_called(kind) for kind in kinds)
+            kinds = wanted().get(name)
+            if kinds and name not in _ELSEWHERE and not isinstance(given, tuple(kinds)):
+                *others, last = dict.fromkeys(kinds.values())
                 known = f"{', '.join(others)} or {last}" if others else last
                 raise TypeError(f"{name} is {known}, not {type(given).__name__}")
         return function(*args, **kwargs)
@@ -61,18 +60,16 @@ def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return call
 
 
-def _kinds(hint: Any) -> list[Any]:  # noqa: ANN401 - an annotation
-    """The classes of an annotation."""
+def _kinds(hint: Any) -> dict[Any, str]:  # noqa: ANN401 - an annotation
+    """The classes that an annotation takes, and what it is called."""
     origin = get_origin(hint)
     if origin in {Union, types.UnionType}:
-        return [kind for part in get_args(hint) for kind in _kinds(part)]
+        return {kind: called for part in get_args(hint) for kind, called in _kinds(part).items()}
     if origin is Literal:
-        return [type(value) for value in get_args(hint)]
-    return [origin or hint]
-
-
-def _called(kind: type) -> str:
-    return _CALLED.get(kind) or f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+        return {type(value): _CALLED[type(value)] for value in get_args(hint)}
+    kind = origin or hint
+    called = _CALLED.get(kind) or f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+    return dict.fromkeys(_ACCEPTED.get(kind, (kind,)), called)
 
 
 def at_least(least: int, **given: float | None) -> None:

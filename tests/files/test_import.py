@@ -349,13 +349,15 @@ def test_an_import_finds_the_tables_in_their_schema(
     engine.dispose()
 
 
-@pytest.mark.parametrize("schema", ["a%b", 'x"y:z'])
+@pytest.mark.parametrize(
+    ("driver", "schema"), [("psycopg", "a%b"), ("psycopg", 'x"y:z'), ("psycopg2", "a%%b"), ("pg8000", "a%%b")]
+)
 def test_whatever_follows_an_import_finds_them_too(
-    databases: Databases, projects: Path, tmp_path: Path, schema: str
+    databases: Databases, projects: Path, tmp_path: Path, driver: str, schema: str
 ) -> None:
     database = databases.empty("postgresql")
     migrations.upgrade(database.url, schema=schema)
-    engine = database.engine()
+    engine = create_engine(database.url_over(driver))
     import_tree(engine, projects, schema=schema)
     assert queries.search(engine, "bug", schema=schema)
     assert queries.usage(engine, schema=schema) is not None

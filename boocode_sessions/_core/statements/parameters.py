@@ -42,8 +42,9 @@ SESSION_IDS = bindparam("in_sessions", expanding=True, type_=Text)
 
 def table_name(name: str, dialect: Dialect, schema: str | None) -> str:
     """A table's name as SQL text, quoted where it has to be: for a driver, or as a value of to_regclass()."""
-    said = ".".join(map(dialect.identifier_preparer.quote, [schema, name] if schema else [name]))
-    if dialect.paramstyle in {"format", "pyformat"}:
+    quote = dialect.identifier_preparer.quote
+    said = ".".join(map(quote, [schema, name] if schema else [name]))
+    if "%%" in quote("%"):
         said = said.replace("%%", "%")  # quoted for statements with parameters, which these have none of
     return said
 

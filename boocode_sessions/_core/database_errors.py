@@ -29,12 +29,25 @@ from boocode_sessions.errors import (
 
 _INSUFFICIENT_PRIVILEGE = "42501"
 
+_FAILED_BEFORE = "something before it failed in this transaction; roll it back, and run all of it again"
 _UNCERTAIN = UnavailableError, "a server failed at the COMMIT; it may have landed; send the same again"
 _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("40003", UnavailableError, "nobody knows whether it was committed; send the same again"),
     ("40", RetryableError, "it lost against a concurrent transaction and was rolled back; run it again"),
     ("55P03", TimedOutError, "another transaction kept the lock past lock_timeout; try again later"),
     ("57014", TimedOutError, "it ran past statement_timeout or was cancelled; try again, or raise the limit"),
+    ("25P02", DatabaseError, _FAILED_BEFORE),
+    ("57P05", UnavailableError, "the server ended the connection after idle_session_timeout; try again"),
+    (
+        "25P03",
+        UnavailableError,
+        "the server ended the transaction after idle_in_transaction_session_timeout; run it again",
+    ),
+    (
+        "25P04",
+        UnavailableError,
+        "the server ended the transaction after transaction_timeout; run it again, or raise the limit",
+    ),
     ("57", UnavailableError, "the server is shutting down or restarting; try again"),
     ("08", UnavailableError, "the connection was lost; check that the database runs and can be reached"),
     ("53300", UnavailableError, "the server has no connection left; use a smaller pool or a pooler"),
@@ -131,7 +144,7 @@ def is_of_database(error: Exception, *, connecting: bool) -> bool:
 
     `connecting`: while there was no connection yet. Drivers raise bare socket errors, asyncpg later too.
     """
-    if isinstance(error, sa.TimeoutError | sa.StatementError | UnicodeError):
+    if isinstance(error, sa.TimeoutError | sa.StatementError | sa.PendingRollbackError | UnicodeError):
         return True
     if isinstance(error, SessionStoreError):
         return False
@@ -170,6 +183,8 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
             f"{operation}: the database's encoding does not have the text's characters; "
             "use one made with ENCODING UTF8"
         )
+    if isinstance(error, sa.PendingRollbackError):  # repeats what failed, with its parameters
+        return DatabaseError(f"{operation}: {_FAILED_BEFORE}")
     sqlstate = sqlstate_of(error)
     if sqlstate in _MISSING_RELATION:
         return SchemaMissingError(

@@ -1,5 +1,6 @@
 """A database's own settings, which its administrator may change, break no call."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from boocode_sessions import (
     ClaudeSessionRepository,
     DatabaseError,
     SessionKey,
+    UnavailableError,
     migrations,
     queries,
     retention,
@@ -275,3 +277,26 @@ def test_an_import_keeps_when_a_line_was_said_in_any_time_zone(
     [session] = queries.sessions(engine)
     assert [session.started, session.last_said] == said
     assert [(str(row.day), row.calls) for row in queries.usage(engine, by="day")] == [("2026-11-20", 2)]
+
+
+@pytest.mark.parametrize("driver", [*DRIVERS, "pg8000"])
+@pytest.mark.parametrize(
+    "limit", ["idle_in_transaction_session_timeout", "transaction_timeout", "idle_session_timeout"]
+)
+def test_a_connection_that_the_server_ended_for_its_age_is_told_as_lost(
+    database: Database, disposing: Dispose, driver: str, limit: str
+) -> None:
+    engine = disposing(sqlalchemy.create_engine(database.url_over(driver), poolclass=NullPool))
+    with engine.connect() as connection:
+        known = text("SELECT 1 FROM pg_settings WHERE name = :name")
+        if connection.scalar(known, {"name": limit}) is None:
+            return  # transaction_timeout came with PostgreSQL 17
+        connection.execute(text(f"SET {limit} = '100ms'"))
+        connection.commit()
+        if limit != "idle_session_timeout":
+            connection.execute(text("SELECT 1"))
+        time.sleep(0.5)
+        with pytest.raises(UnavailableError, match=limit if driver == "psycopg" else None):
+            ClaudeSessionRepository(connection).append(KEY, entries(1))
+        connection.invalidate()
+    assert ClaudeSessionRepository(engine).load(KEY) is None

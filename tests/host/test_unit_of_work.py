@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, scoped_session, sessionmaker
 from sqlalchemy.orm import Session as OrmSession
@@ -18,6 +19,7 @@ from boocode_sessions import (
     AsyncClaudeSessionRepository,
     ClaudeSessionEntry,
     ClaudeSessionRepository,
+    DatabaseError,
     RetryableError,
     SessionKey,
 )
@@ -49,6 +51,53 @@ def engine(database: Database) -> Iterator[Engine]:
     assert isinstance(made.pool, QueuePool)
     assert made.pool.checkedout() == 0
     made.dispose()
+
+
+def _after_a_lost_connection(db: OrmSession) -> None:
+    db.connection().invalidate()
+
+
+def _after_a_failed_flush(db: OrmSession) -> None:
+    db.add(ClaudeSessionEntry(project_key="secret"))
+    with pytest.raises(DBAPIError):
+        db.flush()
+
+
+def _after_a_failed_statement(db: OrmSession) -> None:
+    with pytest.raises(DBAPIError):
+        db.execute(text("SELECT nothing FROM nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fail"),
+    [
+        ("postgresql", _after_a_failed_statement),
+        ("postgresql", _after_a_failed_flush),
+        ("postgresql", _after_a_lost_connection),
+        ("sqlite", _after_a_failed_flush),
+        ("sqlite", _after_a_lost_connection),
+    ],
+)
+def test_a_transaction_that_has_failed_before_is_told_as_such(
+    engine: Engine, fail: Callable[[OrmSession], None]
+) -> None:
+    with OrmSession(engine) as db:
+        repository = ClaudeSessionRepository(db)
+        repository.append(KEY, ENTRIES)
+        fail(db)
+        calls: list[Callable[[], object]] = [
+            lambda: repository.append(KEY, ENTRIES),
+            lambda: repository.load(KEY),
+        ]
+        for call in calls:
+            with pytest.raises(DatabaseError, match="roll it back") as raised:
+                call()
+            assert "secret" not in str(raised.value)
+            assert raised.value.__cause__ is raised.value.__context__ is None
+        db.rollback()
+        repository.append(KEY, ENTRIES)
+        db.commit()
+    assert ClaudeSessionRepository(engine).load(KEY) == ENTRIES
 
 
 def everything(engine: Engine) -> tuple[Any, ...]:

@@ -142,8 +142,8 @@ def found_schema(connection: StoreConnection) -> FoundSchema | None:
     return FoundSchema(version, needed if last == version else version)
 
 
-def missing_parts(connection: StoreConnection) -> list[str]:
-    """The tables and columns of ours that a schema lacks."""
+def missing_parts(connection: StoreConnection, *, indexes: bool = False) -> list[str]:
+    """The tables and columns of ours that a schema lacks, and the indexes."""
     inspector = inspect(connection.connection)
     schema = connection.effective_schema
     missing: list[str] = []
@@ -153,6 +153,9 @@ def missing_parts(connection: StoreConnection) -> list[str]:
             continue
         there = {column["name"] for column in inspector.get_columns(table.name, schema=schema)}
         missing += [f"{table.name}.{name}" for name in table.columns.keys() if name not in there]  # noqa: SIM118
+        if indexes:
+            known = {index["name"] for index in inspector.get_indexes(table.name, schema=schema)}
+            missing += sorted({str(index.name) for index in table.indexes} - known)
     return missing
 
 

@@ -11,14 +11,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.schema_check import check_encoding, found_schema, missing_parts
 from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SchemaError, SchemaNewerError
 from boocode_sessions.migrations.target import effective_schema
-from boocode_sessions.models import SCHEMA_VERSION
+from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, ClaudeSession
 
 _HERE = Path(__file__).parent
 
@@ -41,11 +41,21 @@ def upgrade(connection: Connection, to: str, schema: str | None) -> None:
     check_encoding(connection)
     where = effective_schema(connection, schema)
     found = version(connection, where)
-    if found is None and not missing_parts(StoreConnection(connection, where)):
-        _run(command.stamp, connection, "head", schema)  # restored from a dump without the version table
+    if found is None and inspect(connection).has_table(ClaudeSession.__tablename__, schema=where):
+        _check_whole(StoreConnection(connection, where))
+        _run(command.stamp, connection, "head", schema)
     if found is not None and found > versions()[-1].revision:
         return  # a newer version of the package was here, with which this one goes
     _run(command.upgrade, connection, to, schema)
+
+
+def _check_whole(connection: StoreConnection) -> None:
+    """For tables without their version, as from a dump that left it out. Raises SchemaError."""
+    if missing := missing_parts(connection, indexes=True):
+        raise SchemaError(
+            f"the tables are there without {VERSION_TABLE}, and lack {', '.join(missing)}: "
+            "restore all of the dump, indexes included, then upgrade again"
+        )
 
 
 def downgrade(connection: Connection, to: str, schema: str | None) -> None:

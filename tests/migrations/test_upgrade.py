@@ -353,3 +353,13 @@ def test_tables_without_their_version_are_taken_as_they_are(engine: Engine, data
     assert repository.load(KEY) == [{"type": "user"}] * 2
     migrations.downgrade(engine)
     assert tables(engine) & OURS == set()
+
+
+@pytest.mark.parametrize("lost", ["INDEX claude_session_entries_dedup_idx", "TABLE claude_session_calls"])
+def test_tables_without_their_version_have_to_be_whole(engine: Engine, lost: str) -> None:
+    """Without an index a retry would be stored twice."""
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+        connection.execute(text(f"DROP {lost}"))
+    with pytest.raises(SchemaError, match=f"lack {lost.split()[1]}"):
+        migrations.upgrade(engine)

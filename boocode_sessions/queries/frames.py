@@ -41,7 +41,8 @@ def to_polars(row_type: type[Any], rows: Sequence[Any]) -> Any:  # noqa: ANN401 
         "list": library.List(library.String),
     }
     schema = {name: types.get(_kind(hint), library.String) for name, hint in get_type_hints(row_type).items()}
-    columns = {name: [_plain(getattr(row, name)) for row in rows] for name in schema}
+    texts = {name for name, kind in schema.items() if kind is library.String}
+    columns = {name: [_plain(getattr(row, name), name in texts) for row in rows] for name in schema}
     return library.DataFrame(columns, schema=schema)
 
 
@@ -51,5 +52,5 @@ def _kind(hint: Any) -> str:  # noqa: ANN401 - a type as it is annotated
     return text.partition(" |")[0].partition("[")[0].rpartition(".")[2]
 
 
-def _plain(value: object) -> object:
-    return json.dumps(value) if isinstance(value, dict) else value
+def _plain(value: object, is_text: bool) -> object:
+    return json.dumps(value) if is_text and not isinstance(value, str | None) else value

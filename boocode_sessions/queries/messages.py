@@ -102,7 +102,7 @@ def conversation(
 def _message(position: int, line: dict[str, Any]) -> Message:
     return Message(
         position,
-        line.get("uuid") or "",
+        string_at(line, "uuid") or "",
         line["type"],
         string_at(line, "message", "role"),
         string_at(line, "message", "model"),

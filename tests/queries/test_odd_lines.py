@@ -70,6 +70,7 @@ def written(rows: Rows[Any]) -> bytes:
     html: str = rows._repr_html_()
     texts = [json.dumps([asdict(row) for row in rows], ensure_ascii=False, default=str), repr(rows), html]
     rows.to_pandas().to_csv()
+    rows.to_polars()
     return "".join(texts).encode()
 
 

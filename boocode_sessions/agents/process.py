@@ -46,6 +46,10 @@ _TELL_STATE = "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS"
 _MARK = "BOOCODE_SESSIONS_AGENT"
 """Marks the processes of one agent: its tools are found by it when the agent was killed."""
 
+_MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+"""How long a message of the agent's may be. The SDK's own limit is 1 MB, and the transcript's lines are
+messages: a prompt of 600 KB, or a large screenshot that the agent reads, would end it."""
+
 STOP_SECONDS = 30
 """Longer than the SDK needs to end a process that does not want to: it asks, terminates and kills in 20 s."""
 
@@ -66,6 +70,7 @@ class AgentProcess:
             session_store=store,
             session_store_flush="eager",  # or a process that is killed takes the turn's lines with it
             include_partial_messages=True,
+            max_buffer_size=options.max_buffer_size or _MAX_MESSAGE_BYTES,
         )
         if _asks_the_host(options):
             self.options.can_use_tool = can_use_tool

@@ -214,6 +214,17 @@ async def test_an_agent_that_does_not_hear_an_interrupt_is_ended(
         assert text_of(await told(backend, "chat", "Again.")) == "You said: Again."
 
 
+async def test_a_message_of_more_than_the_sdks_megabyte_does_not_end_the_agent(
+    make_backend: MakeBackend, engine: Engine
+) -> None:
+    prompt = "Go. " * 300_000
+    async with make_backend() as backend:
+        events = await told(backend, "chat", prompt)
+        assert isinstance(events[-1], TurnEnded)
+        assert (events[-1].reason, events[-1].stored) == ("completed", True)
+    assert prompt in stored_text(engine)
+
+
 @pytest.mark.usefixtures("impatient_sdk")
 async def test_a_turn_whose_chat_was_taken_over_says_so_and_writes_nothing_more(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import anyio
 from anyio.abc import TaskGroup
-from claude_agent_sdk import CLIConnectionError
 
 from boocode_sessions.agents.accounts import Accounts
 from boocode_sessions.agents.errors import (
@@ -220,10 +219,7 @@ class Chat:
         """Send the prompt, and see the turn through to its end, whatever that is."""
         now = anyio.current_time()
         deadline, drained_at, timed_out = now + self._limits.turn_seconds, None, False
-        try:
-            await process.prompt(turn.prompt, turn.id)
-        except CLIConnectionError:
-            process.has_ended = True
+        await process.prompt(turn.prompt, turn.id, min(self._limits.turn_seconds, self._limits.drain_seconds))
         while not (turn.result or process.has_ended or process.store.is_fenced):
             now = anyio.current_time()
             if drained_at is None and (turn.stop_wanted or self._closing or now >= deadline):

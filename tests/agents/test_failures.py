@@ -214,6 +214,19 @@ async def test_an_agent_that_does_not_hear_an_interrupt_is_ended(
         assert text_of(await told(backend, "chat", "Again.")) == "You said: Again."
 
 
+async def test_an_agent_that_does_not_read_a_long_prompt_is_ended(
+    make_backend: MakeBackend, agent: Agent
+) -> None:
+    """Its pipe is full then, and the prompt can't be written."""
+    async with make_backend(limits={"drain_seconds": 0.5}) as backend:
+        await told(backend, "chat", "Hello.")
+        for process in agent.survivors():
+            process.suspend()
+        with anyio.fail_after(30):
+            assert failure_in(await told(backend, "chat", "Go. " * 200_000)).kind == "agent_died"
+        assert text_of(await told(backend, "chat", "Again.")) == "You said: Again."
+
+
 async def test_a_message_of_more_than_the_sdks_megabyte_does_not_end_the_agent(
     make_backend: MakeBackend, engine: Engine
 ) -> None:

@@ -66,13 +66,14 @@ class Chat:
         turn.stop_wanted = True
         if turn in self._queue:
             self._queue.remove(turn)
+            turn.emit(TurnEnded("interrupted"))
             turn.close()
         self._wake()
 
     @property
     def turn(self) -> Turn | None:
-        """The turn that is under way."""
-        return self._reader.turn
+        """The turn that is under way, or the one that is about to be."""
+        return self._reader.turn or next(iter(self._queue), None)
 
     def close(self) -> None:
         """End the turn and the process."""

@@ -229,6 +229,27 @@ async def test_an_interrupted_turn_ends_and_does_not_end_the_next_one(
 
 
 @on_sqlite
+async def test_a_prompt_that_is_about_to_begin_can_be_interrupted(
+    make_backend: MakeBackend, api: MessagesAPI
+) -> None:
+    """A user who stops at once what they have sent was told that nothing is under way, and was answered."""
+    async with make_backend() as backend:
+        await told(backend, "chat", "Hello.")
+        events: list[Any] = []
+
+        async def send() -> None:
+            events.extend(await told(backend, "chat", "Stop."))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(send)
+            await anyio.lowlevel.checkpoint()
+            await backend.interrupt("chat")
+        assert events == [TurnEnded("interrupted")]
+        assert text_of(await told(backend, "chat", "Go on.")) == "You said: Go on."
+    assert not any("Stop." in text for _, text in api.last.conversation)
+
+
+@on_sqlite
 async def test_who_stops_listening_interrupts_the_turn(make_backend: MakeBackend, api: MessagesAPI) -> None:
     api.script = lambda request: (
         [say("Here.")]

@@ -247,6 +247,7 @@ class Chat:
         if not is_answered:  # what it wrote last may not have come here, nor what it has spent
             process.store.is_behind = True
             accounts.spend(process.count_unconfirmed())
+            self._services.permissions.withdraw(self._reader.tell)
         await self._catch_up_if_due(at_once=True)
         is_stored = not (process.store.is_fenced or process.store.is_behind)
         error = (turn.failure or reason) if reason in {"failed", "timed_out"} else None

@@ -15,11 +15,14 @@ from boocode_sessions.agents.events import AgentEvent, PermissionClosed, Permiss
 _REMEMBERED = 1000
 """Closed requests of which a late answer is told that it is late."""
 
+Outcome = Literal["allowed", "denied", "timed_out", "withdrawn"]
+
 PermissionResult = PermissionResultAllow | PermissionResultDeny
 
 
 @dataclass(slots=True)
 class _Request:
+    emit: Callable[[AgentEvent], None]
     answered: anyio.Event = field(default_factory=anyio.Event)
     answer: PermissionResult | None = None
 
@@ -40,9 +43,9 @@ class Permissions:
         context: ToolPermissionContext,
     ) -> PermissionResult:
         """Tell the host, and wait for its answer: a denial after the time-out."""
-        request_id, request = uuid.uuid4().hex, _Request()
+        request_id, request = uuid.uuid4().hex, _Request(emit)
         self._open[request_id] = request
-        outcome: Literal["allowed", "denied", "timed_out", "withdrawn"] = "withdrawn"
+        outcome: Outcome = "withdrawn"
         emit(
             PermissionRequested(
                 request_id, tool_name, tool_input, context.title, context.description, context.tool_use_id
@@ -57,9 +60,18 @@ class Permissions:
             outcome = "allowed" if isinstance(request.answer, PermissionResultAllow) else "denied"
             return request.answer
         finally:
-            del self._open[request_id]
+            self._close(request_id, outcome)
+
+    def withdraw(self, emit: Callable[[AgentEvent], None]) -> None:
+        """Close the requests that were told to this host's ear: nobody waits for their answers any more."""
+        for request_id in [name for name, request in self._open.items() if request.emit == emit]:
+            self._close(request_id, "withdrawn")
+
+    def _close(self, request_id: str, outcome: Outcome) -> None:
+        request = self._open.pop(request_id, None)
+        if request is not None:
             self._closed.append(request_id)
-            emit(PermissionClosed(request_id, outcome))
+            request.emit(PermissionClosed(request_id, outcome))
 
     def answer(
         self, request_id: str, *, allow: bool, message: str, updated_input: dict[str, Any] | None

@@ -107,6 +107,27 @@ async def test_an_interrupt_withdraws_the_request(make_backend: MakeBackend) -> 
     assert only(events, TurnEnded).reason == "interrupted"
 
 
+@pytest.mark.parametrize("how", ["killed", "deaf"])
+async def test_a_request_of_an_agent_that_is_gone_is_withdrawn_before_its_turn_ends(
+    make_backend: MakeBackend, agent: Agent, how: str
+) -> None:
+    """Nobody would hear of it afterwards: a host that shows the request would show it for ever."""
+    async with make_backend(options=ASKING, limits={"drain_seconds": 0.5}) as backend:
+        events: list[AgentEvent] = []
+        async for event in backend.send("chat", "Write."):
+            events.append(event)
+            if isinstance(event, PermissionRequested):
+                for process in agent.survivors():
+                    process.kill() if how == "killed" else process.suspend()
+                if how == "deaf":
+                    await backend.interrupt("chat")
+        asked = only(events, PermissionRequested)
+        assert only(events, PermissionClosed) == PermissionClosed(asked.request_id, "withdrawn")
+        assert isinstance(events[-1], TurnEnded)
+        with pytest.raises(PermissionAnsweredError):
+            backend.answer(asked.request_id, allow=True)
+
+
 async def test_a_changed_permission_mode_holds_for_the_warm_agent_and_for_the_next_one(
     make_backend: MakeBackend, agent: Agent
 ) -> None:

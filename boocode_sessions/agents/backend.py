@@ -54,7 +54,7 @@ class ClaudeSdkBackend:
         tenant: For whom it works, as the store's. `stored_chat_id` says what its chats' rows are called.
         writer: Keeps leases and costs in a table of the host's own, instead of `claude_agent_sessions`.
         on_background: Hears (chat id, agent, event) of what an agent does between turns, when a background
-            task has ended.
+            task has ended. What it raises is logged.
         start_afresh: Whether a chat whose session the store does not know, or that the agent can't take up,
             goes on in a new session. Otherwise its prompts are refused.
     """

@@ -1,5 +1,6 @@
 """What an agent says, and asks: to whoever listens to the turn, or to what happens between turns."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from boocode_sessions.agents.permissions import PermissionResult
 from boocode_sessions.agents.process import AgentProcess
 from boocode_sessions.agents.services import Services
 from boocode_sessions.agents.turn import Turn
+
+_log = logging.getLogger(__name__)
 
 
 class Reader:
@@ -42,7 +45,7 @@ class Reader:
                 elif turn is not None and isinstance(message, ResultMessage) and _answers(message, turn):
                     turn.result = event
                 else:
-                    self._services.on_background(self._chat_id, self._agent, event)
+                    self._tell_of_background(event)
             if isinstance(message, ResultMessage):
                 spent = process.count(message)
                 self._accounts.spend(spent.usage, spent.cost_usd)
@@ -56,7 +59,13 @@ class Reader:
         if self.turn is not None:
             self.turn.emit(event)
         else:
+            self._tell_of_background(event)
+
+    def _tell_of_background(self, event: AgentEvent) -> None:
+        try:
             self._services.on_background(self._chat_id, self._agent, event)
+        except Exception:  # noqa: BLE001 - the host's own, which would end the agents of all chats
+            _log.exception("on_background has failed for chat %r at %s", self._chat_id, type(event).__name__)
 
     async def ask(
         self, tool_name: str, tool_input: dict[str, Any], context: ToolPermissionContext

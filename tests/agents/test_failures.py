@@ -238,6 +238,28 @@ async def test_a_message_of_more_than_the_sdks_megabyte_does_not_end_the_agent(
     assert prompt in stored_text(engine)
 
 
+async def test_a_listener_that_fails_between_turns_ends_no_chat(
+    make_backend: MakeBackend, api: MessagesAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(request: MessagesRequest) -> list[Block]:
+        if request.prompt == "Begin.":
+            return [call("Bash", command="sleep 0.5", run_in_background=True)]
+        return echo(request)
+
+    def fail(_chat: str, _agent: str, _event: AgentEvent) -> None:
+        raise ZeroDivisionError
+
+    api.script = script
+    async with make_backend(on_background=fail) as backend:
+        await told(backend, "chat", "Begin.")
+        with anyio.fail_after(20):
+            while "at TurnEnded" not in caplog.text:  # noqa: ASYNC110 - a log sets no event
+                await anyio.sleep(0.05)
+        for chat in ("chat", "other"):
+            assert text_of(await told(backend, chat, "Hello.")) == "You said: Hello."
+    assert "on_background has failed for chat 'chat'" in caplog.text
+
+
 @pytest.mark.usefixtures("impatient_sdk")
 async def test_a_turn_whose_chat_was_taken_over_says_so_and_writes_nothing_more(
     make_backend: MakeBackend, engine: Engine, api: MessagesAPI

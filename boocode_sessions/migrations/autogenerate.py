@@ -23,7 +23,6 @@ those in which SQLite keeps the index over words."""
 
 IncludeName = Callable[[str | None, Any, Any], bool]
 IncludeObject = Callable[[SchemaItem, str | None, Any, bool, SchemaItem | None], bool]
-RenderItem = Callable[[str, Any, Any], str | Literal[False]]
 
 
 @checked

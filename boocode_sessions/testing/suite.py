@@ -13,9 +13,6 @@ from boocode_sessions._core.keys import SessionKey
 
 Entry: TypeAlias = dict[str, Any]
 
-OPTIONAL_METHODS = ("list_sessions", "list_session_summaries", "delete", "list_subkeys")
-
-
 MakeStore: TypeAlias = Callable[[], object | Awaitable[object]]
 
 

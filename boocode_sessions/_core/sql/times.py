@@ -1,11 +1,10 @@
-"""SQL functions that read, compare and group times."""
+"""SQL functions that read and compare times."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Date, Float
+from sqlalchemy import Float
 
 from boocode_sessions._core.sql.functions import SQLFunction
 from boocode_sessions._core.sql.json_values import AtPath, string_on_postgresql, string_on_sqlite
@@ -64,19 +63,3 @@ class seconds_between(SQLFunction[float]):  # noqa: N801 - named as the SQL func
     type = Float()
     postgresql = "CAST(extract(epoch FROM {1} - {0}) AS DOUBLE PRECISION)"
     sqlite = "((julianday({1}) - julianday({0})) * 86400.0)"
-
-
-class utc_day(SQLFunction[date]):  # noqa: N801 - named as the SQL function it stands for
-    """The day of a time, in UTC."""
-
-    type = Date()
-    postgresql = "CAST({0} AT TIME ZONE 'UTC' AS DATE)"
-    sqlite = "substr({0}, 1, 10)"
-
-
-class quarter_hour(SQLFunction[datetime]):  # noqa: N801 - named as the SQL function it stands for
-    """The quarter of an hour that a time is in: a day in any of today's time zones is made of whole ones."""
-
-    type = UTCDateTime()
-    postgresql = "date_bin('15 minutes', {0}, '2000-01-01 00:00:00+00')"
-    sqlite = "(substr({0}, 1, 14) || printf('%02d', substr({0}, 15, 2) / 15 * 15) || ':00.000000')"

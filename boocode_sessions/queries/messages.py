@@ -40,7 +40,7 @@ class Message:
     tool_names: list[str]
     """The tools that it calls."""
     entry: dict[str, Any]
-    """The whole line, but that half of a character in it is �: `load` gives it exactly."""
+    """The whole line, exact, half of a character included, which JSON has and UTF-8 has not."""
 
 
 class Conversation(Rows[Message]):

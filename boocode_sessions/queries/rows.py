@@ -119,11 +119,14 @@ class Rows(list[T], Generic[T]):
 
 
 def _writable(row: T) -> T:
-    """A row of which every text can be written as UTF-8: half of a character, which a line may hold, is �."""
+    """A row of which every text can be written as UTF-8: half of a character, which a line may hold, is �.
+
+    But for `entry`, the line itself, which stays exact.
+    """
     try:
         msgspec.json.encode(row)
     except (ValueError, OverflowError, msgspec.MsgspecError):  # or it has a number that only Python knows
-        names = [field.name for field in dataclasses.fields(row)]  # type: ignore[arg-type]
+        names = [field.name for field in dataclasses.fields(row) if field.name != "entry"]  # type: ignore[arg-type]
         values: dict[str, Any] = {name: getattr(row, name) for name in names}
         texts = {name: _whole(value) for name, value in values.items() if type(value) in {str, list, dict}}
         return dataclasses.replace(row, **texts)  # type: ignore[type-var]

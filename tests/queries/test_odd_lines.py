@@ -68,8 +68,9 @@ def _places(line: Line) -> Iterator[tuple[Any, ...]]:
 def written(rows: Rows[Any]) -> bytes:
     """Rows as a host's JSON, and as all that shows them."""
     html: str = rows._repr_html_()
-    texts = [json.dumps([asdict(row) for row in rows], ensure_ascii=False, default=str), repr(rows), html]
-    rows.to_pandas().to_csv()
+    told = [{name: value for name, value in asdict(row).items() if name != "entry"} for row in rows]
+    texts = [json.dumps(told, ensure_ascii=False, default=str), repr(rows), html]
+    rows.to_pandas().drop(columns="entry", errors="ignore").to_csv()
     rows.to_polars()
     return "".join(texts).encode()
 
@@ -120,8 +121,8 @@ def test_a_half_character_is_shown_as_one_and_stored_as_it_is(engine: Engine) ->
     (row,) = queries.sessions(engine)
     assert (row.title, row.first_prompt) == ("half \ufffd", "half \ufffd")
     said, called = queries.conversation(engine, key()["session_id"])
-    assert said.text == said.entry["message"]["content"] == "half \ufffd"
-    assert called.entry["message"]["content"][0]["input"] == {"half \ufffd": ["half \ufffd"]}
+    assert said.text == "half \ufffd"
+    assert [said.entry, called.entry] == lines[:2]
     (call,) = queries.tool_calls(engine)
     assert call.input == {"half \ufffd": ["half \ufffd"]}
     assert repository.load(key()) == lines

@@ -105,7 +105,7 @@ def find_missing(
     subpath: str, entries: Sequence[Mapping[str, Any]], subpaths: Sequence[str]
 ) -> Iterator[Finding]:
     """What one transcript refers to and nobody has."""
-    known = {entry.get("uuid") for entry in entries}
+    known = {uuid for entry in entries if isinstance(uuid := entry.get("uuid"), str)}
     for entry in entries:
         parent = entry.get("parentUuid")
         if isinstance(parent, str) and parent not in known:

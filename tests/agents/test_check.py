@@ -87,6 +87,12 @@ def test_a_call_that_is_still_at_work_lacks_nothing() -> None:
     assert list(find_missing("", WHOLE[:2], ["subagents/agent-x"])) == []
 
 
+@pytest.mark.parametrize("value", [None, [], ["a"], {}, {"a": 1}, 5, True])
+@pytest.mark.parametrize("member", ["type", "uuid", "parentUuid", "message", "toolUseResult"])
+def test_a_member_of_another_shape_stops_no_check(member: str, value: object) -> None:
+    assert list(find_missing("", [*WHOLE, {"type": "user", "uuid": "e", member: value}], ["agent-x"])) == []
+
+
 def test_a_repair_takes_in_each_line_once_and_a_look_takes_in_none(engine: Engine, files: Path) -> None:
     lose(engine, "b", "c", "s")
     looked = check_session(engine, **_ids(), files=files)

@@ -199,8 +199,8 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
         lock_row(connection, session)
         statement = statements.select_content(connection.dialect)
         content = connection.select(statement, in_sessions([session])).first()
-        operations.remove(connection, [session])
         forget(connection, session)
+        operations.remove(connection, [session])
         if connection.dialect == "sqlite":
             connection.write(merge_words(), {})
         return 0 if content is None else content[1]

@@ -97,8 +97,6 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
         remove(connection, [session])
         return
     forget_texts(connection, [session])
-    # The other transcripts' texts are gone too: who may not write finds them in the entries.
-    connection.write(derived.search_anew(), in_session(session))
     connection.write(deletions.delete_transcript(), in_transcript(transcript))
     # One more, so that writers who know the transcript look again.
     recount(connection, session, next_position + 1, Summary.KEEP)
@@ -115,7 +113,10 @@ def forget_texts(connection: StoreConnection, sessions: Collection[Session]) -> 
     """Remove what search finds in sessions of one project.
 
     What was said is gone when the deletion is; what else was derived from it says nothing of the content.
+    Who may not write finds what is left of a session in its entries.
     """
+    # First, for it waits until nobody takes words from them: those would be stored after the deletion.
+    connection.write(derived.search_anew(), in_sessions(sessions))
     if connection.dialect == "sqlite":
         connection.write(searches.forget_words(of_sessions=True), in_sessions(sessions))
     connection.write(searches.delete_texts(), in_sessions(sessions))

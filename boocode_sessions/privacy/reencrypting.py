@@ -29,7 +29,6 @@ from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions._core.operations import forget_texts
 from boocode_sessions._core.statements import search as searches
-from boocode_sessions._core.statements.derived import search_anew
 from boocode_sessions._core.statements.parameters import Entry, in_parts, in_session, unplaced
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import SEALED
@@ -199,7 +198,6 @@ def _forget_words(connection: StoreConnection) -> bool:
         session = Session(project, session_id)
         forget_texts(connection, [session])
         # What is not encrypted, if it is another tenant's, is found again by whoever searches next.
-        connection.write(search_anew(), in_session(session))
     if sessions and connection.dialect == "sqlite":
         connection.write(searches.merge_words(), {})
     return len(sessions) == BATCH_ROWS

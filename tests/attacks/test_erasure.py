@@ -1,12 +1,17 @@
 """What was erased is in no table, and on SQLite in no file."""
 
 import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, make_url
+import pytest
+from sqlalchemy import Engine, event, make_url
 
 from boocode_sessions import ClaudeSessionRepository, queries
-from boocode_sessions.retention import erase, hold
+from boocode_sessions.retention import erase, hold, prune
 from tests.attacks.test_rotation import everything_stored
 from tests.files.sample import AGENT, MAIN, message
 from tests.fixtures.databases import Database
@@ -43,3 +48,47 @@ def test_a_session_is_erased_whole(engine: Engine, database: Database) -> None:
         file = Path(str(make_url(database.url).database))
         held = b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
         assert CANARY.encode() not in held
+
+
+def _delete(engine: Engine) -> None:
+    ClaudeSessionRepository(engine).delete(MAIN)
+
+
+def _delete_a_subagent(engine: Engine) -> None:
+    ClaudeSessionRepository(engine).delete(AGENT)
+
+
+def _prune(engine: Engine) -> None:
+    prune(engine, inactive_for=timedelta(0))
+
+
+def _erase(engine: Engine) -> None:
+    erase(engine, MAIN)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite has one writer
+@pytest.mark.parametrize("at", ["claude_session_texts", "claude_session_digests"])
+@pytest.mark.parametrize("remove", [_delete, _delete_a_subagent, _prune, _erase])
+def test_a_deletion_leaves_no_words_of_a_search_under_way(
+    engine: Engine, database: Database, remove: Callable[[Engine], None], at: str
+) -> None:
+    """Whatever the search does when the deletion comes: store words, or note how far it has come."""
+    repository = ClaudeSessionRepository(engine)
+    repository.append(MAIN, [message(1, "kept")])
+    repository.append(AGENT, [message(2, CANARY)])
+    if remove is not _delete_a_subagent:
+        repository.append(MAIN, [message(3, CANARY)])
+    queries.usage(engine)  # what search takes itself is the words
+    other = database.engine()
+    removing = threading.Thread(target=remove, args=(other,))
+
+    def interfere(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if removing.ident is None and (f"INTO {at}" in statement or f"UPDATE {at}" in statement):
+            removing.start()
+            removing.join(1)  # it may wait for this search
+
+    event.listen(engine, "before_cursor_execute", interfere)
+    queries.search(engine, CANARY)
+    removing.join(30)
+    other.dispose()
+    assert CANARY not in everything_stored(engine)

@@ -24,7 +24,7 @@ from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import search as statements
-from boocode_sessions._core.statements.derived import EVERYWHERE, Within
+from boocode_sessions._core.statements.derived import EVERYWHERE, Within, lock_searched
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
@@ -40,8 +40,6 @@ class Unsearched(NamedTuple):
 
     digest: Digest
     session: Session
-    searched_to: int
-    counted_to: int
 
 
 class Said(NamedTuple):
@@ -59,8 +57,8 @@ def look_for_unsearched(
     """The sessions of which search does not find all that their digests have."""
     rows = connection.select(statements.select_unsearched(within), named)
     return [
-        Unsearched(Digest(project_key, digest_id), Session(project_key, session_id), searched_to, counted_to)
-        for digest_id, project_key, session_id, searched_to, counted_to in rows
+        Unsearched(Digest(project_key, digest_id), Session(project_key, session_id))
+        for digest_id, project_key, session_id in rows
     ]
 
 
@@ -96,9 +94,10 @@ def _take(within: Within, named: Mapping[str, str], connection: StoreConnection)
     lock(connection)
     chars = 0
     for item in look_for_unsearched(connection, within, named):
-        searched_to = item.searched_to
-        while searched_to < item.counted_to and chars < BATCH_CHARS:
-            page = {**in_session(item.session), "from_position": searched_to, "to_position": item.counted_to}
+        locked = connection.select(lock_searched(), item.digest.parameters).first()
+        searched_to, counted_to = locked or (0, 0)  # a deletion may have come in between
+        while searched_to < counted_to and chars < BATCH_CHARS:
+            page = {**in_session(item.session), "from_position": searched_to, "to_position": counted_to}
             rows = connection.select(statements.select_said(), {**page, "most": PAGE_ENTRIES}).all()
             said: list[Said] = []
             for row_id, _, stored_at, said_at, text in rows:
@@ -109,7 +108,7 @@ def _take(within: Within, named: Mapping[str, str], connection: StoreConnection)
                     continue
             _store(connection, item.digest, said)
             whole = len(rows) < PAGE_ENTRIES
-            searched_to = item.counted_to if whole else rows[-1][1] + 1
+            searched_to = counted_to if whole else rows[-1][1] + 1
         done = {**item.digest.parameters, "searched_to": searched_to}
         connection.write(statements.set_searched(), done)
         if chars >= BATCH_CHARS:

@@ -30,6 +30,7 @@ from sqlalchemy.orm import aliased
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
+    SESSION_IDS,
     Entry,
     are_among,
     exact_text,
@@ -229,12 +230,22 @@ def set_digest() -> Update:
 
 @cache
 def search_anew() -> Update:
-    """Have search read a session from its beginning. Parameters: those of `in_session`."""
+    """Have search read sessions of one project from their beginning. Parameters: those of `in_sessions`."""
     return (
         update(DIGESTS)
-        .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id == SESSION)
+        .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id.in_(SESSION_IDS))
         .values(searched_to=0)
     )
+
+
+@cache
+def lock_searched() -> Select[int, int]:
+    """Have deletions of a digest's session wait until the commit. Parameters: in_project, in_digest.
+
+    Shape: one row (searched_to, counted_to); no row where it is gone.
+    """
+    whose = (DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
+    return select(DIGESTS.c.searched_to, DIGESTS.c.counted_to).where(*whose).with_for_update()
 
 
 @cache

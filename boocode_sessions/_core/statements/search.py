@@ -64,14 +64,14 @@ _DIGEST = bindparam("in_digest", type_=BigInteger)
 
 
 @cache
-def select_unsearched(within: Within) -> Select[int, str, str, int, int]:
+def select_unsearched(within: Within) -> Select[int, str, str]:
     """The digests whose entries search does not find yet.
 
-    Shape: (id, project_key, session_id, searched_to, counted_to) per digest.
+    Shape: (id, project_key, session_id) per digest.
     Served by: claude_session_digests_behind_idx.
     """
     digest = SessionDigest
-    columns = (digest.id, digest.project_key, digest.session_id, digest.searched_to, digest.counted_to)
+    columns = (digest.id, digest.project_key, digest.session_id)
     return within.narrow(select(*columns).where(digest.searched_to < digest.counted_to), digest)
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions.jsonl.folders import LINES, SUBAGENTS, Folder, Unusable, scan
+from boocode_sessions.jsonl.folders import LINES, PROJECTS, SUBAGENTS, Folder, Unusable, scan
 
 TOOL_RESULTS = "tool-results"
 """The one that holds the outputs of tools, whatever these are called."""
@@ -199,7 +199,7 @@ def _surely(name: str, heads: Mapping[str, Head]) -> Level | None:
     """What a folder's name says, alone or with what its files say."""
     if any(head.cwd and is_named_after(name, head.cwd) for head in heads.values()):
         return Level.project
-    if name == "projects":
+    if name == PROJECTS:
         return Level.above
     if any(head.session_id == name and (stem != name or head.is_subagents) for stem, head in heads.items()):
         return Level.session

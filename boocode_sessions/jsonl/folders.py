@@ -13,6 +13,8 @@ from boocode_sessions.errors import InvalidEntryError
 
 LINES = ".jsonl"
 METADATA = ".meta.json"
+PROJECTS = "projects"
+"""The agent's folder of all projects."""
 SUBAGENTS = "subagents"
 """The folder, in a session's, that holds its subagents' transcripts."""
 

@@ -22,6 +22,7 @@ from boocode_sessions.jsonl.evidence import TOOL_RESULTS, Head, Level, Levels, i
 from boocode_sessions.jsonl.folders import (
     LINES,
     METADATA,
+    PROJECTS,
     SUBAGENTS,
     Folder,
     Unusable,
@@ -63,8 +64,8 @@ def find_transcripts(path: str | os.PathLike[str]) -> tuple[list[TranscriptFile]
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise NotATranscriptTreeError(f"{path} {what}: {_ADVICE}")
-    if (root / "projects").is_dir():
-        root /= "projects"
+    if (root / PROJECTS).is_dir():
+        root /= PROJECTS
     # The name as it was given: a link's own, not that of the folder which it leads to.
     tree = _Tree(os.path.abspath(root))  # noqa: PTH100
     try:
@@ -253,6 +254,8 @@ def path_of(transcript: Transcript, root: Path) -> Path:
             raise InvalidKeyError(f"{transcript} can't be a file's name")
     if names[-1].startswith("."):
         raise InvalidKeyError(f"{transcript} would be a hidden file, which an import leaves out")
+    if names[0] == PROJECTS or SUBAGENTS in (names[0], "" if transcript.is_main else names[1]):
+        raise InvalidKeyError(f"{transcript}: with a folder of its name an import would misread all others")
     path = root.joinpath(*names[:-1], names[-1] + LINES)
     if not path.parent.resolve().is_relative_to(root.resolve()):
         raise InvalidKeyError(f"{transcript}: a link leads out of {root}")

@@ -404,6 +404,28 @@ def test_a_key_that_would_be_a_hidden_file_is_not_exported(
     assert "would be a hidden file" in refused.reason
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"project_key": "projects", "session_id": S},
+        {"project_key": "subagents", "session_id": S},
+        {"project_key": P, "session_id": "subagents", "subpath": "subagents/agent-1"},
+    ],
+)
+def test_a_key_whose_folder_would_hide_all_others_is_not_exported(
+    engine: Engine, tmp_path: Path, key: SessionKey
+) -> None:
+    repository = ClaudeSessionRepository(engine)
+    repository.append(key, [message(1)])
+    kept: SessionKey = {"project_key": P, "session_id": T}
+    repository.append(kept, [message(2)])
+    [refused] = export_tree(engine, tmp_path).refused
+    assert refused.key == key
+    repository.delete(kept)
+    assert import_tree(engine, tmp_path).broken == 0
+    assert repository.load(kept) == [message(2)]
+
+
 @pytest.mark.parametrize("leads_to", [".", "..", "../..", "/"])
 @pytest.mark.parametrize("link", ["subagents", "subagents/more"])
 def test_a_link_to_a_folder_that_it_lies_in_is_told(

@@ -160,7 +160,7 @@ class ClaudeSdkBackend:
         self._chats.pop(key, None)
 
     async def interrupt(self, chat_id: str, *, agent: str = "claude") -> None:
-        """End the turn that is under way, and wait until it has ended. Raises NoTurnError."""
+        """End the turn that is under way, or about to be, and wait until it has. Raises NoTurnError."""
         chat = self._chats.get((chat_id, agent))
         turn = None if chat is None else chat.turn
         if chat is None or turn is None:

@@ -172,7 +172,7 @@ class Chat:
             await self._accounts.settle(release=not self._queue, incomplete=self._is_behind())
             turn.refuse(error)
         else:
-            if turn.stop_wanted:
+            if turn.stop_wanted or self._closing:
                 await self._accounts.settle(release=not self._queue, incomplete=self._is_behind())
                 ended = TurnEnded("interrupted")
             else:
@@ -220,7 +220,8 @@ class Chat:
         """Send the prompt, and see the turn through to its end, whatever that is."""
         now = anyio.current_time()
         deadline, drained_at, timed_out = now + self._limits.turn_seconds, None, False
-        await process.prompt(turn.prompt, turn.id, min(self._limits.turn_seconds, self._limits.drain_seconds))
+        # Not awaited: one that is longer than the pipe's buffer waits for the agent, which may hang.
+        self._tasks.start_soon(process.prompt, turn.prompt, turn.id)
         while not (turn.result or process.has_ended or process.store.is_fenced):
             now = anyio.current_time()
             if drained_at is None and (turn.stop_wanted or self._closing or now >= deadline):

@@ -123,8 +123,8 @@ class AgentProcess:
         self.store.on_behind = watch
         watch(self.store.is_behind)
 
-    async def prompt(self, text: str, message_id: str, seconds: float) -> None:
-        """Send a prompt; the result that answers it names its id. Who does not take it in time has ended."""
+    async def prompt(self, text: str, message_id: str) -> None:
+        """Send a prompt. The result that answers it names its id."""
 
         async def message() -> AsyncIterator[dict[str, Any]]:
             yield {
@@ -134,8 +134,8 @@ class AgentProcess:
                 "parent_tool_use_id": None,
             }
 
-        with anyio.move_on_after(seconds), suppress(CLIConnectionError):
-            await self._client.query(message())  # it waits for a pipe that is full, where the process hangs
+        with suppress(CLIConnectionError):
+            await self._client.query(message())
             return
         self.has_ended = True
 

@@ -25,7 +25,7 @@ class Limits:
     turn_seconds: float = 3600
     """After which a turn is interrupted."""
     drain_seconds: float = 20
-    """How long an interrupted turn may take to end, or an agent to read a prompt, before it is ended."""
+    """How long an interrupted turn may take to end, before its process is ended."""
     permission_seconds: float = 300
     """After which a permission that nobody has answered is denied."""
     lease_seconds: float = 30

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import KeyLike, Session, SessionStoreEntry, Transcript, session_of
 from boocode_sessions._core.statements.parameters import Entry, exact_text
+from boocode_sessions._core.statements.read import comes_after
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import UNPLACED
 
@@ -72,14 +73,15 @@ def entries_after(
     `encryption`: as the store has it.
     """
     session = _session(session)
-    statement = _select_after(session, after, subpath=subpath)
+    statement = _select_after(session, subpath=subpath)
+    named = {"after_position": after.position, "after_id": after.id}
 
     def opened(position: int, row_id: int, its_subpath: str, stored: str, key: bytes | None) -> FollowedEntry:
         at = StoredAt(Transcript(*session, its_subpath), position, key or b"")
         return FollowedEntry(position, row_id, its_subpath, open_entry(encryption, at, stored).decode())
 
     return UnitOfWork(bind, schema, encryption).read(
-        f"follow {session}", lambda connection: [opened(*row) for row in connection.select(statement)]
+        f"follow {session}", lambda connection: [opened(*row) for row in connection.select(statement, named)]
     )
 
 
@@ -174,16 +176,11 @@ def _behind_unplaced(
     return unit_of_work.read(f"follow {session}", work)
 
 
-def _select_after(
-    session: Session, after: Cursor, *, subpath: str | None
-) -> Select[int, int, str, str, bytes | None]:
+def _select_after(session: Session, *, subpath: str | None) -> Select[int, int, str, str, bytes | None]:
     """A page of a session's entries. Shape: (position, id, subpath, exact JSON text, dedup_key)."""
     return (
         select(Entry.position, Entry.id, Entry.subpath, exact_text(), Entry.dedup_key)
-        .where(
-            *_of(session, subpath=subpath),
-            tuple_(Entry.position, Entry.id) > tuple_(after.position, after.id),
-        )
+        .where(*_of(session, subpath=subpath), comes_after(_of(session, subpath=None)))
         .order_by(Entry.position, Entry.id)
         .limit(PAGE_ROWS)
     )

@@ -158,6 +158,17 @@ def test_it_goes_on_behind_a_row_that_had_no_position(
     assert [next(following).entry for _ in last] == last
 
 
+def test_a_page_goes_on_behind_a_row_that_has_its_position_by_now(engine: Engine, key: SessionKey) -> None:
+    repository, at, seen = ClaudeSessionRepository(engine), START, list[Any]()
+    insert_as_the_seed_does(engine, key, [f'{{"type": "user", "n": {n}}}' for n in range(1100)])
+    while page := entries_after(engine, key, at):
+        at = page[-1].cursor
+        seen += [followed.entry for followed in page]
+        if len(seen) == len(page):
+            repository.append(key, [{"type": "user", "n": 1100}])
+    assert seen == repository.load(key)
+
+
 def test_a_follower_of_two_busy_writers_misses_nothing(
     engine: Engine, other: ClaudeSessionRepository, key: SessionKey
 ) -> None:

@@ -9,9 +9,11 @@ import pytest
 from sqlalchemy import Engine, func, insert, literal, select, text
 
 from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionKey
+from boocode_sessions.adoption import backfill
 from boocode_sessions.errors import DamagedEntryError, InvalidKeyError
 from boocode_sessions.streaming import PAGE_CHARS, iterate, iterate_async
 from tests.fixtures.databases import Database
+from tests.fixtures.seed import insert_as_the_seed_does
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +53,31 @@ async def test_every_entry_comes_once_and_in_order(read: Read, engine: Engine) -
     seen: list[Any] = []
     await read(seen.append)
     assert seen == entries
+
+
+@pytest.mark.parametrize("then", ["append", "insert and append", "backfill"])
+async def test_rows_that_get_their_positions_meanwhile_come_once_and_in_order(
+    read: Read, engine: Engine, then: str
+) -> None:
+    """Another program's rows have none until somebody places them, which may be between two pages."""
+    repository, seen = ClaudeSessionRepository(engine), list[int]()
+    repository.append(KEY, [{"type": "user", "n": 0}])
+    insert_as_the_seed_does(engine, KEY, [f'{{"type": "user", "n": {n}}}' for n in range(1, 1200)])
+
+    def take(entry: Any) -> None:
+        seen.append(entry["n"])
+        if len(seen) == 20:
+            if then == "insert and append":
+                insert_as_the_seed_does(engine, KEY, ['{"type": "user", "n": 1200}'])
+            if then == "backfill":
+                backfill(engine)
+            else:
+                repository.append(KEY, [{"type": "user", "n": 1201}])
+            insert_as_the_seed_does(engine, KEY, ['{"type": "user", "n": 1202}'])
+
+    await read(take)
+    added = {"append": [1201], "insert and append": [1200, 1201], "backfill": []}[then]
+    assert seen == [*range(1200), *added, 1202]
 
 
 async def test_a_transcript_that_was_never_written_has_no_entries(read: Read) -> None:

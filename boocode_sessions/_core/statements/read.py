@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -61,6 +62,18 @@ def select_entries(*, encrypted: bool = False) -> Select[*tuple[Any, ...]]:
     )
 
 
+def comes_after(of_its_session: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Condition: an entry that follows the one at `after_position` and `after_id`.
+
+    One that had no position when it was read is looked up: it may have its own by now.
+    """
+    position = bindparam("after_position", type_=BigInteger)
+    row_id = bindparam("after_id", type_=BigInteger)
+    placed = select(Entry.position).where(*of_its_session, Entry.id == row_id).scalar_subquery()
+    now_at = case((position == literal_unplaced(), placed.correlate(None)))
+    return tuple_(Entry.position, Entry.id) > tuple_(func.coalesce(now_at, position), row_id)
+
+
 @cache
 def select_page() -> Select[int, int, str, bytes | None]:
     """The `most` entries of one transcript that follow the one at `after_position` and `after_id`.
@@ -68,10 +81,9 @@ def select_page() -> Select[int, int, str, bytes | None]:
     Shape: (position, id, exact JSON text, dedup_key) per entry, oldest first.
     Served by: claude_session_entries_position_idx.
     """
-    after = (bindparam("after_position", type_=BigInteger), bindparam("after_id", type_=BigInteger))
     return (
         select(Entry.position, Entry.id, exact_text(), Entry.dedup_key)
-        .where(*of_transcript(), tuple_(Entry.position, Entry.id) > tuple_(*after))
+        .where(*of_transcript(), comes_after(of_session()))
         .order_by(Entry.position, Entry.id)
         .limit(bindparam("most", type_=Integer))
     )

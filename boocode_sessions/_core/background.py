@@ -40,7 +40,7 @@ async def in_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
 
 
 async def in_abandoned_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    """As `in_thread`, for work that only reads: a caller that is cancelled does not wait for its end."""
+    """As `in_thread`, but a caller that is cancelled does not wait for its end."""
     return await anyio.to_thread.run_sync(work, *args, limiter=_threads(), abandon_on_cancel=True)
 
 

@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
-import anyio.to_thread
 from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from boocode_sessions._core.append.appender import Appender
 from boocode_sessions._core.append.batcher import Batcher
 from boocode_sessions._core.append.request import Fence
-from boocode_sessions._core.background import in_thread
+from boocode_sessions._core.background import in_abandoned_thread, in_thread
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.greenlets import in_greenlet
@@ -88,7 +87,7 @@ class Database:
             with anyio.fail_after(self._seconds, shield=True):
                 if self._is_async:
                     return await in_greenlet(in_transaction)
-                return await anyio.to_thread.run_sync(in_transaction, abandon_on_cancel=True)
+                return await in_abandoned_thread(in_transaction)
         except TimeoutError:
             raise self._timed_out(operation) from None
 

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import anyio
-import anyio.to_thread
 from claude_agent_sdk import (
     TERMINAL_TASK_STATUSES,
     AssistantMessage,
@@ -29,6 +28,7 @@ from claude_agent_sdk import (
     ToolPermissionContext,
 )
 
+from boocode_sessions._core.background import in_thread
 from boocode_sessions.agents.errors import AgentError, AgentMissingError, AgentStartError, SessionDamagedError
 from boocode_sessions.agents.events import Usage
 from boocode_sessions.agents.guard import Guard, end_marked
@@ -176,7 +176,7 @@ class AgentProcess:
         if self._pid is not None:
             self._guard.unwatch(self._pid)
             self._pid = None
-        await anyio.to_thread.run_sync(end_marked, f"{_MARK}={self._mark}")
+        await in_thread(end_marked, f"{_MARK}={self._mark}")
 
     async def _ask(self, seconds: float, control: Callable[[], Awaitable[None]]) -> None:
         with anyio.move_on_after(seconds):

@@ -1,14 +1,18 @@
 """The store's threads are its own: those of anyio may all wait for the store."""
 
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 import pytest
+from sqlalchemy import Engine, select
 
 from boocode_sessions import SessionKey
+from boocode_sessions.agents.database import Database as AgentsDatabase
 from tests.fixtures.databases import Database
 from tests.reliability.subjects import opened
 from tests.reliability.verdicts import Verdict, examine, marked
@@ -50,12 +54,9 @@ async def test_as_many_threads_as_anyio_lends_may_call_the_store(
         assert total.wrong == 0
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
-async def test_a_host_that_uses_all_of_anyios_threads_holds_no_append_up(
-    database: Database,
-    anyio_backend: str,  # noqa: ARG001 - anyio's
-) -> None:
+@asynccontextmanager
+async def no_thread_left() -> AsyncIterator[None]:
+    """As long as it lasts, anyio has none to lend."""
     lent = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
     together, leave = threading.Barrier(lent + 1), threading.Event()
 
@@ -63,14 +64,32 @@ async def test_a_host_that_uses_all_of_anyios_threads_holds_no_append_up(
         together.wait(30)
         leave.wait(30)
 
-    async with opened("store over Engine", database.url) as store, anyio.create_task_group() as tasks:
+    async with anyio.create_task_group() as tasks:
         for _ in range(lent):
             tasks.start_soon(anyio.to_thread.run_sync, busy)
         one_more = anyio.CapacityLimiter(1)
         await anyio.to_thread.run_sync(together.wait, 30, limiter=one_more)
         try:
             with anyio.fail_after(15):
-                await store.append(key_of(0), marked("w", 0))
-                assert len(await store.load(key_of(0)) or []) == 3
+                yield
         finally:
             leave.set()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_a_host_that_uses_all_of_anyios_threads_holds_no_append_up(
+    database: Database,
+    anyio_backend: str,  # noqa: ARG001 - anyio's
+) -> None:
+    async with opened("store over Engine", database.url) as store, no_thread_left():
+        await store.append(key_of(0), marked("w", 0))
+        assert len(await store.load(key_of(0)) or []) == 3
+
+
+@pytest.mark.anyio
+async def test_nor_what_an_agent_notes_in_the_database(engine: Engine) -> None:
+    """Its chat is taken and freed in threads as well."""
+    agents = AgentsDatabase(engine, schema=None, seconds=10)
+    async with no_thread_left():
+        assert await agents.run("look", lambda connection: connection.scalar(select(1))) == 1

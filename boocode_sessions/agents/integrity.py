@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, inspect, update
+from sqlalchemy import Engine, inspect, update
 
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
+from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import SessionKey, check_parts
 from boocode_sessions._core.tenants import TENANT_OPTION, given_project, say_tenant
 from boocode_sessions._core.transactions import connected
@@ -174,9 +175,10 @@ def _compare(
 def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str | None) -> None:
     with connected(engine) as connection, connection.begin():
         say_tenant(connection, connection.get_execution_options().get(TENANT_OPTION))
-        if _has_chats(connection, schema):
-            connection.execution_options(schema_translate_map={None: schema} if schema else {})
-            connection.execute(
+        opened = StoreConnection(connection, schema)
+        table = ClaudeAgentSession.__tablename__
+        if inspect(connection).has_table(table, schema=opened.effective_schema):
+            marked = (
                 update(ClaudeAgentSession)
                 .where(
                     ClaudeAgentSession.project_key == project_key,
@@ -184,7 +186,4 @@ def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str |
                 )
                 .values(incomplete=False)
             )
-
-
-def _has_chats(connection: Connection, schema: str | None) -> bool:
-    return inspect(connection).has_table(ClaudeAgentSession.__tablename__, schema=schema)
+            opened.write(marked, {})

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, func, insert, select
 
-from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionKey
+from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionKey, migrations
 from boocode_sessions.agents.integrity import Finding, check_session, find_missing
+from boocode_sessions.agents.models import ClaudeAgentSession
 from boocode_sessions.jsonl import export_tree
 from boocode_sessions.privacy import Encryption, generate_key
 from tests.cli.conftest import Terminal
@@ -101,6 +102,23 @@ def test_a_repair_takes_in_each_line_once_and_a_look_takes_in_none(engine: Engin
     assert (repaired.in_files, repaired.repaired, repaired.is_whole, repaired.entries) == (3, True, True, 5)
     again = check_session(engine, **_ids(), files=files, repair=True)
     assert (again.in_files, again.entries) == (0, 5)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("translated", [False, True])
+def test_a_repair_notes_that_the_chat_is_whole_wherever_its_table_is(
+    engine: Engine, files: Path, *, translated: bool
+) -> None:
+    migrations.upgrade(engine, schema="elsewhere")
+    there = engine.execution_options(schema_translate_map={None: "elsewhere"})
+    now = func.now()
+    chat = {"chat_id": "c", "agent": "a", "created_at": now, "updated_at": now, "incomplete": True}
+    with there.begin() as connection:
+        connection.execute(insert(ClaudeAgentSession).values(**_ids(), **chat))
+    more: dict[str, Any] = {} if translated else {"schema": "elsewhere"}
+    assert check_session(there if translated else engine, **_ids(), files=files, repair=True, **more).repaired
+    with there.connect() as connection:
+        assert connection.scalar(select(ClaudeAgentSession.incomplete)) is False
 
 
 def test_the_command_refuses_files_that_are_not_there(database: Database, tmp_path: Path) -> None:

@@ -157,6 +157,21 @@ def test_a_chat_goes_on_after_a_restart_of_the_server(tab: Page, server: Server)
     assert (row.turns, row.fencing_token) == (3, 3)
 
 
+def test_tabs_that_nobody_sees_do_not_keep_the_browser_from_the_server(tab: Page) -> None:
+    set_hidden = """hidden => {
+        Object.defineProperty(document, "hidden", {value: hidden, configurable: true})
+        document.dispatchEvent(new Event("visibilitychange"))
+    }"""
+    for _ in range(7):  # a browser has six connections to a server
+        other = tab.context.new_page()
+        other.goto(tab.url)
+        other.evaluate(set_hidden, True)
+    say(tab, "Hello.")
+    expect(tab.locator(".ended")).to_have_count(1)
+    other.evaluate(set_hidden, False)
+    expect(other.locator(".text")).to_have_text("You said: Hello.")
+
+
 def test_what_is_not_there_is_not_found_and_another_name_is_not_answered(tab: Page, server: Server) -> None:
     requests = tab.request
     assert requests.get(f"{server.url}/chats/none/events").status == 404

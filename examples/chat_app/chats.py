@@ -46,13 +46,17 @@ def history(engine: Engine, chat_id: str) -> list[dict[str, Any]]:
     if chat.agent is None:
         return []
     try:
-        messages = conversation(engine, chat.agent.session_id, project_key=chat.agent.project_key)
+        messages = conversation(
+            engine, chat.agent.session_id, project_key=chat.agent.project_key, queued=True
+        )
     except UnknownSessionError:  # the chat's first turn has not written a line
         return []
     return [event for message in messages for event in _events(message)]
 
 
 def _events(message: Message) -> list[dict[str, Any]]:
+    if message.type == "attachment":  # sent while the agent was at work
+        return [{"kind": "Prompt", "text": message.text}]
     content = message.entry["message"]["content"]
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
     events: list[dict[str, Any]] = []

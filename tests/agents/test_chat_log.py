@@ -2,8 +2,14 @@
 
 import anyio
 import pytest
+from sqlalchemy import Engine
 
+from boocode_sessions import ClaudeSessionRepository
+from boocode_sessions.agents import AgentSessions, Holder
+from examples.chat_app import chats
 from examples.chat_app.log import Entry, Event, Log
+from examples.chat_app.models import Base
+from tests.fixtures.databases import on_sqlite
 
 pytestmark = pytest.mark.anyio
 
@@ -71,3 +77,35 @@ async def test_who_waits_hears_of_what_comes() -> None:
         await anyio.wait_all_tasks_blocked()
         log.add(turn, {"kind": "TextDelta", "text": "Hi."})
     assert [said(entries[1:]) for entries in heard] == [[(1, "Hello."), (1, "Hi.")]] * 2
+
+
+@on_sqlite
+def test_a_prompt_that_was_sent_while_the_agent_was_at_work_is_in_the_history(engine: Engine) -> None:
+    Base.metadata.create_all(engine)
+    chat = chats.add_chat(engine, "Rain")
+    with engine.begin() as connection:
+        AgentSessions().acquire(
+            connection,
+            chat,
+            "claude",
+            holder=Holder("h", "host", 1),
+            project_key="p",
+            session_id="s",
+            seconds=1,
+        )
+    spoken = {"role": "user", "content": "One."}
+    queued = {"type": "queued_command", "commandMode": "prompt", "prompt": "Two."}
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Both."}]}
+    ClaudeSessionRepository(engine).append(
+        {"project_key": "p", "session_id": "s"},
+        [
+            {"type": "user", "uuid": "1", "parentUuid": None, "message": spoken},
+            {"type": "attachment", "uuid": "2", "parentUuid": "1", "attachment": queued},
+            {"type": "assistant", "uuid": "3", "parentUuid": "2", "message": said},
+        ],
+    )
+    assert [(event["kind"], event["text"]) for event in chats.history(engine, chat)] == [
+        ("Prompt", "One."),
+        ("Prompt", "Two."),
+        ("TextDelta", "Both."),
+    ]

@@ -17,6 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from boocode_sessions import migrations
 from boocode_sessions.agents import (
     AgentBackend,
+    AgentEvent,
     ClaudeSdkBackend,
     NoTurnError,
     PermissionAnsweredError,
@@ -56,9 +57,16 @@ def create_app(engine: Engine, options: ClaudeAgentOptions) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         migrations.upgrade(engine)
         Base.metadata.create_all(engine)
-        async with ClaudeSdkBackend(engine, options) as backend, anyio.create_task_group() as tasks:
-            app.state.engine, app.state.backend = engine, backend
-            app.state.conversations = Conversations(engine, backend, tasks)
+
+        def hear(chat_id: str, _agent: str, event: AgentEvent) -> None:
+            conversations.hear(chat_id, event)
+
+        async with (
+            ClaudeSdkBackend(engine, options, on_background=hear) as backend,
+            anyio.create_task_group() as tasks,
+        ):
+            conversations = Conversations(engine, backend, tasks)
+            app.state.engine, app.state.backend, app.state.conversations = engine, backend, conversations
             yield
             tasks.cancel_scope.cancel()  # interrupts the turns, which are stored as far as they went
 

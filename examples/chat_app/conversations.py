@@ -10,9 +10,9 @@ from anyio.abc import TaskGroup
 from sqlalchemy import Engine
 
 from boocode_sessions import SessionStoreError
-from boocode_sessions.agents import AgentBackend, AgentError
+from boocode_sessions.agents import AgentBackend, AgentError, AgentEvent
 from examples.chat_app import chats
-from examples.chat_app.log import Log
+from examples.chat_app.log import Event, Log
 
 
 class Conversations:
@@ -44,6 +44,11 @@ class Conversations:
         """Let the agent answer, whether or not a tab stays for it. Returns once every tab has the prompt."""
         await self._tasks.start(self._answer, chat_id, prompt)
 
+    def hear(self, chat_id: str, event: AgentEvent) -> None:
+        """Tell those who look what the agent does between turns, or asks; the database has it too."""
+        if (log := self._logs.get(chat_id)) is not None:
+            log.add(log.turns, _told(event))
+
     async def _answer(
         self,
         chat_id: str,
@@ -56,6 +61,10 @@ class Conversations:
             task_status.started()
             try:
                 async for event in self._backend.send(chat_id, prompt):
-                    log.add(turn, {"kind": type(event).__name__, **asdict(event)})
+                    log.add(turn, _told(event))
             except (AgentError, SessionStoreError) as error:  # their texts hold nothing that was said
                 log.add(turn, {"kind": "Refused", "message": str(error)})
+
+
+def _told(event: AgentEvent) -> Event:
+    return {"kind": type(event).__name__, **asdict(event)}

@@ -1,7 +1,8 @@
 """A model for whoever has no key: the Messages API on loopback of the tests.
 
-It repeats what it is told; on "run COMMAND" it calls the Bash tool, for which the agent may ask leave; on
-"what did I say first?" it tells, so that a chat which was resumed shows that it remembers.
+It repeats what it is told; on "run COMMAND" it calls the Bash tool, for which the agent may ask leave, on
+"background COMMAND" without a wait for its end; on "what did I say first?" it tells, so that a chat which was
+resumed shows that it remembers.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ def script(request: MessagesRequest) -> list[Block]:
         return [say(f"It said: {request.prompt}")]
     if request.prompt.startswith("run "):
         return [say("I will run it."), call("Bash", command=request.prompt.removeprefix("run "))]
+    if request.prompt.startswith("background "):
+        return [call("Bash", command=request.prompt.removeprefix("background "), run_in_background=True)]
     if request.prompt == "what did I say first?":
         first = next(text for role, text in request.conversation if role == "user")
         return [say(f"First you said: {first}")]

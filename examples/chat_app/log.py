@@ -24,7 +24,8 @@ class Log:
 
     def __init__(self, history: Iterable[Event]) -> None:
         self._name = uuid4().hex[:8]
-        self._turns = 0
+        self.turns = 0
+        """The number of the newest."""
         self._events: list[Event] = [{"kind": "Reset"}]
         self._grown = anyio.Event()
         self.users = 0
@@ -37,9 +38,9 @@ class Log:
 
     def begin_turn(self, prompt: str) -> int:
         """Tell every tab of a prompt. Returns the turn's number."""
-        self._turns += 1
-        self.add(self._turns, {"kind": "Prompt", "text": prompt})
-        return self._turns
+        self.turns += 1
+        self.add(self.turns, {"kind": "Prompt", "text": prompt})
+        return self.turns
 
     def add(self, turn: int, event: Event) -> None:
         """Tell every tab what has happened in a turn."""

@@ -157,6 +157,12 @@ def test_a_chat_goes_on_after_a_restart_of_the_server(tab: Page, server: Server)
     assert (row.turns, row.fencing_token) == (3, 3)
 
 
+def test_what_an_agent_does_after_a_turn_is_told(tab: Page) -> None:
+    say(tab, "background touch begun; sleep 1")
+    tab.get_by_role("button", name="Allow").click()
+    expect(tab.locator(".ended")).to_have_count(2)  # and the agent's own turn, when the command has ended
+
+
 def test_tabs_that_nobody_sees_do_not_keep_the_browser_from_the_server(tab: Page) -> None:
     set_hidden = """hidden => {
         Object.defineProperty(document, "hidden", {value: hidden, configurable: true})

@@ -154,10 +154,13 @@ def building(engine: sa.Engine) -> Generator[sa.Connection]:
     """A connection for what takes long and can't run in a transaction."""
     with connected(engine) as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
-        connection.detach()  # closed at the end, with the settings made here
-        connection.execute(sa.text("SET statement_timeout = 0"))
-        connection.execute(sa.text("SET lock_timeout = 0"))
-        yield connection
+        try:
+            connection.execute(sa.text("SET statement_timeout = 0"))
+            connection.execute(sa.text("SET lock_timeout = 0"))
+            yield connection
+        finally:
+            # Closed, with the settings made here. Of psycopg for asyncio a detached one would stay open.
+            connection.invalidate()
 
 
 def drop_invalid_indexes() -> None:

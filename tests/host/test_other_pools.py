@@ -186,7 +186,7 @@ async def test_tasks_over_one_connection_lose_nothing(database: Database, poolcl
 async def test_tasks_that_migrate_take_turns_too(database: Database, poolclass: Any) -> None:
     engine = plain_async_engine(database.async_url, poolclass=poolclass)
     repository = AsyncClaudeSessionRepository(engine)
-    changes = (migrations.upgrade, migrations.pending, status.schema_status)
+    changes = (migrations.upgrade, migrations.pending, migrations.prepare, status.schema_status)
     try:
         await asyncio.gather(
             *(repository.append(key, marked("w", 0)) for key in keys_of(TASKS)),

@@ -156,14 +156,15 @@ def is_of_database(error: Exception, *, connecting: bool) -> bool:
     if isinstance(error, OSError):
         return connecting or is_of(error, *_DRIVERS)
     wants_password = connecting and isinstance(error, AttributeError) and is_of(error, "pg8000")
-    refused = refused_options or wants_password or _is_broken_pg8000(error)
+    refused = refused_options or wants_password or _is_bare(error)
     return refused or sqlstate_of(error) is not None
 
 
-def _is_broken_pg8000(error: Exception) -> bool:
-    """Whether pg8000 found its connection broken when it was given back: the pool passes that on bare."""
+def _is_bare(error: Exception) -> bool:
+    """Whether a driver found its connection broken when it was given back: the pool passes that on bare."""
     kind = type(error)
-    return kind.__module__.startswith("pg8000.") and kind.__name__ == "InterfaceError"
+    of_driver = kind.__module__.partition(".")[0] in {"psycopg", "psycopg2", "pg8000"}
+    return of_driver and kind.__name__ in {"InterfaceError", "OperationalError"}
 
 
 def translate(error: Exception, operation: str) -> SessionStoreError:
@@ -196,7 +197,7 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
     translated = kind(f"{operation}: {advice} ({code})")
     translated.sqlstate = sqlstate
     invalidated = getattr(error, "connection_invalidated", False)
-    translated.connection_lost = bool(invalidated) or _is_broken_pg8000(error)
+    translated.connection_lost = bool(invalidated) or _is_bare(error)
     return translated
 
 
@@ -254,7 +255,7 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
     if isinstance(error, AttributeError):
         # pg8000's, where it has no password to send
         return UnavailableError, "the server wants a password; check the URL's user and password"
-    invalidated = getattr(error, "connection_invalidated", False) or _is_broken_pg8000(error)
+    invalidated = getattr(error, "connection_invalidated", False) or _is_bare(error)
     unavailable = isinstance(error, sa.OperationalError | sa.InterfaceError | OSError)
     if invalidated or unavailable or is_of_options(error):
         return UnavailableError, refused_connections.why(error)

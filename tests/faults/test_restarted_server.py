@@ -1,18 +1,22 @@
 """PostgreSQL is stopped and started under load, politely and not."""
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine, event, text
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, UnavailableError, migrations
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import transcript_of
 from boocode_sessions.engine import create_engine
+from tests.fixtures.databases import Database
 from tests.fixtures.servers import EmbeddedPostgres
 from tests.reliability.verdicts import Verdict, examine, scaled, wait_until
 from tests.reliability.writers import Fleet, Order, a_fleet
@@ -102,3 +106,42 @@ def test_a_server_that_is_down_is_said_to_be_unavailable_and_found_again(server:
     repository.append(key, [{"type": "user"}])
     assert len(repository.load(key) or []) == 2
     engine.dispose()
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pg8000"])
+def test_a_connection_that_breaks_when_it_is_given_back_is_said_to_be_lost(
+    database: Database, engine: Engine, driver: str
+) -> None:
+    """After the answer, and before the pool has set the connection right for its next user."""
+    over = create_engine(database.url_over(driver))
+    repository = ClaudeSessionRepository(over)
+    key: SessionKey = {"project_key": "p", "session_id": "s"}
+    batches: list[Any] = [[{"type": "user", "n": number}] for number in range(4)]
+    repository.append(key, batches[0])
+    repository.append(key, batches[1])
+    repository.load(key)
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    end = text(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+    begin = re.compile("SELECT|WITH")
+    breaking = False
+
+    def break_it(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal breaking
+        if breaking and "claude_session_entries" in statement and begin.match(statement):
+            breaking = False
+            with engine.connect() as administrator:
+                administrator.execute(end)
+
+    event.listen(over, "after_cursor_execute", break_it)
+    breaking = True
+    assert repository.load(key) == [*batches[0], *batches[1]]
+    for batch in batches[2:]:
+        breaking = True
+        landed = False
+        while not landed:
+            with suppress(UnavailableError):
+                repository.append(key, batch)
+                landed = True
+    assert repository.load(key) == [entry for batch in batches for entry in batch]
+    over.dispose()

@@ -18,7 +18,7 @@ from boocode_sessions._core.append.place import lock_row
 from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import translate
-from boocode_sessions._core.derived.catching_up import forget
+from boocode_sessions._core.derived import catching_up
 from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import KeyLike, Session, project_of, session_of
 from boocode_sessions._core.statements import maintenance as statements
@@ -199,7 +199,7 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
         lock_row(connection, session)
         statement = statements.select_content(connection.dialect)
         content = connection.select(statement, in_sessions([session])).first()
-        forget(connection, session)
+        catching_up.forget(connection, session)
         operations.remove(connection, [session])
         if connection.dialect == "sqlite":
             connection.write(merge_words(), {})
@@ -252,6 +252,7 @@ def _remove(unit_of_work: UnitOfWork, sessions: Sequence[Session], before: datet
         found = [one for one in found if one.last_append or there.get(one.session_id, before) is None]
         content = statements.select_content(connection.dialect)
         if gone:
+            catching_up.lock(connection)  # who takes from several sessions locks them in another order
             with connection.connection.begin_nested() as savepoint:
                 operations.remove(connection, gone)
                 if connection.select(content, in_sessions(gone)).first() is not None:

@@ -92,3 +92,31 @@ def test_a_deletion_leaves_no_words_of_a_search_under_way(
     removing.join(30)
     other.dispose()
     assert CANARY not in everything_stored(engine)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_a_prune_of_several_sessions_waits_for_a_search_before_it_locks_one(
+    engine: Engine, database: Database
+) -> None:
+    """Each would wait for the other where both hold one of the sessions."""
+    repository = ClaudeSessionRepository(engine)
+    for session in ("a", "b"):
+        repository.append({"project_key": "p", "session_id": session}, [message(1, CANARY)])
+    queries.usage(engine)
+    other, said = database.engine(), list[str]()
+    removing = threading.Thread(target=_prune, args=(other,))
+
+    def interfere(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if removing.ident is None and "INTO claude_session_texts" in statement:
+            removing.start()
+            removing.join(1)
+            said.append("searched")
+
+    event.listen(engine, "before_cursor_execute", interfere)
+    event.listen(other, "before_cursor_execute", lambda *told: said.append(told[2]))
+    queries.search(engine, CANARY)
+    removing.join(30)
+    other.dispose()
+    [locks] = [at for at, one in enumerate(said) if one.startswith("UPDATE claude_session_digests")]
+    assert said.index("searched") < locks
+    assert CANARY not in everything_stored(engine)

@@ -92,7 +92,15 @@ def cursor_before(
     """The cursor after which a session's last `lines` entries come."""
     at_least(0, lines=lines)
     session = _session(session)
-    return _newest(UnitOfWork(bind, schema), session, *_of(session, subpath=subpath), skip=lines)
+    order = (Entry.position.desc(), Entry.id.desc())
+    where = _of(session, subpath=subpath)
+    before = select(Entry.position, Entry.id).where(*where).order_by(*order).offset(lines).limit(1)
+
+    def work(connection: StoreConnection) -> Cursor:
+        row = connection.select(before).first()
+        return START if row is None else Cursor(*row)
+
+    return UnitOfWork(bind, schema).read(f"follow {session}", work)
 
 
 @checked
@@ -136,18 +144,6 @@ def follow(
 
 def _session(given: SessionLike) -> Session:
     return given if isinstance(given, Session) else session_of(given)
-
-
-def _newest(unit_of_work: UnitOfWork, session: Session, *where: ColumnElement[bool], skip: int = 0) -> Cursor:
-    """The cursor of a session's newest entry that meets conditions, or of one before it."""
-    order = (Entry.position.desc(), Entry.id.desc())
-    newest = select(Entry.position, Entry.id).where(*where).order_by(*order).offset(skip).limit(1)
-
-    def work(connection: StoreConnection) -> Cursor:
-        row = connection.select(newest).first()
-        return START if row is None else Cursor(*row)
-
-    return unit_of_work.read(f"follow {session}", work)
 
 
 def _behind_unplaced(

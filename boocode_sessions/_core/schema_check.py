@@ -143,7 +143,7 @@ def found_schema(connection: StoreConnection) -> FoundSchema | None:
 
 
 def missing_parts(connection: StoreConnection, *, indexes: bool = False) -> list[str]:
-    """The tables and columns of ours that a schema lacks, and the indexes."""
+    """The tables and columns of ours that a schema lacks. `indexes`: and the indexes."""
     inspector = inspect(connection.connection)
     schema = connection.effective_schema
     missing: list[str] = []

@@ -130,12 +130,15 @@ class PermissionRequested:
     tool_use_id: str | None = None
 
 
+PermissionOutcome = Literal["allowed", "denied", "timed_out", "withdrawn"]
+
+
 @dataclass(frozen=True, slots=True)
 class PermissionClosed:
     """A request needs no answer any more."""
 
     request_id: str
-    outcome: Literal["allowed", "denied", "timed_out", "withdrawn"]
+    outcome: PermissionOutcome
 
 
 @dataclass(frozen=True, slots=True)

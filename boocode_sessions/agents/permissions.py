@@ -4,18 +4,21 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 from claude_agent_sdk import PermissionResultAllow, PermissionResultDeny, ToolPermissionContext
 
 from boocode_sessions.agents.errors import PermissionAnsweredError, UnknownPermissionError
-from boocode_sessions.agents.events import AgentEvent, PermissionClosed, PermissionRequested
+from boocode_sessions.agents.events import (
+    AgentEvent,
+    PermissionClosed,
+    PermissionOutcome,
+    PermissionRequested,
+)
 
 _REMEMBERED = 1000
 """Closed requests of which a late answer is told that it is late."""
-
-Outcome = Literal["allowed", "denied", "timed_out", "withdrawn"]
 
 PermissionResult = PermissionResultAllow | PermissionResultDeny
 
@@ -45,7 +48,7 @@ class Permissions:
         """Tell the host, and wait for its answer: a denial after the time-out."""
         request_id, request = uuid.uuid4().hex, _Request(emit)
         self._open[request_id] = request
-        outcome: Outcome = "withdrawn"
+        outcome: PermissionOutcome = "withdrawn"
         emit(
             PermissionRequested(
                 request_id, tool_name, tool_input, context.title, context.description, context.tool_use_id
@@ -63,11 +66,11 @@ class Permissions:
             self._close(request_id, outcome)
 
     def withdraw(self, emit: Callable[[AgentEvent], None]) -> None:
-        """Close the requests that were told to this host's ear: nobody waits for their answers any more."""
+        """Close the open requests that `emit` was told of: their agent is gone."""
         for request_id in [name for name, request in self._open.items() if request.emit == emit]:
             self._close(request_id, "withdrawn")
 
-    def _close(self, request_id: str, outcome: Outcome) -> None:
+    def _close(self, request_id: str, outcome: PermissionOutcome) -> None:
         request = self._open.pop(request_id, None)
         if request is not None:
             self._closed.append(request_id)

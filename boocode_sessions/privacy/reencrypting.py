@@ -196,8 +196,8 @@ def _forget_words(connection: StoreConnection) -> bool:
     sessions = connection.select(statements.select_searched(), {"most": BATCH_ROWS}).all()
     for project, session_id in sessions:
         session = Session(project, session_id)
-        forget_texts(connection, [session])
         # What is not encrypted, if it is another tenant's, is found again by whoever searches next.
+        forget_texts(connection, [session])
     if sessions and connection.dialect == "sqlite":
         connection.write(searches.merge_words(), {})
     return len(sessions) == BATCH_ROWS

@@ -40,7 +40,7 @@ class Message:
     tool_names: list[str]
     """The tools that it calls."""
     entry: dict[str, Any]
-    """The whole line, exact, half of a character included, which JSON has and UTF-8 has not."""
+    """The whole line, exact, with any lone surrogate, which UTF-8 can't encode."""
 
 
 class Conversation(Rows[Message]):

@@ -23,7 +23,7 @@ from typing import (
 import msgspec
 
 from boocode_sessions._core.attributes import visible
-from boocode_sessions._core.codec import with_a_whole_stack
+from boocode_sessions._core.codec import replace_lone_surrogates, with_a_whole_stack
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -119,7 +119,7 @@ class Rows(list[T], Generic[T]):
 
 
 def _writable(row: T) -> T:
-    """A row of which every text can be written as UTF-8: half of a character, which a line may hold, is �.
+    """A row whose texts UTF-8 can encode: a lone surrogate, which a line may hold, is U+FFFD in it.
 
     But for `entry`, the line itself, which stays exact.
     """
@@ -128,14 +128,15 @@ def _writable(row: T) -> T:
     except (ValueError, OverflowError, msgspec.MsgspecError):  # or it has a number that only Python knows
         names = [field.name for field in dataclasses.fields(row) if field.name != "entry"]  # type: ignore[arg-type]
         values: dict[str, Any] = {name: getattr(row, name) for name in names}
-        texts = {name: _whole(value) for name, value in values.items() if type(value) in {str, list, dict}}
+        texts = {
+            name: _encodable(value) for name, value in values.items() if type(value) in {str, list, dict}
+        }
         return dataclasses.replace(row, **texts)  # type: ignore[type-var]
     return row
 
 
-def _whole(value: object) -> object:
-    text = json.dumps(value, ensure_ascii=False)
-    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+def _encodable(value: object) -> object:
+    return json.loads(replace_lone_surrogates(json.dumps(value, ensure_ascii=False)))
 
 
 def _again(kind: type[Rows[Any]], attributes: dict[str, Any], rows: list[Any]) -> Rows[Any]:

@@ -17,7 +17,7 @@ from boocode_sessions._core.codec.entries import (
     same_entry,
 )
 from boocode_sessions._core.codec.extracted import FAST, Extracted, extract, said_at
-from boocode_sessions._core.codec.json_text import Line, with_a_whole_stack
+from boocode_sessions._core.codec.json_text import Line, replace_lone_surrogates, with_a_whole_stack
 from boocode_sessions._core.codec.keys import (
     LINE_KEY_LENGTH,
     UUID_KEY_LENGTHS,
@@ -74,6 +74,7 @@ __all__ = [
     "line_key",
     "new_nonce",
     "open_entry",
+    "replace_lone_surrogates",
     "row_key",
     "said_at",
     "same_entry",

@@ -79,8 +79,7 @@ def _encode_unusual(entry: dict[Any, Any]) -> Line:
         raise ValueError
     text = _encode_any(entry)
     copy, changed = _copied(json.loads(text))
-    # A lone surrogate becomes U+FFFD, the nearest character that JSONB accepts.
-    storable = _without_nul(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode())
+    storable = _without_nul(replace_lone_surrogates(text).encode())
     if changed or storable != text.encode(errors="surrogatepass"):
         exact = _encode_exactly(copy)
         return Line(
@@ -154,6 +153,11 @@ def _float_changes(value: float) -> bool:
     if not math.isfinite(value):
         raise ValueError
     return "e" in float.__repr__(value) or (value == 0 and math.copysign(1, value) < 0)
+
+
+def replace_lone_surrogates(text: str) -> str:
+    """The nearest text that UTF-8 and JSONB have: a lone surrogate becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _without_nul(text: bytes) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +18,7 @@ from boocode_sessions._core.tenants import stored_transcript
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntryError
 from boocode_sessions.jsonl.folders import LINE_TOO_LONG, read_document, whole_lines
-from boocode_sessions.jsonl.intake import Intake, NumberedLine, can_copy
+from boocode_sessions.jsonl.intake import Intake, NumberedLine, can_copy, concerns_a_line
 from boocode_sessions.jsonl.trees import TranscriptFile, find_transcripts
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
 
@@ -116,9 +118,10 @@ class _Job(NamedTuple):
     """One file to import."""
 
     file: TranscriptFile
-    previous: threading.Event | None
-    """Set when the main transcript that comes before in the listing is there."""
-    done: threading.Event
+    previous: Future[float] | None
+    """Done when the main transcript that comes before in the listing is there."""
+    done: Future[float]
+    """When the file was done, by the clock that only goes forward, in seconds."""
 
 
 class _Import:
@@ -158,7 +161,7 @@ class _Import:
         try:
             self._file(job)
         finally:
-            job.done.set()
+            job.done.set_result(time.monotonic())
 
     def report(self, broken: BrokenLine) -> None:
         """Tell of a broken line. Raises BrokenLineError when the import is strict."""
@@ -185,7 +188,8 @@ class _Import:
             if line is not None:
                 chunk.append(line)
         if job.previous is not None:
-            job.previous.wait()
+            # The listing counts milliseconds: two sessions of the same one would have no order.
+            time.sleep(max(0.0, job.previous.result() + 0.001 - time.monotonic()))
         self._add(file, intake, chunk, file.size - done, parts=1)
 
     def _lines(self, file: TranscriptFile, intake: Intake) -> Iterator[tuple[NumberedLine | None, int]]:
@@ -263,7 +267,7 @@ class _Import:
         try:
             return intake.add(lines, quickly=quickly), 0
         except DatabaseError as error:
-            if not self._unit_of_work.own or not _concerns_a_line(error):
+            if not self._unit_of_work.own or not concerns_a_line(error):
                 raise
             code = error.sqlstate
         if len(lines) == 1:
@@ -280,19 +284,12 @@ class _Import:
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how it begins; each of its lines would be told
 
 
-def _concerns_a_line(error: DatabaseError) -> bool:
-    """Whether the database refused a value: data exceptions, violated constraints, limits of the program."""
-    if error.sqlstate is None:
-        return type(error) is DatabaseError
-    return error.sqlstate.startswith(("22", "23", "54"))
-
-
 def _in_order(files: Sequence[TranscriptFile]) -> list[_Job]:
     """Jobs of which a project's main transcripts end one after the other."""
-    last: dict[str, threading.Event] = {}
+    last: dict[str, Future[float]] = {}
     jobs: list[_Job] = []
     for file in files:
-        project, done = file.transcript.project_key, threading.Event()
+        project, done = file.transcript.project_key, Future[float]()
         jobs.append(_Job(file, last.get(project) if file.transcript.is_main else None, done))
         if file.transcript.is_main:
             last[project] = done

@@ -50,7 +50,7 @@ from boocode_sessions._core.statements import append, maintenance, place
 from boocode_sessions._core.statements.columns import INSERTED
 from boocode_sessions._core.statements.parameters import in_parts, in_transcript
 from boocode_sessions._core.unit_of_work import UnitOfWork
-from boocode_sessions.errors import DamagedEntryError
+from boocode_sessions.errors import DamagedEntryError, DatabaseError
 
 
 class NumberedLine(NamedTuple):
@@ -211,6 +211,13 @@ def can_copy(connection: StoreConnection) -> bool:
         return False
     policies = maintenance.select_row_security(dialect, connection.effective_schema)
     return not connection.select(policies).scalar_one()
+
+
+def concerns_a_line(error: DatabaseError) -> bool:
+    """Whether the database refused a value: data exceptions, violated constraints, limits of the program."""
+    if error.sqlstate is None:
+        return type(error) is DatabaseError
+    return error.sqlstate.startswith(("22", "23", "54"))
 
 
 def run_with_copy(connection: StoreConnection, plan: Plan) -> None:

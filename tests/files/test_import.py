@@ -306,16 +306,15 @@ def test_a_name_that_is_no_key_is_told(engine: Engine, projects: Path) -> None:
 
 
 def test_the_listing_has_the_order_in_which_the_agent_wrote(engine: Engine, tmp_path: Path) -> None:
-    sizes = [3000, 1, 1, 2500, 1, 1, 1, 1]
+    sizes = [3000, 1, 1, 2500, *[1] * 40]
     for number, size in enumerate(sizes):
         path = write(tmp_path / PROJECT / f"s{number}.jsonl", [message(n) for n in range(size)])
         os.utime(path, (2_000_000_000 - number, 2_000_000_000 - number))
     import_tree(engine, tmp_path, workers=3)
-    with engine.connect() as connection:
-        newest_first = connection.execute(
-            text("SELECT session_id FROM claude_sessions ORDER BY updated_at DESC")
-        ).scalars()
-        assert list(newest_first) == [f"s{number}" for number in range(len(sizes))]
+    listing = ClaudeSessionRepository(engine).list_sessions(PROJECT)
+    session_at = {row["mtime"]: row["session_id"] for row in listing}
+    newest_first = [session_at[mtime] for mtime in sorted(session_at, reverse=True)]
+    assert newest_first == [f"s{number}" for number in range(len(sizes))]
 
 
 def test_the_summary_is_the_fold_of_the_transcript(engine: Engine, projects: Path) -> None:

@@ -1,5 +1,6 @@
 """What a backend does in the database, over an Engine or an AsyncEngine, with an end to every wait."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -7,6 +8,7 @@ import anyio
 from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from boocode_sessions._core import database_errors
 from boocode_sessions._core.append.appender import Appender
 from boocode_sessions._core.append.batcher import Batcher
 from boocode_sessions._core.append.request import Fence
@@ -17,9 +19,12 @@ from boocode_sessions._core.greenlets import in_greenlet
 from boocode_sessions._core.keys import SessionKey
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant
 from boocode_sessions._core.unit_of_work import UnitOfWork
-from boocode_sessions.errors import TimedOutError
+from boocode_sessions.agents.errors import AgentError
+from boocode_sessions.errors import SessionStoreError, TimedOutError
 
 _T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
 
 
 class Database:
@@ -76,7 +81,18 @@ class Database:
         """
 
         def prepared(opened: StoreConnection) -> _T:
-            return work(self._prepared(opened.connection))
+            try:
+                return work(self._prepared(opened.connection))
+            except (SessionStoreError, AgentError):
+                raise
+            except Exception as error:
+                if database_errors.is_of_database(error, connecting=False):
+                    raise
+                # Raised as it is, a mistake in the host's writer would end the agents of all chats.
+                _log.exception("%s: the writer has failed", operation)
+                raise SessionStoreError(
+                    f"{operation}: the writer raised {type(error).__name__}; the log says where"
+                ) from error
 
         def in_transaction() -> _T:
             if atomic:

@@ -86,7 +86,8 @@ class Settlement:
 class AgentSessionWriter(Protocol):
     """Keeps the leases and the costs: `AgentSessions`, or the host's own over its own table.
 
-    Every method runs in a transaction of `connection` that the backend commits.
+    Every method runs in a transaction of `connection` that the backend commits. The backend logs any other
+    exception than those named here, and treats the call as one that the database has refused.
     """
 
     @property

@@ -42,7 +42,8 @@ from boocode_sessions.agents.database import Database as AgentDatabase
 from boocode_sessions.agents.store import FencedStore
 from boocode_sessions.migrations import agent_sessions
 from boocode_sessions.sdk import SQLAlchemySessionStore
-from tests.agents.conftest import MakeBackend, told
+from tests.agents.conftest import MakeBackend, text_of, told
+from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, echo
 
 ROW = text(
     "INSERT INTO claude_agent_sessions"
@@ -187,6 +188,28 @@ async def test_a_host_keeps_leases_and_costs_in_a_table_of_its_own(
         assert connection.execute(text("SELECT count(*) FROM claude_agent_sessions")).scalar() == 0
     assert (row.backend, row.turns, row.token, row.held_until) == ("claude_sdk", 2, 2, 0)
     assert row.cost == pytest.approx(sum(event.cost_usd for event in ended))
+
+
+@pytest.mark.anyio
+async def test_a_writer_that_fails_for_one_chat_ends_no_other(
+    make_backend: MakeBackend, engine: Engine, api: MessagesAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    METADATA.create_all(engine)
+
+    def script(request: MessagesRequest) -> list[Block]:
+        if request.prompt == "Go away.":
+            with engine.begin() as connection:  # the host removes the chat: `settle` finds no row
+                connection.execute(OWN.delete().where(OWN.c.id == "gone"))
+        return echo(request)
+
+    api.script = script
+    async with make_backend(writer=OwnWriter()) as backend:
+        await told(backend, "other", "Hello.")
+        ended = (await told(backend, "gone", "Go away."))[-1]
+        assert isinstance(ended, TurnEnded)
+        assert not ended.stored
+        assert text_of(await told(backend, "other", "Still there?")) == "You said: Still there?"
+    assert "settle chat 'gone': the writer has failed" in caplog.text
 
 
 @pytest.mark.anyio

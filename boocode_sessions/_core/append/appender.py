@@ -1,7 +1,7 @@
-"""Appends over an Engine or a sessionmaker, each its own transaction, exactly once.
+"""Appends over an Engine or a sessionmaker: each is its own transaction and lands exactly once.
 
-The appender remembers where it left each session. While the session's row says the same, nobody else has
-written, and the plan alone appends. Otherwise the session is locked and read first: see place.
+The appender remembers where it left each session. While the session's row still says the same, nobody else
+has written, and the plan alone appends. Otherwise the append first locks and reads the session (`place`).
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ REMEMBERED_SESSIONS = 4096
 
 
 class Outcome(NamedTuple):
-    """What came of an append."""
+    """The result of an append."""
 
     landed: bool
     error: SessionStoreError | None = None
-    """Why it did not land. Neither landed nor an error: the session has to be locked and read first."""
+    """Why it did not land. With `landed` False and no error, the session must be locked and read first."""
 
 
 LANDED = Outcome(landed=True)
@@ -56,7 +56,7 @@ OVERTAKEN = Outcome(landed=False)
 
 
 class Appender:
-    """Appends over one bind, from any thread."""
+    """Appends over one bind. Safe to call from any thread."""
 
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work
@@ -67,7 +67,7 @@ class Appender:
     def request(
         self, key: KeyLike, entries: Sequence[Mapping[str, Any]], fence: Fence | None = None
     ) -> AppendRequest | None:
-        """Check and encode one call; None when there is nothing to write.
+        """Check and encode one call. Return None if there is nothing to write.
 
         Raises InvalidKeyError, InvalidEntryError.
         """
@@ -75,11 +75,11 @@ class Appender:
         check_batch(transcript, entries)
         if not entries:
             return None
-        fold.available()  # imports the SDK now: inside a transaction it would hold the session for a second
+        fold.available()  # Import the SDK now: inside the transaction, that would hold the lock for a second.
         return self.in_doubt.request(transcript, entries, fence)
 
     def run(self, request: AppendRequest) -> None:
-        """Append in the quickest way that holds. Raises SessionStoreError."""
+        """Append, on the quick path if possible. Raises SessionStoreError."""
         (outcome,) = self.run_known([request])
         if outcome is OVERTAKEN:
             outcome = self.run_locked(request)
@@ -87,12 +87,12 @@ class Appender:
             raise outcome.error
 
     def run_known(self, requests: Sequence[AppendRequest]) -> list[Outcome]:
-        """Append to sessions that are at the version that we know, each session at most once.
+        """Append to sessions that are still at the version that we know. No two requests share a session.
 
-        Never waits for a session that another transaction has locked. A batch that the database refuses is
-        left to `run_locked`, one by one, so that it fails nobody else's.
+        This never waits for a session that another transaction has locked. If the database refuses one
+        append, none of the batch lands, and the caller gives each to `run_locked`, where it fails alone.
         """
-        # In one order in every process, so that two batches with the same sessions can't deadlock.
+        # Every process sorts sessions the same way, so that batches that share sessions can't deadlock.
         ordered = sorted(range(len(requests)), key=lambda place: requests[place].session)
         plans = {place: found for place in ordered if (found := self._plans(requests[place]))}
         outcomes = [OVERTAKEN] * len(requests)
@@ -115,9 +115,9 @@ class Appender:
         return outcomes
 
     def run_locked(self, request: AppendRequest, lock_seconds: float | None = None) -> Outcome:
-        """Append in a transaction that locks and reads the session first.
+        """Append in a transaction that first locks and reads the session.
 
-        `lock_seconds`: how long to wait for the lock, by default as long as the engine does.
+        `lock_seconds` is how long to wait for the lock; the default is the engine's own limit.
         """
         known = self._forget(request.session)
         try:
@@ -133,7 +133,7 @@ class Appender:
         return LANDED
 
     def _plans(self, request: AppendRequest) -> Sequence[Plan]:
-        """The plans over the version that we know; none where there is none, or where it does not suffice."""
+        """Make plans from the version that we know. Empty if we know none, or if it isn't enough."""
         with self._lock:
             version = self._versions.get(request.session)
         if version is None or request.transcript.subpath not in version.tails:
@@ -150,7 +150,7 @@ class Appender:
         )
 
     def _run_all(self, batch: Sequence[AppendRequest], plans: Sequence[Sequence[Plan]]) -> list[bool]:
-        """Run the plans of each request. Returns which were done; the others wrote nothing."""
+        """Run the plans of each request. Return True for each that landed; the others wrote nothing."""
 
         def in_doubt() -> None:
             for request in batch:
@@ -167,14 +167,14 @@ class Appender:
         label = batch[0].label if len(batch) == 1 else f"append to {len(batch)} sessions"
         unit_of_work = self._unit_of_work
         alone = len(plans) == 1 and len(plans[0]) == 1 and fits_in_one(plans[0][0])
-        # As its steps a plan needs a transaction, and so it has one until the database is known.
+        # A distributed database runs the plan as steps, which need a transaction. Use one until we know.
         alone = alone and self.distributed is False
         write: Callable[..., list[bool]] = unit_of_work.write_atomic if alone else unit_of_work.write
         return write(label, work, in_doubt)
 
     @property
     def distributed(self) -> bool | None:
-        """Whether the database is distributed; None while nobody knows."""
+        """True if the database is distributed; None while nobody has asked it yet."""
         bind = self._unit_of_work.bind
         return known_distributed(bind.pool) if isinstance(bind, Engine) else None
 
@@ -189,16 +189,15 @@ class Appender:
 
 
 def pipelines(connection: StoreConnection) -> bool:
-    """Whether the driver sends many parameter sets of one statement without waiting for each answer, and
-    counts the rows that all of them return."""
+    """True if the driver pipelines a statement's parameter sets, and counts the rows they all return."""
     return connection.connection.dialect.driver in {"psycopg", "psycopg_async"}
 
 
 def run_pipelined(connection: StoreConnection, plans: Sequence[Plan]) -> None:
-    """Run many plans in one round trip, which takes half the time and a third of the client's work for 25
-    sessions (benchmarks: `at-once`).
+    """Run many plans in one round trip.
 
-    Raises OvertakenError unless all were done.
+    For 25 sessions this halves the time and takes a third of the client's work (benchmarks: `at-once`).
+    Raises OvertakenError unless all plans land.
     """
     by_kind: dict[PlanKind, list[Plan]] = {}
     for plan in plans:
@@ -211,19 +210,19 @@ def run_pipelined(connection: StoreConnection, plans: Sequence[Plan]) -> None:
 
 
 def run_plans(connection: StoreConnection, plans: Sequence[Plan]) -> bool:
-    """Run the plans of one append in the caller's transaction. Returns whether they were done."""
+    """Run the plans of one append in the caller's transaction. Return True if they landed."""
     first, *rest = plans
     if not run_plan(connection, first):
         return False
     for plan in rest:
         if not run_plan(connection, plan):
-            # The row is ours since the first page: only a program that takes no locks can have come between.
+            # The first page locked the row: only a program that takes no locks can have written since.
             raise OvertakenError
     return True
 
 
 class OvertakenError(DatabaseError):
-    """Somebody else has written to a session of a transaction. Rolled back, to be locked and read first."""
+    """Another writer has changed a session of this transaction: roll back, then lock and read first."""
 
 
 def append_locked(
@@ -231,7 +230,8 @@ def append_locked(
 ) -> Version:
     """Append after everything that other writers have committed, in the caller's transaction.
 
-    `known`: where we left the session. If nobody has written since, its other transcripts end where they did.
+    `known` is where we left the session. If nobody has written since, the ends of its other transcripts still
+    hold.
     """
     version = lock(connection, request.transcript)
     if known is not None and known.next_position == version.next_position:
@@ -259,5 +259,5 @@ def append_locked(
 
 
 def concerns_all(error: SessionStoreError) -> bool:
-    """Whether a batch failed for what concerns all of its appends, and not one that the database refused."""
+    """True if the error affects every append of a batch, rather than being the database's refusal of one."""
     return not isinstance(error, DatabaseError) or isinstance(error, UnavailableError | TimedOutError)

@@ -1,8 +1,8 @@
-"""Group commit: appends that wait while others are at the database go there together, in one transaction.
+"""Group commit: appends that wait for the database are sent together, in one transaction.
 
-An append that finds nobody there goes at once and alone, so that batching adds no delay. Calls for one
-session keep their order. A batch that fails fails nobody else's, and an append that waits for a locked
-session delays no other session's.
+If no batch is running, an append is sent at once and alone, so batching adds no delay. Calls for one session
+keep their order. One append's failure fails no other append, and an append that waits for a locked session
+delays no other session.
 """
 
 from __future__ import annotations
@@ -29,18 +29,20 @@ _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
 MOST_BATCHES = 2
-"""At the database at a time: one is prepared here while another runs there."""
+"""Maximum batches at the database at a time: this process prepares one while the other runs there."""
 MOST_BATCHES_DISTRIBUTED = 8
-"""There each batch is one project's: several projects' would be a two-phase commit over their servers."""
+"""The same for a distributed database. There each batch holds one project's appends, because several
+projects would need a two-phase commit across their servers."""
 MOST_SESSIONS = 25
-"""Of one batch. With more, fifty sessions would be in one, and nothing would be prepared while it runs."""
+"""Maximum sessions in one batch. If more were allowed, fifty sessions would form a single batch, and this
+process would prepare nothing while it runs."""
 MOST_LOCKING = 4
-"""Appends at a time that lock and read their session first, of which one place is kept for those that have
-not met a locked session yet."""
+"""Maximum appends at a time that first lock and read their session. One of these places is reserved for
+appends that have not met a locked session yet."""
 FIRST_WAIT_SECONDS = 0.02
-"""How long an append waits for another's lock before it steps aside for the others."""
+"""How long an append waits for another's lock on its first try, before it lets other appends go first."""
 NEXT_WAIT_SECONDS = 0.25
-"""And how long each time after that."""
+"""How long it waits on each later try."""
 
 
 class Run(Protocol):
@@ -53,14 +55,14 @@ class Batcher:
     """Appends for one store, from any task of any event loop."""
 
     def __init__(self, appender: Appender, run: Run, *, one_writer: bool) -> None:
-        """`one_writer`: the database has one at a time, so that more connections would only wait."""
+        """`one_writer`: the database allows one writer at a time, so more connections would only wait."""
         self.appender = appender
         self.run = run
         self.most_batches = 1 if one_writer else MOST_BATCHES
         self.most_locking = 1 if one_writer else MOST_LOCKING
 
     async def append(self, request: AppendRequest) -> None:
-        """Append, together with whoever else waits. Raises SessionStoreError."""
+        """Append, in one batch with other appends that wait. Raises SessionStoreError."""
         queue = _queue_of(self)
         waiting = _Waiting(request)
         queue.add(waiting)
@@ -76,14 +78,14 @@ class Batcher:
 
 
 class _Waiting:
-    """One append, and where it stands."""
+    """One append and its progress."""
 
     def __init__(self, request: AppendRequest) -> None:
         self.request = request
         self.ended = anyio.Event()
         self.outcome: Outcome | None = None
         self.gives_up_at: float | None = None
-        """When it stops waiting for a locked session; None while it has not met one."""
+        """When it gives up on a locked session (monotonic clock); None until it has met one."""
 
     def end(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -91,7 +93,7 @@ class _Waiting:
 
 
 class _Queue:
-    """The appends of one store in one event loop, in the order of their calls."""
+    """The appends of one store in one event loop, in the order they were called."""
 
     def __init__(self, batcher: Batcher) -> None:
         self._appender = batcher.appender
@@ -100,9 +102,9 @@ class _Queue:
         self._most_locking = batcher.most_locking
         self._waiting: deque[_Waiting] = deque()
         self._to_lock: deque[_Waiting] = deque()
-        """That have to lock and read their session."""
+        """Appends that must first lock and read their session."""
         self._locked_out: deque[_Waiting] = deque()
-        """And whose session was locked by another transaction when they tried."""
+        """Appends that tried this and found their session locked by another transaction."""
         self._busy: set[Session] = set()
         self._batches = 0
         self._locking = 0
@@ -120,7 +122,7 @@ class _Queue:
             spawn(self._serve_batches)
 
     def withdraw(self, waiting: _Waiting) -> bool:
-        """Take back an append that was not begun. Returns whether it was not."""
+        """Take back an append that has not begun. Return False if it has."""
         if waiting in self._waiting:
             self._waiting.remove(waiting)
             if (watching := observing.observer()) is not None:
@@ -138,7 +140,7 @@ class _Queue:
                     self._to_lock.append(waiting)
             self._start_locking()
             if len(batch) > 1:
-                # Those that were served tend to come back together: the next batch lets them join.
+                # Callers that were just served tend to append again at once: let them join the next batch.
                 await cancel_shielded_checkpoint()
         self._batches -= 1
 
@@ -146,11 +148,11 @@ class _Queue:
         try:
             with observing.batch(requests):
                 return await self._run(self._appender.run_known, requests)
-        except BaseException as error:  # noqa: BLE001 - whoever waits must be told, whatever it is
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the waiting callers must be told
             return [self._interrupted(request, error) for request in requests]
 
     def _interrupted(self, request: AppendRequest, error: BaseException) -> Outcome:
-        """The event loop ends, or there is a mistake of ours: the append may land yet."""
+        """Return the outcome if the event loop ended or our code failed: the append may still land."""
         self._appender.in_doubt.abandon(request)
         failure = UnavailableError(f"{request.label}: interrupted, and perhaps written; send it again")
         if isinstance(error, Exception):
@@ -200,7 +202,7 @@ class _Queue:
             spawn(self._serve_batches)
 
     def _next_batch(self) -> list[_Waiting]:
-        """Take the next ones, each session's first only, while its earlier call is not under way."""
+        """Take the next appends: one per session, and none whose session has an append under way."""
         batch = list(self._eligible())
         for waiting in batch:
             self._busy.add(waiting.request.session)
@@ -238,7 +240,7 @@ _queues: RunVar[WeakKeyDictionary[Batcher, _Queue]] = RunVar("boocode_sessions.q
 
 
 def _queue_of(batcher: Batcher) -> _Queue:
-    """The store's queue in this event loop. It goes with the store."""
+    """Return the store's queue in this event loop. It is freed with the store."""
     try:
         queues = _queues.get()
     except LookupError:

@@ -1,7 +1,7 @@
-"""Calls of which nobody knows whether they have landed, because the answer to a COMMIT was lost.
+"""Calls in doubt: the answer to their COMMIT was lost, so nobody knows whether they landed.
 
-The SDK sends such a call's list again. Under the same nonce its entries have the same idempotency keys, and
-the unique index decides what has landed.
+The SDK sends such a call's list again. The retry reuses the call's nonce, so its entries get the same
+idempotency keys, and the unique index shows which of them have landed.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from boocode_sessions._core.codec import new_nonce
 from boocode_sessions._core.keys import Transcript
 
 MOST_BYTES = 64 << 20
-"""JSON of the calls in doubt that are remembered. One lost connection may leave a whole batch in doubt."""
+"""Maximum bytes of JSON of the remembered calls. One lost connection may leave a whole batch in doubt."""
 _CALL_BYTES = 1000
-"""What a call takes beside its JSON."""
+"""What a call takes in addition to its JSON."""
 
 
 class _Call(NamedTuple):
     given: Sequence[Mapping[str, Any]]
-    """Held, so that no other list gets its id."""
+    """Kept alive, so that no other list can get the same id()."""
     nonce: bytes
     fingerprint: bytes
     size: int
 
 
 class CallsInDoubt:
-    """Remembers calls in doubt by the caller's own list object, from any thread."""
+    """Remembers calls in doubt by the caller's list object. Safe to call from any thread."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._calls: LRUCache[tuple[int, Transcript], _Call] = LRUCache(most_bytes, lambda call: call.size)
@@ -43,7 +43,7 @@ class CallsInDoubt:
     def request(
         self, transcript: Transcript, given: Sequence[Mapping[str, Any]], fence: Fence | None = None
     ) -> AppendRequest:
-        """The request of a call: under the nonce of the one that it repeats, if it is one in doubt.
+        """Return the request of a call. If it repeats a call in doubt, it gets that call's nonce.
 
         Raises InvalidEntryError.
         """
@@ -52,25 +52,25 @@ class CallsInDoubt:
         if doubt is not None:
             again = AppendRequest(transcript, given, doubt.nonce, fence)
             if again.fingerprint == doubt.fingerprint:
-                return again  # else the list holds something else by now: another call
+                return again  # otherwise the list holds other entries by now, and this is a new call
         return AppendRequest(transcript, given, new_nonce(), fence)
 
     def remember(self, request: AppendRequest) -> None:
         """Note that a call may have landed."""
         with self._lock:
-            # What becomes of an abandoned one changes nothing: its retry may have settled it by now.
+            # Ignore how an abandoned call ended: its retry may have settled it by now.
             if request not in self._abandoned:
                 self._remember(request)
 
     def abandon(self, request: AppendRequest) -> None:
-        """Note that a call was given up before its end: it may land yet, or may have landed."""
+        """Note that a call was given up before its end: it may have landed, or may land later."""
         with self._lock:
             if request not in self._abandoned:
                 self._remember(request)
                 self._abandoned.add(request)
 
     def forget(self, request: AppendRequest) -> None:
-        """Note that a call has landed, and its caller is told."""
+        """Note that a call has landed and that its caller will be told."""
         with self._lock:
             if request not in self._abandoned:
                 self._calls.pop((id(request.given), request.transcript), None)

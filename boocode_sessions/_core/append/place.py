@@ -1,7 +1,6 @@
-"""What comes before the plan where a session is not known, or another program has written to it.
+"""The steps before the plan when a session is unknown, or another program has written to it.
 
-The session is locked and read, the rows of other programs get their places, and what the transcript has
-already is dropped from the batch.
+They lock and read the session, place other programs' rows, and drop entries that the transcript already has.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from boocode_sessions.models import UNPLACED
 
 
 def lock(connection: StoreConnection, transcript: Transcript) -> Version:
-    """Lock a session until the commit, place what other programs inserted, and read where it stands."""
+    """Lock a session until the commit, place other programs' rows, and return the session's state."""
     session = in_session(transcript.session)
     next_position, main_position, summary = lock_row(connection, transcript.session)
     newest, newest_main, others = _standing(connection, transcript)
@@ -63,9 +62,9 @@ def lock(connection: StoreConnection, transcript: Transcript) -> Version:
 
 
 def lock_row(connection: StoreConnection, session: Session) -> tuple[int, int | None, str | None]:
-    """Lock a session until the commit, and make its row where it is missing.
+    """Lock a session until the commit, and create its row if there is none.
 
-    Returns its next position, the newest main entry's, and its summary as text.
+    Returns its next position, the position of its newest main entry, and its summary as text.
     """
     parameters: dict[str, Any] = {**in_session(session)}
     if connection.dialect == "sqlite":
@@ -73,7 +72,7 @@ def lock_row(connection: StoreConnection, session: Session) -> tuple[int, int | 
     statement = statements.lock_session(connection.dialect)
     row = (
         connection.select(statement, parameters).one()
-        if connection.dialect == "sqlite"  # its lock is the database's, since the transaction began
+        if connection.dialect == "sqlite"  # nothing to wait for: the transaction already locked the database
         else observing.lock(connection.dialect, lambda: connection.select(statement, parameters).one())
     )
     return row[0], row[1], row[2]
@@ -97,14 +96,15 @@ def _tail(connection: StoreConnection, transcript: Transcript, newest: int) -> T
 def drop_known(
     connection: StoreConnection, transcript: Transcript, encoded: Sequence[EncodedEntry]
 ) -> list[EncodedEntry]:
-    """The entries of a batch that a locked transcript does not have, in order, each once.
+    """Return the entries of a batch that the locked transcript lacks, in order and without duplicates.
 
-    An entry with a known uuid and another body is kept under a key of its content: nothing is lost.
+    An entry that has a known uuid but different content is kept under a key made from its content, so that
+    nothing is lost.
     """
     texts = _known_texts(connection, transcript, [item.dedup_key for item in encoded])
     new: list[EncodedEntry] = []
     of_contents: dict[bytes, Sequence[bytes]] = {}
-    """The keys that stand for the same content, by the one that is stored."""
+    """For each key that is about to be stored, all keys that stand for the same content."""
     for item in encoded:
         if (there := texts.get(item.dedup_key)) is None:
             texts[item.dedup_key] = item.exact
@@ -143,7 +143,7 @@ def _known_texts(
 
 
 class Placed(NamedTuple):
-    """What `place_rows` did."""
+    """The result of `place_rows`."""
 
     rows: int
     next_position: int
@@ -157,10 +157,10 @@ def place_rows(
     *,
     summary: Summary,
 ) -> Placed:
-    """Give the rows that other programs inserted their places, by their ids: the first `most`, or all.
+    """Place the rows that other programs inserted, in the order of their ids: the first `most`, or all.
 
-    Needs the session's lock. Counts the session anew. `summary`: what becomes of it if main entries are
-    placed.
+    Then recount the session. The caller holds the session's lock. `summary` says what to do with the summary
+    if main entries are placed.
     """
     begun: dict[str, bool] = {}
     main_written_at: datetime | None = None
@@ -208,9 +208,9 @@ def _keyed(
     session: Session,
     by_subpath: Mapping[str, Sequence[tuple[int, EncodedEntry]]],
 ) -> list[tuple[int, EncodedEntry]]:
-    """Rows with their idempotency keys: the uuid's, where no other row of the transcript has it.
+    """Return rows with their idempotency keys: the uuid's key, unless another row of the transcript has it.
 
-    A row that repeats a uuid gets the key of its content, by which an append or an import knows it.
+    A row that repeats a uuid gets a key made from its content, by which an append or an import recognizes it.
     """
     keyed: list[tuple[int, EncodedEntry]] = []
     for subpath, rows in by_subpath.items():
@@ -239,7 +239,7 @@ def _keyed(
 
 
 def _taken(connection: StoreConnection, transcript: Transcript, keys: Sequence[bytes]) -> set[bytes | None]:
-    """Which of these keys entries of the transcript have."""
+    """Return those of the keys that entries of the transcript have."""
     if not keys:
         return set()
     return set(
@@ -252,7 +252,7 @@ class Summary(Enum):
 
     KEEP = "keep"
     DROP = "drop"
-    """`backfill` folds it once all is there."""
+    """Remove it; `backfill` folds it again once all rows are placed."""
     FOLD = "fold"
 
 
@@ -263,7 +263,7 @@ def recount(
     summary: Summary,
     written_at: datetime | None = None,
 ) -> None:
-    """Count a locked session's placed entries anew. `written_at`: of the main entries that are new."""
+    """Recount a locked session's placed entries. `written_at` is the time of the newest main entry added."""
     counted = {**in_session(session), "next_position": next_position, "written_at": written_at}
     if summary is not Summary.KEEP:
         fresh = summary is Summary.FOLD
@@ -275,7 +275,7 @@ def recount(
 
 
 def fold_all(connection: StoreConnection, main: Transcript) -> Mapping[str, Any] | None:
-    """The summary of a main transcript, from all of its entries; None when there is no fold."""
+    """Fold a main transcript's summary from all its entries. Return None if the SDK is missing or fails."""
     if not folding.available():
         return None
     data: Mapping[str, Any] | None = None
@@ -288,7 +288,7 @@ def fold_all(connection: StoreConnection, main: Transcript) -> Mapping[str, Any]
                 for position, _, text, key in rows
             ]
         except DamagedEntryError:
-            return None  # this costs the summary, not the append; the listing then reads, and raises
+            return None  # The append goes on without a summary. A listing will read the entries, and raise.
         if (data := folding.fold(data, main, entries)) is None:
             return None
     return data

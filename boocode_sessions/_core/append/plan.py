@@ -1,4 +1,4 @@
-"""The one plan of every append: advance the session's counter, then insert entries with their positions."""
+"""The one plan of every append: advance the session's counter, then insert entries at their positions."""
 
 from __future__ import annotations
 
@@ -37,35 +37,35 @@ from boocode_sessions._core.statements.columns import COLUMNS
 from boocode_sessions._core.statements.parameters import ENTRIES, in_transcript
 
 PAGE_ROWS = 500
-"""Most entries of one plan: what one statement carries, and a pass over a transcript holds at once."""
+"""Maximum entries in one plan. Code that reads a transcript in pages uses this size too."""
 PAGE_BYTES = 4 << 20
-"""Most bytes of entries of one plan, where it has more than one entry."""
+"""Maximum bytes of entries in one plan, unless the plan has a single entry."""
 MOST_IN_VALUES = 10
-"""Entries that a distributed database takes more quickly as VALUES than as one JSON parameter."""
+"""Maximum entries that a distributed database takes more quickly as VALUES than as one JSON parameter."""
 MOST_IN_ONE = 32 << 20
-"""Bytes of an entry that may travel inside one JSON document with the rest of its plan. A document is refused
-over 256 MB, and a large entry with a NUL travels twice."""
+"""Maximum bytes of entries in one statement, where they travel in one JSON document. PostgreSQL refuses JSON
+documents over 256 MB, and a large entry with a NUL is sent twice."""
 
 
 class Tail(NamedTuple):
     """The end of a transcript."""
 
     position: int
-    """Of its newest entry."""
+    """The position of the transcript's newest entry."""
     call: tuple[str | None, str | None] | None
-    """The last API call's message id and request id."""
+    """The message id and request id of the last API call."""
     call_tokens: int
-    """What that call had used so far."""
+    """The tokens that this call had used so far."""
 
 
 class Version(NamedTuple):
-    """A state of a session: what a writer knows while `next_position` is the row's."""
+    """A session's state as a writer knows it. It is current while the row's `next_position` is the same."""
 
     next_position: int
     data: Mapping[str, Any] | None
-    """The folded summary; None before the first main entry, and where there is no fold."""
+    """The folded summary; None before the first main entry, without the SDK, and after its fold failed."""
     tails: Mapping[str, Tail]
-    """By subpath, of the transcripts that the writer knows."""
+    """The ends of the transcripts that the writer knows, by subpath."""
 
 
 class Plan(NamedTuple):
@@ -73,18 +73,18 @@ class Plan(NamedTuple):
 
     transcript: Transcript
     encoded: Sequence[EncodedEntry]
-    """Encrypted, where the store is."""
+    """The entries, encrypted if the store is."""
     parameters: Mapping[str, Any]
-    """Of `statements.append.advance`, and of the insertion."""
+    """Parameters of `statements.append.advance` and of the insert."""
     kind: PlanKind
     opens: bool
-    """Whether it begins its transcript."""
+    """True if the plan's first entry begins its transcript."""
     then: Version
-    """What the session is at when it has run."""
+    """The session's state after the plan has run."""
 
 
 def pages(encoded: Sequence[EncodedEntry]) -> list[Sequence[EncodedEntry]]:
-    """A batch in parts, each of which one plan can carry."""
+    """Split a batch into parts that each fit one plan."""
     parts: list[Sequence[EncodedEntry]] = []
     start = size = 0
     for end, item in enumerate(encoded):
@@ -106,9 +106,9 @@ def make_plans(
     fence: Fence | None = None,
     cipher: Cipher | None = None,
 ) -> list[Plan]:
-    """The plans that append a batch to a session at `version`, each of them one page of it.
+    """Make the plans that append a batch to a session at `version`, one plan per page.
 
-    `cipher`: encrypts what the plans store.
+    `cipher` encrypts what the plans store.
     """
     plans: list[Plan] = []
     for page in pages(encoded):
@@ -162,9 +162,10 @@ def _make_plan(
 def _count_tokens(
     tail: Tail | None, encoded: Sequence[EncodedEntry]
 ) -> tuple[int, tuple[str | None, str | None] | None, int]:
-    """The tokens that a batch adds to its session, its last API call, and that call's tokens.
+    """Return the tokens that a batch adds to its session, its last API call, and that call's tokens.
 
-    A call spans several lines, whose figures grow: each line adds what it says more than the lines before.
+    A call spans several lines, and the figures grow from line to line. So each line adds only what exceeds
+    the lines before it.
     """
     call = None if tail is None else tail.call
     seen = {} if tail is None else {tail.call: tail.call_tokens}
@@ -184,10 +185,10 @@ def _count_tokens(
 
 
 def run_plan(connection: StoreConnection, plan: Plan) -> bool:
-    """Run a plan. Returns whether it was done; if not, nothing was written.
+    """Run a plan. Return True if it landed; otherwise it wrote nothing.
 
-    As one statement, which is atomic by itself, or as its steps, for which the caller has a transaction.
-    Raises what SQLAlchemy raises: for a known idempotency key an IntegrityError.
+    The plan runs as one statement, which is atomic by itself, or as steps in the caller's transaction.
+    SQLAlchemy's errors pass through: a known idempotency key raises an IntegrityError.
     """
     if runs_in_one(connection, plan):
         parameters = in_one_parameters(connection, plan)
@@ -217,7 +218,7 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
 
 
 def run_insertion(connection: StoreConnection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert copied entries: on PostgreSQL with RETURNING, for which SQLAlchemy makes one VALUES of them."""
+    """Insert copied entries. With RETURNING, SQLAlchemy sends PostgreSQL many rows as one VALUES."""
     if connection.dialect == "postgresql":
         connection.select(insert_entries().returning(ENTRIES.c.position), rows)
     else:
@@ -225,29 +226,29 @@ def run_insertion(connection: StoreConnection, rows: Sequence[Mapping[str, Any]]
 
 
 def runs_in_one(connection: StoreConnection, plan: Plan) -> bool:
-    """Whether a plan runs as one statement."""
+    """True if a plan runs as one statement."""
     if connection.dialect != "postgresql" or not fits_in_one(plan):
         return False
     return not is_distributed(connection.connection)
 
 
 def fits_in_one(plan: Plan) -> bool:
-    """Whether one statement can carry a plan."""
+    """True if a plan is small enough for one statement."""
     return bool(plan.parameters["added_bytes"] <= MOST_IN_ONE)
 
 
 def in_one_parameters(connection: StoreConnection, plan: Plan) -> dict[str, Any]:
-    """The parameters of `append_in_one`."""
+    """Return the parameters of `append_in_one`."""
     entries = connection.utf8(encode_rows(plan.encoded))
     return {**plan.parameters, "opens": plan.opens, "entries": entries}
 
 
 def _few_parameters(plan: Plan, at: int | None) -> dict[str, Any]:
-    """The parameters of `insert_few_entries`. `at`: in Unix epoch microseconds."""
+    """Return the parameters of `insert_few_entries`. `at` is in Unix epoch microseconds."""
     time = None if at is None else str(_EPOCH + timedelta(microseconds=at))
     parameters = {**plan.parameters, "opens": plan.opens, "at": time}
     for place, item in enumerate(plan.encoded):
-        # Not as `connection.utf8`: Citus passes a parameter on that says itself that it is of type TEXT.
+        # Not `connection.utf8`: it declares the type TEXT, and Citus passes such a parameter on as one.
         parameters |= zip(_columns(place), item.row(bytes.decode), strict=True)
     return parameters
 
@@ -258,9 +259,9 @@ def _columns(place: int) -> list[str]:
 
 
 def stored_rows(plan: Plan, at: object, text: Callable[[bytes], object]) -> list[tuple[Any, ...]]:
-    """The rows that a plan inserts: the values of `statements.columns.INSERTED`, as a driver takes them.
+    """Return the rows that a plan inserts: for each entry the values of `statements.columns.INSERTED`.
 
-    `at`: their storage time. `text` makes a parameter of UTF-8.
+    `at` is their storage time. `text` turns UTF-8 bytes into a driver parameter.
     """
     first = plan.parameters["known_position"]
     return [
@@ -276,7 +277,7 @@ def stored_rows(plan: Plan, at: object, text: Callable[[bytes], object]) -> list
 
 
 def entry_parameters(item: EncodedEntry) -> dict[str, Any]:
-    """What is stored of an entry, as parameters of `insert_entries`."""
+    """Return the parameters of `insert_entries` that hold one entry."""
     return {
         "new_entry": item.json.decode(),
         "new_verbatim": None if item.verbatim is None else item.verbatim.decode(),
@@ -285,10 +286,10 @@ def entry_parameters(item: EncodedEntry) -> dict[str, Any]:
 
 
 def row_parameters(item: EncodedEntry) -> dict[str, Any]:
-    """What is stored of an entry beside itself, as parameters of `place_entry`."""
+    """Return the parameters of `place_entry` that hold one entry's columns, without the entry itself."""
     extracted = zip(_EXTRACTED, item.extracted, strict=True)
     return {"new_dedup_key": item.dedup_key, "new_size": item.size, **dict(extracted)}
 
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - in UTC, as the text of a time is
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, like times that are sent as text
 _EXTRACTED = [f"new_{name}" for name in Extracted._fields]

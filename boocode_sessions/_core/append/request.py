@@ -1,4 +1,4 @@
-"""One append call: what it was given, encoded when it was made."""
+"""One append call, with its entries already encoded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from boocode_sessions.errors import SessionStoreError
 
 
 class Fence(NamedTuple):
-    """Who may append: a condition that the statement itself checks."""
+    """A condition on who may append, which the statement itself checks."""
 
     condition: Condition
     parameters: Mapping[str, Any]
     refusal: SessionStoreError
-    """What is raised where it does not hold."""
+    """The error to raise when the condition doesn't hold."""
 
 
 def append_label(entries: int, transcript: Transcript) -> str:
@@ -28,10 +28,10 @@ def append_label(entries: int, transcript: Transcript) -> str:
 
 
 class AppendRequest:
-    """One append call on its way.
+    """One append call.
 
-    Its entries are encoded at once, and read no second time: whatever the caller does to them meanwhile, what
-    is stored and what the summary is folded from are the same.
+    The constructor encodes the entries, and nothing reads them again. So the stored entries and the folded
+    summary agree, even if the caller changes the entries in the meantime.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class AppendRequest:
         self.transcript = transcript
         self.session: Session = transcript.session
         self.given = given
-        """The caller's own list, by which a retry is known."""
+        """The caller's own list object, which identifies a retry."""
         self.nonce = nonce
         self.fence = fence
         self.encoded: Sequence[EncodedEntry] = encode_batch(transcript, given, nonce)
@@ -58,7 +58,7 @@ class AppendRequest:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """Tells apart what two calls with the same list write."""
+        """Hash of what the call writes: equal if a list that is sent again still holds the same entries."""
         digest = hashlib.sha256()
         for item in self.encoded:
             digest.update(item.exact)

@@ -1,6 +1,6 @@
 """Import and export of the `~/.claude/projects` layout.
 
-How a line is known again, and what a second import leaves alone, is the rule of `intake`.
+`intake` has the rules for recognizing a line that is already stored, so that importing twice adds nothing.
 """
 
 from boocode_sessions.jsonl.exporting import ExportResult, RefusedFile, export_tree

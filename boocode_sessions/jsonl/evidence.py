@@ -1,8 +1,8 @@
-"""What tells a project's folder from a session's: names first, and what the first lines of a file say.
+"""Tells a project's folder from a session's, by names first and then by the first lines of files.
 
-The agent's own trees are regular, but what people import is not: archives of several machines, a folder too
-high or too low, files copied beside the folders that they belong in. A transcript under a wrong key is worse
-than one that is left out, since no list shows where it went.
+The agent's own trees are regular, but the trees that people import are not: archives of several machines, a
+folder one level too high or too low, files copied beside the folders that they belong in. A transcript under
+a wrong key is worse than one that is left out, because no list shows where it went.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Any, NamedTuple, cast
 from boocode_sessions.jsonl.folders import LINES, PROJECTS, SUBAGENTS, Folder, Unusable, scan
 
 TOOL_RESULTS = "tool-results"
-"""The one that holds the outputs of tools, whatever these are called."""
+"""The folder that holds the outputs of tools. Their files can have any name."""
 ENOUGH_LINES = 20
-"""Lines of a file from which it is told what it is."""
+"""How many lines of a file are read to find out what it is."""
 
 
 class Head(NamedTuple):
     """What the first lines of a file say."""
 
     is_entry: bool | None
-    """Whether its first readable line is an object with a type; None where none can be read."""
+    """True if the first readable line is an object with a type; None if no line can be read."""
     session_id: str | None
     cwd: str | None
     is_subagents: bool
-    """Whether the agent marked it as a subagent's."""
+    """True if the agent marked the file as a subagent's."""
     has_uuid: bool
     agent_id: str | None
 
@@ -40,13 +40,13 @@ class Level(Enum):
     """Which part of the layout a folder is."""
 
     above = "above"
-    """It holds projects' folders, or what holds them."""
+    """It holds projects' folders, at some depth."""
     project = "project"
     session = "session"
 
 
 def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:
-    """What the first lines of a transcript say."""
+    """Return what the first lines of a transcript say."""
     is_entry: bool | None = None
     session_id = cwd = agent_id = None
     is_subagents: bool | None = None
@@ -58,7 +58,7 @@ def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:
         cwd = cwd or _text(line, "cwd")
         has_uuid |= _text(line, "uuid") is not None
         if is_subagents is None and ("isSidechain" in line or "agentId" in line):
-            # The first one decides: older agents wrote subagents' lines into the main transcript too.
+            # The first marked line decides: older agents wrote subagents' lines into main transcripts too.
             agent_id = _text(line, "agentId")
             is_subagents = line.get("isSidechain") is True or agent_id is not None
         if session_id and cwd and is_subagents is not None:
@@ -67,14 +67,14 @@ def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:
 
 
 def is_transcript(head: Head) -> bool:
-    """Whether a file that lies among outputs of tools is a transcript's all the same."""
+    """True if a file among the outputs of tools is a transcript all the same."""
     return head.is_entry is True and (head.has_uuid or head.session_id is not None)
 
 
 def first_lines(path: str) -> Iterator[dict[str, Any]]:
-    """The objects among the first lines of a file; none where it can't be read."""
+    """Yield the first lines of a file as objects: none if it can't be read, {} for a line of other JSON."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - as above
+        with open(path, "rb") as file:  # noqa: PTH123 - a Path per file costs more than the call
             beginning = file.read(_HEAD_BYTES)
     except OSError:
         return
@@ -89,9 +89,9 @@ def first_lines(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _members_of_part(raw: bytes) -> dict[str, Any]:
-    """What can be told of a line that is longer than what is read: a prompt with a picture, for one.
+    """Return the known members of a line whose end was not read, such as a prompt with a picture.
 
-    Within a string a quotation mark is escaped, so that what is found is a member of an object.
+    Inside a string quotation marks are escaped, so every match is a member of an object.
     """
     found: dict[str, Any] = {
         name.decode(): value.decode(errors="replace") for name, value in _MEMBER.findall(raw)
@@ -111,7 +111,7 @@ def _text(line: Mapping[str, Any], member: str) -> str | None:
 
 
 class Levels:
-    """Tells of each folder of a tree which part of the layout it is. Reads each at most once."""
+    """Finds out which part of the layout each folder of a tree is. Reads each folder at most once."""
 
     def __init__(self) -> None:
         self._folders: dict[str, Folder] = {}
@@ -119,7 +119,7 @@ class Levels:
         self._levels: dict[str, Level | None] = {}
 
     def folder(self, path: str) -> Folder:
-        """The folder at `path`; an empty one, with what is wrong, where it can't be read."""
+        """Return the folder at `path`; if it can't be read, an empty one whose `unusable` says why."""
         if path not in self._folders:
             try:
                 self._folders[path] = scan(path)
@@ -129,19 +129,20 @@ class Levels:
         return self._folders[path]
 
     def head(self, folder: Folder, stem: str) -> Head:
-        """What the first lines of one of a folder's files say."""
+        """Return what the first lines of one file of a folder say."""
         path = folder.within(stem + LINES)
         if path not in self._heads:
             self._heads[path] = head_of(first_lines(path))
         return self._heads[path]
 
     def copied_from(self, folder: Folder, stem: str) -> str | None:
-        """The stem of the file that one is a copy of, as syncing and desktops name copies; else None.
+        """Return the stem of the file that this one is a copy of, or None if it is no copy.
 
-        Under its own name it would be another session, or another subagent, that nobody ever had.
+        It knows the names that sync programs and desktops give to copies. Imported under its own name, a copy
+        would become a session or a subagent that nobody ever had.
         """
         if not _COPY_MARK.search(stem) and not _UUID.match(stem):
-            return None  # without a look into each subagent's file
+            return None  # saves reading each subagent's file
         if found := _CONFLICT.fullmatch(stem):
             return found[1]
         head = self.head(folder, stem)
@@ -153,10 +154,10 @@ class Levels:
         return None
 
     def of(self, path: str, *, has_file_beside: bool = False, deep: int = 6) -> Level | None:
-        """Which part of the layout a folder is; None where nothing tells.
+        """Return which part of the layout a folder is, or None if there is no evidence.
 
-        `has_file_beside`: whether a `.jsonl` file of its name lies beside it. `deep`: how many folders down
-        evidence is looked for.
+        `has_file_beside` says that a `.jsonl` file of the folder's name lies beside it. `deep` is how many
+        levels down to look for evidence.
         """
         if path not in self._levels:
             self._levels[path] = None  # a link may lead back here
@@ -169,7 +170,7 @@ class Levels:
         heads = {stem: self.head(folder, stem) for stem in sorted(folder.lines)[:_ENOUGH_FILES]}
         above = Path(folder.path).parent.parts
         if any(head.session_id in above for head in heads.values()):
-            return None  # it lies within that session's folder
+            return None  # it lies inside that session's folder
         surely = _surely(folder.name, heads)
         below = surely or self._by_children(folder, deep)
         if surely or below is Level.above:
@@ -191,12 +192,12 @@ class Levels:
         return found
 
     def _copies(self, folder: Folder, of: Folder) -> bool:
-        """Whether all transcripts in a folder are those of another one: somebody's backup in it."""
+        """True if all transcripts in a folder are also in another one: it is somebody's backup."""
         return bool(folder.lines) and not folder.folders and folder.lines <= of.lines
 
 
 def _surely(name: str, heads: Mapping[str, Head]) -> Level | None:
-    """What a folder's name says, alone or with what its files say."""
+    """Return the level that a folder's name proves, alone or together with its files."""
     if any(head.cwd and is_named_after(name, head.cwd) for head in heads.values()):
         return Level.project
     if name == PROJECTS:
@@ -208,7 +209,7 @@ def _surely(name: str, heads: Mapping[str, Head]) -> Level | None:
 
 def _by_files(folder: Folder, heads: Mapping[str, Head]) -> Level | None:
     for stem, head in heads.items():
-        # Older agents kept subagents' files where main transcripts are.
+        # Older agents kept subagents' files beside main transcripts.
         old = head.is_subagents and head.session_id not in {None, *Path(folder.path).parts}
         if head.session_id == stem or old:
             return Level.project
@@ -222,19 +223,19 @@ def _by_names(folder: Folder, has_file_beside: bool) -> Level | None:
 
 
 _ENOUGH_FILES = 3
-"""Files of a folder whose beginnings are read for its level."""
+"""How many files of a folder are read to find its level."""
 _PROJECT_NAME = re.compile(r"-|[A-Za-z]--")
-"""How the agent's names of projects begin: those of absolute paths, on Windows with a drive."""
+"""How the agent's project names begin. It makes them from absolute paths, on Windows with a drive."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONFLICT = re.compile(r"(.+?)(?:\.sync-conflict-\d{8}-\d{6}-\w+| \(.*conflicted copy.*\))", re.DOTALL)
-"""Names that Syncthing, Dropbox and Nextcloud give to the other one of two versions."""
+"""Names that Syncthing, Dropbox and Nextcloud give to the second of two conflicting versions."""
 _COPY_MARK = re.compile(r"[ .(~]")
-"""How the rest of a copy's name begins: `S (1)`, `S 2`, `S - Copy`."""
+"""What follows the original's name in a copy's: `S (1)`, `S 2`, `S - Copy`."""
 _LONGEST_NAME = 200
-"""Characters that the agent takes of a path for a project's folder; a hash follows."""
+"""Characters of a longer path that the agent keeps in the folder's name, before it appends a hash."""
 
 
 def is_named_after(name: str, cwd: str) -> bool:
-    """Whether a project's folder has the name that the agent makes of a working folder."""
+    """True if a project's folder has the name that the agent makes from the working folder `cwd`."""
     made = re.sub(r"[^a-zA-Z0-9]", "-", cwd)
     return name.startswith(made[:_LONGEST_NAME] + "-") if len(made) > _LONGEST_NAME else name == made

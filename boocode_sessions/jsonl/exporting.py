@@ -1,4 +1,4 @@
-"""Writes sessions as the agent's own files: streaming, each file whole or not at all."""
+"""Writes sessions as the agent's own files. It streams, and each file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,14 +15,7 @@ from typing import Any, BinaryIO, TypeAlias, cast
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.arguments import checked
-from boocode_sessions._core.codec import (
-    AGENT_METADATA,
-    Cipher,
-    Opener,
-    said_at,
-    write_line,
-    write_metadata,
-)
+from boocode_sessions._core.codec import AGENT_METADATA, Cipher, Opener, said_at, write_line, write_metadata
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Session, SessionKey, SessionStoreEntry, Transcript, check_parts
 from boocode_sessions._core.statements import maintenance, read
@@ -70,20 +63,31 @@ def export_tree(
     redact: Redact | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ExportResult:
-    """Write sessions as the files from which the agent resumes them: `destination` is a `projects` folder.
+    """Write sessions as the files from which the agent resumes them.
 
-    `project_key`, `session_id`: only those. `overwrite`: also the files that are there already; the others
-    are left alone and named in the result, as is a transcript whose key can't be a file's name.
-    `workers`: threads; by default 2, and 1 over a Connection or a Session. `progress` is called from them,
-    one call at a time.
+    Each file holds its transcript as it was at one moment, and appears whole or not at all. The agent orders
+    sessions by their files' times. A file gets the time at which its latest line was said, as before an
+    import, or if no line says that, the time at which its last line was stored.
 
-    Each file holds one moment of its transcript, and is there whole or not at all. Its time, by which the
-    agent orders sessions, is when its latest line was said, as it was before an import; where no line says
-    that, when the last one was stored. Nothing is written outside `destination`.
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        destination: The `projects` folder to write. Nothing is written outside it.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+        project_key: Export only this project.
+        session_id: Export only sessions with this id.
+        overwrite: Replace files that exist already. Otherwise they stay as they are.
+        workers: Threads. The default is 2, or 1 on SQLite. A Connection, a Session or an async engine uses 1.
+        redact: Makes what is written from each entry, such as `Redactor().entry`.
+        progress: Called from the threads, one call at a time.
 
-    `encryption`: as the store has it. `redact`: what is written of each entry, such as `Redactor().entry`.
+    Returns:
+        What was written, and the transcripts that were not: their files exist already, or their keys can't be
+        names of files.
 
-    Raises SessionStoreError, and OSError where the destination can't be written.
+    Raises:
+        SessionStoreError: The database can't be read.
+        OSError: The destination can't be written.
     """
     check_parts(project_key=project_key, session_id=session_id)
     unit_of_work = UnitOfWork(bind, schema, encryption)
@@ -138,7 +142,6 @@ class _Export:
         return ExportResult(at.parts_done, self._files, at.bytes_done, at.entries, self._refused)
 
     def run(self, session: Session) -> None:
-        """Export one session."""
         subkeys = self._unit_of_work.scan(
             f"list the subkeys of {session}", lambda connection: operations.list_subkeys(connection, session)
         )
@@ -185,19 +188,12 @@ class _Export:
                 self._progress(self._at)
 
 
-NOT_A_FILE = {
-    errno.EEXIST,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOTDIR,
-}
-"""What an OSError says about the name, and not about the disk."""
+NOT_A_FILE = {errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}
+"""The codes of an OSError that blame the file's name and not the disk."""
 
 
-class Exists(Exception):  # noqa: N818 - no error, but an answer
-    """A file is there already."""
+class Exists(Exception):  # noqa: N818 - an answer, not an error
+    """The file exists already."""
 
 
 def write_transcript(
@@ -208,10 +204,14 @@ def write_transcript(
     overwrite: bool,
     redact: Redact | None = None,
 ) -> tuple[int, int, int]:
-    """Write one transcript below `root`. Returns how many files, bytes and entries.
+    """Write one transcript below `root`, and return how many files, bytes and entries were written.
 
     A subagent's last `agent_metadata` entry becomes its metadata file, as when the SDK resumes a session.
-    Raises InvalidKeyError, Exists, OSError.
+
+    Raises:
+        InvalidKeyError: The transcript's key can't be a file's name, or an import would misread the file.
+        Exists: A file of the transcript exists, and `overwrite` is False.
+        OSError: The file can't be written.
     """
     written = connection.select(
         maintenance.select_last_write(), in_transcript(transcript)
@@ -266,14 +266,14 @@ def _read(entry: Mapping[str, Any], redact: Redact | None) -> SessionStoreEntry:
 
 
 _ROWS = 32
-"""Rows of a fetch: entries can be of a megabyte each."""
+"""Rows per fetch. It is small because each entry can have a megabyte."""
 
 
 @contextmanager
 def _whole_file(path: Path, modified: Callable[[], datetime]) -> Generator[BinaryIO]:
-    """A file that takes its place when it is complete; none when it stays empty. Only its owner reads it.
+    """Open a file that takes its place at `path` once it is complete. An empty one leaves nothing behind.
 
-    `modified`: its time, asked for when it is complete.
+    Only its owner can read it. `modified` is called when the file is complete, and gives its time.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     temporary = Path(name)

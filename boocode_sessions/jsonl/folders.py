@@ -1,4 +1,4 @@
-"""A folder as it lies on the disk: which of its files can be transcripts, and why the others are none."""
+"""A folder on the disk: which of its files can be transcripts, and why the others can't."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ METADATA = ".meta.json"
 PROJECTS = "projects"
 """The agent's folder of all projects."""
 SUBAGENTS = "subagents"
-"""The folder, in a session's, that holds its subagents' transcripts."""
+"""The folder inside a session's folder that holds its subagents' transcripts."""
 
 MOST_LINE = 256 << 20
-"""Bytes of a line: PostgreSQL takes no longer entry. A crash can leave files of which all is one line."""
+"""Most bytes of a line: PostgreSQL accepts no longer entry. A crash can leave a file that is all one line."""
 LINE_TOO_LONG = f"it is longer than {MOST_LINE >> 20} MB"
 
 
@@ -32,7 +32,7 @@ class Unusable(NamedTuple):
 
 @dataclass
 class Folder:
-    """A folder as it lies on the disk, links followed."""
+    """A folder on the disk. Links are followed."""
 
     path: str
     lines: set[str] = field(default_factory=set[str])
@@ -41,19 +41,18 @@ class Folder:
     """The stems of its `.meta.json` files."""
     folders: list[str] = field(default_factory=list[str])
     unusable: list[Unusable] = field(default_factory=list[Unusable])
-    """What has a transcript's name and is no file."""
+    """What looks like a transcript by its name but can't be imported."""
 
     @property
     def name(self) -> str:
         return os.path.basename(self.path)  # noqa: PTH119 - a Path per folder costs more than the call
 
     def within(self, name: str) -> str:
-        """The path of what it holds by this name."""
         return os.path.join(self.path, name)  # noqa: PTH118 - as above
 
 
 def scan(path: str) -> Folder:
-    """The folder at `path`. Raises OSError."""
+    """Read the folder at `path`. Raises OSError."""
     folder = Folder(path)
     with os.scandir(path) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -88,7 +87,7 @@ def _sort(entry: os.DirEntry[str], folder: Folder) -> None:
 
 
 def _problem(entry: os.DirEntry[str]) -> str | None:
-    """Why what has a transcript's name is none. Nothing is told of what macOS leaves beside each file."""
+    """Return why something with a transcript's name is none. The files that macOS adds are passed over."""
     is_file = stat.S_ISREG(entry.stat().st_mode)
     if entry.name == SUBAGENTS:
         return "it is no folder"
@@ -100,7 +99,7 @@ def _problem(entry: os.DirEntry[str]) -> str | None:
 
 
 def _likely_meant(name: str) -> str | None:
-    """Why a file with nearly a transcript's name is none. Of backups, as `.jsonl.bak`, nothing is told."""
+    """Return why a file with nearly a transcript's name is none. Backups (`.jsonl.bak`) are passed over."""
     stem, ending = os.path.splitext(name.lower())  # noqa: PTH122 - as above
     if ending == LINES:
         return f"its name does not end in {LINES}, as it has to in small letters"
@@ -113,20 +112,20 @@ _COMPRESSED = {".gz", ".zst", ".xz", ".bz2", ".lz4", ".br", ".zip", ".7z"}
 
 
 def holds_lines(path: str) -> bool:
-    """Whether a folder holds `.jsonl` files at some depth."""
+    """True if a folder holds `.jsonl` files at any depth."""
     return any(name.endswith(LINES) for _, _, files in os.walk(path) for name in files)
 
 
 def _is_apple_double(path: str) -> bool:
-    """Whether macOS keeps another file's attributes there, as it does on file systems that have none."""
+    """True if the file holds another file's attributes: macOS makes it on file systems without attributes."""
     with open(path, "rb") as file:  # noqa: PTH123 - a Path per file costs more than the call
         return file.read(4) == b"\0\5\x16\7"
 
 
 def whole_lines(file: BinaryIO, size: int) -> Iterator[bytes | None]:
-    """The lines of a file, None in place of one that is too long.
+    """Yield the lines of a file, and None in place of a line that is too long.
 
-    `size`: of the file, as it is listed. Some files of the system's own have none, and no end either.
+    `size` is the file's size in its folder, beyond which it stops: some of the system's files never end.
     """
     while line := file.readline(MOST_LINE):
         if len(line) < MOST_LINE or line.endswith(b"\n"):
@@ -140,7 +139,7 @@ def whole_lines(file: BinaryIO, size: int) -> Iterator[bytes | None]:
 
 
 def read_document(path: Path) -> bytes:
-    """A file that is one JSON document. Raises InvalidEntryError where it can't be read, or is too long."""
+    """Read a file that is one JSON document. Raises InvalidEntryError if it can't be read or is too long."""
     try:
         with path.open("rb") as file:
             document = file.read(MOST_LINE)

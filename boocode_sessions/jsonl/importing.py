@@ -1,4 +1,4 @@
-"""Reads a tree of transcript files into the database: streaming, and safe to stop and run again."""
+"""Reads a tree of transcript files into the database. It streams, and can be stopped and run again."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from boocode_sessions.jsonl.trees import TranscriptFile, find_transcripts
 from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
 
 CHUNK_BYTES = 1 << 20
-"""Bytes of lines that one transaction adds, at least where a file has them."""
+"""A transaction ends with the line that reaches this many bytes."""
 CHUNK_LINES = 2000
-"""Lines that one transaction adds at most."""
+"""Most lines that one transaction adds."""
 MOST_BROKEN = 100
-"""Broken lines that a result names; the callback is told of all."""
+"""Most broken lines that a result names. The callback gets all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenLine:
-    """A line that is no entry, or not only one. What is no record was left out; the rest went on."""
+    """A line that is not exactly one entry. Its whole records were imported, and the import went on."""
 
     path: Path
     line: int | None
-    """Counted from 1; None where it is the whole file."""
+    """The line's number, from 1; None if the problem is with the whole file."""
     problem: str
-    """What is wrong with it. Holds nothing of the line."""
+    """What is wrong, without any content of the line."""
     kept: int = 0
-    """How many whole records stood on it; those were imported."""
+    """How many whole records the line had. Those were imported."""
 
     def __str__(self) -> str:
         return f"{self.path}{f':{self.line}' if self.line else ''}: {self.problem}"
@@ -58,7 +58,7 @@ class ImportResult:
     """Lines that were stored already."""
     broken: int
     first_broken: Sequence[BrokenLine]
-    """At most 100 of them."""
+    """The first broken lines, at most 100."""
 
 
 @checked
@@ -74,20 +74,28 @@ def import_tree(
     progress: Callable[[Progress], None] | None = None,
     on_broken: Callable[[BrokenLine], None] | None = None,
 ) -> ImportResult:
-    """Add what is new in a tree of transcript files: main transcripts, subagents and their metadata files.
-
-    `path`: a Claude configuration folder, its `projects` folder, or the folder of one project.
-    `strict`: stop at the first broken line (BrokenLineError); what came before it stays.
-    `workers`: threads; by default 3, and 1 on SQLite and over a Connection or a Session, whose transaction
-    is joined. `progress` and `on_broken` are called from them, one call at a time.
+    """Add the new lines of a tree of transcript files: main transcripts, subagents and their metadata files.
 
     Sessions are added in the order in which the agent last wrote to them, so that the newest in the tree is
-    the newest in the listing too. Memory does not grow with the tree, but by some 200 bytes for each line of
-    the files under way.
+    also the newest in the listing. Memory use does not depend on the size of the tree: it is about 200 bytes
+    for each line of the files under way.
 
-    `encryption`: as the store has it. `project_key`: as the store has it, of the folders' own.
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        path: A Claude configuration folder, its `projects` folder, or the folder of one project.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+        project_key: The project key to store under, or a function that makes it from the name of a project's
+            folder. Give the store's own. The default is that name.
+        strict: Stop at the first broken line. What came before it stays stored.
+        workers: Threads. The default is 3, or 1 on SQLite. A Connection, a Session or an async engine uses 1.
+        progress: Called from the threads, one call at a time.
+        on_broken: Called with each broken line, like `progress`.
 
-    Raises NotATranscriptTreeError, BrokenLineError, and what else a SessionStoreError is.
+    Raises:
+        NotATranscriptTreeError: There is nothing to import at `path`.
+        BrokenLineError: A line is broken, and `strict` is set.
+        SessionStoreError: The database can't be read or written.
     """
     unit_of_work = UnitOfWork(bind, schema, encryption)
     dialect, copies = unit_of_work.scan(
@@ -108,20 +116,17 @@ def import_tree(
 
 
 def _under(project_key: str | Callable[[str], str], file: TranscriptFile) -> TranscriptFile:
-    """The file, to be stored under another project key than its folder's."""
     transcript = file.transcript
     own = project_key(transcript.project_key) if callable(project_key) else project_key
     return file._replace(transcript=transcript._replace(project_key=project_of(own)))
 
 
 class _Job(NamedTuple):
-    """One file to import."""
-
     file: TranscriptFile
     previous: Future[float] | None
-    """Done when the main transcript that comes before in the listing is there."""
+    """The `done` of the main transcript that comes before this one in its project's listing."""
     done: Future[float]
-    """When the file was done, by the clock that only goes forward, in seconds."""
+    """When the file was finished: monotonic clock, seconds."""
 
 
 class _Import:
@@ -157,14 +162,13 @@ class _Import:
         )
 
     def run(self, job: _Job) -> None:
-        """Import one file."""
         try:
             self._file(job)
         finally:
             job.done.set_result(time.monotonic())
 
     def report(self, broken: BrokenLine) -> None:
-        """Tell of a broken line. Raises BrokenLineError when the import is strict."""
+        """Count and report a broken line. Raises BrokenLineError if the import is strict."""
         if self._strict:
             raise BrokenLineError(str(broken))
         with self._lock:
@@ -188,12 +192,12 @@ class _Import:
             if line is not None:
                 chunk.append(line)
         if job.previous is not None:
-            # The listing counts milliseconds: two sessions of the same one would have no order.
+            # The listing counts in milliseconds: two sessions with the same one would have no order.
             time.sleep(max(0.0, job.previous.result() + 0.001 - time.monotonic()))
         self._add(file, intake, chunk, file.size - done, parts=1)
 
     def _lines(self, file: TranscriptFile, intake: Intake) -> Iterator[tuple[NumberedLine | None, int]]:
-        """The lines of a file, broken ones as None, and their length; its metadata at the end."""
+        """Yield the lines of a file and their lengths, None for a broken line, and then its metadata."""
         reader = LineReader(as_is=self._as_is)
         if file.has_lines:
             yield from self._lines_of(file, intake, reader)
@@ -227,7 +231,7 @@ class _Import:
             self.report(BrokenLine(file.lines, number or None, f"it can't be read: {error.strerror}"))
 
     def _records(self, file: TranscriptFile, number: int, raw: bytes, reader: LineReader) -> list[Line]:
-        """The records on one line, which is one unless the file was damaged; that is told."""
+        """Return the records on one line. It reports the line if that is not exactly one."""
         try:
             records, problem = reader.read_all(raw)
         except InvalidEntryError as error:
@@ -263,7 +267,7 @@ class _Import:
     def _store(
         self, file: TranscriptFile, intake: Intake, lines: Sequence[NumberedLine], *, quickly: bool = True
     ) -> tuple[int, int]:
-        """Add lines, and find those that the database refuses. Returns how many were added, and refused."""
+        """Add lines, and return how many were added and how many the database refused."""
         try:
             return intake.add(lines, quickly=quickly), 0
         except DatabaseError as error:
@@ -281,11 +285,11 @@ class _Import:
         return one[0] + other[0], one[1] + other[1]
 
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how it begins; each of its lines would be told
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins; else each of its lines would be reported
 
 
 def _in_order(files: Sequence[TranscriptFile]) -> list[_Job]:
-    """Jobs of which a project's main transcripts end one after the other."""
+    """Return a job per file, such that the main transcripts of a project finish one after the other."""
     last: dict[str, Future[float]] = {}
     jobs: list[_Job] = []
     for file in files:

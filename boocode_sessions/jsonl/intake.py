@@ -1,16 +1,16 @@
-"""Adding the lines of a transcript file to the transcript that is stored: only those that it lacks.
+"""Adds the lines of a transcript file that the stored transcript lacks.
 
-A line with a uuid is stored when the transcript has that uuid. A file may repeat a uuid, with the same
-content or with another: each such line is kept in its place, since the reader of a transcript takes the later
-one. A line that repeats a uuid, or has none, is known by its content, and by which one of the equal lines in
-its file it is.
+A line with a uuid counts as stored if the transcript has that uuid. A file may repeat a uuid, with the same
+content or other content. Each such line is kept in its place, because readers of a transcript use the later
+one. A line that repeats a uuid, or has none, is recognized by its content and by k: it is the k-th line with
+this content in its file.
 
-Of lines without a uuid the k-th is stored when the transcript holds k equal entries or more, whoever stored
-them. So the same file adds nothing twice, and a transcript that a live mirror stored (under keys made of its
-calls) lacks only what the mirror missed. What is added gets a key made of the content and of k, so that the
-unique index decides between two imports.
+The k-th line without a uuid counts as stored if the transcript holds at least k equal entries, whoever stored
+them. So the same file adds nothing twice, and a transcript that a live mirror stored (under keys made from
+its calls) gets only what the mirror missed. An added line gets a key made from its content and k, so that the
+unique index settles a race between two imports.
 
-Nothing of this needs a memory of earlier imports: one that was stopped is simply run again.
+None of this needs a record of earlier imports: an import that was stopped is simply run again.
 """
 
 from __future__ import annotations
@@ -57,16 +57,16 @@ class NumberedLine(NamedTuple):
     """A line, and where it stands in its file."""
 
     number: int
-    """Counted from 1; 0 for a metadata file."""
+    """The line's number, from 1; 0 for a metadata file."""
     line: Line
     keys: Sequence[bytes]
-    """The idempotency keys that it may be stored under; the first is what it gets."""
+    """The idempotency keys that the line may be stored under. A new line gets the first."""
     content: bytes | None
-    """What it is known by when it has no uuid."""
+    """The fingerprint of the content, for a line without a uuid."""
     occurrence: int
-    """Which one of the lines with this content it is in its file, counted from 1."""
+    """The k of the module's rules, from 1."""
     repeats: bool
-    """Whether it tells of an API call that lines before the last call told of: somebody wrote them again."""
+    """True if the line's API call has earlier lines, before those of another call: it was written again."""
 
     @property
     def encoded(self) -> EncodedEntry:
@@ -74,13 +74,13 @@ class NumberedLine(NamedTuple):
 
 
 class Intake:
-    """One transcript that the lines of one file are added to, in order, some at a time.
+    """Adds the lines of one file to one transcript, in order, some at a time.
 
-    Holds some 200 bytes for each line that went by: which uuids and contents the file had before.
+    It remembers the uuids and contents that the file has had: about 200 bytes per line.
     """
 
     def __init__(self, unit_of_work: UnitOfWork, transcript: Transcript, *, copies: bool) -> None:
-        """`copies`: what `can_copy` says of the database."""
+        """`copies` is the answer of `can_copy`."""
         self._unit_of_work = unit_of_work
         self._copies = copies
         self._transcript = transcript
@@ -90,14 +90,14 @@ class Intake:
         self._calls: set[int] = set()
         self._call: int | None = None
         self._only_ours = True
-        """Whether all that the transcript holds came through here, so that nothing has to be looked up."""
+        """True while all entries of the transcript came through here, so that no lookup is needed."""
         self._newest: int | None = None
         """The newest position that was looked at."""
         self._stored: Counter[bytes] = Counter()
-        """How often each content without a uuid is stored."""
+        """How many entries without a uuid are stored with each content."""
 
     def number(self, number: int, line: Line) -> NumberedLine:
-        """The next line of the file, with its idempotency key."""
+        """Return the next line of the file with its number and idempotency keys."""
         key = uuid_key(line.entry)
         repeats = self._repeats_call(line.entry)
         if key is not None and key not in self._uuids:
@@ -121,9 +121,9 @@ class Intake:
         return known
 
     def add(self, lines: Sequence[NumberedLine], *, quickly: bool = True) -> int:
-        """Add what the transcript lacks of the file's next lines, in one transaction. Returns how many.
+        """Add those of the file's next lines that the transcript lacks, in one transaction. Returns how many.
 
-        `quickly`: with COPY where there is one, which fails for all when one is refused.
+        `quickly` uses COPY if the database has it. COPY fails for all lines if one is refused.
         Raises SessionStoreError.
         """
         look_first = self._newest is None or not self._only_ours
@@ -158,7 +158,7 @@ class Intake:
             run(connection, plan)
             version = plan.then
         if any(line.repeats for line in lacking):
-            # An append counts a call once as long as its lines come one after the other.
+            # An append counts a call once only if its lines come one after the other.
             recount(connection, self._transcript.session, version.next_position, Summary.KEEP)
         return len(lacking), self._position(version)
 
@@ -167,7 +167,7 @@ class Intake:
         return None if tail is None else tail.position
 
     def _look(self, connection: StoreConnection, newest: int | None) -> None:
-        """Note what others have stored since the position that was looked at last."""
+        """Note what others have stored since the last look, up to the position `newest`."""
         if newest == self._newest:
             return
         if self._only_ours:
@@ -199,10 +199,10 @@ class Intake:
 
 
 def can_copy(connection: StoreConnection) -> bool:
-    """Whether the database and its driver have PostgreSQL's COPY as psycopg offers it, for this user too.
+    """True if lines can go in through PostgreSQL's COPY: with psycopg, and no row security for this user.
 
-    COPY is refused where row security applies to the user. A distributed database's commits in two phases,
-    and gives another error's code for a refused line.
+    PostgreSQL refuses COPY where row security applies. On a distributed database COPY commits in two phases,
+    and a refused line gives another error code.
     """
     dialect = connection.connection.dialect
     if dialect.driver != "psycopg" or dialect.is_async:
@@ -214,21 +214,21 @@ def can_copy(connection: StoreConnection) -> bool:
 
 
 def concerns_a_line(error: DatabaseError) -> bool:
-    """Whether the database refused a value: data exceptions, violated constraints, limits of the program."""
+    """True if the database refused a value: a data exception, a violated constraint or a program limit."""
     if error.sqlstate is None:
         return type(error) is DatabaseError
     return error.sqlstate.startswith(("22", "23", "54"))
 
 
 def run_with_copy(connection: StoreConnection, plan: Plan) -> None:
-    """Run a plan of a locked session with COPY as its insertion."""
+    """Run a plan for a locked session, and insert its rows with COPY."""
     at = connection.select(append.advance(plan.kind), plan.parameters).scalar_one()
     core = connection.connection
     dialect = core.dialect
     statement = maintenance.copy_entries(dialect, connection.effective_schema)
     driver: Any = core.connection.driver_connection
     errors: type[Exception] = dialect.loaded_dbapi.Error
-    rows = stored_rows(plan, at, connection.utf8)  # before the cursor, which knows types from then
+    rows = stored_rows(plan, at, connection.utf8)  # registers a type, which only later cursors know
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
@@ -243,10 +243,10 @@ _KEY, _SAID_AT = map(INSERTED.index, ("dedup_key", "said_at"))
 
 
 def _copied(row: tuple[Any, ...]) -> list[Any]:
-    """A row in the form in which COPY reads the same under any setting of the server.
+    """Return a row in the form that COPY reads alike under any setting of the server.
 
-    A time without a zone would be of the connection's zone. Bytes psycopg would write with two backslashes,
-    and so store others, where standard_conforming_strings is off.
+    COPY would read a time without a zone in the connection's zone. Where standard_conforming_strings is off,
+    psycopg would write bytes with two backslashes, and COPY would store other bytes.
     """
     values = list(row)
     values[_KEY] = f"\\x{row[_KEY].hex()}"
@@ -256,11 +256,11 @@ def _copied(row: tuple[Any, ...]) -> list[Any]:
 
 
 def _content(key: bytes | None, text: str | bytes | None) -> bytes | None:
-    """A stored entry's content; None for one with a uuid, which is known by another key."""
+    """Return a stored entry's content, or None if it has a uuid, by which it is recognized instead."""
     if text is None:
         return fingerprint_in(key or b"")
     try:
         entry = decode(text)
     except DamagedEntryError:
-        return None  # another program's; no line of a file is equal to it
+        return None  # another program wrote it; no line of a file equals it
     return None if uuid_key(entry) is not None else fingerprint(entry)

@@ -1,9 +1,9 @@
 """The `~/.claude/projects` layout: which file holds which transcript.
 
 <project key>/<session id>.jsonl                    the main transcript
-<project key>/<session id>/<subpath>.jsonl          a subagent's, or what else the agent keeps beside it
+<project key>/<session id>/<subpath>.jsonl          a subagent's transcript, or another one the agent keeps
 <project key>/<session id>/<subpath>.meta.json      what the agent knows about that subagent
-<project key>/agent-<id>.jsonl                      a subagent's, as older agents kept it
+<project key>/agent-<id>.jsonl                      a subagent's transcript, where older agents kept it
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from boocode_sessions.jsonl.folders import (
 
 
 class TranscriptFile(NamedTuple):
-    """Where one transcript lies."""
+    """The files of one transcript."""
 
     transcript: Transcript
     stem: str
-    """The path, but for the ending."""
+    """The path without its ending."""
     has_lines: bool
     has_metadata: bool
     size: int
@@ -54,11 +54,12 @@ class TranscriptFile(NamedTuple):
 
 
 def find_transcripts(path: str | os.PathLike[str]) -> tuple[list[TranscriptFile], list[Unusable]]:
-    """Every transcript below `path`, the session that was written last at the end, its main transcript first.
+    """Find every transcript below `path`, and what looks like one but can't be imported.
 
-    `path`: a Claude configuration folder, its `projects` folder, the folder of one project, or a folder that
-    holds such ones. What is in no project's folder, or names another session than the one that it lies with,
-    is told and left out. Raises NotATranscriptTreeError.
+    The session that was written last comes last. Within a session the main transcript comes first. `path` is
+    a Claude configuration folder, its `projects` folder, the folder of one project, or a folder that holds
+    such folders. Files in no project's folder are unusable, and so are files that name another session than
+    the one that they lie with. Raises NotATranscriptTreeError.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -66,7 +67,7 @@ def find_transcripts(path: str | os.PathLike[str]) -> tuple[list[TranscriptFile]
         raise NotATranscriptTreeError(f"{path} {what}: {_ADVICE}")
     if (root / PROJECTS).is_dir():
         root /= PROJECTS
-    # The name as it was given: a link's own, not that of the folder which it leads to.
+    # The name as given: a link keeps its own name, not that of the folder it leads to.
     tree = _Tree(os.path.abspath(root))  # noqa: PTH100
     try:
         tree.read()
@@ -79,7 +80,7 @@ def find_transcripts(path: str | os.PathLike[str]) -> tuple[list[TranscriptFile]
 
 
 class _Tree:
-    """The transcripts below one folder, while they are being looked for."""
+    """A search for the transcripts below one folder."""
 
     def __init__(self, root: str) -> None:
         self.sessions: list[list[TranscriptFile]] = []
@@ -88,7 +89,7 @@ class _Tree:
         self._levels = Levels()
 
     def read(self) -> None:
-        """Find them. Raises OSError, NotATranscriptTreeError."""
+        """Run the search. Raises OSError, NotATranscriptTreeError."""
         scan(self._root)
         inside = Path(self._root)
         if SUBAGENTS in inside.parts:
@@ -107,7 +108,7 @@ class _Tree:
                 )
 
     def _by_depth(self, root: Folder) -> Level | None:
-        """What the folder that was given must be, where only the depth of its files can tell."""
+        """Return what the given folder must be by the depth of its files, for lack of other evidence."""
         below = any(self._levels.folder(root.within(name)).lines for name in root.folders)
         if root.lines:
             return None if below else Level.project
@@ -116,7 +117,7 @@ class _Tree:
         return None
 
     def _above(self, folder: Folder, deep: int = 6) -> None:
-        """Take the projects below a folder that is none."""
+        """Add the projects below a folder that is no project's itself."""
         self.unusable.extend(folder.unusable)
         for stem in sorted(folder.lines):
             self._refuse(folder.within(stem + LINES), "it lies in no project's folder")
@@ -138,14 +139,14 @@ class _Tree:
                     pass
 
     def _likely_project(self, folder: Folder) -> None:
-        """A folder where projects are, whose files name no session."""
+        """Add a folder that lies among projects and whose files name no session."""
         if all(self._levels.head(folder, stem).is_entry is False for stem in folder.lines):
             self._refuse(folder.path, "its files hold no transcripts")
         else:
             self._project(folder)
 
     def _project(self, folder: Folder) -> None:
-        """Take the sessions of a project."""
+        """Add the sessions of a project."""
         self.unusable.extend(folder.unusable)
         found: dict[str, list[tuple[str, str]]] = {}
         for stem in sorted(folder.lines):
@@ -168,7 +169,7 @@ class _Tree:
                 self.sessions.append(files)
 
     def _is_copy(self, folder: Folder, stem: str) -> bool:
-        """Whether a file is another one's copy, which is told."""
+        """True if a file is a copy of another one. It is then noted as unusable."""
         if (of := self._levels.copied_from(folder, stem)) is None:
             return False
         reason = f"its name is a copy's; to add its lines, import it as {of}{LINES}"
@@ -176,13 +177,13 @@ class _Tree:
         return True
 
     def _sidechain_of(self, stem: str, head: Head) -> str | None:
-        """The session whose subagent wrote a file that lies beside main transcripts; else None."""
+        """Return the session whose subagent wrote a file that lies beside main transcripts, or None."""
         if head.session_id is None or head.session_id == stem:
             return None
         return head.session_id if head.is_subagents or stem.startswith("agent-") else None
 
     def _beside(self, folder: Folder, session_id: str) -> Iterator[tuple[str, str]]:
-        """The stems of the files in a session's folder, and their subpaths."""
+        """Yield the stems and subpaths of the files in a session's folder."""
         for stem, subpath in self._below(folder, "", set(), _places_above(folder.path)):
             above, name = os.path.split(stem)
             there = self._levels.folder(above)
@@ -201,10 +202,10 @@ class _Tree:
     def _below(
         self, folder: Folder, within: str, seen: set[tuple[int, int]], above: set[tuple[int, int]]
     ) -> Iterator[tuple[str, str]]:
-        """Every stem in a folder and in those that it holds, links followed, no folder twice.
+        """Yield every stem in a folder and its subfolders. It follows links, and enters no folder twice.
 
-        `above`: the folders that the session's lies in. A link to one of them would make all that it holds
-        the session's.
+        `above` are the folders that the session's folder lies in. A link to one of them would give the
+        session everything in that folder.
         """
         if (place := _place(folder.path)) in above:
             self._refuse(folder.path, "it is a link that leads back to a folder that it lies in")
@@ -241,10 +242,10 @@ _ADVICE = "give ~/.claude/projects, or one project's folder in it"
 
 
 def path_of(transcript: Transcript, root: Path) -> Path:
-    """The file below `root` that holds a transcript's lines.
+    """Return the path below `root` of the file with a transcript's lines.
 
-    Raises InvalidKeyError for a key that can't be a file's name, or would lead elsewhere: a key comes from
-    the database, where any text is one.
+    Raises InvalidKeyError for a key that can't be a file's name, or would lead out of `root`: keys come from
+    the database, where any text can be one.
     """
     names = [transcript.project_key, transcript.session_id]
     if not transcript.is_main:
@@ -263,7 +264,7 @@ def path_of(transcript: Transcript, root: Path) -> Path:
 
 
 def metadata_path(lines: Path) -> Path:
-    """The `.meta.json` file beside a subagent's `.jsonl` file."""
+    """Return the path of the `.meta.json` file beside a subagent's `.jsonl` file."""
     return lines.with_name(lines.name.removesuffix(LINES) + METADATA)
 
 
@@ -271,13 +272,13 @@ _NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
 def _place(path: str) -> tuple[int, int]:
-    """Which folder it is, whatever it is called."""
+    """Return what identifies a folder whatever name leads to it."""
     found = _stat(path)
     return (found.st_dev, found.st_ino) if found else (0, 0)
 
 
 def _places_above(path: str) -> set[tuple[int, int]]:
-    """The folders that a folder lies in, links resolved."""
+    """Return the places of the folders that a folder lies in, links resolved."""
     return {_place(str(above)) for above in Path(path).parent.resolve().joinpath("x").parents}
 
 
@@ -289,6 +290,6 @@ def _stat(path: str) -> os.stat_result | None:
 
 
 def _file_stat(path: str) -> os.stat_result | None:
-    """Of a file: a pipe or a device beside one would never end."""
+    """Like `_stat`, but None unless it is a regular file: reading a pipe or a device might never end."""
     found = _stat(path)
     return found if found is not None and stat.S_ISREG(found.st_mode) else None

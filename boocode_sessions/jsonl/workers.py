@@ -1,4 +1,4 @@
-"""Long work: in several threads, and telling how far it has come."""
+"""Long work in several threads, and its progress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Progress:
 
     bytes_done: int
     bytes_total: int
-    """Of the files to import; 0 for an export, which does not know."""
+    """Bytes of the files to import; 0 for an export, which doesn't know its total."""
     parts_done: int
     parts_total: int
     """Files to import, or sessions to export."""
@@ -33,14 +33,14 @@ class Progress:
 
 
 class StoppedError(Exception):
-    """Work was left off because other work, or the caller, has failed."""
+    """The work stopped because other work, or the caller, has failed."""
 
 
 def in_parallel(work: Callable[[_T], None], items: Iterable[_T], workers: int, stop: threading.Event) -> None:
-    """Do `work` for each item, begun in their order, by so many threads at once.
+    """Run `work` for each item in `workers` threads. The items are started in order.
 
-    After the first error `stop` is set, for the work under way to raise StoppedError, and no more is begun;
-    the error is raised when all have ended. With one worker all of it runs in the caller's own thread.
+    The first error sets `stop`: no more work starts, and work under way should raise StoppedError. The error
+    is raised when all threads have ended. With one worker everything runs in the caller's own thread.
     """
     if workers == 1:
         for item in items:
@@ -60,7 +60,7 @@ def in_parallel(work: Callable[[_T], None], items: Iterable[_T], workers: int, s
     with ThreadPoolExecutor(workers) as pool:
         try:
             wait([pool.submit(guarded, item) for item in items])
-        except BaseException:  # Ctrl-C, for one
+        except BaseException:  # such as Ctrl-C
             stop.set()
             raise
     if errors:
@@ -68,7 +68,10 @@ def in_parallel(work: Callable[[_T], None], items: Iterable[_T], workers: int, s
 
 
 def threads(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, default: int) -> int:
-    """How many threads to use: a caller's transaction and an async engine take one, SQLite has one writer."""
+    """Return how many threads to use.
+
+    A caller's transaction and an async engine can use only one. SQLite has one writer: its default is one.
+    """
     at_least(1, workers=wanted)
     if not unit_of_work.own or is_in_greenlet():
         return 1

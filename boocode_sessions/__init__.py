@@ -89,9 +89,9 @@ _MODULES = ("repository", "models", "errors", "_core.keys", "_core.greenlets", "
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name's module when the name is first asked for.
+    """Import a public name's module when the name is first used.
 
-    `boocode-sessions --help` and its completion import this package too, and must not wait for SQLAlchemy.
+    `boocode-sessions --help` and shell completion import this package too, and must not wait for SQLAlchemy.
     """
     if name == "__version__":
         return version("boocode-sessions")

@@ -1,8 +1,8 @@
-"""Engines that we make ourselves: for the command line, the examples and the tests.
+"""Engines for the command line, the examples and the tests, with all timeout values.
 
-A host's engine is used as it is; docs/engine.md says what to give it. The time-outs here add up to less
-than the 60 s after which the SDK gives up on an append, so that a call it has given up on can't land later:
-POOL_SECONDS + CONNECT_SECONDS + CALL_SECONDS, which has room for LOCK_SECONDS + STATEMENT_SECONDS.
+A host's own engine is used as it is; docs/engine.md says how to configure it. The SDK gives up on an append
+after 60 s. POOL_SECONDS + CONNECT_SECONDS + CALL_SECONDS is less, so that an append can't land after the SDK
+has given up on it. CALL_SECONDS is more than LOCK_SECONDS + STATEMENT_SECONDS.
 """
 
 import logging
@@ -28,19 +28,19 @@ CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
 STATEMENT_SECONDS = 20
 IDLE_IN_TRANSACTION_SECONDS = 30
-"""A transaction that its program left open keeps its session locked for all others."""
+"""Limit for an open transaction that does nothing: it keeps its session locked for everybody else."""
 DEAD_PEER_SECONDS = 20
-"""After which a connection to a host that has vanished is given up."""
+"""How long to wait for a host that has vanished before giving up the connection."""
 
 CALL_SECONDS = 35.0
-"""After which a call gives its connection up, whatever the server does: it may hang. Read at each call."""
+"""How long a call keeps its connection, even if the server hangs. The value is read at each call."""
 
 SERVER_TIMEOUTS = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{LOCK_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
 }
-"""PostgreSQL's own, for each connection that is not a pooler's, where the host has set none."""
+"""PostgreSQL settings for each direct connection. A setting that the host has made already stays."""
 
 _LIBPQ_DRIVERS = ("psycopg", "psycopg2")
 
@@ -66,27 +66,27 @@ _ONLY_ASYNCPG = {
     "prepared_statement_name_func",
     "statement_cache_size",
 }
-"""What a URL can say to asyncpg, and libpq would refuse."""
+"""URL options of asyncpg that libpq would refuse."""
 _LIBPQ_NAMES = {"ssl": "sslmode", "timeout": "connect_timeout", "database": "dbname"}
-"""asyncpg's names in a URL, and libpq's."""
+"""URL options of asyncpg, each with libpq's name for it."""
 
 READING = "boocode_sessions_reading"
-"""The execution option of a connection that will only read: on SQLite it then takes no write lock."""
+"""Execution option of a connection that will only read. On SQLite it then takes no write lock."""
 
 
 def check_dialect(name: str) -> None:
-    """Raises UnsupportedBindError for a database that is not one of ours."""
+    """Raise UnsupportedBindError unless the dialect is one of SUPPORTED_DIALECTS."""
     if name not in SUPPORTED_DIALECTS:
         raise UnsupportedBindError(f"{name} is not supported: use PostgreSQL 14 or later, or SQLite")
 
 
 def create_engine(url: str | URL, **options: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's options
-    """An engine with time-outs, on PostgreSQL fit for a transaction pooler, on SQLite with WAL.
+    """Create an engine with timeouts: on PostgreSQL ready for a transaction pooler, on SQLite with WAL.
 
-    `options` go to `sqlalchemy.create_engine` and win over the defaults here, as what the URL says does. A
-    URL of asyncpg or aiosqlite, such as the application's own, is read as psycopg's or sqlite3's.
+    `options` go to `sqlalchemy.create_engine`. They override the defaults here, and so does the URL. A URL
+    for asyncpg or aiosqlite, such as the application's own, is converted to psycopg or sqlite3.
 
-    Raises InvalidURLError, UnsupportedBindError.
+    Raises InvalidURLError or UnsupportedBindError.
     """
     url = _with_driver(normalized(url), _SYNCHRONOUS)
     engine = sqlalchemy.create_engine(url, **_with_defaults(url, options))
@@ -95,7 +95,7 @@ def create_engine(url: str | URL, **options: Any) -> Engine:  # noqa: ANN401 - S
 
 
 def create_async_engine(url: str | URL, **options: Any) -> "AsyncEngine":  # noqa: ANN401 - SQLAlchemy's options
-    """`create_engine` for asyncio. A URL without a driver for asyncio gets psycopg or aiosqlite."""
+    """Like `create_engine`, for asyncio. A URL without an asyncio driver gets psycopg or aiosqlite."""
     from sqlalchemy.ext import asyncio  # noqa: PLC0415 - needs the optional greenlet
 
     url = _with_driver(normalized(url), _ASYNCHRONOUS)
@@ -105,12 +105,12 @@ def create_async_engine(url: str | URL, **options: Any) -> "AsyncEngine":  # noq
 
 
 def normalized(url: str | URL) -> URL:
-    """The URL with psycopg as the driver where it names none: `postgres://` and `postgresql://` too.
+    """Return the URL with psycopg as its driver if it is `postgres://` or `postgresql://`.
 
     Raises InvalidURLError.
     """
     made: URL | None = None
-    with suppress(SQLAlchemyError, ValueError):  # their texts repeat what stands after a `@` in the password
+    with suppress(SQLAlchemyError, ValueError):  # their texts repeat the part of the password after a `@`
         made = make_url(url)
     if made is None:
         raise InvalidURLError(
@@ -123,27 +123,27 @@ def normalized(url: str | URL) -> URL:
 
 
 def _with_driver(url: URL, twins: Mapping[str, str]) -> URL:
-    """The URL with the driver that the engine needs. Raises UnsupportedBindError."""
+    """Return the URL with the driver that the engine needs. Raises UnsupportedBindError."""
     check_dialect(url.get_backend_name())
     if url.drivername not in twins:
         return url
     query = dict(url.query)
     if url.drivername == "postgresql+asyncpg":
         query = {_LIBPQ_NAMES.get(name, name): query[name] for name in query if name not in _ONLY_ASYNCPG}
-    if isinstance(socket := query.pop("unix_sock", None), str):  # pg8000's
+    if isinstance(socket := query.pop("unix_sock", None), str):  # an option of pg8000
         query["host"] = os.path.dirname(socket)  # noqa: PTH120 - a server's path, not one of this machine
     return url.set(drivername=twins[url.drivername], query=query)
 
 
 def shown_url(url: URL) -> str:
-    """A URL without its password, and of its query only where the server is: the rest may hold keys."""
+    """Return a URL without its password. Of the query only host and port remain: the rest may hold keys."""
     query = {name: url.query[name] for name in ("host", "port") if name in url.query}
     where, mark, options = url.set(query=query).render_as_string(hide_password=True).partition("?")
-    return where + mark + options.replace("%2F", "/")  # the folder of a socket, as people write it
+    return where + mark + options.replace("%2F", "/")  # a socket's folder, as people write it
 
 
 def postgresql_arguments() -> dict[str, Any]:
-    """libpq's connect arguments: limits for connecting, and for a peer that has vanished."""
+    """Return libpq connect arguments that limit the time for connecting and for a vanished peer."""
     probes, interval = 2, 5
     return {
         "connect_timeout": CONNECT_SECONDS,
@@ -156,13 +156,13 @@ def postgresql_arguments() -> dict[str, Any]:
 
 
 def prepare_postgresql(engine: Engine) -> None:
-    """Time-outs on the server, or no prepared statements behind a pooler. One round trip per connection.
+    """Set timeouts on the server, or turn off prepared statements behind a pooler.
 
-    A pooler (PgBouncer, and those that speak as it does) answers for the server: the process id that it
-    gave to the client is not the server's own. In transaction mode it hands each transaction another
-    server connection, where a prepared statement's name may stand for another client's statement, and
-    where a time-out set for a session would stay for others. It also refuses `options` at the start of a
-    connection, which is why the time-outs are not sent there.
+    This costs one round trip per connection. The listener recognizes a pooler (PgBouncer, and those that
+    speak its protocol) by the process id: the one that a pooler gives to the client isn't the server's. In
+    transaction mode each transaction may get another server connection. There, the name of a prepared
+    statement may belong to another client's statement, and a timeout set for the session would stay for
+    other clients. A pooler also refuses `options` at connection start, so the timeouts are not sent there.
     """
 
     @event.listens_for(engine, "connect")
@@ -170,7 +170,7 @@ def prepare_postgresql(engine: Engine) -> None:
         driver_connection = getattr(connection, "driver_connection", connection)
         pid = driver_connection.info.backend_pid
         before = connection.autocommit
-        connection.autocommit = True  # settings made in a transaction go with its rollback
+        connection.autocommit = True  # a rollback would undo settings made in a transaction
         cursor = connection.cursor()
         cursor.execute(_SET_TIMEOUTS, {"pid": pid})
         (is_server, _) = cursor.fetchone()
@@ -189,11 +189,11 @@ _SET_TIMEOUTS = (
 
 
 def prepare_sqlite(engine: Engine) -> None:
-    """Write-ahead log, a wait for locks, and a transaction that takes its lock when it begins.
+    """Set up the write-ahead log, a wait for locks, and transactions that take their lock at BEGIN.
 
-    A file that is made here can be read by its owner alone, as the agent's own transcripts can.
+    Only its owner can read a file that is created here, as with the agent's own transcripts.
 
-    Raises TypeError for what is no Engine of SQLite; of an AsyncEngine give the `sync_engine`.
+    Raises TypeError unless `engine` is an Engine over SQLite. For an AsyncEngine, pass its `sync_engine`.
     """
     if (name := _dialect_of(engine)) != "sqlite":
         raise TypeError(f"engine is an Engine of SQLite, such as async_engine.sync_engine, not {name}")
@@ -204,11 +204,11 @@ def prepare_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:  # noqa: ANN401 - the driver's connection
-        record.info[_AUTOCOMMIT] = connection.isolation_level is None  # an engine that was made so
+        record.info[_AUTOCOMMIT] = connection.isolation_level is None  # the engine was created that way
         connection.isolation_level = None  # the driver would begin late, and not before a SELECT
-        if hasattr(connection, "autocommit"):  # from Python 3.12 on; another value goes before that
+        if hasattr(connection, "autocommit"):  # Python 3.12 and later, where it overrides isolation_level
             connection.autocommit = -1  # sqlite3.LEGACY_TRANSACTION_CONTROL
-            connection.rollback()  # with False it has begun already
+            connection.rollback()  # with autocommit=False a transaction has already begun
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
         switch_to_wal(cursor, LOCK_SECONDS)
@@ -220,12 +220,12 @@ def prepare_sqlite(engine: Engine) -> None:
         options = connection.get_execution_options()
         level = options.get("isolation_level")
         if level == "AUTOCOMMIT" or (level is None and connection.info.get(_AUTOCOMMIT)):
-            return  # nobody would commit it
+            return  # nobody would commit the transaction
         connection.exec_driver_sql("BEGIN" if options.get(READING) else "BEGIN IMMEDIATE")
 
 
 def _dialect_of(engine: object) -> str:
-    """The name of an Engine's dialect; of what else it may be its type's."""
+    """Return the name of an Engine's dialect, or of the type of any other object."""
     return engine.dialect.name if isinstance(engine, Engine) else type(engine).__name__
 
 
@@ -263,15 +263,15 @@ def _prepare(engine: Engine) -> None:
 
 
 def _wait_for_statements(connection: Any, _record: object) -> None:  # noqa: ANN401 - pg8000's connection
-    """pg8000 has one time-out, which goes on for every statement: ours is for connecting."""
-    if connection._usock.gettimeout() == CONNECT_SECONDS:  # noqa: SLF001 - it has no other name
+    """Reset pg8000's only timeout, which would also limit every statement: ours is for connecting."""
+    if connection._usock.gettimeout() == CONNECT_SECONDS:  # noqa: SLF001 - there is no public name
         connection._usock.settimeout(None)  # noqa: SLF001
 
 
 def _keep_content_out_of_logs(engine: Engine) -> None:
-    """Drop what is logged at DEBUG, where SQLAlchemy repeats each row that comes back.
+    """Drop DEBUG log records, in which SQLAlchemy repeats each row that it fetches.
 
-    aiosqlite repeats each parameter there too. Its one logger is the whole process's.
+    aiosqlite also logs each parameter at DEBUG. It has a single logger, which the whole process shares.
     """
     logging.getLogger(f"sqlalchemy.engine.Engine.{engine.logging_name}").addFilter(_above_debug)
     if engine.dialect.driver == "aiosqlite":

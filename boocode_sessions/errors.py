@@ -1,14 +1,14 @@
-"""Everything that this package raises.
+"""Every exception of the store.
 
-An error names what went wrong, for which key, and what to do next. It never holds transcript content.
+A message says what went wrong, for which key, and what to do next. It never holds transcript content.
 """
 
 SEALED = "sealed:"
-"""How a stored text begins that is encrypted. No JSON does."""
+"""Prefix of every encrypted text in the database. No JSON text begins this way."""
 
 
 class SessionStoreError(Exception):
-    """The session store could not do what it was asked to."""
+    """The session store could not carry out the call."""
 
 
 class InvalidKeyError(SessionStoreError, ValueError):
@@ -20,15 +20,15 @@ class InvalidEntryError(SessionStoreError, ValueError):
 
 
 class NotATranscriptTreeError(SessionStoreError, ValueError):
-    """There is nothing to import at this path."""
+    """The path holds nothing to import."""
 
 
 class BrokenLineError(SessionStoreError, ValueError):
-    """A line of a transcript file is no entry, and the import was told to be strict."""
+    """A line of a transcript file is not an entry, and the import is strict."""
 
 
 class PriceListError(SessionStoreError, ValueError):
-    """The file is no list of prices, or one of its models lacks a price."""
+    """The file is not a price list, or one of its models lacks a price."""
 
 
 class InvalidURLError(SessionStoreError, ValueError):
@@ -40,11 +40,17 @@ class UnsupportedBindError(SessionStoreError, ValueError):
 
 
 class DamagedEntryError(SessionStoreError):
-    """A stored entry can't be read back. It is left as it is."""
+    """A stored entry can't be read back. It stays in the database as it is."""
 
 
 class MissingExtraError(SessionStoreError, ImportError):
-    """A library is not installed that an optional feature needs; the message says what to install."""
+    """A library that an optional feature needs is not installed. The message says what to install.
+
+    Args:
+        feature: The feature, for the message.
+        package: What to pass to `pip install`.
+        module: The missing module; the message names `package` without it.
+    """
 
     def __init__(self, feature: str, package: str, module: str | None = None) -> None:
         super().__init__(
@@ -54,27 +60,27 @@ class MissingExtraError(SessionStoreError, ImportError):
         self._given = feature, package, module
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str | None]]:
-        return type(self), self._given  # else it comes back as made of its message
+        return type(self), self._given  # pickle would otherwise rebuild it from the message
 
 
 class EncryptionError(SessionStoreError):
-    """An encrypted store can't be read or written with the keys at hand. Nothing was written."""
+    """The available keys can't read or write the encrypted store. Nothing was written."""
 
 
 class MissingKeyError(EncryptionError):
-    """The key that this is encrypted with, or is to be encrypted with, is not at hand."""
+    """The key that is needed to decrypt or encrypt is not available."""
 
 
 class PlainEntryError(EncryptionError):
-    """What should be encrypted is not: it was stored before encryption, or by somebody without the key."""
+    """A stored text is not encrypted: it predates encryption, or its writer had no key."""
 
 
 class UnknownSessionError(SessionStoreError, LookupError):
-    """No session has this id, or one that begins with it."""
+    """No session has an id that equals or begins with the given one."""
 
 
 class AmbiguousSessionError(SessionStoreError, LookupError):
-    """Several sessions have an id that begins with this."""
+    """Several sessions have an id that begins with the given one."""
 
 
 class SchemaError(SessionStoreError):
@@ -82,7 +88,7 @@ class SchemaError(SessionStoreError):
 
 
 class SchemaMissingError(SchemaError):
-    """The database has no tables of ours: run `boocode-sessions upgrade`."""
+    """The database lacks this package's tables: run `boocode-sessions upgrade`."""
 
 
 class SchemaOutdatedError(SchemaError):
@@ -90,16 +96,16 @@ class SchemaOutdatedError(SchemaError):
 
 
 class SchemaNewerError(SchemaError):
-    """The schema was made by a newer version: upgrade the boocode-sessions package."""
+    """A newer version made the schema: upgrade the boocode-sessions package."""
 
 
 class DatabaseError(SessionStoreError):
     """The database refused or failed."""
 
     sqlstate: str | None = None
-    """The database's five-character code, where it gave one."""
+    """The database's five-character error code, if it gave one."""
     connection_lost: bool = False
-    """Whether a connection that had been open broke: the pool has let go of it, and of those as old as it."""
+    """True if an open connection broke. The pool has dropped it, and every connection as old as it."""
 
 
 class UnavailableError(DatabaseError):
@@ -107,27 +113,27 @@ class UnavailableError(DatabaseError):
 
 
 class PoolExhaustedError(UnavailableError):
-    """The engine's pool had no connection to give in time."""
+    """The engine's pool had no free connection in time."""
 
 
 class TimedOutError(DatabaseError):
-    """The database gave up on a statement or on a lock that another transaction holds."""
+    """A statement took too long, or waited too long for a lock that another transaction holds."""
 
 
 class RetryableError(DatabaseError):
-    """The transaction lost against another one and was rolled back: run it again."""
+    """The transaction conflicted with another one and was rolled back: run it again."""
 
 
 class RefusedError(DatabaseError):
-    """The database lacks the permission, the space or the characters to do it."""
+    """The database lacks the permission, the space or the characters for the operation."""
 
 
 class PermissionDeniedError(RefusedError):
-    """The user, or a policy of the database, may not do it."""
+    """The database user lacks the permission, or a policy of the database forbids the access."""
 
 
 class StorageFullError(RefusedError):
-    """The disk is full, or another resource of the server is used up."""
+    """The disk is full, or the server has run out of another resource."""
 
 
 class ReadOnlyDatabaseError(RefusedError):
@@ -135,4 +141,4 @@ class ReadOnlyDatabaseError(RefusedError):
 
 
 class EncodingError(RefusedError):
-    """The database's or the connection's encoding does not have every character."""
+    """The encoding of the database or of the connection lacks some characters."""

@@ -1,6 +1,6 @@
-"""The tables, as declarative models that a host can query, join and relate to.
+"""The tables as declarative models, which a host can query, join and relate to.
 
-The migrations make the schema; these describe it. A test holds the two equal on both databases.
+The migrations create the schema, and these models describe it. A test compares the two on both databases.
 """
 
 from __future__ import annotations
@@ -35,77 +35,77 @@ SCHEMA_VERSION = "0001"
 """The migration that this version of the package needs."""
 
 VERSION_TABLE = "boocode_sessions_alembic_version"
-"""Our own: packages that share `alembic_version` overwrite each other's."""
+"""Our own version table, because packages that share `alembic_version` overwrite each other's version."""
 
 COMPATIBLE_RANGE = "compatible_range"
-"""Its column that says which versions of the package go with the schema: from "0001" to the schema's own, as
-"0001..0003". A version that only adds to the schema leaves the beginning where it is."""
+"""The column of VERSION_TABLE with the range of package versions that work with the schema, such as
+"0001..0003". It ends at the schema's own version. A version that only adds to the schema keeps the start."""
 
 UNPLACED = 2**63 - 1
-"""The `position` of a row that another program inserted, until we place it: behind every placed one."""
+"""The `position` of a row that another program inserted, until we place it. It sorts after placed rows."""
 
 
 class ClaudeSessionEntry(EntryAttributes, Base):
     """One line of a transcript.
 
-    The columns from `type` to `forked_from` are values of the line that questions ask of many lines. They are
-    NULL where the line does not say them, and on unplaced rows. The attributes of `EntryAttributes`, such as
-    `text` and `tool_names`, are read from `entry` itself.
+    The columns from `type` to `forked_from` repeat values of the line, for queries over many lines. They are
+    NULL on unplaced rows, and where the line lacks the value. The attributes of `EntryAttributes`, such as
+    `text` and `tool_names`, read `entry` itself.
     """
 
     __tablename__ = "claude_session_entries"
 
-    # Fixed-length columns first: PostgreSQL then pads nothing, and SQLite reads a row only as far as asked.
+    # Fixed-length columns come first: PostgreSQL then pads nothing, and SQLite stops reading a row early.
     id: Mapped[int] = mapped_column(ROW_ID, primary_key=True, autoincrement=True)
-    """The row's identity. It orders unplaced rows only."""
+    """The row's identity. Only unplaced rows are ordered by it."""
     position: Mapped[int] = mapped_column(BigInteger, server_default=text(str(UNPLACED)))
-    """The entry's place among all entries of its session; UNPLACED on rows of other writers."""
+    """The entry's place among all entries of its session. UNPLACED on other writers' rows."""
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, server_default=storage_clock())
     """Storage time."""
     said_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """When the agent wrote the line, by its own clock."""
+    """When the agent wrote the line, by the agent's clock."""
     size: Mapped[int | None] = mapped_column(Integer)
-    """Bytes of the line as JSON."""
+    """The line's size as JSON, in bytes."""
     input_tokens: Mapped[int | None] = mapped_column(Integer)
-    """Tokens that the line's API call had used so far. A call spans several lines, whose figures grow."""
+    """Input tokens that the API call had used by this line. A call spans several lines, whose counts grow."""
     output_tokens: Mapped[int | None] = mapped_column(Integer)
     cache_read_tokens: Mapped[int | None] = mapped_column(Integer)
     cache_write_tokens: Mapped[int | None] = mapped_column(Integer)
     cache_write_1h_tokens: Mapped[int | None] = mapped_column(Integer)
-    """Of `cache_write_tokens`, those that are kept for an hour."""
+    """The part of `cache_write_tokens` that the cache keeps for an hour."""
     tool_count: Mapped[int | None] = mapped_column(SmallInteger)
-    """How many tool uses an answer asks for, or how many results a user's line holds."""
+    """The number of tool uses in an answer, or of tool results in a user's line."""
     failed: Mapped[bool | None] = mapped_column(Boolean)
-    """Whether the line's only tool result is an error."""
+    """True if the line's only tool result is an error."""
     is_first: Mapped[bool | None] = mapped_column(Boolean)
-    """True on the first placed entry of a transcript, NULL on the others."""
+    """True on the first placed entry of a transcript, NULL on all others."""
     project_key: Mapped[str] = mapped_column(Text)
     session_id: Mapped[str] = mapped_column(Text)
     subpath: Mapped[str] = mapped_column(Text, server_default=text("''"))
     """`''` for the main transcript."""
     dedup_key: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """What makes delivery exactly once; NULL on unplaced rows."""
+    """The idempotency key, which makes delivery exactly-once. NULL on unplaced rows."""
     type: Mapped[str | None] = mapped_column(Text)
-    """`user`, `assistant`, `system`, `attachment`, ...: a message when it is one of the first two."""
+    """`user`, `assistant`, `system`, `attachment`, ... The first two are messages."""
     message_id: Mapped[str | None] = mapped_column(Text)
-    """The API message that an answer's line is a part of."""
+    """The id of the API message that an answer's line is part of."""
     request_id: Mapped[str | None] = mapped_column(Text)
-    """The API request that it came with."""
+    """The id of the API request that brought the message."""
     model: Mapped[str | None] = mapped_column(Text)
-    """The model that answered, with `-fast` behind its name where it did so in fast mode."""
+    """The model that answered. Its name ends in `-fast` if it ran in fast mode."""
     tool_name: Mapped[str | None] = mapped_column(Text)
-    """The tool that an answer calls, where it calls one."""
+    """The tool that an answer calls, if it calls exactly one."""
     tool_use_id: Mapped[str | None] = mapped_column(Text)
-    """The tool use that an answer asks for or that a result answers, where it is one."""
+    """The id of the tool use that an answer requests or a result answers, if it is exactly one."""
     forked_from: Mapped[str | None] = mapped_column(Text)
     """The session that a fork copied the line from."""
     entry: Mapped[dict[str, Any]] = mapped_column(JSON_DOCUMENT)
-    """The line, queryable. Where JSONB would have changed it, the nearest value that it accepts."""
+    """The line as a queryable value, or the nearest one that JSONB accepts if it would change the line."""
     verbatim: Mapped[str | None] = mapped_column(Text)
-    """The line's exact JSON text, only where `entry` is not exact."""
+    """The line's exact JSON text, stored only if `entry` is not exact."""
 
     __table_args__ = (
-        # Unique, so that an engine which distributes by project can take it as its primary key.
+        # Unique, so that a database that distributes by project can use it as the primary key.
         Index(
             "claude_session_entries_position_idx",
             "project_key",
@@ -124,7 +124,7 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             unique=True,
             **only("dedup_key IS NOT NULL"),
         ),
-        # One row per transcript: what list_subkeys reads.
+        # One row per transcript, for list_subkeys.
         Index(
             "claude_session_entries_first_idx",
             "project_key",
@@ -132,8 +132,8 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "subpath",
             **only("is_first IS NOT NULL"),
         ),
-        # Only rows of other writers: listings read them here, and every other session from its own row, so
-        # that they grow with sessions and not with entries.
+        # Only other writers' rows. Listings find these rows here, and read every other session from its own
+        # row, so a listing's cost grows with sessions and not with entries.
         Index(
             "claude_session_entries_unplaced_idx",
             "project_key",
@@ -142,13 +142,13 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "created_at",
             **only(f"position = {UNPLACED}"),
         ),
-        # `queries.tool_calls` reads this alone to find its calls: a use and its result stand together.
+        # `queries.tool_calls` finds its calls in this index alone: a use and its result are neighbors in it.
         Index(
             "claude_session_entries_tools_idx",
             *("tool_use_id", "said_at", "created_at", "tool_count", "tool_name", "failed", "forked_from"),
             **only("tool_count IS NOT NULL"),
         ),
-        # Without it SQLite gives deleted rows' ids out again.
+        # Without this, SQLite reuses the ids of deleted rows.
         {"sqlite_autoincrement": True},
     )
 
@@ -161,26 +161,27 @@ class ClaudeSession(Base):
     project_key: Mapped[str] = mapped_column(Text, primary_key=True)
     session_id: Mapped[str] = mapped_column(Text, primary_key=True)
     next_position: Mapped[int] = mapped_column(BigInteger)
-    """The position that the next entry gets. It begins at the clock's microseconds and only grows, so that a
-    writer that finds it as it left it knows that nobody wrote in between, after a deletion too."""
+    """The position that the next entry gets. It begins at the clock's microseconds and only grows. A writer
+    that finds it unchanged knows that nobody wrote in between, even if the session was deleted and begun
+    again."""
     main_position: Mapped[int | None] = mapped_column(BigInteger)
-    """The position of the newest placed main entry; NULL without one."""
+    """The position of the newest placed main entry, or NULL if there is none."""
     updated_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """The newest main entry's `created_at`; it never decreases. NULL without a main entry."""
+    """The newest main entry's `created_at`, or NULL if there is none. It never decreases."""
     entries: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    """Placed entries of all its transcripts."""
+    """The number of placed entries in all transcripts of the session."""
     subagents: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """Transcripts beside the main one that have placed entries."""
+    """The number of subagent transcripts that have placed entries."""
     bytes: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    """Bytes of those entries as JSON."""
+    """The size of those entries as JSON, in bytes."""
     tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    """Tokens of all kinds that its API calls used, each call once, at its largest."""
+    """Tokens of all kinds that the session's API calls used. Each call counts once, at its largest."""
     first_said_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """The earliest `said_at` of its entries."""
+    """The earliest `said_at` of the session's entries."""
     last_said_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    """The latest."""
+    """The latest `said_at` of the session's entries."""
     held: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
-    """Exempts the session from pruning."""
+    """True if the session is exempt from pruning."""
     data: Mapped[str | None] = mapped_column(Text)
-    """The output of the SDK's fold over the placed main entries as JSON text, verbatim: a title can hold a
-    NUL, which JSONB refuses. NULL where there is no fold."""
+    """What the SDK's fold returned for the placed main entries, as its exact JSON text: a title can hold a
+    NUL, which JSONB refuses. NULL if nothing has been folded."""

@@ -1,7 +1,7 @@
-"""The store contract, method for method, for synchronous and for asynchronous callers.
+"""Repositories with the methods of the store contract, for synchronous and for asynchronous callers.
 
-Both share one body: the asynchronous repository runs the synchronous one in a greenlet over the bind's
-synchronous core, which is how SQLAlchemy's own asyncio classes work.
+Both share one implementation: the asynchronous repository runs the synchronous one in a greenlet over the
+bind's synchronous core. SQLAlchemy's own asyncio classes work the same way.
 """
 
 import asyncio
@@ -43,21 +43,23 @@ _Args = TypeVarTuple("_Args")
 class ClaudeSessionRepository:
     """The six methods of the SDK's `SessionStore`, synchronous.
 
-    `bind`: over an Engine or a sessionmaker each call is a transaction of its own. Over a Connection or a
-    Session it joins the caller's transaction, savepoints included, and never commits; the caller then owns
-    the retry of a COMMIT whose answer was lost, since only the caller sees it.
+    Every method raises a SessionStoreError if it fails. The error's text never holds transcript content.
 
-    `schema`: where the tables are, when the connection's search path does not lead there.
+    Args:
+        bind: Over an Engine or a sessionmaker, each call is its own transaction. Over a Connection or a
+            Session, a call joins the caller's transaction, savepoints included, and never commits. The
+            caller must then retry a COMMIT whose answer was lost, since only the caller sees the loss.
+        schema: The schema of the tables, if they are not on the connection's search path.
+        encryption: A `privacy.Encryption`. Every write is encrypted, and a read refuses plain text.
+        tenant: The repository can reach the sessions of this tenant only, whatever their keys are. Without
+            a tenant it reaches all sessions by their stored project keys: docs/many-users.md.
+        replica: An Engine over a streaming standby of the PostgreSQL server behind `bind`. Reads go to the
+            standby, and still see everything acknowledged before they began: docs/past-one-machine.md.
 
-    `encryption`: a `privacy.Encryption`: what is written is encrypted, and what is read has to be.
-
-    `tenant`: for whom it works. Its sessions are another tenant's never, whatever their keys are; without one
-    a repository reaches all, by the project keys that are stored: see docs/many-users.md.
-
-    `replica`: an Engine over a streaming standby of `bind`'s PostgreSQL. What reads goes there, and still
-    finds all that was acknowledged before it began: docs/past-one-machine.md.
-
-    Every method raises a SessionStoreError, whose text never holds transcript content.
+    Raises:
+        TypeError: An argument has the wrong type.
+        InvalidKeyError: `tenant` can't be part of a key.
+        UnsupportedBindError: The database is neither PostgreSQL nor SQLite.
     """
 
     @checked
@@ -79,10 +81,10 @@ class ClaudeSessionRepository:
 
     @observed
     def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Add a batch to the end of a transcript: all of it or nothing, each entry once.
+        """Append a batch to a transcript: all of it or nothing, each entry once.
 
-        An entry that the transcript holds already, with the same `uuid` and the same content, is not added
-        again. An empty batch writes nothing.
+        An entry is skipped if the transcript already holds it, with the same `uuid` and the same content.
+        An empty batch writes nothing.
         """
         if (request := self._appender.request(stored_key(self._tenant, key), entries)) is None:
             return
@@ -93,7 +95,7 @@ class ClaudeSessionRepository:
 
     @observed
     def load(self, key: KeyLike) -> list[dict[str, Any]] | None:
-        """A transcript's entries in the order of their appends; None when it was never written."""
+        """Return a transcript's entries in append order, or None if it was never written."""
         transcript = transcript_of(stored_key(self._tenant, key))
         return self._unit_of_work.read(
             f"load {transcript}", lambda connection: operations.load(connection, transcript)
@@ -101,7 +103,7 @@ class ClaudeSessionRepository:
 
     @observed
     def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
-        """The sessions of a project that have a main transcript, with the time of its last append."""
+        """Return a project's sessions that have a main transcript, each with the time of its last append."""
         project = project_of(stored_project(self._tenant, project_key))
         return self._unit_of_work.read(
             f"list the sessions of project {project!r}",
@@ -110,10 +112,10 @@ class ClaudeSessionRepository:
 
     @observed
     def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
-        """The summaries of a project that hold all of their transcript.
+        """Return a project's session summaries that cover the whole main transcript.
 
-        One that another program's writes have overtaken is left out: the SDK then reads the transcript, and
-        the next append here folds it again.
+        A summary is left out once another program's writes have made it stale: the SDK then reads the
+        transcript, and the next append here folds the summary again.
         """
         project = project_of(stored_project(self._tenant, project_key))
         return self._unit_of_work.read(
@@ -123,7 +125,10 @@ class ClaudeSessionRepository:
 
     @observed
     def delete(self, key: KeyLike) -> None:
-        """Remove a transcript; without `subpath` the whole session. A key never written is no error."""
+        """Delete a transcript, or the whole session if the key has no `subpath`.
+
+        Deleting a key that was never written is not an error.
+        """
         transcript = transcript_of(stored_key(self._tenant, key))
         self._unit_of_work.write(
             f"delete {transcript}", lambda connection: operations.delete(connection, transcript)
@@ -131,7 +136,7 @@ class ClaudeSessionRepository:
 
     @observed
     def list_subkeys(self, key: KeyLike) -> list[str]:
-        """The subpaths of a session's subagent transcripts."""
+        """Return the subpaths of a session's subagent transcripts."""
         session = session_of(stored_key(self._tenant, key))
         return self._unit_of_work.read(
             f"list the subkeys of {session}",
@@ -142,10 +147,20 @@ class ClaudeSessionRepository:
 class AsyncClaudeSessionRepository:
     """The six methods of the SDK's `SessionStore`, for asyncio.
 
-    `bind`: an AsyncEngine or async_sessionmaker, or an AsyncConnection or AsyncSession whose transaction is
-    joined. `replica`: an AsyncEngine. In all else a ClaudeSessionRepository.
+    A cancelled append may have landed. Sent again with the same list object, it lands once.
 
-    A call that was cancelled may have landed; sent again with the same list, it lands once.
+    Args:
+        bind: An AsyncEngine or async_sessionmaker, or an AsyncConnection or AsyncSession whose transaction
+            the calls join.
+        schema: As for ClaudeSessionRepository.
+        encryption: As for ClaudeSessionRepository.
+        tenant: As for ClaudeSessionRepository.
+        replica: An AsyncEngine over a streaming standby, used as by ClaudeSessionRepository.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        InvalidKeyError: `tenant` can't be part of a key.
+        UnsupportedBindError: The database is neither PostgreSQL nor SQLite.
     """
 
     @checked
@@ -169,7 +184,7 @@ class AsyncClaudeSessionRepository:
 
     @observed_async
     async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
-        """As ClaudeSessionRepository.append."""
+        """Like ClaudeSessionRepository.append."""
         if not self._unit_of_work.own:
             await self._run(self._sync.append, key, entries)
         elif (request := self._appender.request(stored_key(self._tenant, key), entries)) is not None:
@@ -181,27 +196,27 @@ class AsyncClaudeSessionRepository:
 
     @observed_async
     async def load(self, key: KeyLike) -> list[dict[str, Any]] | None:
-        """As ClaudeSessionRepository.load."""
+        """Like ClaudeSessionRepository.load."""
         return await self._run(self._sync.load, key)
 
     @observed_async
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
-        """As ClaudeSessionRepository.list_sessions."""
+        """Like ClaudeSessionRepository.list_sessions."""
         return await self._run(self._sync.list_sessions, project_key)
 
     @observed_async
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
-        """As ClaudeSessionRepository.list_session_summaries."""
+        """Like ClaudeSessionRepository.list_session_summaries."""
         return await self._run(self._sync.list_session_summaries, project_key)
 
     @observed_async
     async def delete(self, key: KeyLike) -> None:
-        """As ClaudeSessionRepository.delete."""
+        """Like ClaudeSessionRepository.delete."""
         await self._run(self._sync.delete, key)
 
     @observed_async
     async def list_subkeys(self, key: KeyLike) -> list[str]:
-        """As ClaudeSessionRepository.list_subkeys."""
+        """Like ClaudeSessionRepository.list_subkeys."""
         return await self._run(self._sync.list_subkeys, key)
 
     @property

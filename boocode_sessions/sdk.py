@@ -1,4 +1,4 @@
-"""The store that the SDK takes: `ClaudeAgentOptions(session_store=SQLAlchemySessionStore(engine))`."""
+"""The store for the SDK's options: `ClaudeAgentOptions(session_store=SQLAlchemySessionStore(engine))`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
@@ -31,29 +31,31 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("the SDK's store", "boocode-sessions[sdk]", error.name) from None
 
 ProjectKey: TypeAlias = str | Callable[[str], str]
-"""A fixed project key, or a function of the SDK's."""
+"""A fixed project key, or a function that maps the SDK's project key to yours."""
 
 
 class SQLAlchemySessionStore:
-    """The SDK's `SessionStore` over an engine of yours.
+    """The SDK's `SessionStore` over your own engine.
 
-    Make one per process, or per user where `project_key` names the user, and keep it: it remembers where it
-    left each session. Safe to share between tasks, and over an Engine between event loops.
+    Make one per process and keep it, since it remembers where it left each session. If `project_key` names
+    the user, make one per user. Tasks can share a store; over an Engine, event loops can share it too.
 
     Args:
-        bind: An Engine, used in worker threads, under asyncio and under trio; or an AsyncEngine, under
-            asyncio, which SQLAlchemy needs. The engine is used as it is and never disposed of.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        project_key: The project key of everything that goes through this store, or a function that makes it
-            of the SDK's, such as `lambda key: f"user-42/{key}"`. The SDK derives its own from the agent's
-            folder: without this, users who share a folder share their sessions.
-        encryption: A `privacy.Encryption`: what is written is encrypted, and what is read has to be.
-        tenant: For whom it works. Its sessions are another tenant's never, whatever their keys are.
-        replica: An engine of the same kind over a streaming standby of `bind`'s PostgreSQL. What reads goes
-            there, and still finds all that was acknowledged before it began: docs/past-one-machine.md.
+        bind: An Engine, which runs in worker threads under asyncio and trio; or an AsyncEngine, which needs
+            asyncio because SQLAlchemy does. The engine is used as it is and never disposed of.
+        schema: The schema of the tables, if they are not on the connection's search path.
+        project_key: The project key of everything that goes through this store, or a function that derives
+            it from the SDK's, such as `lambda key: f"user-42/{key}"`. The SDK derives its own key from the
+            agent's folder, so users who share a folder share their sessions unless you set this.
+        encryption: A `privacy.Encryption`. Every write is encrypted, and a read refuses plain text.
+        tenant: The store can reach the sessions of this tenant only, whatever their keys are.
+        replica: An engine of the same kind over a streaming standby of `bind`'s PostgreSQL server. Reads go
+            there, and still see everything acknowledged before they began: docs/past-one-machine.md.
 
     Raises:
-        TypeError, InvalidKeyError: An argument is something else.
+        TypeError: An argument has the wrong type.
+        InvalidKeyError: `project_key` or `tenant` can't be part of a key.
+        UnsupportedBindError: The database is neither PostgreSQL nor SQLite.
 
     Every method raises a SessionStoreError, whose text never holds transcript content.
     """
@@ -81,7 +83,7 @@ class SQLAlchemySessionStore:
             raise TypeError(f"bind is an Engine or an AsyncEngine, not {type(bind).__name__}")
         if replica is not None and isinstance(replica, AsyncEngine) != isinstance(bind, AsyncEngine):
             raise TypeError(f"replica is an engine of bind's kind, {type(bind).__name__}")
-        fold.available()  # imports the SDK now: the first append would take a second for it
+        fold.available()  # import the SDK now, or the first append spends a second on it
         if not callable(project_key):
             check_parts(project_key=project_key)
         self._project_key = project_key
@@ -100,9 +102,11 @@ class SQLAlchemySessionStore:
         return f"<{type(self).__name__} over {self._unit_of_work}{named}>"
 
     def project_key(self, given: str) -> str:
-        """The project key that is stored for one of the SDK's: what `queries` and the command line take.
+        """Return the project key that this store writes for the SDK's key `given`.
 
-        Raises InvalidKeyError where one was set, and `given` can't be a key.
+        `queries` and the command line take this key.
+
+        Raises InvalidKeyError if the store has a `project_key` and `given` can't be a key.
         """
         if self._project_key is not None:
             given = text_part("project_key", given)
@@ -111,41 +115,44 @@ class SQLAlchemySessionStore:
 
     @observed_async
     async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
-        """As ClaudeSessionRepository.append.
+        """Like ClaudeSessionRepository.append.
 
-        A call that is cancelled under way goes on in the background, and may land; sent again with the same
-        list, it lands once.
+        A call that is cancelled in flight continues in the background and may land. Sent again with the same
+        list object, it lands once.
         """
         if (request := self._appender.request(self._stored(key), entries)) is not None:
             await self._batcher.append(request)
 
     @observed_async
     async def load(self, key: KeyLike) -> list[Any] | None:
-        """As ClaudeSessionRepository.load. `Any`, since type checkers know the SDK's own type of an entry."""
+        """Like ClaudeSessionRepository.load.
+
+        The element type is `Any` because the SDK's protocol declares its own entry type.
+        """
         return await self._read(self._repository.load, self._stored(key))
 
     @observed_async
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
-        """As ClaudeSessionRepository.list_sessions."""
+        """Like ClaudeSessionRepository.list_sessions."""
         return await self._read(self._repository.list_sessions, self.project_key(project_key))
 
     @observed_async
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
-        """As ClaudeSessionRepository.list_session_summaries."""
+        """Like ClaudeSessionRepository.list_session_summaries."""
         return await self._read(self._repository.list_session_summaries, self.project_key(project_key))
 
     @observed_async
     async def delete(self, key: KeyLike) -> None:
-        """As ClaudeSessionRepository.delete."""
+        """Like ClaudeSessionRepository.delete."""
         await self._write(self._repository.delete, self._stored(key))
 
     @observed_async
     async def list_subkeys(self, key: KeyLike) -> list[str]:
-        """As ClaudeSessionRepository.list_subkeys."""
+        """Like ClaudeSessionRepository.list_subkeys."""
         return await self._read(self._repository.list_subkeys, self._stored(key))
 
     def _stored(self, key: KeyLike) -> KeyLike:
-        """A key of the SDK's as it is stored."""
+        """Return a key of the SDK's in its stored form."""
         if self._project_key is None or not isinstance(key, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             return stored_key(self._tenant, key)
         given = cast("Mapping[str, Any]", key)

@@ -123,18 +123,17 @@ def _is_apple_double(path: str) -> bool:
 
 
 def whole_lines(file: BinaryIO, size: int) -> Iterator[bytes | None]:
-    """Yield the lines of a file, and None in place of a line that is too long.
+    """Yield the lines that begin in the first `size` bytes of a file, and None for a line that is too long.
 
-    `size` is the file's size in its folder, beyond which it stops: some of the system's files never end.
+    A file can grow faster than it is read. Some of the system's files have no size, and no end either.
     """
-    while line := file.readline(MOST_LINE):
+    size = size or MOST_LINE
+    while file.tell() < size and (line := file.readline(MOST_LINE)):
         if len(line) < MOST_LINE or line.endswith(b"\n"):
             yield line
             continue
         yield None
-        while line and not line.endswith(b"\n"):
-            if file.tell() > size + MOST_LINE:
-                return
+        while file.tell() < size and line and not line.endswith(b"\n"):
             line = file.readline(1 << 20)
 
 

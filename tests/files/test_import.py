@@ -317,6 +317,21 @@ def test_the_listing_has_the_order_in_which_the_agent_wrote(engine: Engine, tmp_
     assert newest_first == [f"s{number}" for number in range(len(sizes))]
 
 
+def test_an_import_of_a_file_that_grows_meanwhile_ends(engine: Engine, tmp_path: Path) -> None:
+    path = write(tmp_path / PROJECT / "main.jsonl", [message(n) for n in range(5000)])
+    calls = 0
+
+    def grow(_: Progress) -> None:
+        nonlocal calls
+        calls += 1
+        assert calls < 10
+        with path.open("a") as file:
+            file.writelines(f"{json.dumps(message(5000 * calls + n))}\n" for n in range(5000))
+
+    assert import_tree(engine, tmp_path, progress=grow).added == 5000
+    assert import_tree(engine, tmp_path).added == 5000 * calls
+
+
 def test_the_summary_is_the_fold_of_the_transcript(engine: Engine, projects: Path) -> None:
     import_tree(engine, projects)
     repository = ClaudeSessionRepository(engine)

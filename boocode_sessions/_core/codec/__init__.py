@@ -1,8 +1,8 @@
-"""An entry and what is stored of it: the only place that writes and reads an entry as JSON.
+"""Encodes entries for storage: the only code that reads and writes an entry as JSON.
 
-What comes back equals `json.loads(json.dumps(entry))`, types included. JSONB alone does not give that: it
-refuses NUL characters and lone surrogates, and turns `1e23` into an integer and `-0.0` into `0.0`. Such
-an entry, and only such a one, is stored a second time as text (`verbatim`).
+What comes back equals `json.loads(json.dumps(entry))`, types included. JSONB alone can't guarantee that: it
+refuses NUL characters and lone surrogates, and turns `1e23` into an integer and `-0.0` into `0.0`. Entries
+with such values, and only those, are also stored as text (`verbatim`).
 """
 
 from boocode_sessions._core.codec.entries import (

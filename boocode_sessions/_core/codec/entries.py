@@ -1,4 +1,4 @@
-"""One append's entries, and what is stored of them."""
+"""Encodes the entries of one append, and decodes stored entries."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, cast
@@ -23,21 +23,21 @@ class EncodedEntry(NamedTuple):
     """One entry as it is stored."""
 
     dedup_key: bytes
-    """Unique within its transcript: made of the uuid, or of the append call's nonce and the place. Empty
-    where another program's row has no uuid."""
+    """Unique within its transcript. It is made from the uuid, or else from the append call's nonce and the
+    entry's index in the call. Empty for another program's row that has no uuid."""
     json: bytes
     """JSON in UTF-8 that JSONB accepts."""
     verbatim: bytes | None
-    """ASCII JSON that reads back exactly, where `json` would not."""
+    """ASCII JSON that reads back exactly; None if `json` does too."""
     extracted: Extracted
     entry: Mapping[str, Any]
-    """What was encoded, which nobody else can change; empty for another program's row that is damaged."""
+    """The encoded copy, which nobody else can change; empty if another program's row is damaged."""
     size: int
-    """Bytes of the entry as JSON, also where it is encrypted."""
+    """Bytes of the entry's JSON, even if it is stored encrypted."""
 
     @classmethod
     def of_line(cls, dedup_key: bytes, line: Line) -> Self:
-        """A line of a transcript, under a key."""
+        """Make the encoded entry of a transcript line, under a key."""
         return cls(dedup_key, line.json, line.verbatim, extract(line.entry), line.entry, len(line.json))
 
     @property
@@ -45,7 +45,10 @@ class EncodedEntry(NamedTuple):
         return self.json if self.verbatim is None else self.verbatim
 
     def row(self, text: Callable[[bytes], object]) -> tuple[Any, ...]:
-        """The values of `statements.columns.COLUMNS`, in their order. `text` makes a parameter of UTF-8."""
+        """Return the values of `statements.columns.COLUMNS`, in their order.
+
+        `text` turns UTF-8 bytes into a driver parameter.
+        """
         verbatim = None if self.verbatim is None else text(self.verbatim)
         return (self.dedup_key, text(self.json), verbatim, self.size, *self.extracted)
 
@@ -53,16 +56,17 @@ class EncodedEntry(NamedTuple):
 def encode_batch(
     transcript: Transcript, entries: Sequence[Mapping[str, Any]], nonce: bytes
 ) -> list[EncodedEntry]:
-    """Every entry of one append call, as it is stored.
+    """Encode every entry of one append call.
 
-    Raises InvalidEntryError, which names the transcript, the position and the path inside the entry.
+    Raises InvalidEntryError, whose message has the transcript, the entry's index and the path inside the
+    entry.
     """
     check_batch(transcript, entries)
     return list(encode_each(transcript, entries, nonce))
 
 
 def check_batch(transcript: Transcript, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Raise InvalidEntryError for what is no list."""
+    """Raise InvalidEntryError if `entries` is neither a list nor a tuple."""
     if not isinstance(entries, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise InvalidEntryError(f"{transcript}: entries are a list, not {type(entries).__name__}")
 
@@ -70,7 +74,7 @@ def check_batch(transcript: Transcript, entries: Sequence[Mapping[str, Any]]) ->
 def encode_each(
     transcript: Transcript, entries: Iterable[Mapping[str, Any]], nonce: bytes
 ) -> Iterator[EncodedEntry]:
-    """As `encode_batch`, one by one."""
+    """Like `encode_batch`, but yield the entries one by one."""
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise InvalidEntryError(
@@ -88,9 +92,9 @@ def encode_each(
 
 
 def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
-    """Encoded entries as a JSON array of arrays in UTF-8: the values of each `row`, keys as hexadecimal text.
+    """Return entries as a JSON array of arrays in UTF-8: the values of each `row`, with hexadecimal keys.
 
-    As bytes: joined as text, one character outside ASCII would widen all of it.
+    They are joined as bytes: joined as text, one character outside ASCII would widen all of it.
     """
     pieces: list[bytes] = []
     before = b'[["'
@@ -107,10 +111,10 @@ GIVE_KEY = "give `encryption=` with its key, or to the command line BOOCODE_SESS
 
 
 def decode(text: str | bytes) -> SessionStoreEntry:
-    """The entry that was stored as this exact text. Raises DamagedEntryError."""
+    """Return the entry that was stored as this exact text. Raises DamagedEntryError, MissingKeyError."""
     try:
         entry: object = with_a_whole_stack(decode_text, text)
-    except (TypeError, ValueError, RecursionError):  # TypeError: SQLite stores the text `7` as a number
+    except (TypeError, ValueError, RecursionError):  # TypeError: SQLite returns the text `7` as a number
         problem = "is not JSON that Python can read"
     else:
         if isinstance(entry, dict):
@@ -118,14 +122,14 @@ def decode(text: str | bytes) -> SessionStoreEntry:
         problem = f"is of type {type(entry).__name__}, not a JSON object"
     if str(text).removeprefix("b'").startswith(SEALED):
         raise MissingKeyError(f"a stored entry is encrypted: {GIVE_KEY}")
-    # Outside the handler: a JSONDecodeError holds the whole document, and must not stay chained.
+    # Raised outside the handler: a JSONDecodeError holds the whole document and must not stay chained.
     raise DamagedEntryError(f"a stored entry {problem}")
 
 
 def same_entry(stored: bytes, encoded: EncodedEntry) -> bool:
-    """Whether a stored text is the same entry, types included: 1, 1.0 and true differ; key order does not.
+    """True if a stored text is the same entry. False if it can't be read.
 
-    A stored one that can't be read is not.
+    Types count: 1, 1.0 and true differ. The order of keys doesn't.
     """
     try:
         return stored == encoded.exact or _canonical(decode(stored)) == _canonical(encoded.entry)
@@ -138,13 +142,13 @@ def _canonical(entry: Mapping[str, Any]) -> str:
 
 
 def content_of(encoded: EncodedEntry) -> bytes:
-    """The fingerprint of an entry."""
+    """Return the fingerprint of an encoded entry."""
     return fingerprint(encoded.entry)
 
 
 def encode_stored(text: str) -> EncodedEntry:
-    """What another program stored, as we would have: under its uuid's key, which is empty without one."""
-    stored = str(text).encode()  # SQLite gives the text `7` as a number
+    """Encode what another program stored. The key is made from the uuid, and is empty without one."""
+    stored = str(text).encode()  # SQLite returns the text `7` as a number
     try:
         entry = decode(text)
     except DamagedEntryError:
@@ -153,5 +157,5 @@ def encode_stored(text: str) -> EncodedEntry:
 
 
 def encode_summary(data: Mapping[str, Any]) -> str:
-    """A folded summary as ASCII text: a title can hold a NUL, which JSONB refuses."""
+    """Encode a folded summary as ASCII text. JSONB would refuse it if, say, its title holds a NUL."""
     return encode_ascii(data)

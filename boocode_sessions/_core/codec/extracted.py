@@ -1,6 +1,6 @@
-"""What the columns beside an entry hold: the few values that questions to many lines ask for.
+"""The values of the columns beside an entry: the few that queries need from many lines.
 
-A value that the line does not say, or says in another shape, is None.
+A value is None if the line lacks it or has it in an unexpected form.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ FAST = "-fast"
 
 
 class Extracted(NamedTuple):
-    """One line's values, each of which both databases store as it is."""
+    """The values of one line, of types that both databases store unchanged."""
 
     type: str | None = None
     said_at: str | None = None
-    """When the agent wrote the line: UTC, always in the form `2026-11-20 10:00:00.123000`."""
+    """When the agent wrote the line: UTC, always formatted like `2026-11-20 10:00:00.123000`."""
     message_id: str | None = None
-    """Of an answer: the id of its message, which its other lines, and copies by a fork, have too."""
+    """For an assistant line: its message's id, which the message's other lines and a fork's copies share."""
     request_id: str | None = None
-    """Of an answer that has a message id."""
+    """For an assistant line with a message id."""
     model: str | None = None
-    """Of an answer; with FAST behind it where the API gave it in fast mode, which has prices of its own."""
+    """For an assistant line. It ends in FAST if the API answered in fast mode, which has its own prices."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     cache_write_1h_tokens: int | None = None
     tool_name: str | None = None
-    """Of an answer with one tool use."""
+    """For an assistant line with exactly one tool use."""
     tool_use_id: str | None = None
-    """Of an answer with one tool use, or of a user's line with one result."""
+    """For an assistant line with exactly one tool use, or a user line with exactly one tool result."""
     tool_count: int | None = None
-    """Tool uses of an answer, or tool results of a user's line; None for none."""
+    """How many tool uses an assistant line has, or tool results a user line; None instead of 0."""
     failed: bool | None = None
-    """Whether the one tool result is an error."""
+    """True if the only tool result is an error."""
     forked_from: str | None = None
     """The id of the session that a fork copied the line from."""
 
     @property
     def tokens(self) -> int | None:
-        """Tokens of all kinds; None where the line says none. Those kept for an hour are among the cached."""
+        """Tokens of all kinds; None if the line has none. Cache writes include those kept for an hour."""
         kinds = (self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens)
         said = [count for count in kinds if count is not None]
         return sum(said) if said else None
 
 
 def extract(entry: Mapping[str, object]) -> Extracted:
-    """A line's values, whatever JSON stands where they are expected."""
+    """Return a line's values. Any JSON may stand where they are expected."""
     kind = _label(entry.get("type"))
     said = entry.get("timestamp")
     at = None if said is None else _time(said)
     forked = _label(_members(entry["forkedFrom"]).get("sessionId")) if "forkedFrom" in entry else None
     message = entry.get("message")
-    if not isinstance(message, dict) or (kind != "assistant" and kind != "user"):  # noqa: PLR1714 - quicker
+    if not isinstance(message, dict) or (kind != "assistant" and kind != "user"):  # noqa: PLR1714 - faster
         return Extracted(kind, at, forked_from=forked)
     message = cast("_Object", message)
     if kind == "user":
@@ -89,13 +89,13 @@ def extract(entry: Mapping[str, object]) -> Extracted:
 
 
 def said_at(entry: Mapping[str, object]) -> datetime | None:
-    """When the agent wrote the line."""
+    """Return when the agent wrote the line."""
     at = _time(entry.get("timestamp"))
     return None if at is None else datetime.fromisoformat(at).replace(tzinfo=UTC)
 
 
 def _only(message: _Object, kind: str) -> tuple[str | None, str | None, int | None, bool | None]:
-    """A message's one block of a kind: name, id, and whether it failed. How many, where they are several."""
+    """Return name, id, count and failure of a message's only block of a kind; of several, only the count."""
     content = message.get("content")
     if not isinstance(content, list | tuple):
         return _NO_BLOCK
@@ -121,7 +121,7 @@ def _label(value: object) -> str | None:
         return None
     if not value.isascii() and (_SURROGATE.search(value) or len(value.encode()) > _LONGEST):
         return None
-    return None if "\0" in value else str.__str__(value)  # a plain one, of a subclass too
+    return None if "\0" in value else str.__str__(value)  # a plain str, even for a subclass
 
 
 def _count(value: object) -> int | None:
@@ -138,7 +138,7 @@ def _time(said: object) -> str | None:
             return _time_in(said)
         if isinstance(said, int | float) and not isinstance(said, bool) and _YEAR_2000 <= said < _YEAR_3000:
             return _written(_EPOCH + timedelta(milliseconds=said))
-    except (ValueError, OverflowError):  # 30 February, or a zone's offset that leads out of the calendar
+    except (ValueError, OverflowError):  # February 30, or an offset that leads outside the calendar
         pass
     return None
 
@@ -168,9 +168,9 @@ _NOTHING: _Object = {}
 _NO_BLOCK = (None, None, None, None)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST = 128
-"""Most bytes of a label: with the key's 2,000, an index row stays below the 2,704 that a B-tree takes."""
+"""Maximum bytes of a label: with the key's 2,000, an index row stays below the 2,704 that a B-tree takes."""
 _MOST = 2_147_483_647
-"""What an integer column holds."""
+"""The largest value of an integer column."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_2000, _YEAR_3000 = (datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000 for year in (2000, 3000))
 _FARTHEST_ZONE = timedelta(hours=14)

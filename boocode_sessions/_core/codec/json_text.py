@@ -1,7 +1,7 @@
 """JSON as text: what Python reads back, and what JSONB accepts of it.
 
-msgspec reads and writes it, in a quarter of the standard library's time. What msgspec refuses is left to the
-standard library: lone surrogates, numbers out of its range, and subclasses of Python's own types.
+msgspec reads and writes JSON in a quarter of the standard library's time. The standard library handles what
+msgspec refuses: lone surrogates, numbers out of its range, and subclasses of Python's own types.
 """
 
 import json
@@ -20,19 +20,20 @@ _T = TypeVar("_T")
 encode_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 _encode_any = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 encode_plain = msgspec.json.Encoder().encode
-"""JSON in UTF-8, of values that msgspec writes as the standard library does: see `_copied`."""
+"""Encodes values as UTF-8 JSON. Only for values that both libraries write the same way: see `_copied`."""
 _decode_plain = msgspec.json.Decoder().decode
 
 encode_sorted = json.JSONEncoder(sort_keys=True).encode
-"""Equal values have equal texts, which are stored: the standard library's form of a float stays as it is."""
+"""Encodes equal values as equal texts. Stored keys are hashes of these texts, so floats must keep the
+standard library's form."""
 
 _SCALARS = frozenset({str, int, bool, type(None)})
 
 
 def with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
-    """`work(argument)`, which recurses; in a thread of its own where the caller's stack is too deep for it.
+    """Return `work(argument)`, which recurses. If the caller's stack is too deep for it, use a new thread.
 
-    What one caller appends would else be unreadable to another who calls from deeper down.
+    Otherwise one caller could append an entry that another, deeper in its stack, can't read.
     """
     try:
         return work(argument)
@@ -43,11 +44,11 @@ def with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
 
 
 def decode_text(text: str | bytes) -> object:
-    """The value of a JSON text. Raises ValueError, or RecursionError where it is nested too deeply."""
+    """Decode a JSON text. Raises ValueError, or RecursionError if it is nested too deeply."""
     try:
         return _decode_plain(text)
     except (msgspec.DecodeError, ValueError):
-        pass  # outside the handler, so that an error does not hold this one, which has the text
+        pass  # The next error is raised outside the handler: this one holds the text and must not be chained.
     return json.loads(text)
 
 
@@ -55,15 +56,15 @@ class Line(NamedTuple):
     """An entry and its JSON: one line of a transcript."""
 
     entry: dict[str, Any]
-    """As it was encoded: a copy that nobody else can change, as `load` will return it."""
+    """A copy of what was encoded, as `load` will return it. Nobody else can change it."""
     json: bytes
-    """In UTF-8, such as JSONB accepts."""
+    """UTF-8 JSON that JSONB accepts."""
     verbatim: bytes | None
-    """JSON in ASCII that reads back exactly, where `json` would not."""
+    """ASCII JSON that reads back exactly; None if `json` does too."""
 
 
 def encode(entry: dict[Any, Any]) -> Line:
-    """An entry as JSON. Raises TypeError, ValueError or RecursionError for what is no JSON."""
+    """Encode an entry as JSON. Raises TypeError, ValueError or RecursionError if that is impossible."""
     plain = _encode_quickly(entry)
     if plain is None:
         return _encode_unusual(entry)
@@ -74,7 +75,7 @@ def encode(entry: dict[Any, Any]) -> Line:
 
 
 def _encode_unusual(entry: dict[Any, Any]) -> Line:
-    """As `encode`, for what msgspec refuses."""
+    """Like `encode`, for entries that msgspec refuses."""
     if find_problem(entry):
         raise ValueError
     text = _encode_any(entry)
@@ -89,9 +90,9 @@ def _encode_unusual(entry: dict[Any, Any]) -> Line:
 
 
 def write(entry: dict[Any, Any]) -> bytes:
-    """An entry as JSON text in UTF-8 that reads back exactly.
+    """Encode an entry as UTF-8 JSON that reads back exactly.
 
-    Raises TypeError, ValueError or RecursionError for what is no JSON, or holds a lone surrogate.
+    Raises TypeError, ValueError or RecursionError if that is impossible, as with a lone surrogate.
     """
     if (plain := _encode_quickly(entry)) is not None:
         return plain[1]
@@ -101,8 +102,10 @@ def write(entry: dict[Any, Any]) -> bytes:
 
 
 def _encode_quickly(entry: dict[Any, Any]) -> tuple[dict[str, Any], bytes, bool] | None:
-    """A copy of an entry, its JSON, and whether JSONB would change a float in it; None for what msgspec
-    refuses, or would write as something else."""
+    """Return a copy of an entry, its JSON, and whether JSONB would change a float in it.
+
+    Return None if msgspec refuses the entry or might write it as something else.
+    """
     try:
         copy, changed = _copied(entry)
         return copy, encode_plain(copy), changed
@@ -111,15 +114,15 @@ def _encode_quickly(entry: dict[Any, Any]) -> tuple[dict[str, Any], bytes, bool]
 
 
 def _copied(entry: dict[Any, Any]) -> tuple[dict[str, Any], bool]:
-    """A copy of an entry that msgspec writes as the standard library does, and whether JSONB would change a
-    float in it.
+    """Return a copy of an entry that msgspec writes as the standard library does, and whether JSONB would
+    change a float in it.
 
-    Without recursion, and quick, since every entry that is appended goes through here: it takes less than to
-    decode what was encoded, for what has to be the same although the caller changes its entry meanwhile.
+    The copy stays the same if the caller changes its entry meanwhile. It is made quickly and without
+    recursion, because every appended entry passes through here. Decoding the encoded JSON would take longer.
 
-    Raises TypeError where another type than Python's own JSON types stands, which msgspec may write as
-    something else, or a key that is not text; ValueError for NaN and infinity, which msgspec writes as null,
-    and for what is nested too deeply, which an entry is that holds itself.
+    Raises TypeError for a key that is not text, and for types other than Python's own JSON types, which
+    msgspec may write as something else. Raises ValueError for NaN and infinity, which msgspec writes as null,
+    and for entries nested too deeply, including those that contain themselves.
     """
     if type(entry) is not dict:
         raise TypeError
@@ -133,7 +136,7 @@ def _copied(entry: dict[Any, Any]) -> tuple[dict[str, Any], bool]:
         for place, child in members:
             if type(place) is not place_type:
                 raise TypeError
-            kind = type(child)  # pyright: ignore[reportUnknownVariableType] - of any type
+            kind = type(child)  # pyright: ignore[reportUnknownVariableType] - any type is possible
             if kind in _SCALARS:
                 continue
             if kind is dict:
@@ -156,15 +159,16 @@ def _float_changes(value: float) -> bool:
 
 
 def replace_lone_surrogates(text: str) -> str:
-    """The nearest text that UTF-8 and JSONB have: a lone surrogate becomes U+FFFD."""
+    """Return the nearest text that UTF-8 and JSONB can hold: a lone surrogate becomes U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _without_nul(text: bytes) -> bytes:
-    """The nearest JSON that JSONB accepts: a NUL becomes U+FFFD.
+    """Return the nearest JSON that JSONB accepts: a NUL becomes U+FFFD.
 
-    Meanwhile a raw NUL, which no JSON has, stands for each escaped backslash: after one, `u0000` is text. A
-    regular expression that counts backslashes takes twenty times as long for 140 MB.
+    A raw NUL, which JSON never contains, stands in for each escaped backslash, because `u0000` after an
+    escaped backslash is plain text. A regular expression that counts backslashes takes twenty times as long
+    for 140 MB.
     """
     return text.replace(rb"\\", b"\0").replace(rb"\u0000", rb"\ufffd").replace(b"\0", rb"\\")
 

@@ -1,4 +1,4 @@
-"""The lines of transcript files: as entries, and as text that is stored or written as it is."""
+"""Reads the lines of transcript files as entries, and writes entries as lines."""
 
 import json
 import re
@@ -20,22 +20,22 @@ from boocode_sessions.errors import InvalidEntryError
 
 
 class Lines(NamedTuple):
-    """What stands on one line of a damaged transcript file."""
+    """The records on one line of a damaged transcript file."""
 
     lines: list[Line]
-    """Its whole records, in order: at least one."""
+    """The whole records, in order; at least one."""
     problem: str | None
-    """What is wrong with the rest of the line, without its content; None where nothing is left over."""
+    """What is wrong with the rest of the line, without its content; None if nothing is left over."""
 
 
 class LineReader:
-    """Reads the lines of transcript files, one thread's at a time.
+    """Reads the lines of transcript files. Each thread needs its own reader.
 
-    Of most lines their own text tells that JSONB would give them back unchanged; the entry's values then need
-    not be looked at one by one.
+    For most lines the text alone shows that JSONB would return it unchanged. The reader then doesn't check
+    the entry's values one by one.
 
-    `as_is`: take that text itself, too, instead of writing the entry anew. To be left out for a database that
-    keeps text as it came, since there two equal keys in one object would stay two.
+    `as_is` also stores that text as it is, instead of encoding the entry again. It must be False for a
+    database that keeps text unchanged, where two equal keys in one object would stay two.
     """
 
     def __init__(self, *, as_is: bool) -> None:
@@ -44,7 +44,7 @@ class LineReader:
         self._decode_plain = msgspec.json.Decoder(float_hook=self._float).decode
 
     def read(self, line: bytes) -> Line:
-        """Raises InvalidEntryError, whose text is what is wrong and holds nothing of the line."""
+        """Read one line. Raises InvalidEntryError, whose message reveals nothing of the line's content."""
         problem = "it is not JSON"
         try:
             text = line.decode()
@@ -65,11 +65,11 @@ class LineReader:
         raise InvalidEntryError(problem)
 
     def read_all(self, line: bytes) -> Lines:
-        """Every whole record of a line, also where several stand on it, or NULs before one.
+        """Read every whole record of a line, even if it holds several, or NULs before one.
 
-        A lost newline joins two records; a crash can leave NULs, or a piece of a record, before the next.
+        A lost newline joins two records. A crash can leave NULs or a piece of a record before the next one.
         Bytes that are not UTF-8 are read as �, as the agent reads them.
-        Raises InvalidEntryError, as `read` does, where no record is whole.
+        Raises InvalidEntryError, like `read`, if no record is whole.
         """
         try:
             return Lines([self.read(line)], None)
@@ -95,7 +95,7 @@ class LineReader:
         return Lines(found, "; ".join(told) or None)
 
     def read_metadata(self, document: bytes) -> Line:
-        """A subagent's `.meta.json` as the entry that a live mirror sends for it."""
+        """Return the entry that a live mirror sends for a subagent's `.meta.json` file."""
         entry = {**self.read(document).entry, "type": AGENT_METADATA}
         return with_a_whole_stack(encode, entry)
 
@@ -121,19 +121,19 @@ class LineReader:
 
 
 def write_line(entry: Mapping[str, Any]) -> bytes:
-    """An entry as a line of a transcript file, newline included, in the form that the agent writes.
+    """Return an entry as a line of a transcript file, in the form that the agent writes, with its newline.
 
-    `type` comes first: readers of whole files look for lines that begin with it, and JSONB moves it.
+    `type` comes first: programs that read whole files look for lines that begin with it, and JSONB moves it.
     """
     ordered = {"type": entry["type"], **entry} if "type" in entry else dict(entry)
     try:
         return with_a_whole_stack(write, ordered) + b"\n"
-    except ValueError:  # a lone surrogate, or another writer's entry that nests deeper than ours may
+    except ValueError:  # a lone surrogate, or another program's entry, nested deeper than ours may be
         return with_a_whole_stack(encode_ascii, ordered).encode() + b"\n"
 
 
 def write_metadata(entry: Mapping[str, Any]) -> bytes:
-    """An `agent_metadata` entry as the `.meta.json` file that it stands for."""
+    """Return an `agent_metadata` entry as its `.meta.json` file."""
     return write_line({name: value for name, value in entry.items() if name != "type"}).rstrip(b"\n")
 
 
@@ -142,17 +142,17 @@ AGENT_METADATA = "agent_metadata"
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a JSON text has no escape that JSONB refuses, and is not nested too deeply."""
-    # One character alone is looked for with memchr: a tenth of the time that two take.
+    """True if a JSON text has no escape that JSONB refuses and is not nested too deeply."""
+    # A search for one character uses memchr: a tenth of the time of a search for two.
     if "\\" in text and "\\u" in text and any(escape in text for escape in _NOT_IN_JSONB):
         return False
     return text.count("{") + text.count("[") <= MAX_DEPTH
 
 
 def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
-    """A line cut into objects that are whole JSON, and what stands between them other than NULs and space."""
+    """Cut a line into whole JSON objects (True) and the text between (False), less NULs and whitespace."""
     text = line.decode()
-    at = start = 0  # of what is not given yet, and of where to look
+    at = start = 0  # where the next piece begins, and where to look for an object
     tries = _MOST_TRIES
     while tries and (begins := _OBJECT.search(text, start)):
         start = begins.start()
@@ -160,7 +160,7 @@ def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
         try:
             entry, end = _DECODER.raw_decode(text, start)
         except RecursionError:
-            break  # what follows is likely to be nested as deeply, and each try costs as much
+            break  # The rest is likely to be nested as deeply, and each try costs as much.
         except ValueError:
             start = begins.end()
             tries -= 1
@@ -177,10 +177,10 @@ def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 def _is_record(entry: Mapping[str, object], before: str) -> bool:
-    """Whether an object behind a torn piece is a line of its own, not a member of the torn record.
+    """True if an object after a torn piece is a line of its own, not a member of the torn record.
 
-    A member stands behind `:`, `,` or `[`. So does a line where a record was torn right there; that one is
-    known by its session.
+    A member follows `:`, `,` or `[`. A line follows one of these only if a record was torn exactly there, and
+    then its `sessionId` shows that it is a line.
     """
     named = isinstance(entry.get("type"), str)
     return named and (not before.endswith((":", ",", "[")) or isinstance(entry.get("sessionId"), str))
@@ -193,10 +193,10 @@ def _refuse_constant(literal: str) -> None:  # noqa: ARG001 - json's signature
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _OBJECT = re.compile(r'\{(?=\s*["}])')
 _MOST_TRIES = 1000
-"""Objects of a torn record that are looked at: each try can take as long as the line is."""
+"""Maximum objects of a torn record to try: each try can take as long as reading the whole line."""
 _NOTHING = " \t\r\n\0\ufeff"
-"""What may stand between two records without being worth a word."""
+"""Characters that may stand between two records and are dropped."""
 _NOT_IN_JSONB = ("\\u0000", "\\ud", "\\uD")
-"""Escapes of NUL and of surrogates, which may be lone ones."""
+"""Escapes of NUL and of surrogates, which may be lone."""
 _LONGEST_PLAIN_FLOAT = 300
-"""Characters; far below what PostgreSQL's numeric keeps exactly."""
+"""Maximum characters; far fewer than the digits that PostgreSQL's numeric keeps exactly."""

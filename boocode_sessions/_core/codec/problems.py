@@ -1,27 +1,27 @@
-"""What is wrong with an entry that is no JSON, in words that tell nothing of its content."""
+"""Explains why an entry is not JSON, without revealing its content."""
 
 import math
 from collections.abc import Iterator, Sequence
 from typing import cast
 
 MAX_DEPTH = 900
-"""Most levels that an entry may nest. Python's json reads 1,000 less the stack, SQLite's functions 1,000."""
+"""Maximum nesting of an entry. Python's json allows 1,000 levels less the stack, SQLite's functions 1,000."""
 
 
 def problem_in(entry: object) -> str:
-    """Where an entry that was refused stops being JSON, in words: positions only, never its own keys."""
+    """Say where a refused entry stops being JSON, by positions only, never by its own keys."""
     return find_problem(entry) or " holds what Python's json does not take"
 
 
 def find_problem(entry: object) -> str | None:
-    """As `problem_in`, of any entry; None where all of it is JSON.
+    """Like `problem_in`, for any entry: None if all of it is JSON.
 
-    Without recursion, as it has to find what is nested too deeply.
+    It doesn't recurse, because it must also find what is nested too deeply.
     """
     path: list[str] = [""]
     walk: list[tuple[object, Iterator[tuple[str, object, object]]]] = []
     above: set[int] = set()
-    """The `id` of each container in `walk`."""
+    """The `id()` of each container in `walk`."""
     member: tuple[str, object, object] | None = ("", "", entry)
     while member is not None:
         path[-1], key, value = member

@@ -1,6 +1,6 @@
-"""Where an entry or a summary is encrypted before it is stored, and decrypted after it is read.
+"""Encrypts entries and summaries before they are stored, and decrypts them after they are read.
 
-Without a cipher nothing of this runs. The package `privacy` has one; nothing here knows which.
+Without a cipher, texts pass through unchanged. The package `privacy` has one, which this module doesn't know.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from boocode_sessions.errors import SEALED, DamagedEntryError, MissingKeyError, 
 class SessionCipher(Protocol):
     """Encrypts what is stored of one session.
 
-    `bound_to` are bytes that have to be the same when a text is opened: they say where it is stored.
+    `bound_to` says in bytes where a text is stored. A text opens only with the bytes it was sealed with.
     """
 
     @property
     def key_id(self) -> str:
-        """Of the key that `seal` uses."""
+        """The id of the key that `seal` uses."""
         ...
 
     def seal(self, text: bytes, bound_to: bytes) -> bytes:
-        """A text encrypted, as ASCII that begins with `SEALED` and the key's id. Raises SessionStoreError."""
+        """Encrypt a text, as ASCII that begins with `SEALED` and the key's id. Raises SessionStoreError."""
         ...
 
     def open(self, sealed: str, bound_to: bytes) -> bytes:
-        """The text again. Raises MissingKeyError; DamagedEntryError for what was changed, or moved."""
+        """Decrypt a text. Raises MissingKeyError, or DamagedEntryError if the text was changed or moved."""
         ...
 
     def fingerprints(self, fingerprint: bytes) -> Sequence[bytes]:
-        """A content's fingerprint under each key, as long as it was: the first is what a new row gets."""
+        """Return a content's fingerprint under each key, in its own length. A new row gets the first."""
         ...
 
 
@@ -45,16 +45,16 @@ class Cipher(Protocol):
 
     @property
     def reads_plain(self) -> bool:
-        """Whether rows that are not encrypted are read too, as while a store is being encrypted."""
+        """True if rows that are not encrypted can be read too, as while a store is being encrypted."""
         ...
 
     def of(self, session: Session) -> SessionCipher:
-        """The one of a session. Raises MissingKeyError."""
+        """Return a session's cipher. Raises MissingKeyError."""
         ...
 
 
 class StoredAt(NamedTuple):
-    """Where an entry is stored: what never changes of a row that has its place."""
+    """Where an entry is stored. Once a row has its place, none of these change."""
 
     transcript: Transcript
     position: int
@@ -68,7 +68,7 @@ class StoredAt(NamedTuple):
 def seal_entries(
     cipher: Cipher | None, transcript: Transcript, first: int, encoded: Sequence[EncodedEntry]
 ) -> Sequence[EncodedEntry]:
-    """Entries as they are stored from position `first` on."""
+    """Encrypt entries that will be stored from position `first` on."""
     if cipher is None:
         return encoded
     of_session = cipher.of(transcript.session)
@@ -79,7 +79,7 @@ def seal_entries(
 
 
 def seal_entry(cipher: SessionCipher, at: StoredAt, item: EncodedEntry) -> EncodedEntry:
-    """An entry as it is stored there: its columns stay, its text does not."""
+    """Encrypt an entry's text for where it is stored. Its columns stay readable."""
     return item._replace(
         json=encode_ascii({"encrypted": cipher.key_id}).encode(),
         verbatim=cipher.seal(item.exact, at.bound_to),
@@ -87,7 +87,7 @@ def seal_entry(cipher: SessionCipher, at: StoredAt, item: EncodedEntry) -> Encod
 
 
 def open_entry(cipher: Cipher | None, at: StoredAt, stored: str) -> bytes:
-    """The exact text of an entry that is stored there.
+    """Return the exact text of a stored entry.
 
     Raises MissingKeyError, PlainEntryError, DamagedEntryError.
     """
@@ -95,7 +95,7 @@ def open_entry(cipher: Cipher | None, at: StoredAt, stored: str) -> bytes:
 
 
 class Opener:
-    """Opens the entries of one transcript: as `open_entry`, for many of them."""
+    """Opens the entries of one transcript. Like `open_entry`, but for many."""
 
     def __init__(self, cipher: Cipher | None, transcript: Transcript) -> None:
         self._cipher = cipher
@@ -104,15 +104,15 @@ class Opener:
         self._of_session: SessionCipher | None = None
 
     def __call__(self, position: int, dedup_key: bytes | None, stored: str) -> bytes:
-        """The exact text. Raises as `open_entry`."""
+        """Return the exact text. Raises the same errors as `open_entry`."""
         if not _is_sealed(self._cipher, self._session, stored):
-            return str(stored).encode()  # SQLite gives a text that another program stored as `7` as a number
+            return str(stored).encode()  # SQLite returns another program's text `7` as a number
         if self._of_session is None:
             assert self._cipher is not None  # noqa: S101 - _is_sealed has raised
             self._of_session = self._cipher.of(self._session)
         try:
             bound_to = self._begins + _POSITION.pack(position) + (dedup_key or b"")
-        except (TypeError, struct.error):  # SQLite keeps a value of any type in any column
+        except (TypeError, struct.error):  # SQLite stores a value of any type in any column
             bound_to = b""
         return self._of_session.open(stored, bound_to)
 
@@ -123,12 +123,12 @@ def _begins(subpath: str) -> bytes:
 
 
 def seal_summary(cipher: Cipher | None, session: Session, text: str) -> str:
-    """A summary as it is stored."""
+    """Return a summary as it is stored."""
     return text if cipher is None else cipher.of(session).seal(text.encode(), _SUMMARY).decode()
 
 
 def decode_summary(cipher: Cipher | None, session: Session, stored: str | None) -> dict[str, Any] | None:
-    """The folded summary that was stored; None where there is none to read: it can be folded again.
+    """Return the folded summary that was stored. None if it is missing or damaged: it can be folded again.
 
     Raises MissingKeyError, PlainEntryError.
     """
@@ -144,15 +144,15 @@ def decode_summary(cipher: Cipher | None, session: Session, stored: str | None) 
 
 
 def content_keys_of(cipher: Cipher | None, session: Session, fingerprint: bytes) -> Sequence[bytes]:
-    """What stands for a content in the idempotency keys that are made of it, the newest first.
+    """Return the bytes that stand for a content in keys made from it, those of the newest key first.
 
-    In an encrypted store a keyed hash: a plain one would tell who can guess the content that they were right.
+    In an encrypted store these are keyed hashes: a plain hash would confirm a guess at the content.
     """
     return (fingerprint,) if cipher is None else cipher.of(session).fingerprints(fingerprint)
 
 
 def _is_sealed(cipher: Cipher | None, session: Session, stored: object) -> bool:
-    sealed = isinstance(stored, str) and stored.startswith(SEALED)  # SQLite gives the text `7` as a number
+    sealed = isinstance(stored, str) and stored.startswith(SEALED)  # SQLite returns the text `7` as a number
     if sealed and cipher is None:
         raise MissingKeyError(f"{session} is encrypted: {GIVE_KEY}")
     if not sealed and cipher is not None and not cipher.reads_plain:

@@ -1,8 +1,8 @@
-"""What an append executes.
+"""SQL statements that an append executes.
 
 The plan of every append is the same: `advance` the session's counter from the position that we know, then
-insert the entries with their positions. `append_in_one` is that plan as one statement. Where we do not know
-the position, or another program has written, the statements of `place` come first.
+insert the entries at their positions. `append_in_one` does both in one statement. If we don't know the
+position, or another program has written, the statements of `place` run first.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ _NEXT = bindparam("next_position", type_=BigInteger)
 _ENTRIES = bindparam("entries", type_=Text)
 
 _MOST_KINDS = 64
-"""Statements that are kept: each condition has some of its own."""
+"""Maximum statements that a cache keeps. Each condition has statements of its own."""
 
 
 class Condition:
-    """What else has to hold for an append, over parameters of its own: made once, and known by identity.
+    """A further condition for an append, with its own parameters. Create it once: it's compared by identity.
 
-    It locks the row that it depends on (FOR SHARE), or that could change before the commit.
+    It must lock the row that it depends on (FOR SHARE). Otherwise the row could change before the commit.
     """
 
     def __init__(self, holds: ColumnElement[bool]) -> None:
@@ -85,24 +85,24 @@ class Condition:
 
 
 class PlanKind(NamedTuple):
-    """Which of the statements of a plan it is."""
+    """Selects one variant of a plan's statements."""
 
     main: bool
-    """The main transcript's, which has the summary and the time; else a subagent's."""
+    """True for the main transcript, which has the summary and the time; False for a subagent's."""
     guarded: bool
-    """Only where no other program has inserted into the session, or deleted the transcript's newest entry.
-    Who has locked the session has looked already."""
+    """True if the append must not land after another program has inserted into the session or deleted the
+    transcript's newest entry. False for a writer that has locked the session and already looked."""
     condition: Condition | None = None
-    """What else has to hold: for an agent, that its host still has the chat."""
+    """A further condition. For an agent: its host still has the chat."""
 
 
 @lru_cache(_MOST_KINDS)
 def append_in_one(kind: PlanKind) -> Select[int]:
-    """The whole append as one statement: one row (1,) when it was done, no row when not.
+    """Append in one statement. Shape: one row (1,) if it landed, no row if not.
 
     Parameters: those of `advance`; `opens`, whether the first entry begins its transcript; `entries`, a JSON
-    array that has for each entry an array of COLUMNS, the key as hexadecimal. A known idempotency key fails
-    the statement. PostgreSQL only.
+    array with an array of COLUMNS for each entry, the key as hexadecimal. A known idempotency key makes the
+    statement fail. PostgreSQL only.
     """
     advanced = advance(kind).cte("advanced")
     rows, _ = _select_rows(advanced, _ENTRIES, PROJECT, advanced.c.at)
@@ -112,10 +112,11 @@ def append_in_one(kind: PlanKind) -> Select[int]:
 
 @cache
 def insert_few_entries(many: int, *, main: bool) -> Insert:
-    """Insert entries behind `advance_alone` as one VALUES, whose plan a distributed database keeps.
+    """Insert entries after `advance_alone`, as one VALUES. A distributed database keeps its query plan.
 
-    Parameters: those of the plan; `opens`, as above; for the main transcript `at`, their time as text; and
-    those of COLUMNS, each with the entry's number: size_0. A known idempotency key fails it. PostgreSQL only.
+    Parameters: those of the plan; `opens`, as in `append_in_one`; for the main transcript `at`, the entries'
+    time as text; and those of COLUMNS with each entry's index: size_0. A known idempotency key makes the
+    statement fail. PostgreSQL only.
     """
     same = {
         "project_key": PROJECT,
@@ -138,12 +139,13 @@ def insert_few_entries(many: int, *, main: bool) -> Insert:
 
 @cache
 def insert_many_entries(*, main: bool) -> Insert:
-    """Insert more of them, from `entries` as `append_in_one` and the `ids` of `select_new_ids`.
+    """Insert more entries after `advance_alone`, from `entries` and the `ids` of `select_new_ids`.
 
-    It selects from the session's row and draws no id: else a distributed database commits in two phases.
+    It selects from the session's row and draws no ids. Otherwise a distributed database would commit in two
+    phases.
     """
     at = SESSIONS.c.updated_at if main else statement_clock()
-    # A constant would be read as JSON where the statement is planned, and written again for the other server.
+    # The planner would parse a constant as JSON, and write it again for the other server.
     not_constant = case((SESSIONS.c.next_position.is_not(None), _ENTRIES))
     rows, place = _select_rows(SESSIONS, not_constant, SESSIONS.c.project_key, at)
     ids = cast(bindparam("ids", type_=Text), JSONB).op("->>", return_type=Text())
@@ -154,7 +156,7 @@ def insert_many_entries(*, main: bool) -> Insert:
 def _select_rows(
     source: FromClause, entries: ColumnElement[str], project_key: ColumnElement[str], at: ColumnElement[Any]
 ) -> tuple[Select[Any], ColumnElement[int]]:
-    """The rows of the entries in a JSON text, for the one row of `source`; and the column of their places."""
+    """Select a row per entry of a JSON text, next to the one row of `source`. Also return their places."""
     each = func.jsonb_array_elements(cast(entries, JSONB))
     items = each.table_valued(column("value", JSONB), with_ordinality="place", name="items").render_derived()
     place = items.c.place
@@ -166,11 +168,11 @@ def _select_rows(
 
 @lru_cache(_MOST_KINDS)
 def advance(kind: PlanKind) -> ReturningUpdate[Any]:
-    """Compare a session's next position with the one that we know, and advance it over what is appended.
+    """Advance a session's next position past the new entries, if it is still the one that we know.
 
     Parameters: those of `in_transcript`; known_position, next_position; the counts of what is added;
     `summary` for the main transcript; `newest_position`, the transcript's, when guarded; the condition's.
-    Shape: one row (the time at which it was written,) when it was advanced; no row when not.
+    Shape: one row (time of the write,) if it advanced; no row if not.
     """
     at = SESSIONS.c.updated_at if kind.main else statement_clock()
     return _advance(kind).returning(type_coerce(at, UTCDateTime).label("at"))
@@ -178,10 +180,10 @@ def advance(kind: PlanKind) -> ReturningUpdate[Any]:
 
 @cache
 def advance_alone(kind: PlanKind) -> ReturningUpdate[int | None]:
-    """The same as a step of its own, where a distributed database may not return a clock's reading.
+    """Like `advance`, as a step of its own. It returns no clock reading: a distributed database refuses that.
 
-    Without the kind's condition, which is about a table that is not distributed: first `select_allowed`.
-    Shape: as above, with the time in Unix epoch microseconds, and None for a subagent's transcript.
+    It leaves out the kind's condition, which reads a table that is not distributed: run `select_allowed`
+    first. Shape: as `advance`, with the time in Unix epoch microseconds, or None for a subagent's transcript.
     """
     at = elapsed_time(SESSIONS.c.updated_at) if kind.main else null()
     return _advance(kind._replace(condition=None)).returning(type_coerce(at, BigInteger))
@@ -189,7 +191,7 @@ def advance_alone(kind: PlanKind) -> ReturningUpdate[int | None]:
 
 @lru_cache(_MOST_KINDS)
 def select_allowed(condition: Condition) -> Select[int]:
-    """Whether a condition holds, and will until the commit. Shape: one row (1,) if it does; no row if not."""
+    """Check that a condition holds until the commit. Shape: one row (1,) if it does; no row if not."""
     return select(ONE).where(condition.holds)
 
 
@@ -212,7 +214,7 @@ def _advance(kind: PlanKind) -> Update:
         }
     conditions = [*is_session(), c.next_position == _KNOWN]
     if kind.guarded:
-        # Never waits for another transaction's lock: `run_locked` does, on a connection of its own.
+        # Don't wait for another transaction's lock: `run_locked` does that, on a connection of its own.
         row = SESSIONS.alias("row")
         free = select(ONE).where(row.c.project_key == PROJECT, row.c.session_id == SESSION)
         newest = aliased(Entry)
@@ -242,9 +244,9 @@ def _advance(kind: PlanKind) -> Update:
 
 @lru_cache
 def insert_rows(dialect: Dialect, schema: str | None) -> str:
-    """`insert_entries` for SQLite's driver. One tuple per entry: the values of INSERTED, as they are stored.
+    """Return `insert_entries` as text for SQLite's driver. One tuple per entry: INSERTED, as it is stored.
 
-    SQLAlchemy's part of 500 rows takes as long as SQLite's own, which the driver alone spares (benchmarks:
+    For 500 rows SQLAlchemy takes as long as SQLite itself. The driver alone avoids that (benchmarks:
     `sqlite`, and `import` in `files`).
     """
     table, columns = inserted_into(dialect, schema)
@@ -253,8 +255,11 @@ def insert_rows(dialect: Dialect, schema: str | None) -> str:
 
 @cache
 def insert_entries() -> Insert:
-    """Insert entries with their positions. One parameter set per entry: `in_transcript`, position,
-    created_at, is_first, and those of COLUMNS. A known idempotency key fails it."""
+    """Insert entries at their positions. A known idempotency key makes the statement fail.
+
+    Parameters, one set per entry: those of `in_transcript`; and with the prefix `new_`: position, created_at,
+    is_first, and COLUMNS.
+    """
     return insert(ENTRIES).values(
         project_key=PROJECT,
         session_id=SESSION,
@@ -267,7 +272,7 @@ def insert_entries() -> Insert:
 
 
 def select_new_ids(dialect: Dialect, schema: str | None) -> Select[str]:
-    """Draw the ids of entries. Parameter: `many`. Shape: one row (a JSON array of them,). PostgreSQL only."""
+    """Draw ids for entries. Parameter: `many`. Shape: one row (a JSON array of ids,). PostgreSQL only."""
     ids = func.pg_get_serial_sequence(inserted_into(dialect, schema)[0], "id")
     each = func.generate_series(1, bindparam("many", type_=Integer)).alias("each")
     return select(cast(func.jsonb_agg(func.nextval(ids)), Text)).select_from(each)

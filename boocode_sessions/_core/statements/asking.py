@@ -1,4 +1,4 @@
-"""What the derived tables are asked with."""
+"""SQL conditions and statements that read the derived tables."""
 
 from __future__ import annotations
 
@@ -34,21 +34,23 @@ TEXTS = cast("Table", SessionText.__table__)
 
 
 class Asked(NamedTuple):
-    """A question to a derived table, without its times."""
+    """A query of a derived table, without its times."""
 
     within: Within
     since: bool
     until: bool
     open_sessions: bool
-    """Whether there are sessions whose calls are read one by one. Parameters: `open` and `dead`, ids of
-    digests as JSON arrays; those of `dead` are not read at all."""
+    """True if some sessions' calls are read one by one. Parameters: `open` and `dead`, ids of digests as JSON
+    arrays; those of `dead` are not read at all."""
     distributed: bool = False
-    """Whether the database is: it is then told the project of each row, which on one server would be read for
-    nothing, since the digests tell it."""
+    """True for a distributed database, where the query has to name each row's project. A single server would
+    read that column in vain, because the digests imply it."""
 
     def quarters(self) -> list[ColumnElement[bool]]:
-        """The same by the quarters of an hour, as an index has calls. Parameters: `since_quarter`,
-        `until_quarter`."""
+        """Conditions: the quarter of an hour, which an index has, may be within the query's times.
+
+        Parameters: `since_quarter`, `until_quarter`.
+        """
         quarter = SessionCall.quarter
         conditions: list[ColumnElement[bool]] = []
         if self.since:
@@ -58,7 +60,7 @@ class Asked(NamedTuple):
         return conditions
 
     def times(self, at: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-        """Conditions: a time is the question's. Parameters: `since` and `until`, in microseconds."""
+        """Conditions: the query's times include `at`. Parameters: `since` and `until`, in microseconds."""
         conditions: list[ColumnElement[bool]] = []
         if self.since:
             conditions.append(at >= bindparam("since", type_=BigInteger))
@@ -68,12 +70,12 @@ class Asked(NamedTuple):
 
 
 def of_digest(row: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a model or a subquery's columns
-    """Condition: the digest of a call or use."""
+    """Condition: the digest of a call or tool use."""
     return and_(SessionDigest.project_key == row.project_key, SessionDigest.id == row.digest_id)
 
 
 def is_summed(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - SessionCall or SessionToolUse
-    """Conditions: what is summed up in the database."""
+    """Conditions: the rows that the database sums up."""
     conditions: list[Any] = [model.shared == NO, *_within(model, asked)]
     if asked.open_sessions:
         conditions.append(~in_json_list(model.digest_id, bindparam("open", type_=Text)))
@@ -81,7 +83,7 @@ def is_summed(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - SessionC
 
 
 def is_single(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - as above
-    """Conditions: what is read row by row. Copies of sessions that are there do not count."""
+    """Conditions: the rows that are read one by one. Copies from sessions that still exist don't count."""
     single = model.shared == YES
     conditions: list[Any] = [*_within(model, asked)]
     if asked.open_sessions:
@@ -104,17 +106,19 @@ def _within(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - as above
 
 
 def select_sessions_there() -> Any:  # noqa: ANN401 - a compound select
-    """The ids of all sessions that have entries. Served by: claude_session_entries_first_idx and
-    claude_session_entries_unplaced_idx."""
+    """Select the ids of all sessions that have entries.
+
+    Served by: claude_session_entries_first_idx and claude_session_entries_unplaced_idx.
+    """
     first, other = aliased(Entry), aliased(Entry)
-    # With a column that only the index of these rows has: SQLite would go through a larger one.
+    # Only the index of these rows has created_at. Without it, SQLite would scan a larger index.
     of_others = select(other.session_id).where(unplaced(other), other.created_at.is_not(None))
     return select(first.session_id).where(first.is_first.is_not(None)).union_all(of_others)
 
 
 @cache
 def select_there() -> Select[str]:
-    """Which of `sessions` are there. Shape: (session_id,) per session."""
+    """Select those of `sessions` that have entries. Shape: (session_id,) per session."""
     there = select_sessions_there().subquery("there")
     wanted = bindparam("sessions", expanding=True, type_=Text)
     return select(there.c.session_id).where(there.c.session_id.in_(wanted))
@@ -122,18 +126,18 @@ def select_there() -> Select[str]:
 
 @cache
 def select_meeting(model: type[SessionCall | SessionToolUse]) -> Select[int]:
-    """The digests that sum up one of `calls`. Shape: (digest_id,) per digest."""
+    """Select the digests that sum up one of `calls`. Shape: (digest_id,) per digest."""
     calls = bindparam("calls", expanding=True, type_=LargeBinary)
     return select(model.digest_id).where(model.call.in_(calls), model.shared == NO).distinct()
 
 
-# Where the tables may not be read
+# For users who may not read the derived tables
 
 
 def select_readable(dialect: Dialect, schema: str | None) -> Select[bool]:
-    """Whether the user may read the derived tables. PostgreSQL only: SQLite has no rights.
+    """Check whether the user may read the derived tables. PostgreSQL only: SQLite has no permissions.
 
-    Shape: one row (whether,).
+    Shape: one row (bool,).
     """
     rights = [
         func.has_table_privilege(
@@ -146,7 +150,7 @@ def select_readable(dialect: Dialect, schema: str | None) -> Select[bool]:
 
 @cache
 def select_placed_sessions(within: Within) -> Select[str, str]:
-    """The sessions with placed entries, by the entries alone. Shape: (project_key, session_id) per session.
+    """Select the sessions with placed entries, from the entries alone. Shape: (project_key, session_id) each.
 
     Served by: claude_session_entries_first_idx.
     """

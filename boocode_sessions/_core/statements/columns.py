@@ -1,4 +1,4 @@
-"""The columns of an entry that an append or an import gives, and how their values are sent."""
+"""The columns of an entry that appends and imports fill, and how their values are sent."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ COLUMNS: dict[str, TypeEngine[Any]] = {
     "failed": Boolean(),
     "forked_from": Text(),
 }
-"""What an encoded entry gives for each column, in the order of `EncodedEntry.row`, and how it is sent."""
+"""The columns of an encoded entry, in the order of `EncodedEntry.row`, and the types that they are sent as."""
 INSERTED = ("project_key", "session_id", "subpath", "position", "created_at", "is_first", *COLUMNS)
-"""The columns of a row that is inserted."""
+"""The columns that an insert fills."""
 
 
 def inserted_into(dialect: Dialect, schema: str | None) -> tuple[str, str]:
-    """The table of entries and the columns of INSERTED, as SQL text."""
+    """Return the table of entries and the columns of INSERTED, as SQL text."""
     columns = ", ".join(map(dialect.identifier_preparer.quote, INSERTED))
     return table_name(ENTRIES.name, dialect, schema), columns
 
 
 def from_parameters(spelling: str) -> dict[str, ColumnElement[Any]]:
-    """The values of COLUMNS from parameters. `spelling`: of a parameter's name, with {} for the column's."""
+    """Return COLUMNS as parameters. `spelling` is a parameter's name, with {} for the column's."""
     values: dict[str, ColumnElement[Any]] = {
         name: bindparam(spelling.format(name), type_=kind) for name, kind in COLUMNS.items()
     }
@@ -63,7 +63,7 @@ def from_parameters(spelling: str) -> dict[str, ColumnElement[Any]]:
 
 
 def from_json(value: ColumnElement[Any], place: int, name: str) -> ColumnElement[Any]:
-    """A member of one of the arrays of `entries`, as its column takes it."""
+    """Return a member of one of the arrays in `entries`, converted for its column."""
     at: ColumnElement[int] = literal_column(str(place))
     if name == "entry":
         return value.op("->", return_type=JSONB())(at)

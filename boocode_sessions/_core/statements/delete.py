@@ -1,4 +1,4 @@
-"""What a deletion executes, after the sessions are locked."""
+"""SQL statements that a deletion executes, after the sessions are locked."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from boocode_sessions._core.statements.parameters import (
 
 @cache
 def delete_transcript() -> Delete:
-    """Every entry of one transcript."""
+    """Delete every entry of one transcript."""
     return delete(Entry).where(*of_transcript())
 
 
 @cache
 def delete_entries() -> Delete:
-    """Every entry of sessions of one project, in all their transcripts."""
+    """Delete every entry of sessions of one project, in all their transcripts."""
     return delete(Entry).where(*of_sessions())
 
 
 @cache
 def delete_sessions() -> Delete:
-    """The rows of sessions of one project."""
+    """Delete the rows of sessions of one project."""
     return delete(SESSIONS).where(*are_sessions())

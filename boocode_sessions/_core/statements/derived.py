@@ -1,4 +1,4 @@
-"""What the derived tables are written with."""
+"""SQL statements that fill the derived tables."""
 
 from __future__ import annotations
 
@@ -46,29 +46,29 @@ DIGESTS = cast_type("Table", SessionDigest.__table__)
 CALLS = cast_type("Table", SessionCall.__table__)
 USES = cast_type("Table", SessionToolUse.__table__)
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-"""The columns of tokens, in the order of `derived.facts.Tokens`."""
+"""The token columns, in the order of `derived.facts.Tokens`."""
 
-# Literals, since a prepared statement can use a partial index only for what it knows.
+# Literals, because a prepared statement can use a partial index only for values that it knows.
 NO, YES = literal_column("0", Integer()), literal_column("1", Integer())
 QUARTER = 900_000_000
-"""Microseconds of a quarter of an hour: a day in any of today's time zones is made of whole ones."""
+"""Microseconds of a quarter of an hour. In each of today's time zones, a day consists of whole quarters."""
 
 _DIGEST = bindparam("in_digest", type_=BigInteger)
 
 
 class Within(NamedTuple):
-    """Which of a project and a session a question names."""
+    """Whether a query names a project, and whether it names a session."""
 
     project: bool
     session: bool
 
     @classmethod
     def named(cls, parameters: Mapping[str, str]) -> Within:
-        """By the parameters that the question has."""
+        """Read this from the query's parameters."""
         return cls("in_project" in parameters, "in_session" in parameters)
 
     def narrow(self, statement: _S, table: Any) -> _S:  # noqa: ANN401 - a model
-        """The statement, of these only. Its parameters: in_project, in_session."""
+        """Limit a statement to the named project and session. Its parameters: in_project, in_session."""
         if self.project:
             statement = statement.where(table.project_key == PROJECT)
         if self.session:
@@ -81,11 +81,11 @@ EVERYWHERE = Within(project=False, session=False)
 
 @cache
 def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, ...]]:
-    """The sessions that their digests do not hold as they are.
+    """Select the sessions whose digests are not up to date.
 
-    `some`: of the sessions of `among` alone.
-    Shape: (project_key, session_id, the digest's id, counted_to, transcripts; next_position, transcripts).
-    Grows with the sessions and transcripts, not with the entries. Served by:
+    `some` limits them to the sessions in `among`.
+    Shape: (project_key, session_id; the digest's id, counted_to, transcripts; next_position, transcripts).
+    The cost grows with the sessions and transcripts, not with the entries. Served by:
     claude_session_entries_first_idx, which has one row per transcript.
     """
     firsts = within.narrow(
@@ -129,7 +129,7 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
 
 @cache
 def select_orphans(within: Within) -> Select[str, int]:
-    """The digests of sessions that are not there. Shape: (project_key, id) per digest."""
+    """Select the digests of sessions that no longer exist. Shape: (project_key, id) per digest."""
     row, digest = aliased(ClaudeSession), SessionDigest
     there = select(ONE).where(row.project_key == digest.project_key, row.session_id == digest.session_id)
     return within.narrow(select(digest.project_key, digest.id).where(~there.exists()), digest)
@@ -137,15 +137,16 @@ def select_orphans(within: Within) -> Select[str, int]:
 
 @cache
 def select_digest() -> Select[int]:
-    """A session's digest. Shape: (id,), or none."""
+    """Select a session's digest. Shape: (id,), or no row."""
     return select(DIGESTS.c.id).where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id == SESSION)
 
 
 @cache
 def select_lines() -> Select[*tuple[Any, ...]]:
-    """The `most` entries of a session from position `from_position` to before `to_position` that tell of a
-    call, of a tool use, or of a new transcript, oldest first. Shape: see `derived.lines`.
+    """Select the entries that tell of a call, of a tool use, or of a new transcript, oldest first.
 
+    They are the first `most` of a session from position `from_position` to before `to_position`.
+    Shape: the columns that make a `derived.facts.Line`, then is_first.
     Served by: claude_session_entries_position_idx.
     """
     several = (Entry.tool_count.is_not(None)) & (Entry.tool_use_id.is_(None))
@@ -183,7 +184,7 @@ def select_lines() -> Select[*tuple[Any, ...]]:
 
 @cache
 def select_unplaced_lines(within: Within) -> Select[str, str, int, int, Any, str]:
-    """The rows of other programs that nobody has placed.
+    """Select the rows that other programs inserted and nobody has placed.
 
     Shape: (project_key, session_id, id, position, created_at, exact JSON text) per row.
     """
@@ -192,10 +193,10 @@ def select_unplaced_lines(within: Within) -> Select[str, str, int, int, Any, str
 
 
 def lock_catching_up(schema: str | None) -> Select[Any]:
-    """Let nobody else take lines until the commit. PostgreSQL only: on SQLite whoever writes is alone.
+    """Keep others from filling these tables until the commit. PostgreSQL only: SQLite has one writer anyway.
 
-    It counts the digests of no project, so that a distributed database takes the lock on the server which
-    would have them, whichever node was asked.
+    It counts the digests of no project. So a distributed database takes the lock on the server that would
+    hold them, whichever node was asked.
     """
     name = bindparam("name", f"boocode_sessions.{schema or ''}", type_=Text)
     none = func.count() * literal_column("0")
@@ -205,19 +206,19 @@ def lock_catching_up(schema: str | None) -> Select[Any]:
 
 @cache
 def begin_to_write() -> Update:
-    """Makes SQLite take its lock before anything is read, and nothing else."""
+    """Change nothing, but make SQLite take its lock before anything is read."""
     return update(DIGESTS).where(DIGESTS.c.id == literal_column("-1")).values(transcripts=0)
 
 
 def insert_digests(dialect: str) -> postgresql.Insert | sqlite.Insert:
-    """Make the digests that are missing. One parameter set per session."""
+    """Insert the digests that are missing. One parameter set per session."""
     insert = sqlite.insert(DIGESTS) if dialect == "sqlite" else postgresql.insert(DIGESTS)
     return insert.values(project_key=PROJECT, session_id=SESSION).on_conflict_do_nothing()
 
 
 @cache
 def set_digest() -> Update:
-    """How far a digest has come. Parameters: in_project, in_digest, counted_to, transcripts."""
+    """Set how far a digest has come. Parameters: in_project, in_digest, counted_to, transcripts."""
     return (
         update(DIGESTS)
         .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
@@ -230,7 +231,7 @@ def set_digest() -> Update:
 
 @cache
 def search_anew() -> Update:
-    """Have search read sessions of one project from their beginning. Parameters: those of `in_sessions`."""
+    """Make search read sessions of one project again from the start. Parameters: those of `in_sessions`."""
     return (
         update(DIGESTS)
         .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id.in_(SESSION_IDS))
@@ -240,9 +241,9 @@ def search_anew() -> Update:
 
 @cache
 def lock_searched() -> Select[int, int]:
-    """Have deletions of a digest's session wait until the commit. Parameters: in_project, in_digest.
+    """Lock a digest until the commit: deletions of its session wait. Parameters: in_project, in_digest.
 
-    Shape: one row (searched_to, counted_to); no row where it is gone.
+    Shape: one row (searched_to, counted_to); no row if it is gone.
     """
     whose = (DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
     return select(DIGESTS.c.searched_to, DIGESTS.c.counted_to).where(*whose).with_for_update()
@@ -250,6 +251,6 @@ def lock_searched() -> Select[int, int]:
 
 @cache
 def empty_digest(table: Table) -> Delete:
-    """Remove what was taken from a session, or its digest. Parameters: in_project, in_digest."""
+    """Delete what was taken from a session, or its digest. Parameters: in_project, in_digest."""
     digest_id = table.c.id if table is DIGESTS else table.c.digest_id
     return delete(table).where(table.c.project_key == PROJECT, digest_id == _DIGEST)

@@ -1,4 +1,4 @@
-"""The statements that list sessions."""
+"""SQL statements that list sessions."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Key: TypeAlias = tuple[str, str]
 
 
 class Found(NamedTuple):
-    """What the statements say of a session; what its row says is None where it has none."""
+    """What the statements return for a session. Values from its row are None if it has no row."""
 
     project_key: str
     session_id: str
     updated: datetime | None
     unplaced: int
-    """Whether it has rows that nobody has placed: 0 or 1."""
+    """1 if it has rows that nobody has placed, else 0."""
     entries: int | None = None
     subagents: int | None = None
     bytes: int | None = None
@@ -56,13 +56,13 @@ class Found(NamedTuple):
 
 
 _OF_ROWS = Found._fields[4:-2]
-"""What a page takes of each session's row."""
+"""The values that a page takes from each session's row."""
 
 
 def select_rows(projects: Collection[str]) -> Select[*tuple[Any, ...]]:
-    """The rows of the sessions of `among`, which are of these projects.
+    """Select the rows of the sessions in `among`, which belong to these projects.
 
-    Shape: (project_key, session_id, what `Found` has of a row) per session.
+    Shape: (project_key, session_id, the values of `Found` that a row has) per session.
     """
     row = ClaudeSession
     main = select(ONE).where(
@@ -75,19 +75,19 @@ def select_rows(projects: Collection[str]) -> Select[*tuple[Any, ...]]:
         func.coalesce(is_true_fold(), false()).label("fresh"),
         main.correlate(row).exists().label("has_main"),
     ).where(
-        row.project_key.in_(projects),  # by which it is known where they are
+        row.project_key.in_(projects),  # tells a distributed database where the rows are
         *are_among(row.project_key, row.session_id),
     )
 
 
 @cache
 def select_page(given: frozenset[str], *, distributed: bool = False) -> Select[*tuple[Any, ...]]:
-    """The sessions of a page. `given`: which of in_project, since and most it has.
+    """Select the sessions of a page. `given` names its parameters, out of in_project, since and most.
 
     Served by: claude_sessions_pkey, claude_session_entries_unplaced_idx, and probes of
-    claude_session_entries_position_idx, since another program may have deleted the entries. The probes are
-    made in the page's order, so that PostgreSQL ends with its limit; a distributed database makes them where
-    the rows are.
+    claude_session_entries_position_idx, because another program may have deleted the entries. PostgreSQL
+    probes in the page's order, so that it can stop at the limit. A distributed database probes where the rows
+    are.
     """
     time = UTCDateTime()
     at = func.coalesce(ClaudeSession.last_said_at, ClaudeSession.updated_at)
@@ -130,7 +130,7 @@ def select_page(given: frozenset[str], *, distributed: bool = False) -> Select[*
         .order_by(newest.desc().nulls_last(), *key)
     )
     if "since" in given:
-        # Not by when they were stored: after an import that is today, whatever the lines are of.
+        # Not by storage time, which after an import is today, however old the lines are.
         page = page.having(func.max(written.c.said, type_=time) >= bindparam("since", type_=time))
     if not distributed:
         c = page.subquery("sorted").c
@@ -141,7 +141,7 @@ def select_page(given: frozenset[str], *, distributed: bool = False) -> Select[*
 
 
 def _has_entries(row: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a model, or a subquery's columns
-    """Condition: the session has an entry. Not EXISTS, of which PostgreSQL makes a join over all entries."""
+    """Condition: the session has an entry. Not EXISTS, which PostgreSQL makes a join over all entries."""
     one = select(ONE).where(Entry.project_key == row.project_key, Entry.session_id == row.session_id)
     return one.correlate_except(Entry).limit(1).scalar_subquery().is_not(None)
 
@@ -152,7 +152,7 @@ def _order(c: Any) -> tuple[ColumnElement[Any], ...]:  # noqa: ANN401 - a subque
 
 @cache
 def select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
-    """The sessions of a page, with their rows. Built once, which otherwise takes longer than the database."""
+    """Select the sessions of a page, with their rows. Cached: building it takes longer than running it."""
     listed = select_page(given).cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
     c = listed.c
     main = select(ONE).where(

@@ -1,4 +1,4 @@
-"""The statements of import, export and pruning, pure and built once, as those of `statements` are."""
+"""SQL statements for import, export and pruning. Like all statements here, they are pure and built once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from boocode_sessions.models import ClaudeSession
 
 @cache
 def select_clock() -> Select[datetime]:
-    """The storage clock. Shape: one row (now,)."""
+    """Read the storage clock. Shape: one row (now,)."""
     return select(type_coerce(statement_clock(), UTCDateTime))
 
 
@@ -57,10 +57,10 @@ def select_clock() -> Select[datetime]:
 
 @cache
 def select_without_uuid(*, encrypted: bool = False) -> Select[bytes | None, str | None, int]:
-    """The entries after position `after` whose idempotency key is not made of a uuid, unplaced ones too.
+    """Select the entries after position `after` whose key is not made from a uuid, unplaced ones included.
 
-    Shape: (dedup_key, exact JSON text, position) per entry. The text is None where the key is made of the
-    content, unless it is `encrypted`: such a key does not tell the content.
+    Shape: (dedup_key, exact JSON text, position) per entry. The text is None if the key is made from the
+    content, unless the store is `encrypted`: there a key doesn't identify the content.
     Served by: claude_session_entries_position_idx.
     """
     length = func.length(Entry.dedup_key)
@@ -77,14 +77,13 @@ def select_without_uuid(*, encrypted: bool = False) -> Select[bytes | None, str 
 
 
 def copy_entries(dialect: Dialect, schema: str | None) -> str:
-    """PostgreSQL's COPY of entries: the values of INSERTED."""
+    """Return the text of PostgreSQL's COPY of entries. Its rows are the values of INSERTED."""
     table, columns = inserted_into(dialect, schema)
-    # Quoting doubles percent signs, for statements with parameters; COPY has none.
     return f"COPY {table} ({columns}) FROM STDIN"
 
 
 def select_row_security(dialect: Dialect, schema: str | None) -> Select[bool | None]:
-    """Whether policies of PostgreSQL decide which entries the user may write. Shape: one row (whether,)."""
+    """Check whether PostgreSQL's row security limits the entries that the user may write. Shape: (bool,)."""
     table, _ = inserted_into(dialect, schema)
     return select(func.row_security_active(func.to_regclass(table), type_=Boolean))
 
@@ -96,10 +95,10 @@ def select_row_security(dialect: Dialect, schema: str | None) -> Select[bool | N
 def select_written_sessions(
     *, of_project: bool = False, of_session: bool = False
 ) -> Select[str, str, datetime | None]:
-    """Every session that anybody has written to. Shape: (project_key, session_id, last write) per session.
+    """Select every session that anybody has written to. Shape: (project_key, session_id, last write) each.
 
-    The last write is that to the main transcript, or of a row that nobody has placed; None where neither is.
-    Grows with the sessions and the unplaced rows.
+    The last write is the newest to the main transcript or of an unplaced row; None if there is neither.
+    The cost grows with the sessions and the unplaced rows.
     Served by: claude_sessions_pkey, claude_session_entries_unplaced_idx.
     """
     ours = select(ClaudeSession.project_key, ClaudeSession.session_id, ClaudeSession.updated_at.label("at"))
@@ -121,7 +120,7 @@ def select_written_sessions(
 
 @cache
 def select_last_write() -> Select[datetime]:
-    """When a transcript's newest entry was stored. Shape: (created_at,); no row if it was never written."""
+    """Select when a transcript's newest entry was stored. Shape: (created_at,); no row if never written."""
     return (
         select(Entry.created_at)
         .where(*of_transcript())
@@ -135,12 +134,12 @@ def select_last_write() -> Select[datetime]:
 
 @cache
 def select_prunable(*, of_project: bool = False) -> Select[str, str, int]:
-    """Sessions whose main transcript was last written before a time, but for each project's newest.
+    """Select sessions whose main transcript was last written before a time, except each project's newest.
 
-    Parameters: `before`, `keep` (how many are the newest), and the project's.
-    Shape: (project_key, session_id, placed entries) per session, one project after the other, its oldest
-    first. Their subagents may have written since. One without a main transcript comes as the oldest.
-    Grows with the sessions and the unplaced rows.
+    Parameters: `before`; `keep`, how many of the newest to leave out; and the project's.
+    Shape: (project_key, session_id, placed entries) per session, project by project, the oldest first. Their
+    subagents may have written since. A session without a main transcript counts as the oldest.
+    The cost grows with the sessions and the unplaced rows.
     """
     written = select_written_sessions(of_project=of_project).order_by(None).subquery("last")
     project, session_id, at = written.c
@@ -165,7 +164,7 @@ def select_prunable(*, of_project: bool = False) -> Select[str, str, int]:
 def lock_free() -> Select[str]:
     """Lock those of a project's sessions that nobody else has locked. Shape: (session_id,) per row.
 
-    It waits for nobody, so that whoever waits for one of them does not wait for the writers of others too.
+    It waits for no lock. So whoever waits for one of these sessions doesn't also wait for others' writers.
     """
     locked = select(ClaudeSession.session_id).where(*are_sessions())
     return locked.with_for_update(skip_locked=True)
@@ -173,7 +172,7 @@ def lock_free() -> Select[str]:
 
 @cache
 def select_retained() -> Select[str, bool, datetime | None]:
-    """What the rows of a project's sessions say about keeping them.
+    """Select what the rows of a project's sessions say about keeping them.
 
     Shape: (session_id, held, updated_at) per row.
     """
@@ -184,15 +183,15 @@ def select_retained() -> Select[str, bool, datetime | None]:
 
 @cache
 def set_held() -> Update:
-    """Exempt a session from pruning, or no more. Parameters: the session's, `hold`."""
+    """Exempt a session from pruning, or end the exemption. Parameters: the session's, `hold`."""
     return update(SESSIONS).where(*is_session()).values(held=bindparam("hold", type_=Boolean))
 
 
 @cache
 def select_content(dialect: str) -> Select[str, int, int, datetime]:
-    """The entries of a project's sessions.
+    """Measure the entries of a project's sessions.
 
-    Shape: (session_id, how many, their stored bytes, the newest's time) per session that has some.
+    Shape: (session_id, number of entries, their stored bytes, the newest's time) per session with entries.
     """
     found = (func.count(), func.sum(_stored_bytes(dialect)), func.max(Entry.created_at))
     return select(Entry.session_id, *found).where(*of_sessions()).group_by(Entry.session_id)

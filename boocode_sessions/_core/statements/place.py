@@ -1,7 +1,8 @@
-"""What an append executes where the session's position is not known, or another program has written.
+"""SQL statements that an append executes before its plan on the slow path.
 
-`lock_session` comes first; then the transcript is read, unplaced rows get their positions, and what is known
-is dropped. The plan of `append` follows.
+That path is for sessions whose position is unknown, or to which another program has written. `lock_session`
+runs first. Then the transcript is read, unplaced rows get their positions, and known entries are dropped. The
+plan of `append` follows.
 """
 
 from __future__ import annotations
@@ -50,11 +51,11 @@ from boocode_sessions._core.statements.read import ONE
 
 @cache
 def lock_session(dialect: str) -> ReturningInsert[int, int | None, str | None]:
-    """Lock a session's row until the commit; make it where it is missing.
+    """Lock a session's row until the commit, and create it if there is none.
 
-    A write, and so as the first statement of a transaction makes SQLite take its lock before it reads.
-    Parameters: the session's; on SQLite `now`, in Unix epoch microseconds, since its own clock has
-    milliseconds, and a session that is deleted and begun again within one would repeat its positions.
+    This is a write. As the first statement of a transaction, it makes SQLite take its lock before it reads.
+    Parameters: the session's; on SQLite also `now`, in Unix epoch microseconds. SQLite's own clock has only
+    milliseconds: a session that is deleted and begun again within one would repeat its positions.
     Shape: one row (next_position, main_position, data).
     """
     upsert: postgresql.Insert | sqlite.Insert
@@ -72,10 +73,10 @@ def lock_session(dialect: str) -> ReturningInsert[int, int | None, str | None]:
 
 @cache
 def select_standing() -> Select[int | None, int | None, bool]:
-    """Where a transcript and its session stand.
+    """Select where a transcript and its session stand.
 
-    Shape: one row (the transcript's newest placed position, the main transcript's, whether other programs
-    have inserted into the session).
+    Shape: one row (the transcript's newest placed position, the main transcript's, whether the session has
+    rows that other programs inserted and nobody has placed).
     """
     newest = select(func.max(Entry.position)).where(*of_transcript(), placed()).scalar_subquery()
     newest_main = select(func.max(Entry.position)).where(*of_transcript(MAIN), placed()).scalar_subquery()
@@ -85,7 +86,7 @@ def select_standing() -> Select[int | None, int | None, bool]:
 
 @cache
 def select_last_call() -> Select[str | None, str | None, int]:
-    """The last API call of a transcript. Shape: (message_id, request_id, tokens so far); no row without one.
+    """Select the last API call of a transcript. Shape: (message_id, request_id, tokens so far), or no row.
 
     Served by: claude_session_entries_position_idx, backwards from the newest entry.
     """
@@ -98,7 +99,7 @@ def select_last_call() -> Select[str | None, str | None, int]:
 
 
 def tokens_of(entry: Any) -> ColumnElement[int]:  # noqa: ANN401 - the model, or a subquery's columns
-    """The tokens of all kinds that a line says. Those kept for an hour are among those that were cached."""
+    """Sum a line's tokens of all kinds. Cache writes include those kept for an hour."""
     kinds = (entry.input_tokens, entry.output_tokens, entry.cache_read_tokens, entry.cache_write_tokens)
     first, *rest = (func.coalesce(cast(kind, BigInteger), literal_column("0")) for kind in kinds)
     return sum(rest, first)
@@ -106,7 +107,7 @@ def tokens_of(entry: Any) -> ColumnElement[int]:  # noqa: ANN401 - the model, or
 
 @cache
 def select_known() -> Select[bytes | None, str, int]:
-    """Which of the idempotency keys `keys` a transcript has.
+    """Select a transcript's entries that have one of the idempotency keys `keys`.
 
     Shape: (dedup_key, exact JSON text, position) per entry.
 
@@ -117,7 +118,7 @@ def select_known() -> Select[bytes | None, str, int]:
 
 @cache
 def select_keys() -> Select[bytes | None]:
-    """As `select_known`, without the texts. Shape: (dedup_key,) per entry."""
+    """Like `select_known`, without the texts. Shape: (dedup_key,) per entry."""
     return select(Entry.dedup_key).where(*of_transcript(), has_key())
 
 
@@ -128,7 +129,7 @@ def has_key() -> ColumnElement[bool]:
 
 @cache
 def select_unplaced() -> Select[int, str, str, Any]:
-    """The `most` rows of a session, by their ids, that other programs inserted.
+    """Select the first `most` rows of a session, by id, that other programs inserted and nobody has placed.
 
     Shape: (id, subpath, exact JSON text, created_at) per row.
     """
@@ -142,8 +143,10 @@ def select_unplaced() -> Select[int, str, str, Any]:
 
 @cache
 def place_entry() -> Update:
-    """Give rows their place. One parameter set per row: `in_project`, row_id, and those that
-    `insert_entries` has beside the entry itself."""
+    """Give rows their positions and columns.
+
+    Parameters, one set per row: `in_project`, row_id, and those of `insert_entries` without the entry itself.
+    """
     values = {
         name: value for name, value in from_parameters("new_{}").items() if name not in {"entry", "verbatim"}
     }
@@ -160,16 +163,16 @@ def place_entry() -> Update:
 
 @cache
 def select_summary() -> Select[str | None]:
-    """A session's folded summary as JSON text. Shape: one row (data,)."""
+    """Select a session's folded summary as JSON text. Shape: one row (data,)."""
     return select(SESSIONS.c.data).where(*is_session())
 
 
 @cache
 def recount_session(*, keep_summary: bool) -> Update:
-    """Count a session's placed entries anew, and set its counter and its time.
+    """Recount a session's placed entries, and set its counter and its time.
 
     Parameters: the session's; next_position; `written_at`, the newest main entry's time, or None to keep the
-    session's; and `summary`, unless that is kept.
+    session's; and `summary`, unless `keep_summary` is set.
     """
     c = SESSIONS.c
     mine = (*of_session(), placed())
@@ -177,7 +180,7 @@ def recount_session(*, keep_summary: bool) -> Update:
     def counted(what: Any, *conditions: ColumnElement[bool]) -> Any:  # noqa: ANN401 - a scalar subquery of any type
         return select(what).where(*mine, *conditions).scalar_subquery()
 
-    # An answer without a message id is a call of its own.
+    # An assistant line without a message id counts as a call of its own.
     call = func.coalesce(Entry.message_id, cast(Entry.id, Text))
     calls = (
         select(func.max(tokens_of(Entry)).label("tokens"))

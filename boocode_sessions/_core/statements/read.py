@@ -1,4 +1,4 @@
-"""What the contract reads. Pure and built once: what a statement is about comes as parameters."""
+"""SQL statements with which the contract's methods read. They are pure, built once, and take parameters."""
 
 from __future__ import annotations
 
@@ -47,10 +47,11 @@ ONE = literal_column("1", Integer)
 
 @cache
 def select_entries(*, encrypted: bool = False) -> Select[*tuple[Any, ...]]:
-    """One transcript, oldest first; other writers' rows that nobody has placed come last, by their ids.
+    """Select one transcript, oldest first. Rows of other programs that nobody has placed come last, by id.
 
-    Shape: the exact JSON text of each entry, first as the column `entry` has it, or else as `verbatim`; no
-    row if it was never written. `encrypted`: also position and dedup_key, to which the text is bound.
+    Shape: (text of `entry`, or None if there is a `verbatim`; `verbatim`) per entry. The one that is not None
+    is the exact JSON text. No row if the transcript was never written. `encrypted` adds position and
+    dedup_key, to which the text is bound.
     Served by: claude_session_entries_position_idx.
     """
     in_entry = case((Entry.verbatim.is_(None), json_text(Entry.entry)))
@@ -63,9 +64,9 @@ def select_entries(*, encrypted: bool = False) -> Select[*tuple[Any, ...]]:
 
 
 def comes_after(of_its_session: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
-    """Condition: an entry that follows the one at `after_position` and `after_id`.
+    """Condition: the entry comes after the one at `after_position` and `after_id`.
 
-    One that had no position when it was read is looked up: it may have its own by now.
+    If that one had no position when it was read, it may have one by now, so it is looked up.
     """
     position = bindparam("after_position", type_=BigInteger)
     row_id = bindparam("after_id", type_=BigInteger)
@@ -76,7 +77,7 @@ def comes_after(of_its_session: Sequence[ColumnElement[bool]]) -> ColumnElement[
 
 @cache
 def select_page() -> Select[int, int, str, bytes | None]:
-    """The `most` entries of one transcript that follow the one at `after_position` and `after_id`.
+    """Select the `most` entries of one transcript that follow the one at `after_position` and `after_id`.
 
     Shape: (position, id, exact JSON text, dedup_key) per entry, oldest first.
     Served by: claude_session_entries_position_idx.
@@ -91,12 +92,12 @@ def select_page() -> Select[int, int, str, bytes | None]:
 
 @cache
 def select_sessions() -> Select[str, int]:
-    """Every session of a project that has a main entry. Shape: (session_id, mtime) per session.
+    """Select every session of a project that has a main entry. Shape: (session_id, mtime) per session.
 
-    A GROUP BY over one row per session that we wrote, and over the rows that other writers inserted and
-    nobody has placed: it does not grow with the entries.
+    This is a GROUP BY over one row per session that we wrote, and over the rows that other programs inserted
+    and nobody has placed. Its cost doesn't grow with the number of entries.
     Served by: claude_sessions_pkey, claude_session_entries_unplaced_idx, and a probe of
-    claude_session_entries_position_idx per session, since another program may have deleted its entries.
+    claude_session_entries_position_idx per session, because another program may have deleted its entries.
     """
     ours = select(ClaudeSession.session_id, ClaudeSession.updated_at.label("at")).where(
         ClaudeSession.project_key == PROJECT,
@@ -112,10 +113,10 @@ def select_sessions() -> Select[str, int]:
 
 @cache
 def select_summaries() -> Select[str, int, str | None]:
-    """The summaries of a project that are the true fold of their transcript.
+    """Select the summaries of a project that are the true fold of their transcripts.
 
-    Shape: (session_id, mtime, data as JSON text) per session. One that misses an entry is left out, since
-    its `mtime` may still look fresh; the SDK then reads the transcript itself.
+    Shape: (session_id, mtime, data as JSON text) per session. A summary that misses an entry is left out,
+    because its `mtime` may still look fresh. The SDK then reads the transcript itself.
     """
     return select(ClaudeSession.session_id, epoch_ms(ClaudeSession.updated_at), ClaudeSession.data).where(
         ClaudeSession.project_key == PROJECT, is_true_fold(PROJECT)
@@ -124,10 +125,10 @@ def select_summaries() -> Select[str, int, str | None]:
 
 @cache
 def select_subkeys() -> Select[str]:
-    """The distinct subpaths of a session, but for the main transcript's. Shape: (subpath,) per transcript.
+    """Select the distinct subpaths of a session, except the main one. Shape: (subpath,) per transcript.
 
-    Served by: claude_session_entries_first_idx and claude_session_entries_unplaced_idx, which hold one row
-    per transcript, and the rows of other writers.
+    Served by: claude_session_entries_first_idx, which has one row per transcript, and
+    claude_session_entries_unplaced_idx, which has the rows that other programs inserted.
     """
     ours = select(Entry.subpath).where(*of_session(), Entry.is_first.is_not(None), Entry.subpath != MAIN)
     others = select(Entry.subpath).where(*of_session(), unplaced(), Entry.subpath != MAIN)
@@ -136,7 +137,7 @@ def select_subkeys() -> Select[str]:
 
 @cache
 def select_versions() -> Select[str, str | None]:
-    """The migration that the schema stands at, and which versions of the package it goes with.
+    """Select the migration that the schema is at, and the versions of the package that work with it.
 
     Shape: (version, range as "0001..0003"); no row in a table that Alembic has just made.
     """
@@ -145,9 +146,9 @@ def select_versions() -> Select[str, str | None]:
 
 
 def is_true_fold(project_key: KeyColumn = ClaudeSession.project_key) -> ColumnElement[bool]:
-    """Condition on a session's row: `data` holds all of the main transcript, unplaced rows too.
+    """Condition on a session's row: `data` covers the whole main transcript, unplaced rows too.
 
-    `project_key`: the parameter, where the statement has one.
+    `project_key`: the parameter, if the statement has one.
     """
     others = aliased(Entry)
     behind = select(ONE).where(
@@ -172,7 +173,7 @@ def newest_main_exists(project_key: KeyColumn = ClaudeSession.project_key) -> Co
         newest.subpath == MAIN,
         newest.position == ClaudeSession.main_position,
     )
-    # Not EXISTS, of which PostgreSQL makes a join over all of the project's entries.
+    # Not EXISTS, which PostgreSQL turns into a join over all of the project's entries.
     return found.correlate(ClaudeSession).limit(1).scalar_subquery().is_not(None)
 
 

@@ -1,4 +1,4 @@
-"""What search is written and asked with."""
+"""SQL statements that fill the search index and search in it."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ from boocode_sessions.models import ClaudeSession, SessionDigest, SessionText
 WORDS = Table(
     WORD_INDEX, MetaData(), Column("rowid", Integer), Column("words", Text), Column(WORD_INDEX, Text)
 )
-"""SQLite's index. Its column of its own name takes commands."""
+"""SQLite's full-text index. The column with the table's own name takes commands."""
 
 _DIGEST = bindparam("in_digest", type_=BigInteger)
 
 
 @cache
 def select_unsearched(within: Within) -> Select[int, str, str]:
-    """The digests whose entries search does not find yet.
+    """Select the digests with entries that search doesn't find yet.
 
     Shape: (id, project_key, session_id) per digest.
     Served by: claude_session_digests_behind_idx.
@@ -77,8 +77,10 @@ def select_unsearched(within: Within) -> Select[int, str, str]:
 
 @cache
 def select_unsearched_sessions(within: Within) -> Select[str, str, int, int]:
-    """The sessions of which search does not find all. Shape: (project_key, session_id, searched_to,
-    next_position) per session."""
+    """Select the sessions with entries that search doesn't find yet.
+
+    Shape: (project_key, session_id, searched_to, next_position) per session.
+    """
     row, digest = ClaudeSession, SessionDigest
     searched_to = func.coalesce(digest.searched_to, 0)
     return within.narrow(
@@ -91,7 +93,7 @@ def select_unsearched_sessions(within: Within) -> Select[str, str, int, int]:
 
 @cache
 def select_behind_count() -> Select[int]:
-    """How many sessions search does not find all of. Shape: one row (count,)."""
+    """Count the sessions with entries that search doesn't find yet. Shape: one row (count,)."""
     behind = select_unsearched_sessions(EVERYWHERE).subquery("behind")
     return select(func.count()).select_from(behind)
 
@@ -105,7 +107,7 @@ def _page() -> Sequence[ColumnElement[bool]]:
 
 @cache
 def select_said() -> Select[int, int, Any, Any, str]:
-    """The `most` messages of a session from position `from_position` to before `to_position`.
+    """Select the `most` messages of a session from position `from_position` to before `to_position`.
 
     Shape: (id, position, created_at, said_at, exact JSON text) per message, oldest first.
     Served by: claude_session_entries_position_idx.
@@ -124,8 +126,11 @@ def select_said() -> Select[int, int, Any, Any, str]:
 
 @cache
 def insert_texts(*, in_values: bool) -> Executable:
-    """Add texts on PostgreSQL. `in_values`, for a distributed database: one parameter set per text. Else
-    `rows`, a JSON array that has for each an array of id, digest_id, at, project_key and the tsvector."""
+    """Insert texts on PostgreSQL.
+
+    `in_values`, for a distributed database: one parameter set per text. Otherwise `rows`, a JSON array with
+    an array of id, digest_id, at, project_key and the tsvector for each text.
+    """
     if in_values:
         return postgresql.insert(TEXTS).on_conflict_do_nothing().returning(TEXTS.c.id)
     items = (
@@ -144,9 +149,9 @@ def insert_texts(*, in_values: bool) -> Executable:
 
 @lru_cache
 def insert_text_rows(dialect: Dialect, schema: str | None) -> str:
-    """Add texts on SQLite. One tuple per text: id, digest_id, at, project_key and the words.
+    """Return the INSERT of texts on SQLite. One tuple per text: id, digest_id, at, project_key and the words.
 
-    SQLAlchemy's part of it takes half as long as SQLite's own.
+    SQLAlchemy would add half of SQLite's own time.
     """
     table = table_name(TEXTS.name, dialect, schema)
     columns = "id, digest_id, at, project_key, words"
@@ -155,13 +160,13 @@ def insert_text_rows(dialect: Dialect, schema: str | None) -> str:
 
 @lru_cache
 def insert_word_rows(dialect: Dialect, schema: str | None) -> str:
-    """Let SQLite's index know the words of a text. One tuple per text: id and the words."""
+    """Return the INSERT of words into SQLite's index. One tuple per text: id and the words."""
     return f"INSERT INTO {table_name(WORD_INDEX, dialect, schema)} (rowid, words) VALUES (?, ?)"  # noqa: S608 - names only
 
 
 @cache
 def forget_words(*, of_sessions: bool = False) -> Insert:
-    """Let SQLite's index forget the texts of a digest, or of sessions, before they are removed."""
+    """Remove the texts of a digest, or of sessions, from SQLite's index, before they are deleted."""
     gone = select(literal("delete"), TEXTS.c.id, type_coerce(TEXTS.c.words, Text))
     whose = _is_of_sessions() if of_sessions else TEXTS.c.digest_id == _DIGEST
     return insert(WORDS).from_select([WORD_INDEX, "rowid", "words"], gone.where(whose))
@@ -169,13 +174,13 @@ def forget_words(*, of_sessions: bool = False) -> Insert:
 
 @cache
 def merge_words() -> Insert:
-    """Rewrite SQLite's index, whose parts keep the words that it has forgotten until they are merged."""
+    """Rewrite SQLite's index: its parts keep the words that were removed until they are merged."""
     return insert(WORDS).values({WORD_INDEX: literal("optimize")})
 
 
 @cache
 def delete_texts() -> Delete:
-    """Remove the texts of sessions of one project."""
+    """Delete the texts of sessions of one project."""
     return delete(TEXTS).where(_is_of_sessions())
 
 
@@ -188,7 +193,7 @@ def _is_of_sessions() -> ColumnElement[bool]:
 
 @cache
 def set_searched() -> Update:
-    """How far search has come. Parameters: in_project, in_digest, searched_to."""
+    """Set how far search has come. Parameters: in_project, in_digest, searched_to."""
     return (
         update(DIGESTS)
         .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
@@ -197,7 +202,7 @@ def set_searched() -> Update:
 
 
 class Kinds(NamedTuple):
-    """Which texts are searched."""
+    """The kinds of texts that are searched."""
 
     messages: bool
     tools: bool
@@ -205,9 +210,9 @@ class Kinds(NamedTuple):
 
 @cache
 def select_matching(dialect: str, asked: Asked, kinds: Kinds) -> Select[int]:
-    """The newest `most` texts that say `wanted`, the newest first; on PostgreSQL of those with an id of at
-    least `from_id`. Shape: (id,) per text.
+    """Select the `most` newest texts that match `wanted`, newest first. Shape: (id,) per text.
 
+    On PostgreSQL only those with an id of at least `from_id`.
     Served by: claude_session_texts_words_idx; on SQLite claude_session_words.
     """
     text = SessionText
@@ -228,8 +233,8 @@ def select_matching(dialect: str, asked: Asked, kinds: Kinds) -> Select[int]:
     else:
         says = text.words.expression.op("@@")(sql_cast(wanted, postgresql.TSQUERY()))
         conditions.append(identity >= bindparam("from_id", type_=BigInteger))
-        # By itself: the planner would go through all texts, the newest first, for a word that it thinks
-        # is frequent.
+        # In a query of its own: for a word that it thinks is frequent, the planner would otherwise go through
+        # all texts, newest first.
         some = select(identity).where(says, *conditions).cte("some")
         identity = some.prefix_with("MATERIALIZED", dialect="postgresql").c.id
         matching = select(identity)
@@ -238,7 +243,7 @@ def select_matching(dialect: str, asked: Asked, kinds: Kinds) -> Select[int]:
 
 @cache
 def select_newest_mark() -> Select[str | None]:
-    """How the newest entry's verbatim text begins, which is with SEALED where it is encrypted.
+    """Select how the newest entry's verbatim text begins: with SEALED if the entry is encrypted.
 
     Shape: (text,); no row in an empty store.
     """
@@ -248,7 +253,7 @@ def select_newest_mark() -> Select[str | None]:
 
 @cache
 def select_newest_text() -> Select[int | None]:
-    """The largest id of a text. Shape: one row (id,)."""
+    """Select the largest id of a text. Shape: one row (id,)."""
     return select(func.max(SessionText.id))
 
 
@@ -259,7 +264,7 @@ def _matched() -> tuple[Any, ...]:
 
 
 def _says(kind: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Condition: a message, or a prompt sent while the agent was at work. `kind`: the entry's type."""
+    """Condition: a message, or a prompt sent while the agent was at work. `kind` is the entry's type."""
     attached = json_string(Entry.entry.expression, "attachment", "type")
     return or_(
         kind == literal_column("'user'"),
@@ -270,13 +275,13 @@ def _says(kind: ColumnElement[Any]) -> ColumnElement[bool]:
 
 @cache
 def select_matched() -> Select[*tuple[Any, ...]]:
-    """The entries `ids`. Shape: (id, project_key, session_id, subpath, type, time, exact JSON text) each."""
+    """Select entries by `ids`. Shape: (id, project_key, session_id, subpath, type, time, exact JSON text)."""
     return select(*_matched()).where(Entry.id.in_(bindparam("ids", expanding=True, type_=BigInteger)))
 
 
 @cache
 def select_messages() -> Select[*tuple[Any, ...]]:
-    """As `select_said`. Shape: (position,) and that of `select_matched`."""
+    """Like `select_said`. Shape: (position,) followed by that of `select_matched`."""
     return (
         select(Entry.position, *_matched())
         .where(*of_session(), *_page(), _says(Entry.type.expression))
@@ -287,6 +292,6 @@ def select_messages() -> Select[*tuple[Any, ...]]:
 
 @cache
 def select_unplaced_messages(within: Within) -> Select[*tuple[Any, ...]]:
-    """The messages of other programs that nobody has placed. Shape: that of `select_matched`."""
+    """Select messages that other programs inserted and nobody has placed. Shape: as `select_matched`."""
     kind = json_string(Entry.entry.expression, "type")
     return within.narrow(select(*_matched()), Entry).where(unplaced(), _says(kind))

@@ -1,4 +1,4 @@
-"""What is asked of a primary and of its standby, so that a read from the standby is not out of date."""
+"""SQL statements that show whether a standby has caught up with its primary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.types import UserDefinedType
 
 
 class _Position(UserDefinedType[str]):
-    """A position in PostgreSQL's log."""
+    """A position in PostgreSQL's write-ahead log."""
 
     cache_ok = True
 
@@ -21,7 +21,7 @@ class _Position(UserDefinedType[str]):
 
 @cache
 def select_position() -> Select[str, str]:
-    """Where the primary's log stands: all that was acknowledged is before it, also what is not flushed.
+    """Select the end of the primary's log. Everything acknowledged is before it, even if not yet flushed.
 
     Parameter: that of `_identity`. Shape: one row (position as text, `_identity`).
     """
@@ -30,12 +30,12 @@ def select_position() -> Select[str, str]:
 
 @cache
 def select_replayed() -> Select[bool, bool, str]:
-    """Whether a standby has replayed the primary's log up to a position, after a pause.
+    """Check, after a pause, whether a standby has replayed the primary's log up to a position.
 
     Parameters: position; pause, in seconds; that of `_identity`.
-    Shape: one row (whether it is a standby still, whether it has, `_identity`).
+    Shape: one row (whether it is still a standby, whether it has replayed the log, `_identity`).
     """
-    # On the server, since a pause on the client would hold up asyncio; OFFSET has it come before the look.
+    # The server pauses, because the client would block asyncio. OFFSET makes the pause come before the check.
     paused = select(func.pg_sleep(bindparam("pause", type_=Float))).offset(0).subquery("paused")
     replayed = func.pg_last_wal_replay_lsn(type_=_Position())
     reached = replayed >= cast(bindparam("position", type_=Text), _Position)
@@ -45,9 +45,9 @@ def select_replayed() -> Select[bool, bool, str]:
 
 
 def _identity() -> ColumnElement[str]:
-    """Tells one table from all others, of other servers too. A primary and its standbys have the same.
+    """Identify one table among the tables of all servers. A primary and its standbys share the identity.
 
-    Parameter: table, its name with its schema, or as the search path leads to it.
+    Parameter: `table`, its name with its schema, or a name that the search path resolves.
     """
     system = func.pg_control_system().table_valued("system_identifier").c.system_identifier
     table = cast(cast(func.to_regclass(bindparam("table", type_=Text)), OID), Text)

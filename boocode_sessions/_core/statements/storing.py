@@ -1,4 +1,4 @@
-"""What calls and tool uses are stored with."""
+"""SQL statements that store calls and tool uses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from boocode_sessions._core.statements.read import ONE
 
 @cache
 def upsert_calls(dialect: str, *, in_values: bool) -> Executable:
-    """Merge calls into those that are there. Parameters: see `_insertion`."""
+    """Merge calls into the stored ones. Parameters: see `_insertion`."""
     insert = _insertion(CALLS, dialect, in_values=in_values)
     table, new = CALLS, insert.excluded
     merged: dict[str, Any] = {
@@ -49,7 +49,7 @@ def upsert_calls(dialect: str, *, in_values: bool) -> Executable:
 
 @cache
 def upsert_uses(dialect: str, *, in_values: bool) -> Executable:
-    """Likewise of tool uses."""
+    """Merge tool uses into the stored ones. Parameters: see `_insertion`."""
     insert = _insertion(USES, dialect, in_values=in_values)
     table, new = USES, insert.excluded
     merged: dict[str, Any] = {
@@ -66,15 +66,18 @@ def _upsert(
 ) -> Executable:
     if isinstance(insert, sqlite.Insert):
         return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=merged)
-    # By its name, since a distributed table's key has one column more.
+    # By name, because a distributed table's key has one more column.
     upsert = insert.on_conflict_do_update(constraint=f"{table.name}_pkey", set_=merged)
     return upsert.returning(table.c.digest_id) if in_values else upsert
 
 
 def _insertion(table: Table, dialect: str, *, in_values: bool) -> postgresql.Insert | sqlite.Insert:
-    """On SQLite, and `in_values` for a distributed database: one parameter set per row, named after the
-    columns. On one PostgreSQL, where that takes five times as long: `rows`, a JSON array that has for each
-    row an array in the columns' order."""
+    """Build the INSERT of an upsert.
+
+    On SQLite, and `in_values` for a distributed database, it takes one parameter set per row, named after the
+    columns. On a plain PostgreSQL that takes five times as long. There it takes `rows`, a JSON array with an
+    array for each row, in the columns' order.
+    """
     if dialect == "sqlite":
         return sqlite.insert(table)
     if in_values:
@@ -94,7 +97,7 @@ def _insertion(table: Table, dialect: str, *, in_values: bool) -> postgresql.Ins
 
 @cache
 def select_told_twice(table: Table) -> Select[bytes]:
-    """Those of `calls` that have several rows. Shape: (call,) per call.
+    """Select those of `calls` that have several rows. Shape: (call,) per call.
 
     Served by: claude_session_calls_call_idx, claude_session_tool_uses_call_idx.
     """
@@ -103,10 +106,10 @@ def select_told_twice(table: Table) -> Select[bytes]:
 
 @cache
 def select_telling(table: Table) -> Select[*tuple[Any, ...]]:
-    """The rows of `calls`.
+    """Select the rows of `calls`.
 
-    Shape: (call, project_key, digest_id, copied_from, session_id, shared) per row; the session is None where
-    somebody has removed its digest and not what it held.
+    Shape: (call, project_key, digest_id, copied_from, session_id, shared) per row. The session is None if
+    somebody removed its digest but not what was taken from it.
     """
     c, digest = table.c, DIGESTS.c
     columns = (c.call, c.project_key, c.digest_id, c.copied_from, digest.session_id, c.shared)
@@ -116,7 +119,7 @@ def select_telling(table: Table) -> Select[*tuple[Any, ...]]:
 
 @cache
 def mark_shared(table: Table) -> Update:
-    """Mark those of `calls` that one digest has as copies from one session, or as its own.
+    """Mark those of `calls` as shared that one digest has as copies from one session, or as its own.
 
     Parameters: in_project, in_digest, copy, calls.
     """

@@ -1,12 +1,12 @@
-"""Views of sessions, entries and usage for SQLAdmin, in an application of your own. Read only.
+"""Read-only views of sessions, entries and usage for SQLAdmin in your own application.
 
     from sqladmin import Admin
     from boocode_sessions.admin import add_views
 
     add_views(Admin(app, engine))
 
-Put your own authentication before it: whoever sees these pages reads every transcript. It needs the extra
-`admin`.
+Protect them with your own authentication: whoever sees these pages can read every transcript. They need the
+extra `admin`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ except ModuleNotFoundError as error:
 
 
 def _says(row: ClaudeSessionEntry, *_: object) -> str:
-    """What an entry says, or what it is about, on one line."""
+    """Return what an entry says, or what it is about, on one line."""
     said = text_of(row.entry) or ", ".join(tools_of(row.entry)) or string_at(row.entry, "subtype") or ""
     return " ".join(visible(said[:400]).split())[:200]
 
 
 def _whole(row: ClaudeSessionEntry, *_: object) -> str:
-    """An entry as JSON."""
     return visible(json.dumps(row.entry, indent=2, ensure_ascii=False))
 
 
@@ -49,7 +48,7 @@ class _ReadOnly(ModelView):
 
 
 class SessionAdmin(_ReadOnly, model=ClaudeSession):
-    """The sessions, the one that was worked in last first."""
+    """The sessions, the most recently used one first."""
 
     name = "Session"
     name_plural = "Sessions"
@@ -71,7 +70,7 @@ class SessionAdmin(_ReadOnly, model=ClaudeSession):
 
 
 class EntryAdmin(_ReadOnly, model=ClaudeSessionEntry):
-    """The entries, the newest first."""
+    """The entries, newest first."""
 
     name = "Entry"
     name_plural = "Entries"
@@ -96,7 +95,7 @@ class EntryAdmin(_ReadOnly, model=ClaudeSessionEntry):
 
 
 class UsageAdmin(BaseView):
-    """What was used, by day and model."""
+    """Calls and tokens by day and model."""
 
     name = "Usage"
     category = "Claude"
@@ -104,7 +103,7 @@ class UsageAdmin(BaseView):
 
     @expose("/claude-usage", methods=["GET"], identity="claude-usage")
     async def usage(self, request: Request) -> Response:
-        """The page."""
+        """Render the page."""
         bind = cast("Any", self._admin_ref).session_maker
         if self._admin_ref.is_async:
             rows = await in_greenlet(lambda: queries.usage(cast("Any", core_of(bind))))
@@ -117,7 +116,7 @@ class UsageAdmin(BaseView):
 
 @checked
 def add_views(admin: Admin) -> None:
-    """Add the views of sessions, entries and usage to an admin."""
+    """Add the views of sessions, entries and usage to your admin."""
     admin.add_view(SessionAdmin)
     admin.add_view(EntryAdmin)
     admin.add_view(UsageAdmin)

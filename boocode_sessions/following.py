@@ -1,4 +1,4 @@
-"""A session followed live: every entry once, in order."""
+"""Follows a session live: every entry once, in order."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PAGE_ROWS = 500
 
 
 class Cursor(NamedTuple):
-    """A place in a session, to go on from. It stays right when the session is deleted and begun again."""
+    """A place in a session to continue from. It stays valid if the session is deleted and begun again."""
 
     position: int = 0
     id: int = 0
-    """Tells apart the rows of other programs that have no position yet."""
+    """Distinguishes rows of other programs that have no position yet."""
 
 
 START = Cursor()
@@ -40,7 +40,7 @@ class FollowedEntry:
     """One entry of a session that is followed."""
 
     position: int
-    """Its place in the session; UNPLACED for a row of another program that nobody has placed."""
+    """The entry's place in the session; UNPLACED for a row of another program that nobody has placed."""
     id: int
     subpath: str
     """Empty for the main transcript."""
@@ -66,11 +66,20 @@ def entries_after(
     schema: str | None = None,
     encryption: Cipher | None = None,
 ) -> list[FollowedEntry]:
-    """The entries of a session that follow a cursor, oldest first, at most a page of them.
+    """Return the entries of a session after a cursor, oldest first, at most 500 of them.
 
-    `session`: its key, a dict with `project_key` and `session_id`. `subpath`: only that transcript's; `''` is
-    the main one's, None the whole session's. Rows of other programs that nobody has placed come last.
-    `encryption`: as the store has it.
+    Rows of other programs that nobody has placed come last.
+
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        session: The session's key, a dict with `project_key` and `session_id`.
+        after: The cursor. The default is the session's start.
+        subpath: Read only this transcript; `''` is the main one. The default is the whole session.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+
+    Raises:
+        SessionStoreError: The entries can't be read.
     """
     session = _session(session)
     statement = _select_after(session, subpath=subpath)
@@ -89,7 +98,18 @@ def entries_after(
 def cursor_before(
     bind: Bind, session: SessionLike, lines: int, *, subpath: str | None = None, schema: str | None = None
 ) -> Cursor:
-    """The cursor after which a session's last `lines` entries come."""
+    """Return the cursor before a session's last `lines` entries, for `follow` and `entries_after`.
+
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        session: The session's key, a dict with `project_key` and `session_id`.
+        lines: How many entries come after the cursor.
+        subpath: Count only this transcript's entries; `''` is the main one. The default is the whole session.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+
+    Raises:
+        SessionStoreError: The entries can't be read.
+    """
     at_least(0, lines=lines)
     session = _session(session)
     order = (Entry.position.desc(), Entry.id.desc())
@@ -114,10 +134,22 @@ def follow(
     schema: str | None = None,
     encryption: Cipher | None = None,
 ) -> Iterator[FollowedEntry]:
-    """Every entry of a session that follows a cursor, each once, and then each new one within `poll_seconds`.
+    """Yield every entry of a session after a cursor, and then each new one. It never ends.
 
-    Endless. Complete: positions are given under the session's lock, so that none appears below one that was
-    seen. A row of another program is shown when it appears, and not again when it gets its position.
+    It misses no entry: positions are given under the session's lock, so none appears below one that was seen.
+    A row of another program is yielded when it appears, and not again when it gets its position.
+
+    Args:
+        bind: An Engine or sessionmaker.
+        session: The session's key, a dict with `project_key` and `session_id`.
+        after: The cursor. The default is the session's start.
+        subpath: Follow only this transcript; `''` is the main one. The default is the whole session.
+        poll_seconds: Seconds between two looks for new entries.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+
+    Raises:
+        SessionStoreError: The entries can't be read.
     """
     session = _session(session)
     shown: set[int] = set()
@@ -149,10 +181,10 @@ def _session(given: SessionLike) -> Session:
 def _behind_unplaced(
     unit_of_work: UnitOfWork, session: Session, after: Cursor, *, subpath: str | None
 ) -> tuple[Cursor, set[int]]:
-    """Where to go on behind a row that had no position, and the rows after that which were shown before it.
+    """Return where to continue after a row that had no position, and the ids that were shown already.
 
-    Rows get their positions in the order of their ids: if this one has its own by now, what follows it was
-    not shown.
+    Rows get their positions in the order of their ids. If this row has its position by now, nothing after it
+    was shown.
     """
     where = _of(session, subpath=subpath)
     newest = select(func.max(Entry.position)).where(*where, Entry.position < UNPLACED).scalar_subquery()
@@ -163,7 +195,7 @@ def _behind_unplaced(
             before.where(or_(Entry.position == UNPLACED, Entry.id == after.id)).order_by(Entry.id)
         ).all()
         row_id, position, placed = unplaced[-1] if unplaced else (0, 0, None)
-        if row_id != after.id:  # it was deleted: what came after it may have any position
+        if row_id != after.id:  # the row was deleted: those that came after it may have any position
             return START, {row_id for row_id, *_ in connection.select(before)}
         if position != UNPLACED:
             return Cursor(position, row_id), set()
@@ -173,7 +205,7 @@ def _behind_unplaced(
 
 
 def _select_after(session: Session, *, subpath: str | None) -> Select[int, int, str, str, bytes | None]:
-    """A page of a session's entries. Shape: (position, id, subpath, exact JSON text, dedup_key)."""
+    """Select a page of a session's entries. Shape: (position, id, subpath, exact JSON text, dedup_key)."""
     return (
         select(Entry.position, Entry.id, Entry.subpath, exact_text(), Entry.dedup_key)
         .where(*_of(session, subpath=subpath), comes_after(_of(session, subpath=None)))

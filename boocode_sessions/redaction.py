@@ -1,7 +1,7 @@
-"""Secrets taken out of entries on their way to somebody else: keys, passwords, and patterns of yours.
+"""Removes secrets from entries that go to somebody else: keys, passwords, and what your own patterns match.
 
-Only what texts say is changed. What a transcript is made of (uuids, ids, types, times) stays, so that what
-was redacted can be resumed.
+It changes only texts. The structure of a transcript (uuids, ids, types, times) stays, so that a redacted
+session can be resumed.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from boocode_sessions.errors import MissingExtraError
 
 
 class Redacted(NamedTuple):
-    """What was replaced of one kind, without the values."""
+    """How many secrets of one kind were replaced."""
 
     kind: str
     values: int
-    """Different ones."""
+    """How many different secrets there were."""
     places: int
-    """Where they stood, all together."""
+    """How many times they were replaced."""
 
 
 class Redactor:
-    """Replaces secrets, each by the same text wherever it stands: `[redacted:aws-access-key:1]`.
+    """Replaces each secret with the same text wherever it occurs, such as `[redacted:aws-access-key:1]`.
 
-    From any thread. Needs the extra `redaction`.
+    Any thread may use it. It needs the extra `redaction`.
 
     Args:
-        patterns: Regular expressions of yours, by the name that their replacement has. Where one has a group,
-            only that is replaced.
-        known_forms: Whether to look for the known forms of keys, tokens and passwords too.
+        patterns: Your own regular expressions, by the name that their replacements show. If a pattern has
+            exactly one group, only the group's match is replaced.
+        known_forms: Look for the known forms of keys, tokens and passwords too.
 
     Raises:
         re.error: A pattern is no regular expression.
+        MissingExtraError: `known_forms` needs the extra `redaction`, which is not installed.
     """
 
     @checked
@@ -56,18 +57,18 @@ class Redactor:
 
     @property
     def report(self) -> list[Redacted]:
-        """What was replaced so far."""
+        """What has been replaced so far."""
         with self._lock:
             return [Redacted(kind, self._values[kind], places) for kind, places in self._places.items()]
 
     @property
     def digest(self) -> str:
-        """Stands for what is looked for: the same for a Redactor that looks for the same."""
+        """A digest of the patterns. Two Redactors with the same patterns have the same digest."""
         looked_for = [(kind, pattern.pattern, pattern.flags) for kind, pattern in self._patterns]
         return hashlib.sha256(repr((looked_for, self._known_forms)).encode()).hexdigest()[:16]
 
     def entry(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """A line without secrets; the given one stays as it is."""
+        """Return a copy of an entry without secrets."""
         message = entry.get("message")
         if not isinstance(message, dict):
             return self._members(entry, kept=_OF_LINES)
@@ -75,7 +76,7 @@ class Redactor:
         return redacted | {"message": self._message(cast("dict[str, Any]", message))}
 
     def text(self, text: str) -> str:
-        """A text without secrets."""
+        """Return a text without secrets."""
         for kind, pattern in self._patterns:
             text = pattern.sub(lambda found, kind=kind: self._replaced(kind, found), text)  # type: ignore[misc]
         return text
@@ -132,7 +133,7 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
         re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)"),
     )
     yield "anthropic-key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{16,}")
-    yield "url-password", _IN_URL  # before a rule of the detector's that takes the user's name too
+    yield "url-password", _IN_URL  # before a rule of detect_secrets that takes the user's name too
     for kind, linear in _OF_THE_DETECTOR.items():
         yield kind, linear
     try:
@@ -144,16 +145,16 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
         kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         if issubclass(plugin, base.RegexBasedDetector) and kind not in _NOT_THE_DETECTORS:
             for pattern in plugin().denylist:
-                # Without its groups: they hold a part of the secret only.
+                # Its groups are made non-capturing, because they hold only part of the secret.
                 yield kind, re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern.pattern), pattern.flags)
     for pattern in _ASSIGNED:
         yield "password", pattern
 
 
-# Each pattern takes a time that grows with the text's length alone: what may be long is bounded, or begins
-# in one place only. test_redaction.py holds that for the detector's too.
+# Each pattern takes time linear in the text's length: a part that may be long is bounded, or can begin in one
+# place only. test_redaction.py checks that for the patterns of detect_secrets too.
 _OF_THE_DETECTOR = {
-    # The lookahead is asked once for each run of such characters.
+    # The lookahead runs once for each run of such characters.
     "json-web-token": re.compile(
         r"(?<![A-Za-z0-9_=-])(?=[A-Za-z0-9_=-]++\.[A-Za-z0-9_=-])[A-Za-z0-9_=-]*?"
         r"(eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]+[A-Za-z0-9_.+/=-]*)"
@@ -161,7 +162,7 @@ _OF_THE_DETECTOR = {
     "npm-tokens": re.compile(r"//[^\n]{1,300}/:_authToken=\s{0,20}(npm_[^\n]+|[A-Fa-f0-9-]{36}[^\n]*)"),
     "openai-token": re.compile(r"sk-[A-Za-z0-9_-]{0,200}[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}"),
 }
-"""In place of the detector's own, which take the square of a text's length."""
+"""Replacements for patterns of detect_secrets whose time grows with the square of a text's length."""
 _NOT_THE_DETECTORS = {"public-ip-ipv4", "private-key", *_OF_THE_DETECTOR}
 _ASSIGNED_NAME = (
     r"(?:pass(?:word|wd|phrase|code)|(?<=_)pwd|secret|token(?!s)|api[_-]?key|access[_-]?key)[a-z0-9_-]{0,99}"
@@ -171,10 +172,10 @@ _NOTHING = r"(?!(?:none|null|true|false|undefined)\b)"
 _ASSIGNED = tuple(
     re.compile(pattern)
     for pattern in (
-        # in quotes, whatever it holds
+        # in quotes, with any content
         rf'(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}\\?"([^"\\\n]+)',
         rf"(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}\\?'([^'\\\n]+)",
-        # as a shell, an env file or a connection string has it
+        # in the syntax of a shell, an env file or a connection string
         (
             r"(?:PASSWORD|PASSWD|PASSPHRASE|(?<![A-Z])PASS|_PWD|SECRET|TOKEN(?!S)|API_?KEY|ACCESS_?KEY)[A-Z0-9_]{0,99}"
             r"""=([^\s"'`\\;&|]+)"""
@@ -186,19 +187,19 @@ _ASSIGNED = tuple(
         ),
         r"""\bcurl\b(?:(?!\bcurl\b)[^\n|;])*?\s(?:-u|--user)[ =]?\\?["']?[^\s:"']+:([^\s"'\\]+)""",
         r"""(?i)authorization\\?["']?\s*[:=]\s*\\?["']?(?:bearer|basic|token)\s+([^\s"'\\]+)""",
-        # and anywhere else, where it looks like one; a number is a count of tokens
+        # anywhere else, if it looks like a secret; a number is a count of tokens
         rf"""(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}{_NOTHING}(?![\d.]+\b)([^\s"'\\,;&]{{6,}})""",
         rf"""(?i)pass(?:word|wd|phrase|code){_BEFORE_VALUE}([^\s"'\\,;&]{{6,}})""",
     )
 )
-"""What is assigned to a name that means a secret."""
+"""Patterns of values that are assigned to a name that means a secret."""
 _IN_URL = re.compile(r"""\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s:/?#@"'\\]*:([^\s/"'\\]+)@""")
 _SECRET_MEMBER = re.compile(
     r"(?:.*[^a-z])?(?:password|passwd|passphrase|passcode|secret|token|api[_-]?key|access[_-]?key)"
     r"|.*(?:Password|Passphrase|Secret|Token|ApiKey|AccessKey)"
     r"|(?:.*[^A-Z])?(?:PASSWORD|PASSWD|PASSPHRASE|PASS|SECRET|TOKEN|API_?KEY|ACCESS_?KEY)|.*_PWD"
 )
-"""Members of objects whose text is a secret, whatever it is."""
+"""Names of object members whose text is always a secret."""
 _WHOLE = re.compile(r"(?s).+")
 _REPLACEMENT = re.compile(r"\[redacted:[^\]]*\]")
 _NONE: frozenset[str] = frozenset()
@@ -220,4 +221,4 @@ _OF_LINES = frozenset(
 )
 _OF_MESSAGES = frozenset({"id", "type", "role", "model", "stop_reason"})
 _OF_BLOCKS = frozenset({"type", "id", "tool_use_id", "name", "signature"})
-"""A signature is the API's own, over the thinking beside it."""
+"""Members that stay. A signature is the API's own, over the thinking beside it."""

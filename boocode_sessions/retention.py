@@ -1,6 +1,6 @@
-"""Pruning: whole sessions that nobody has appended to for long; and erasing one.
+"""Prunes sessions that nobody has appended to for long, and erases single ones.
 
-Never part of a session: a resume reads the whole chain, and a transcript without its head is none.
+It never removes part of a session: a resume reads the whole chain, and needs its beginning.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class PrunedSession:
     project_key: str
     session_id: str
     entries: int
-    """Of all its transcripts."""
+    """The entries of all its transcripts."""
     bytes: int
-    """Of those entries as the database holds them: on PostgreSQL compressed, without indexes."""
+    """The size of those entries in the database, without indexes. PostgreSQL compresses them."""
     last_append: datetime | None
-    """Storage time; None for a session that has no entries."""
+    """Storage time of the last append; None for a session without entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +80,24 @@ def prune(
     schema: str | None = None,
     progress: Callable[[PrunedSession], None] | None = None,
 ) -> PruneResult:
-    """Remove the sessions of which no transcript had an append for so long, with all that belongs to them.
+    """Remove sessions that had no append for a time, with all their transcripts. If stopped, run it again.
 
-    `inactive_for`: by the storage clock, so that an import counts as an append. `project_key`: only that
-    project's. `keep`: so many of each project's newest sessions stay, however old. A session on `hold` stays.
-    `dry_run`: only say what would be removed. `batch`, `pause`: remove up to so many sessions in one
-    transaction, and after so many wait so many seconds. `progress`: called with each session once it is
-    removed.
+    It is safe beside live writers: it checks each session again and removes it while the session's writers
+    wait. An append comes either before, and keeps the session, or after, and begins a new one. Appends without
+    a lock (the TypeScript adapters') are noticed until the COMMIT is sent. A transaction removes sessions of
+    one project, about 5,000 entries together. A session that somebody else has locked is removed alone, so
+    that no transaction holds sessions while it waits for another.
 
-    Safe beside live writers: sessions are looked at again and removed while their writers wait, so that an
-    append either comes before, and keeps the whole session, or after, and begins a new one. One transaction
-    removes sessions of one project, of about 5,000 entries together, and never waits for a session that
-    somebody else has locked while it holds others: that one is removed alone.
-    A program that does not lock it (the TypeScript adapters) is noticed until the COMMIT is sent.
-    Over a Connection or a Session everything is in the caller's transaction, and those writers wait for it.
-
-    Stopped in between, it is simply run again.
+    Args:
+        bind: An Engine or sessionmaker; or a Connection or Session, whose end the sessions' writers wait for.
+        inactive_for: The time without an append, by the storage clock: an import counts as an append.
+        project_key: Prune only this project.
+        keep: How many of each project's newest sessions stay, however old. Sessions on `hold` always stay.
+        dry_run: Only return what would be removed.
+        batch: Most sessions that one transaction removes.
+        pause: Seconds to wait after so many sessions.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        progress: Called with each session once it is removed.
     """
     if inactive_for < timedelta(0):
         raise ValueError("inactive_for is negative: it would remove sessions that are being written")
@@ -130,11 +132,11 @@ def prune(
 
 
 _MOST_ENTRIES = 5000
-"""Of the sessions that one transaction removes, unless one has more: their writers wait for it."""
+"""Most entries that one transaction removes, unless one session has more: their writers wait for it."""
 
 
 def _batches(candidates: Sequence[tuple[Session, int]], most: int) -> Iterator[list[Session]]:
-    """The candidates in parts for a transaction each. They come one project after the other."""
+    """Split the candidates, which come project by project, into the batches of one transaction each."""
     batch: list[Session] = []
     total = 0
     for session, entries in candidates:
@@ -150,7 +152,13 @@ def _batches(candidates: Sequence[tuple[Session, int]], most: int) -> Iterator[l
 
 @checked
 def hold(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
-    """Exempt a session from pruning, also one that is yet to be written. A deletion still removes it."""
+    """Exempt a session from pruning, even before it is first written. Deleting and erasing still remove it.
+
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        key: The session's key, a dict with `project_key` and `session_id`.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+    """
     session = session_of(key)
 
     def operation(connection: StoreConnection) -> None:
@@ -162,7 +170,7 @@ def hold(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
 
 @checked
 def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
-    """End a session's hold. One that was not on hold is no error."""
+    """End a session's hold. A session that is not on hold is no error. The parameters are those of `hold`."""
     session = session_of(key)
     UnitOfWork(bind, schema).write(
         f"release {session}",
@@ -172,25 +180,20 @@ def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
 
 @checked
 def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
-    """Remove a session for good: its rows, and then what is left of them in the database's files.
+    """Remove a session's rows, and then what is left of them in the database's files. Returns its entries.
 
-    Deleted rows stay in the files until they are vacuumed. On PostgreSQL this vacuums our tables, beside
-    live writers: no statement reaches the rows any more, and their space is given to new ones, but a
-    reader of the files may find them until it is written over, and the single words in the index for search;
-    VACUUM FULL rewrites the files and indexes, and keeps all writers out meanwhile. On SQLite this writes the
-    whole file anew, and empties the write-ahead log, which fails while others read. Backups, archived WAL and
-    replicas keep what they have: see docs/retention.md.
+    On PostgreSQL it vacuums our tables beside live writers. Until their space is reused, the files still hold
+    the rows, and the search index single words. VACUUM FULL rewrites all files, and blocks all writers. On
+    SQLite it rewrites the file and empties the write-ahead log, which fails while others read. Backups,
+    archived WAL and replicas keep the rows: see docs/retention.md.
 
     Args:
-        bind: An Engine: a VACUUM is in no transaction.
-        key: The session. One on hold is erased too. One that is not there is no error.
-        schema: Where the tables are, when the connection's search path does not lead there.
-
-    Returns:
-        How many entries there were.
+        bind: An Engine, because a VACUUM can't be in a transaction.
+        key: The session's key. A hold does not protect it. A session that is not there is no error.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
 
     Raises:
-        SessionStoreError: Where the deletion failed, nothing is erased; where the VACUUM did, run it again.
+        SessionStoreError: If the deletion failed, nothing was erased. If the VACUUM failed, run it again.
     """
     session = session_of(key)
     unit_of_work = UnitOfWork(bind, schema)
@@ -214,7 +217,7 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
     failure: SessionStoreError | None = None
     try:
         with connected(engine) as raw:
-            # Without parameters a `%` in a name begins none.
+            # With no_parameters a `%` in a name is not taken for a placeholder.
             connection = raw.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
             where = StoreConnection(connection, schema).effective_schema
             tables = ", ".join(table_name(one.name, engine.dialect, where) for one in _TABLES)
@@ -239,7 +242,7 @@ def _earlier(now: datetime, span: timedelta) -> datetime:
 
 
 def _remove(unit_of_work: UnitOfWork, sessions: Sequence[Session], before: datetime) -> list[PrunedSession]:
-    """Remove those of a project's sessions that are inactive: in one transaction, or else one by one."""
+    """Remove the inactive ones of a project's sessions in one transaction, and locked ones one by one."""
 
     def operation(connection: StoreConnection) -> tuple[list[PrunedSession], Sequence[Session]]:
         rows = connection.select(statements.select_retained(), in_sessions(sessions))
@@ -247,16 +250,16 @@ def _remove(unit_of_work: UnitOfWork, sessions: Sequence[Session], before: datet
         locked = _lock(connection, sessions)
         found = _inactive(connection, [session for session in sessions if session in locked], before)
         gone = [Session(one.project_key, one.session_id) for one in found]
-        # One that has no append, and had one or no row before it was locked, was removed by another prune
-        # meanwhile: its row is the lock's own.
+        # A session without an append that had one, or had no row, before the lock: another prune removed it
+        # in between, and its row is one that our lock made.
         found = [one for one in found if one.last_append or there.get(one.session_id, before) is None]
         content = statements.select_content(connection.dialect)
         if gone:
-            catching_up.lock(connection)  # who takes from several sessions locks them in another order
+            catching_up.lock(connection)  # catching up locks sessions in another order
             with connection.connection.begin_nested() as savepoint:
                 operations.remove(connection, gone)
                 if connection.select(content, in_sessions(gone)).first() is not None:
-                    savepoint.rollback()  # a writer that does not lock its session came in between
+                    savepoint.rollback()  # a writer that does not lock its session has appended
                     return [], sessions
         return found, [session for session in sessions if session not in locked]
 
@@ -270,7 +273,7 @@ def _remove(unit_of_work: UnitOfWork, sessions: Sequence[Session], before: datet
 
 def _lock(connection: StoreConnection, sessions: Sequence[Session]) -> Collection[Session]:
     """Lock one session, or those of a project's sessions that nobody else has locked."""
-    if len(sessions) == 1 or connection.dialect == "sqlite":  # whose lock is the database's
+    if len(sessions) == 1 or connection.dialect == "sqlite":  # SQLite's lock is the whole database's
         lock_row(connection, sessions[0])
         return sessions
     free = connection.select(statements.lock_free(), in_sessions(sessions)).scalars()
@@ -280,8 +283,6 @@ def _lock(connection: StoreConnection, sessions: Sequence[Session]) -> Collectio
 def _inactive(
     connection: StoreConnection, sessions: Sequence[Session], before: datetime
 ) -> list[PrunedSession]:
-    """What there is to remove of a project's sessions: those that nobody has appended to since `before`, and
-    that are not on hold."""
     if not sessions:
         return []
     named = in_sessions(sessions)
@@ -293,7 +294,7 @@ def _inactive(
         held, updated_at = rows.get(session.session_id, (False, None))
         entries, size, newest = contents.get(session.session_id, (0, 0, None))
         last = max((at for at in (newest, updated_at) if at is not None), default=None)
-        there = entries or session.session_id in rows  # else another prune has removed it
+        there = entries or session.session_id in rows  # if not, another prune has removed it
         if there and not held and (last is None or last < before):
             found.append(PrunedSession(*session, entries, size, last))
     return found

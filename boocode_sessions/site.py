@@ -1,4 +1,4 @@
-"""Sessions as a small site: a page for each, and an index that filters without scripts."""
+"""Writes sessions as a small site: a page for each, and an index that filters without scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from boocode_sessions.redaction import Redactor
 INDEX = "index.html"
 PAGES = "sessions"
 STATE = ".boocode-sessions.json"
-"""What the pages were made of: a later run writes only those whose session has changed."""
+"""A file with the digest of each page. A later run writes only pages whose digest has changed."""
 
 _PAGE_NAME = re.compile(r"[\w-]{1,80}-[0-9a-f]{10}\.html", re.ASCII)
 
@@ -39,7 +39,7 @@ class SiteResult(NamedTuple):
     removed: int
     """Pages of sessions that are gone."""
     bytes: int
-    """Of the pages that were written."""
+    """Size of the written pages."""
 
 
 @checked
@@ -57,21 +57,24 @@ def write_site(
     encryption: Cipher | None = None,
     redact: Redactor | None = None,
 ) -> SiteResult:
-    """Write sessions as HTML pages below `destination`, with an index. A later run writes what has changed.
+    """Write sessions as HTML pages with an index. A later run writes only what has changed.
 
-    Each file is there whole or not at all, and only its owner can read it. Pages of sessions that are gone,
-    or that are no longer asked for, are removed; nothing else in the folder is touched.
+    Each file appears whole or not at all, and only its owner can read it. Pages are removed if their session
+    is gone or is no longer selected. Nothing else in the folder is touched.
 
     Args:
-        project_key, session_id: Only sessions of this project, or of this id.
-        overwrite: Write although the folder has an index that is not ours.
-        everything: As for `queries.as_html`.
-        progress: Called after each session with how many are done, and of how many.
+        bind: An Engine, sessionmaker, Connection or Session.
+        destination: The folder of the site. It is made if it does not exist.
+        project_key: Write only sessions of this project.
+        session_id: Write only sessions with this id.
+        overwrite: Write even if the folder has an index that is not ours.
+        everything: Show every entry, as in `queries.as_html`.
+        progress: Called after each session with the number of sessions that are done, and of all sessions.
         tz: The time zone that times are shown in; None for the local one.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        encryption: As the store has it.
-        redact: Takes secrets out of the pages and of the titles in the index. Its placeholders are numbered
-            for one run: where one page has changed, all of them are written again.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+        redact: Takes secrets out of the pages and of the titles in the index. It numbers its placeholders in
+            each run anew, so if one page has changed, all pages are written again.
 
     Raises:
         FileExistsError: The folder has an index that is not ours.
@@ -125,7 +128,7 @@ def write_site(
         if progress is not None:
             progress(done, len(rows))
     gone = [name for name in made if name not in state]
-    # The state first: what is removed below is then no page of ours any more, whatever happens.
+    # Write the state first: then it never names a page that was removed, whatever happens.
     _write(root / STATE, json.dumps(state, indent=1, sort_keys=True))
     for name in gone:
         (root / PAGES / name).unlink(missing_ok=True)
@@ -135,7 +138,7 @@ def write_site(
 
 
 def page_name(project_key: str, session_id: str) -> str:
-    """The name of a session's page: the same at each run, and safe whatever the session is called."""
+    """Return the name of a session's page: the same in each run, and a safe name for any session."""
     both = json.dumps([project_key, session_id]).encode()
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", session_id)[:60] or "-"
     return f"{plain}-{hashlib.sha256(both).hexdigest()[:10]}.html"
@@ -150,14 +153,14 @@ def _listed(row: SessionRow, href: str, redact: Redactor | None) -> pages.Listed
 
 
 def _digest(row: SessionRow, tz: tzinfo | None, redact: Redactor | None, *, everything: bool) -> str:
-    """What a page depends on."""
+    """Return a digest of everything that a page depends on."""
     redacted = None if redact is None else redact.digest
     made_of = [version("boocode-sessions"), str(tz), everything, redacted, dataclasses.astuple(row)]
     return hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:32]
 
 
 def _read_state(root: Path) -> Mapping[str, str] | None:
-    """The pages of an earlier run; None without one. Names that are no page's are not believed."""
+    """Return the pages of an earlier run and their digests, or None without one. Other names are dropped."""
     try:
         found = json.loads((root / STATE).read_text("utf-8"))
     except FileNotFoundError:

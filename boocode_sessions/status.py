@@ -1,4 +1,4 @@
-"""What a database holds: its schema's version, counts, sizes, and summaries that are behind."""
+"""Reports what a database holds: its schema version, counts, sizes, and summaries that are behind."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class SchemaStatus:
-    """Where a database's schema stands."""
+    """The version of a database's schema, and what it lacks."""
 
     database: str
     """The server's name and version."""
     needed: str
     """The schema version that this version of the package needs."""
     found: str | None
-    """The version that is there; None where we have no tables."""
+    """The version that was found; None without our tables."""
     compatible: bool
-    """Whether this version of the package goes with it: also a newer one that only adds to the schema."""
+    """True if this version of the package works with it, as with a newer schema that only adds to ours."""
     pending: list[str]
-    """What `upgrade` would apply."""
+    """The versions that `upgrade` would apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,47 +69,47 @@ class Holdings:
 
     projects: int
     sessions: int
-    """That have a main transcript."""
+    """Sessions with a main transcript."""
     transcripts: int
-    """Main ones and subagents'."""
+    """Main transcripts and subagents'."""
     entries: int
     unplaced: int
     """Entries of other writers that nobody has placed yet."""
     held: int
     """Sessions exempt from pruning."""
     stale_summaries: int
-    """Sessions whose summary is missing or not the fold of all their entries: listings read those whole."""
+    """Sessions whose summary is missing or is not the fold of all entries: listings read those whole."""
     behind: int | None
-    """Sessions with entries that no question has taken yet: the next one takes them first, or `backfill`.
-    None where the user may not read the derived tables."""
+    """Sessions with entries that the search index lacks. The next `search` adds them, and so does `backfill`.
+    None if the user may not read the derived tables."""
     bytes: int
-    """On disk: the tables and indexes on PostgreSQL, the whole database file on SQLite."""
+    """Size on disk: the tables and indexes on PostgreSQL, the whole database file on SQLite."""
     shards: int | None
-    """Over how many parts Citus has spread the entries; None where it has not."""
+    """Shards over which Citus has spread the entries; None if it has not."""
     nodes: int | None
-    """On how many servers these are."""
+    """Servers that hold these shards."""
     newest: datetime | None
-    """When the last entry was stored."""
+    """When the newest entry was stored."""
     oldest: datetime | None
-    """When the first of them was."""
+    """When the oldest entry was stored."""
 
 
 @checked
 def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
-    """Where the schema stands. Works over a database without our tables too. Raises SessionStoreError."""
+    """Return the state of the schema, also of a database without our tables. Raises SessionStoreError."""
     _check_engine(bind)
     return _over(bind, "ask for the schema's version", lambda connection: _schema_status(connection, schema))
 
 
 @checked
 def holdings(bind: Bind, *, schema: str | None = None) -> Holdings:
-    """What our tables hold, counted exactly: it reads an index over all entries. Raises SessionStoreError."""
+    """Count what our tables hold, exactly: it reads an index of all entries. Raises SessionStoreError."""
     return UnitOfWork(bind, schema).scan("count what the database holds", _holdings)
 
 
 @checked
 def schemas_with_tables(bind: Engine) -> list[str]:
-    """The schemas of a PostgreSQL database that hold our tables; none on SQLite. Raises SessionStoreError."""
+    """Return the PostgreSQL schemas that hold our tables; none on SQLite. Raises SessionStoreError."""
     _check_engine(bind)
     if bind.dialect.name != "postgresql":
         return []
@@ -121,7 +121,7 @@ def schemas_with_tables(bind: Engine) -> list[str]:
 
 
 def _over(bind: Engine, operation: str, work: Callable[[Connection], _T]) -> _T:
-    """What a unit of work is not for: it refuses a database without our tables."""
+    """Run work on a database that may lack our tables, which a unit of work would refuse."""
     try:
         with connected(bind) as connection:
             return work(connection)
@@ -173,8 +173,8 @@ def _holdings(connection: StoreConnection) -> Holdings:
 
 
 def _count(connection: StoreConnection, model: type[Base], condition: ColumnElement[bool]) -> int:
-    """How many rows meet a condition. One statement each: a distributed database takes no subquery beside, or
-    inside, an aggregate."""
+    """Count the rows that meet a condition. Each count is a statement of its own, because a distributed
+    database accepts no subquery beside or inside an aggregate."""
     return connection.select(select(func.count()).select_from(model).where(condition)).scalar_one()
 
 
@@ -196,7 +196,7 @@ def _transcripts() -> Subquery:
 
 
 def _select_session_counts() -> Select[int, int]:
-    """Shape: one row (projects, sessions), of those with a main transcript."""
+    """Count sessions with a main transcript. Shape: one row (projects, sessions)."""
     transcripts = _transcripts()
     return select(func.count(distinct(transcripts.c.project_key)), func.count()).where(
         transcripts.c.subpath == MAIN
@@ -204,7 +204,7 @@ def _select_session_counts() -> Select[int, int]:
 
 
 def _shards(connection: StoreConnection) -> tuple[int | None, int | None]:
-    """How many shards the entries have, and on how many nodes; None and None where they have none."""
+    """Return how many shards the entries have, and on how many nodes; None and None if they have none."""
     if not is_distributed(connection.connection):
         return None, None
     shards = table("pg_dist_shard", column("shardid"), column("logicalrelid"))
@@ -235,7 +235,7 @@ def _bytes(connection: StoreConnection, *, distributed: bool) -> int:
         relation = func.to_regclass(_name(connection, name))
         if distributed and name in DISTRIBUTED:
             size = select(func.citus_total_relation_size(relation, type_=BigInteger()))
-        else:  # with the partitions that a host may have made
+        else:  # includes partitions that a host may have made
             parts = func.pg_partition_tree(relation).table_valued(column("relid"))
             of_parts = select(func.sum(func.pg_total_relation_size(parts.c.relid))).scalar_subquery()
             size = select(cast(func.coalesce(of_parts, func.pg_total_relation_size(relation)), BigInteger))

@@ -1,6 +1,6 @@
-"""Transcripts of any size, entry by entry, in memory that does not grow with them.
+"""Reads transcripts of any size entry by entry. Memory use does not grow with the transcript.
 
-Each page is a query of its own that goes on where the last one ended. Nothing is held between two: no
+Each page is a query of its own that continues where the last one ended. Between two pages nothing is held: no
 connection, no cursor and no transaction, however long the reader takes. So it works beside writers and behind
 a transaction pooler. Entries that are appended meanwhile are read too.
 """
@@ -19,21 +19,26 @@ from boocode_sessions._core.statements.read import select_page
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
 PAGE_ROWS = 500
-"""Most entries of a page. The first has a tenth of them, as nobody knows yet how large they are."""
+"""Most entries of a page. The first page has a tenth of them, because their size is not known yet."""
 PAGE_CHARS = 4 << 20
-"""JSON that a page should come to, going by the page before it."""
+"""Characters of JSON that a page should have, estimated from the page before it."""
 
 
 @checked
 def iterate(
     bind: Bind, key: KeyLike, *, schema: str | None = None, encryption: Cipher | None = None
 ) -> Iterator[dict[str, Any]]:
-    """A transcript's entries, oldest first; none when it was never written.
+    """Yield a transcript's entries, oldest first; none if it was never written.
 
-    `encryption`: as the store has it.
+    Args:
+        bind: An Engine or sessionmaker, over which each page is a transaction of its own; or a Connection or
+            Session, whose transaction all pages join.
+        key: The transcript's key.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
 
-    Over an Engine or a sessionmaker each page is a transaction of its own; over a Connection or a Session all
-    are in the caller's. Raises SessionStoreError where the entries before it were given already.
+    Raises:
+        SessionStoreError: A page can't be read. The entries before it have been yielded already.
     """
     pages = _Pages(UnitOfWork(bind, schema, encryption), key)
     while page := pages.next():
@@ -44,7 +49,14 @@ def iterate(
 async def iterate_async(
     bind: AsyncBind, key: KeyLike, *, schema: str | None = None, encryption: Cipher | None = None
 ) -> AsyncIterator[dict[str, Any]]:
-    """As `iterate`, for asyncio."""
+    """Like `iterate`, for asyncio.
+
+    Args:
+        bind: An AsyncEngine, async_sessionmaker, AsyncConnection or AsyncSession.
+        key: The transcript's key.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+    """
     pages = _Pages(UnitOfWork(in_callers_scope(core_of(bind)), schema, encryption), key)
     while page := await in_greenlet(pages.next):
         for entry in page:
@@ -62,7 +74,7 @@ class _Pages:
         self._most = PAGE_ROWS // 10
 
     def next(self) -> list[dict[str, Any]]:
-        """The next page; empty at the end."""
+        """Return the next page; an empty one at the end."""
         rows = self._unit_of_work.read(f"read {self._transcript}", self._select)
         if not rows:
             return []

@@ -83,10 +83,10 @@ def prune(
     """Remove sessions that had no append for a time, with all their transcripts. If stopped, run it again.
 
     It is safe beside live writers: it checks each session again and removes it while the session's writers
-    wait. An append comes either before, and keeps the session, or after, and begins a new one. Appends without
-    a lock (the TypeScript adapters') are noticed until the COMMIT is sent. A transaction removes sessions of
-    one project, about 5,000 entries together. A session that somebody else has locked is removed alone, so
-    that no transaction holds sessions while it waits for another.
+    wait. An append comes either before, and keeps the session, or after, and begins a new one. Appends that
+    take no lock (the TypeScript adapters') are noticed until the COMMIT is sent. A transaction removes
+    sessions of one project, about 5,000 entries together. A session that somebody else has locked is removed
+    alone, so that no transaction holds sessions while it waits for another.
 
     Args:
         bind: An Engine or sessionmaker; or a Connection or Session, whose end the sessions' writers wait for.

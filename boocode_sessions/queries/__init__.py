@@ -1,10 +1,11 @@
-"""Questions to your transcripts.
+"""Queries over your transcripts.
 
 Each function takes a `bind` (an Engine, sessionmaker, Connection or Session) and returns a list of typed
-rows, which IPython and Jupyter show as a table, and which `to_pandas()` and `to_polars()` turn into a frame.
-It only reads, and rows of every writer count. Times are aware, in UTC; `since` is included and `until` is
-not. `schema` is where the tables are, when the connection's search path does not lead there. Over an
-AsyncEngine or an AsyncSession: `await boocode_sessions.run_sync(queries.sessions, engine, ...)`.
+rows. IPython and Jupyter show it as a table, and `to_pandas()` and `to_polars()` turn it into a data frame.
+Queries change no transcript, and rows of every writer count. Times are aware and in UTC; `since` is inclusive
+and `until` is exclusive. `schema` names the schema of the tables, if the connection's search path does not
+lead to it. Over an AsyncEngine or an AsyncSession, `await boocode_sessions.run_sync(queries.sessions,
+engine)`.
 """
 
 from importlib import import_module
@@ -66,9 +67,9 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a question's module when the question is first asked: the listing needs neither pages nor plots.
+    """Import a query's module when the query is first used: the listing needs neither pages nor plots.
 
-    No module has the name of a function, which the import of it would replace here.
+    No module may have a function's name: importing the module would replace the function here.
     """
     for module, names in _MODULES.items():
         if name in names:

@@ -1,4 +1,4 @@
-"""API calls, each once: summed up in the database; merged here where several sessions tell of one."""
+"""Counts each API call once. The database sums them up; those in several sessions are merged here."""
 
 from __future__ import annotations
 
@@ -31,25 +31,28 @@ from boocode_sessions.models import SessionCall, SessionDigest
 from boocode_sessions.queries.scope import Scope
 
 _DAY = literal_column("96", Integer())
-"""Quarters of an hour that a day has, written out: PostgreSQL takes equal parameters for different ones."""
+"""Quarter hours of a day, as a literal: PostgreSQL does not see that two parameters are equal."""
 
 
 class _Merged(NamedTuple):
-    """A call that several sessions may tell of."""
+    """A call that may have lines in several sessions."""
 
     fact: CallFact
     session: Session
-    """Of the line that was stored first."""
+    """The session of the line that was stored first."""
 
 
 def grouped_calls(
     connection: StoreConnection, missing: Missing, scope: Scope, groups: frozenset[str], *, utc: bool
 ) -> Iterator[dict[str, Any]]:
-    """Calls and tokens per group; a group may come several times. Its day is a quarter of an hour's number.
+    """Yield calls and tokens per group. A group may come several times.
 
     Args:
-        groups: Of day, model, project_key and session_id.
-        utc: Whether any quarter of a day of UTC's will do.
+        connection: Where to ask.
+        missing: The calls that the derived tables lack.
+        scope: The calls to count.
+        groups: Some of day, model, project_key and session_id. A `day` is the number of a quarter hour.
+        utc: True if days are UTC days, so that any quarter hour of the day will do.
     """
     statement = _statement(groups, scope.asked(connection, open_sessions=missing.open_sessions), utc=utc)
     merged: dict[bytes, _Merged] = {}
@@ -94,16 +97,15 @@ def _merge(merged: dict[bytes, _Merged], call: bytes, fact: CallFact, session: S
 
 @cache
 def _statement(groups: frozenset[str], asked: Asked, *, utc: bool) -> Select[*tuple[Any, ...]]:
-    """The groups of calls that one session tells of, and in the same statement, so that none is counted
-    twice or not at all while others take lines, each of the others.
+    """Select sums of the calls with lines in one session only, and each of the other calls.
 
-    Shape: (call, position, row_id, at) of a single one or NULLs, then (said_at or its quarter, model,
-    project_key, session_id, calls, tokens ...). Served by: claude_session_calls_quarter_idx,
-    claude_session_calls_shared_idx.
+    It is one statement, so that no call is counted twice, or not at all, while others catch up. Shape: (call,
+    position, row_id, at), NULLs for a sum, then (said_at or its quarter, model, project_key, session_id,
+    calls, tokens ...). Served by: claude_session_calls_quarter_idx, claude_session_calls_shared_idx.
     """
     no_key = (cast(null(), LargeBinary), *(cast(null(), BigInteger),) * 3)
     with_place = bool({"project_key", "session_id"} & groups)
-    # First by what the index is sorted by, then by what is asked for.
+    # First group by the index's columns, then by the groups that were asked for.
     finest: dict[str, ColumnElement[Any]] = {}
     if "day" in groups:
         finest["quarter"] = SessionCall.quarter.expression
@@ -158,5 +160,5 @@ def _statement(groups: frozenset[str], asked: Asked, *, utc: bool) -> Select[*tu
 
 
 def day_of(quarter: int, tz: tzinfo) -> date:
-    """The day that a quarter of an hour is in."""
+    """Return the day that a quarter hour is in."""
     return (datetime.min.replace(tzinfo=UTC) + timedelta(minutes=15 * quarter)).astimezone(tz).date()

@@ -1,7 +1,7 @@
-"""Which lines of a transcript are its conversation: the rules of the SDK's own reader.
+"""Finds the conversation in the lines of a transcript, by the rules of the SDK's own reader.
 
-A transcript is a tree: a line names the one it follows by `parentUuid`. An edited prompt, a rewind or a
-retry grows a branch, and what counts is the one that was written last. Source of the rules:
+A transcript is a tree: a line names the line that it follows in `parentUuid`. An edited prompt, a rewind or a
+retry starts a new branch, and the branch that was written last counts. The rules come from
 `get_session_messages` of claude_agent_sdk 0.2.187; a test compares the two.
 """
 
@@ -18,10 +18,10 @@ _SPOKEN = frozenset({"user", "assistant"})
 
 
 def main_conversation(lines: Iterable[Line], *, queued: bool = False) -> list[Line]:
-    """The messages of a main transcript, oldest first.
+    """Return the messages of a main transcript, oldest first.
 
-    `queued`: with the prompts that were sent while the agent was at work. It keeps those as attachments,
-    which the SDK's reader leaves out.
+    `queued` adds the prompts that were sent while the agent was at work. The agent stores those as
+    attachments, which the SDK's reader leaves out.
     """
     lines = list(lines)
     linked = _linked(lines)
@@ -41,7 +41,7 @@ def main_conversation(lines: Iterable[Line], *, queued: bool = False) -> list[Li
 
 
 def _with_nameless_prompts(lines: Iterable[Line], chain: Sequence[Line]) -> list[Line]:
-    """The chain with queued prompts that have no uuid, each behind the line of it that they came after."""
+    """Insert queued prompts without a uuid into the chain, each after the chain's line that it came after."""
     places = {line["uuid"]: place for place, line in enumerate(chain)}
     behind: dict[int, list[Line]] = {}
     last = -1
@@ -58,7 +58,7 @@ def _with_nameless_prompts(lines: Iterable[Line], chain: Sequence[Line]) -> list
 
 
 def subagent_conversation(lines: Iterable[Line]) -> list[Line]:
-    """The messages of a subagent's transcript, oldest first. It has one branch: the last message's."""
+    """Return the messages of a subagent's transcript, oldest first: the branch of its last message."""
     linked = _linked(lines)
     by_uuid = {line["uuid"]: line for line in linked}
     last = next((line for line in reversed(linked) if line["type"] in _SPOKEN), None)
@@ -67,12 +67,12 @@ def subagent_conversation(lines: Iterable[Line]) -> list[Line]:
 
 
 def _linked(lines: Iterable[Line]) -> list[Line]:
-    """The lines that can be part of a chain. A uuid may come twice: the later line is what it leads to."""
+    """Return the lines that can be part of a chain. A uuid may come twice: the later line counts."""
     return [line for line in lines if _text(line, "type") in _LINKED and isinstance(line.get("uuid"), str)]
 
 
 def _upwards(line: Line, by_uuid: Mapping[str, Line]) -> Iterator[Line]:
-    """A line, its parent, and so on to the root. A circle ends where it closes."""
+    """Yield a line, its parent, and so on to the root. A cycle ends where it closes."""
     seen: set[str] = set()
     above: Line | None = line
     while above is not None and above["uuid"] not in seen:
@@ -83,12 +83,12 @@ def _upwards(line: Line, by_uuid: Mapping[str, Line]) -> Iterator[Line]:
 
 
 def _path_to(leaf: Line, by_uuid: Mapping[str, Line]) -> list[Line]:
-    """The lines from the root to `leaf`."""
+    """Return the lines from the root to `leaf`."""
     return list(_upwards(leaf, by_uuid))[::-1]
 
 
 def _leaf(linked: Sequence[Line], by_uuid: Mapping[str, Line]) -> Line | None:
-    """The message that the conversation ends with: the latest, of the main agent where there is one."""
+    """Return the last message of the conversation: the main agent's latest end of a branch, if it has one."""
     order = {line["uuid"]: place for place, line in enumerate(linked)}
     parents = {parent for line in linked if (parent := _text(line, "parentUuid"))}
     ends: list[Line] = []
@@ -101,11 +101,11 @@ def _leaf(linked: Sequence[Line], by_uuid: Mapping[str, Line]) -> Line | None:
 
 
 def _with_parallel_tools(by_uuid: Mapping[str, Line], chain: list[Line]) -> list[Line]:
-    """The chain with what it passes by where one response called several tools.
+    """Add to the chain the tool calls that it bypasses when one response called several tools.
 
-    Such a response is several lines with one message id, each the parent of its own result: a fork, of
-    which the chain follows one branch. The other calls and their results belong after the response's last
-    line on the chain.
+    Such a response has several lines with one message id, each the parent of its own result. The chain
+    follows only one of them. The other calls and their results go after the response's last line on the
+    chain.
     """
     responses = _Responses(by_uuid)
     on_chain = {line["uuid"] for line in chain}
@@ -123,13 +123,13 @@ def _with_parallel_tools(by_uuid: Mapping[str, Line], chain: list[Line]) -> list
 
 
 class _Responses:
-    """The API responses of a transcript: their lines, their calls and the results of these."""
+    """The API responses of a transcript: their lines, their tool calls and the calls' results."""
 
     def __init__(self, by_uuid: Mapping[str, Line]) -> None:
         self.place = {uuid: place for place, uuid in enumerate(by_uuid)}
         self.lines: dict[str, list[Line]] = {}
         self.caller: dict[str, Line | None] = {}
-        """The line that made a call; None where two responses claim it."""
+        """The line that made each call; None if two responses claim the call."""
         results: list[Line] = []
         for line in by_uuid.values():
             if message_id := _message_id(line):
@@ -141,7 +141,7 @@ class _Responses:
             elif _is_result(line):
                 results.append(line)
         self.results: dict[str, list[Line]] = {}
-        """Results by the lines that they may belong to: their parent, and what they name as their call's."""
+        """Results by the uuids of the lines that they may belong to: their parent, and their call's line."""
         for result in results:
             self.results.setdefault(result["parentUuid"], []).append(result)
             source = by_uuid.get(_text(result, "sourceToolAssistantUUID") or "")
@@ -151,7 +151,7 @@ class _Responses:
                     self.results.setdefault(caller["uuid"], []).append(result)
 
     def off_chain(self, response: Sequence[Line], on_chain: set[str], answered: set[str]) -> list[Line]:
-        """The calls of a response, then the results, that are not on the chain, each in order of time."""
+        """Return a response's calls and then results that are not on the chain, each sorted by time."""
         members = {line["uuid"] for line in response}
         calls = [line for line in response if line["uuid"] not in on_chain]
         found = {
@@ -165,7 +165,7 @@ class _Responses:
         strays = [result for result in found.values() if result["parentUuid"] not in members]
         for stray in sorted(strays, key=lambda line: self.place[line["uuid"]]):
             answered_here = _ids(stray, "tool_result", "tool_use_id")
-            # One that hangs elsewhere belongs here only when a call has no other answer.
+            # A result with another parent belongs here only if its call has no other answer.
             callers = [self.caller.get(call) for call in answered_here if call not in answered]
             if any(line is not None and line["uuid"] in members for line in callers):
                 answered |= set(answered_here)

@@ -1,4 +1,4 @@
-"""Which session a person means."""
+"""Finds sessions by the beginning of an id, and lists projects."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 NAMED = 5
-"""How many of several sessions an error names."""
+"""Most sessions that an error names."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +29,17 @@ class SessionRef:
 def projects(
     bind: Bind, *, containing: str = "", limit: int | None = None, schema: str | None = None
 ) -> list[str]:
-    """The project keys that have sessions, sorted; `containing` a text, if one is given, in any case."""
+    """Return the project keys that have sessions, sorted.
+
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        containing: Only project keys that contain this text, in upper or lower case.
+        limit: Most project keys to return; None for all.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+
+    Raises:
+        SessionStoreError: The database can't be read.
+    """
     at_least(0, limit=limit)
 
     def wanted(model: type[Entry] | type[ClaudeSession]) -> ColumnElement[bool]:
@@ -49,10 +59,17 @@ def projects(
 def find_session(
     bind: Bind, session_id: str, *, project_key: str | None = None, schema: str | None = None
 ) -> SessionRef:
-    """The session whose id is, or begins with, `session_id`.
+    """Return the session whose id is `session_id` or begins with it.
 
-    Raises UnknownSessionError when there is none, AmbiguousSessionError, which names up to five,
-    when there are several.
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        session_id: The session's id, or its beginning.
+        project_key: Look only in this project.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+
+    Raises:
+        UnknownSessionError: No session has such an id.
+        AmbiguousSessionError: Several sessions have such an id. The message names up to five.
     """
     return UnitOfWork(bind, schema).read(
         f"find session {session_id!r}", lambda connection: only_session(connection, session_id, project_key)
@@ -60,7 +77,7 @@ def find_session(
 
 
 def only_session(connection: StoreConnection, session_id: str, project_key: str | None) -> SessionRef:
-    """As find_session, inside another question."""
+    """Like `find_session`, on the connection of another query."""
     check_parts(session_id=session_id, project_key=project_key)
     where = "" if project_key is None else f" of project {project_key!r}"
     found = _matching(connection, session_id, project_key)
@@ -82,16 +99,16 @@ def _advice(meant: list[SessionRef]) -> str:
 
 
 def _matching(connection: StoreConnection, prefix: str, project_key: str | None) -> list[SessionRef]:
-    """One more than are named, at most. From the sessions' rows, and from rows of other programs."""
+    """Return matching sessions, from our rows and those of other programs: at most one more than NAMED."""
 
     def wanted(model: type[Entry] | type[ClaudeSession]) -> list[ColumnElement[bool]]:
-        # Not LIKE, which takes A for a on SQLite.
+        # Not LIKE: on SQLite it ignores case.
         conditions = [func.substr(model.session_id, 1, len(prefix)) == prefix]
         return conditions if project_key is None else [*conditions, model.project_key == project_key]
 
     ours = select(ClaudeSession.project_key, ClaudeSession.session_id).where(*wanted(ClaudeSession))
     others = select(Entry.project_key, Entry.session_id).where(unplaced(), *wanted(Entry))
-    # An exact id first: among many that begin alike it must be one of these.
+    # An exact id comes first, so that the limit never cuts it off.
     both = union(ours, others).subquery("both")
     statement = (
         select(both)

@@ -13,7 +13,7 @@ from boocode_sessions.errors import MissingExtraError
 
 
 def installed(module: str, feature: str) -> Any:  # noqa: ANN401 - a module
-    """A library of the caller's. Raises MissingExtraError."""
+    """Import a library that the caller has to install. Raises MissingExtraError."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -21,7 +21,7 @@ def installed(module: str, feature: str) -> Any:  # noqa: ANN401 - a module
 
 
 def to_pandas(row_type: type[Any], rows: Sequence[Any]) -> Any:  # noqa: ANN401 - a pandas.DataFrame
-    """Rows as a pandas DataFrame."""
+    """Return rows as a pandas DataFrame."""
     library = installed("pandas", "to_pandas()")
     names = [field.name for field in dataclasses.fields(row_type)]
     columns = {name: [getattr(row, name) for row in rows] for name in names}
@@ -29,7 +29,7 @@ def to_pandas(row_type: type[Any], rows: Sequence[Any]) -> Any:  # noqa: ANN401 
 
 
 def to_polars(row_type: type[Any], rows: Sequence[Any]) -> Any:  # noqa: ANN401 - a polars.DataFrame
-    """Rows as a polars DataFrame."""
+    """Return rows as a polars DataFrame."""
     library = installed("polars", "to_polars()")
     types = {
         "bool": library.Boolean,
@@ -47,7 +47,7 @@ def to_polars(row_type: type[Any], rows: Sequence[Any]) -> Any:  # noqa: ANN401 
 
 
 def _kind(hint: Any) -> str:  # noqa: ANN401 - a type as it is annotated
-    """The name of the type that a field has when it is not None."""
+    """Return the name of the type that a field has when it is not None."""
     text = hint.__name__ if hint in {bool, int, float, str, datetime, date} else str(hint)
     return text.partition(" |")[0].partition("[")[0].rpartition(".")[2]
 

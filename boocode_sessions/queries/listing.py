@@ -1,4 +1,4 @@
-"""Which sessions there are."""
+"""Lists sessions."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from boocode_sessions.queries.unfolded import (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SessionRow:
-    """One session, its subagents included."""
+    """One session, including its subagents."""
 
     project_key: str
     session_id: str
     title: str | None
-    """As the SDK lists it: the title that was given or generated, else the last or the first prompt."""
+    """The SDK's title for it: a given or generated title, else the last or the first prompt."""
     first_prompt: str | None
     entries: int
     subagents: int
@@ -40,24 +40,23 @@ class SessionRow:
     bytes: int
     """Bytes of its entries as JSON."""
     tokens: int
-    """Of all kinds, cached ones too, each API call once. A fork has those of its copied beginning as well."""
+    """Tokens of all kinds, including cached ones. Each API call counts once. Forks include copied calls."""
     started: datetime | None
     """When the agent wrote the earliest line."""
     last_said: datetime | None
-    """When the agent wrote the latest line: when the work was done. None where no line says it."""
+    """When the agent wrote the latest line, so when the work was done. None if no line has a time."""
     updated: datetime | None
-    """When the main transcript was last appended to, which for an imported one is when it was imported. None
-    without a main transcript."""
+    """When the main transcript was last appended to, or imported. None without a main transcript."""
     held: bool
-    """Whether it is exempt from pruning."""
+    """True if the session is exempt from pruning."""
     has_main: bool
-    """Whether it has a main transcript. The SDK lists no session that only has subagents."""
+    """True if the session has a main transcript. The SDK lists no session that has only subagents."""
     is_sidechain: bool
-    """Whether a subagent wrote the main transcript, as older agents had it. The SDK does not list it."""
+    """True if a subagent wrote the main transcript, as with older agents. The SDK does not list it."""
 
     @property
     def is_conversation(self) -> bool:
-        """Whether it is a session as people know it: not a subagent's, and somebody was asked something."""
+        """True unless a subagent wrote the main transcript, or nothing was asked in it."""
         return not self.has_main or (self.title is not None and not self.is_sidechain)
 
 
@@ -73,24 +72,27 @@ def sessions(
     schema: str | None = None,
     encryption: Cipher | None = None,
 ) -> Rows[SessionRow]:
-    """The sessions, the one that was worked in last first.
+    """List sessions, the one that was used last first.
 
-    A session's time is its `last_said`, and where that is None its `updated`, by which it is only sorted;
-    rows that another program inserted count from when they were stored.
+    Sessions are sorted by `last_said`, or by `updated` if that is None. Rows that another program inserted
+    count from when they were stored. It is one statement over one row per session. A few more statements read
+    entries if another program has inserted into the listed sessions, or if they have no summary yet.
 
     Args:
-        project_key: Only sessions of this project.
-        since: Only sessions in which something was said since then; none whose lines do not say when. A
-            date is its beginning in `tz`.
-        limit: At most so many; None for all.
-        conversations_only: Without what the SDK leaves out of its listing: main transcripts that a subagent
-            wrote, and those in which nothing was asked.
-        tz: The time zone that a date is meant in.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        encryption: As the store has it; titles are encrypted.
+        bind: An Engine, sessionmaker, Connection or Session.
+        project_key: List only sessions of this project.
+        since: List only sessions in which something was said since then, by the times of their lines. A date
+            means its beginning in `tz`.
+        limit: Most sessions to list; None for all.
+        conversations_only: Leave out what the SDK does not list: main transcripts that a subagent wrote, and
+            those in which nothing was asked.
+        tz: The time zone of a date.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one. Titles are encrypted too.
 
-    One statement, over one row per session. A few more read entries, where another program has inserted into
-    sessions that are listed, or where they have no summary yet.
+    Raises:
+        ValueError: `since` has no time zone.
+        SessionStoreError: The database can't be read.
     """
     at_least(0, limit=limit)
     check_parts(project_key=project_key)
@@ -121,9 +123,9 @@ def _listing(parameters: Mapping[str, Any]) -> Callable[[StoreConnection], list[
 
 
 def _in_two_statements(connection: StoreConnection, parameters: Mapping[str, Any]) -> list[Found]:
-    """As `select_listed`, of which a distributed database can't join the page to the rows of all servers."""
+    """Run `select_listed` in two parts: a distributed database can't join a page to rows on all servers."""
     page = connection.select(select_page(frozenset(parameters), distributed=True), parameters)
-    # Without a row of ours, all of it was inserted by another program, and `updated` is the main entries'.
+    # A session without a row of ours was inserted by another program: `updated` comes from its main entries.
     found = [
         Found(project, session, updated, unplaced, has_main=updated is not None)
         for project, session, _, updated, unplaced in page

@@ -1,4 +1,4 @@
-"""What a session's conversation is, as a resume would see it."""
+"""Reads the conversation of a session as a resume would see it."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ class Message:
     """One message of a conversation."""
 
     position: int
-    """From 0."""
+    """The message's place in the conversation, from 0."""
     uuid: str
-    """Empty for a queued prompt that has none."""
+    """Empty for a queued prompt without a uuid."""
     type: str
     """`user` or `assistant`; `attachment` for a queued prompt."""
     role: str | None
     model: str | None
     timestamp: datetime | None
     text: str | None
-    """What it says: without tool calls, tool results, thinking, images."""
+    """The text, without tool calls, tool results, thinking and images."""
     tool_names: list[str]
-    """The tools that it calls."""
+    """The tools that the message calls."""
     entry: dict[str, Any]
-    """The whole line, exact, with any lone surrogate, which UTF-8 can't encode."""
+    """The whole line, exactly as stored. It may have lone surrogates, which UTF-8 can't encode."""
 
 
 class Conversation(Rows[Message]):
-    """The messages of a conversation. Jupyter shows them as a page, where the extra `html` is installed."""
+    """The messages of a conversation. Jupyter shows them as a page if the extra `html` is installed."""
 
     hidden = frozenset({"entry", "role"})
 
@@ -60,7 +60,7 @@ class Conversation(Rows[Message]):
         ref = self.ref
         lines = [message.entry for message in self]
         page = render(lines, {}, session_id=ref.session_id, project_key=ref.project_key)
-        # A frame of its own: the page's styles stay inside, and nothing in it may run.
+        # The frame keeps the page's styles to itself, and nothing in it may run.
         return (
             f'<iframe sandbox="" srcdoc="{html.escape(page)}" title="conversation" '
             'style="width:100%;height:36rem;border:1px solid #8884"></iframe>'
@@ -78,12 +78,25 @@ def conversation(
     schema: str | None = None,
     encryption: Cipher | None = None,
 ) -> Conversation:
-    """The messages that a resume would see, oldest first; with `subpath` a subagent's.
+    """Return the messages that a resume would see, oldest first.
 
-    Of a transcript's branches the one that was written last, without what a compaction has replaced. A
-    beginning of the session's id is enough. The rules are the SDK's, see `chain`. `queued`: with the prompts
-    that were sent while the agent was at work: it keeps those as attachments, and the SDK leaves them out.
-    `encryption`: as the store has it. Raises UnknownSessionError, AmbiguousSessionError.
+    These are the messages of the branch that was written last, without those that a compaction has replaced.
+    The rules are the SDK's own.
+
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        session_id: The session's id, or its beginning.
+        project_key: Look for the session only in this project.
+        subpath: Return this subagent's messages, not the main agent's.
+        queued: Add the prompts that were sent while the agent was at work. The agent stores those as
+            attachments, which the SDK leaves out.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+
+    Raises:
+        UnknownSessionError: No session has such an id.
+        AmbiguousSessionError: Several sessions have such an id.
+        SessionStoreError: The transcript can't be read.
     """
 
     def operation(connection: StoreConnection) -> Conversation:

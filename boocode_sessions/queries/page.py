@@ -1,4 +1,4 @@
-"""A session as a page to read."""
+"""Renders a session as an HTML page."""
 
 from __future__ import annotations
 
@@ -44,22 +44,26 @@ def as_html(
     encryption: Cipher | None = None,
     redact: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> str:
-    """A session as one self-contained HTML document, its subagents inside: no script, no request.
+    """Render a session and its subagents as one HTML document, which has no scripts and makes no requests.
 
-    A beginning of the session's id is enough. Each entry has an anchor that stays: its uuid.
+    Each entry has a permanent anchor, its uuid.
 
     Args:
-        project_key: Where several projects have a session of this id.
-        subpath: Only this subagent's transcript.
-        everything: Every entry, also those that a resume would not see and that are no messages.
-        index: The address of a page that lists the sessions, for a link to it.
+        bind: An Engine, sessionmaker, Connection or Session.
+        session_id: The session's id, or its beginning.
+        project_key: Look for the session only in this project.
+        subpath: Show only this subagent's transcript.
+        everything: Show every entry, including those that a resume would not see and those that are no
+            messages.
+        index: The address of a page that lists the sessions, to link to.
         tz: The time zone that times are shown in; None for the local one.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        encryption: As the store has it.
-        redact: What is shown of each entry, such as `Redactor().entry`.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+        redact: Makes what is shown from each entry, such as `Redactor().entry`.
 
     Raises:
-        UnknownSessionError, AmbiguousSessionError: As `find_session` does.
+        UnknownSessionError: No session has such an id.
+        AmbiguousSessionError: Several sessions have such an id.
         MissingExtraError: The libraries of the extra `html` are not installed.
     """
     render = pages.session_page  # before anything is read
@@ -101,7 +105,7 @@ def _lines(connection: StoreConnection, session: Session, subpath: str) -> list[
 
 
 def _left_out(lines: Sequence[Line], shown: Sequence[Line]) -> str | None:
-    """How many messages are not on the branch that is shown."""
+    """Return a note of how many messages are not on the branch that is shown."""
     uuids = {string_at(line, "uuid") for line in shown}
     left = sum(
         string_at(line, "type") in {"user", "assistant"}

@@ -16,13 +16,13 @@ def plot_days(
     *,
     prefixes: bool,
 ) -> Any:  # noqa: ANN401 - as above
-    """A bar for each day, with a part for each kind.
+    """Draw a bar for each day, with a part for each kind.
 
     Args:
-        amounts: Day, kind and how much.
-        label: Of the vertical axis.
-        ax: Where to draw; None for a figure of its own.
-        prefixes: Whether the vertical axis shows 2 M for 2,000,000.
+        amounts: Tuples of a day, a kind and an amount.
+        label: The label of the vertical axis.
+        ax: Where to draw; None for a new figure.
+        prefixes: Show 2M for 2,000,000 on the vertical axis.
 
     Raises:
         MissingExtraError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Takes ahead what questions are answered from."""
+"""Fills the tables that queries read, ahead of the queries."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 def prepare(
     bind: Bind, *, schema: str | None = None, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Take what `usage`, `tools` and `search` are answered from out of the entries that are new.
+    """Add new entries to the tables from which `usage`, `tools` and `search` answer.
 
-    Whoever asks does the same first, so that nobody has to call it: it is for a time when nobody waits, as
-    after an import. It takes lines in short transactions beside live writers, and goes on where it was
-    stopped. Over a Connection or a Session, whose transaction is not ours to write in, it does nothing. Of an
-    encrypted store it takes no words, since search is off.
+    These queries do the same first, so nobody has to call it. It serves to do the work when nobody waits,
+    such as after an import. It works in short transactions beside live writers, and can be stopped and run
+    again. Over a Connection or a Session it does nothing, because their transaction is the caller's. It adds
+    no words of an encrypted store, which can't be searched.
 
     Args:
-        bind: As for the questions.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        progress: Called with how many sessions are done, and of how many: first for `usage` and `tools`, then
-            for `search`.
+        bind: An Engine or sessionmaker.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        progress: Called with the number of sessions that are done, and of all sessions: first for `usage` and
+            `tools`, then for `search`.
 
     Raises:
-        SessionStoreError: Nothing may be written, or another who takes lines has the lock for too long.
+        SessionStoreError: The database can't be written, or somebody else does the same and holds the lock
+            for too long.
     """
     unit_of_work = UnitOfWork(bind, schema)
     if unit_of_work.own:

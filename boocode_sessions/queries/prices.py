@@ -1,4 +1,4 @@
-"""What models cost: a price list of a certain day that comes with the package, and lists of your own."""
+"""Prices of models: a list of one day that comes with the package, and lists of your own."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ _KNOWN = tuple(field.name for field in dataclasses.fields(Price))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PriceList:
-    """Prices by the name of a model or its beginning: the longest that fits is taken."""
+    """A list of prices by model."""
 
     source: str
-    """Where the prices were read: an address, or the path of a file."""
+    """Where the prices come from: an address, or the path of a file."""
     as_of: date | None
-    """The day on which they held; None where the file does not say it."""
+    """The day on which the prices were valid; None if the file does not say it."""
     models: Mapping[str, Price]
+    """Prices by a model's name or its beginning. The longest one that matches counts."""
 
 
 @cache
 def list_prices() -> PriceList:
-    """Anthropic's list prices that came with this version of the package, in US dollars.
+    """Return Anthropic's list prices in US dollars, as they come with this version of the package.
 
-    They are those of one day, `as_of`: an older session may have cost something else, and what you agreed
-    on is not among them. Where a price depends on the length of a prompt, it is that of the shorter one. A
-    version that came later has the price of the one whose name its own begins with.
+    They are the prices of one day, `as_of`: an older session may have cost something else, and they include
+    no agreements of yours. If a price depends on the length of a prompt, it is the one for short prompts. A
+    newer model version gets the price of the listed model whose name its own begins with.
     """
     name = "prices.json"
     return _parsed(name, files("boocode_sessions.queries").joinpath(name).read_bytes())
@@ -44,11 +45,11 @@ def list_prices() -> PriceList:
 
 @checked
 def read_prices(path: str | Path) -> PriceList:
-    """A price list of your own, a JSON file. Raises PriceListError, OSError.
+    """Read a price list of your own from a JSON file. Raises PriceListError, OSError.
 
-    Either model -> prices, or an object with `models`, and with `source` and `as_of` if you like. Prices are
-    per million tokens: `input`, `output`, `cache_read`, `cache_write`, and `cache_write_1h` where it is not
-    twice that of input.
+    The file maps models to prices, or is an object with `models` and optionally `source` and `as_of`. Prices
+    are per million tokens: `input`, `output`, `cache_read`, `cache_write`, and `cache_write_1h` if it is not
+    twice the price of input.
     """
     return _parsed(str(path), Path(path).read_bytes())
 

@@ -44,7 +44,7 @@ class Pretty(Protocol):
 
 
 class Rows(list[T], Generic[T]):
-    """What a query returns: a list of dataclasses that IPython and Jupyter show as a table."""
+    """The result of a query: a list of dataclasses that IPython and Jupyter show as a table."""
 
     hidden: ClassVar[frozenset[str]] = frozenset()
     """Fields that a table leaves out."""
@@ -74,14 +74,14 @@ class Rows(list[T], Generic[T]):
         return f"[{', '.join(named + more)}]"
 
     def to_pandas(self) -> pd.DataFrame:
-        """The rows as a pandas DataFrame, its columns there without rows too."""
+        """Return the rows as a pandas DataFrame. Without rows it still has all columns."""
         from boocode_sessions.queries.frames import to_pandas  # noqa: PLC0415 - pandas is the caller's
 
         frame: pd.DataFrame = to_pandas(self.row_type, self)
         return frame
 
     def to_polars(self) -> pl.DataFrame:
-        """The rows as a polars DataFrame with the rows' own types; an entry becomes its JSON text."""
+        """Return the rows as a polars DataFrame with their own types. An entry becomes its JSON text."""
         from boocode_sessions.queries.frames import to_polars  # noqa: PLC0415 - polars is the caller's
 
         frame: pl.DataFrame = to_polars(self.row_type, self)
@@ -101,7 +101,7 @@ class Rows(list[T], Generic[T]):
         printer.text(self._as_text())
 
     def _as_text(self, most: int = 20) -> str:
-        """A table for a terminal."""
+        """Return a table for a terminal."""
         names = self._names()
         lines = [names, *([_short(getattr(row, name)) for name in names] for row in list(self)[:most])]
         widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
@@ -113,19 +113,19 @@ class Rows(list[T], Generic[T]):
         return "\n".join(shown + more)
 
     def _names(self) -> list[str]:
-        """The fields that a table shows: not those that are None in every row."""
+        """Return the fields that a table shows. Those that are None in every row are left out."""
         fields = [field.name for field in dataclasses.fields(self.row_type) if field.name not in self.hidden]  # type: ignore[arg-type]
         return [name for name in fields if not self or any(getattr(row, name) is not None for row in self)]
 
 
 def _writable(row: T) -> T:
-    """A row whose texts UTF-8 can encode: a lone surrogate, which a line may hold, is U+FFFD in it.
+    """Return a row whose texts UTF-8 can encode: lone surrogates, which a line may have, become U+FFFD.
 
-    But for `entry`, the line itself, which stays exact.
+    `entry`, the line itself, stays exact.
     """
     try:
         msgspec.json.encode(row)
-    except (ValueError, OverflowError, msgspec.MsgspecError):  # or it has a number that only Python knows
+    except (ValueError, OverflowError, msgspec.MsgspecError):  # also for a number that only Python can hold
         names = [field.name for field in dataclasses.fields(row) if field.name != "entry"]  # type: ignore[arg-type]
         values: dict[str, Any] = {name: getattr(row, name) for name in names}
         texts = {
@@ -153,7 +153,6 @@ def _cell(value: object) -> str:
 
 
 def _short(value: object, most: int = 40) -> str:
-    """A value on one line."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Which lines a question is about, and when they were said."""
+"""Selects the lines that a query is about: project, session and times."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 _NEVER = 2**63 - 1
 MARGIN = timedelta(days=1)
-"""How far beyond a stretch of time lines are read: for the rest of an answer that began in it, and for the
-results of its tools."""
+"""How far beyond a time range lines are read: an answer that began in it may go on, and its tools' results
+come later."""
 
 
 class Scope(NamedTuple):
-    """A project or a session, and a stretch of time; None where a question asks for all."""
+    """A project, a session and a time range. Each is None if the query asks for all."""
 
     project_key: str | None
     session_id: str | None
@@ -44,44 +44,44 @@ class Scope(NamedTuple):
         until: date | None,
         tz: tzinfo,
     ) -> Self:
-        """Raises InvalidKeyError, and ValueError for a time without a zone."""
+        """Check a query's parameters. Raises InvalidKeyError, and ValueError for a time without a zone."""
         check_parts(project_key=project_key, session_id=session_id)
         return cls(project_key, session_id, moment("since", since, tz), moment("until", until, tz))
 
     @property
     def bounded(self) -> bool:
-        """Whether it has a stretch of time."""
+        """True if the time range has a beginning or an end."""
         return self.since is not None or self.until is not None
 
     @property
     def widened(self) -> Scope:
-        """The same with MARGIN around it."""
+        """The same scope with MARGIN around its time range."""
         since = None if self.since is None else self.since - MARGIN
         until = None if self.until is None else self.until + MARGIN
         return self._replace(since=since, until=until)
 
     @property
     def named(self) -> dict[str, str]:
-        """The parameters that name its project and its session."""
+        """The statement parameters for the project and the session."""
         given = {"in_project": self.project_key, "in_session": self.session_id}
         return {name: value for name, value in given.items() if value is not None}
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Those, and its times as the derived tables have them."""
+        """All statement parameters, with times in the form of the derived tables."""
         given = {"since": self.since, "until": self.until}
         times = {name: micros(at.astimezone(UTC)) for name, at in given.items() if at is not None}
         quarters = {f"{name}_quarter": at // QUARTER for name, at in times.items()}
         return {**self.named, **times, **quarters}
 
     def asked(self, connection: StoreConnection, *, open_sessions: bool = False) -> Asked:
-        """What a statement over the derived tables has to know."""
+        """Return what a statement over the derived tables depends on."""
         within = Within(self.project_key is not None, self.session_id is not None)
         distributed = is_distributed(connection.connection)
         return Asked(within, self.since is not None, self.until is not None, open_sessions, distributed)
 
     def holding(self) -> Callable[[int], bool]:
-        """Whether a time of the derived tables is in the stretch of time."""
+        """Return a function that is True for times, in the form of the derived tables, in the time range."""
         since = self.parameters.get("since", 0)
         until = self.parameters.get("until", _NEVER)
         return lambda at: since <= at < until
@@ -93,7 +93,7 @@ class Scope(NamedTuple):
         if self.session_id is None:
             return
         if self.project_key is None:
-            # Without a project no index leads to a session's entries.
+            # Without its project, no index finds a session's entries.
             row, other = aliased(ClaudeSession), aliased(Entry)
             projects = union_all(
                 select(row.project_key).where(row.session_id == self.session_id),
@@ -105,7 +105,7 @@ class Scope(NamedTuple):
         yield Entry.session_id == self.session_id
 
     def said(self, at: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
-        """Conditions: a time is in the stretch of time."""
+        """Conditions: a time is in the time range."""
         if self.since is not None:
             yield at >= self.since
         if self.until is not None:
@@ -113,7 +113,7 @@ class Scope(NamedTuple):
 
 
 def moment(name: str, at: date | None, tz: tzinfo) -> datetime | None:
-    """A bound as a time: of a date, its beginning in `tz`. Raises ValueError for a time without a zone."""
+    """Return a bound as a time. A date begins in `tz`. Raises ValueError for a time without a zone."""
     if at is None:
         return None
     if not isinstance(at, datetime):
@@ -124,41 +124,41 @@ def moment(name: str, at: date | None, tz: tzinfo) -> datetime | None:
 
 
 def has_unplaced(connection: StoreConnection, scope: Scope) -> bool:
-    """Whether there are rows of other programs that nobody has placed.
+    """True if there are rows of other programs that nobody has placed.
 
-    Served by: claude_session_entries_unplaced_idx, which holds nothing else.
+    Served by: claude_session_entries_unplaced_idx, which holds only those rows.
     """
-    # In the index's own order, with a column that no other has: SQLite would go through a larger one.
+    # In this index's order, with a column that no other index has: else SQLite would scan a larger index.
     order = (Entry.project_key, Entry.session_id, Entry.subpath, Entry.created_at)
     one = select(Entry.created_at).where(unplaced(), *scope.key()).order_by(*order).limit(1)
     return connection.select(one).first() is not None
 
 
 def unplaced_said_at() -> ColumnElement[Any]:
-    """When a line was said, of a row that has no columns."""
+    """Return `said_at` of a row without plain columns."""
     return json_time(Entry.entry.expression, "timestamp")
 
 
 def unplaced_type() -> ColumnElement[str]:
-    """The type of a row that has no columns."""
+    """Return `type` of a row without plain columns."""
     return json_string(Entry.entry.expression, "type")
 
 
 def unplaced_forked_from() -> ColumnElement[str]:
-    """As `forked_from`, of a row that has no columns."""
+    """Return `forked_from` of a row without plain columns."""
     return json_label(Entry.entry.expression, "forkedFrom", "sessionId")
 
 
 def not_copied(forked_from: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a column or an expression
-    """Condition: the line is no copy that a fork made of a session that is still here.
+    """Condition: the line is no fork's copy from a session that is still stored.
 
-    A fork stamps the last line that it copies with its own time. The sessions are read once, and only where
-    there is a copy.
+    A fork gives the last line that it copies its own time. The sessions are read once, and only if there is
+    a copy.
     """
     row, other = aliased(ClaudeSession), aliased(Entry)
     there = union_all(
         select(row.session_id).where(row.entries > literal_column("0")),
-        # With a column that only the index of these rows has: SQLite would go through a larger one.
+        # With a column that only the index of these rows has: else SQLite would scan a larger index.
         select(other.session_id).where(other.position == literal_unplaced(), other.created_at.is_not(None)),
     )
     return or_(forked_from.is_(None), forked_from.not_in(there))

@@ -1,4 +1,4 @@
-"""Where something was said."""
+"""Searches the messages."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from boocode_sessions.queries.scope import Scope
 from boocode_sessions.queries.wanted import Wanted
 
 RANKED = 300
-"""How many matches, the newest, are compared for the best."""
+"""How many of the newest matches are ranked."""
 
 WINDOW = 20_000
-"""Of how many of the newest texts' ids a word's frequency is told."""
+"""How many of the newest text ids are searched first, to estimate how frequent a word is."""
 
 Place: TypeAlias = Literal["messages", "tools"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Match:
-    """One message that says what was searched for."""
+    """One message that was found."""
 
     project_key: str
     session_id: str
@@ -48,11 +48,11 @@ class Match:
     type: str
     timestamp: datetime | None
     rank: float
-    """The higher the better."""
+    """Higher is better."""
     snippet: str
-    """The place, on one line, with «» around what was found."""
+    """The part of the text that was found, on one line, with «» around the matches."""
     place: Place = "messages"
-    """Where it was found: in what the message says, or in what its tools were given and gave back."""
+    """Where it was found: in the message's text, or in the inputs and outputs of its tools."""
 
 
 @checked
@@ -69,27 +69,35 @@ def search(
     tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> Rows[Match]:
-    """Messages that say all `words`: of the newest 300 the best first.
+    """Return messages that contain all `words`, best first. Only the newest 300 matches are ranked.
 
-    A word of three letters or more finds longer ones that begin so (`deploy` finds `deployed`), upper or
-    lower case. What has other characters in it, such as `main.py` or `2.1.100`, is found as it stands there,
-    and so is "a phrase", whatever stands between its words. Any part of Japanese, Chinese or Korean text is
-    found. `or` and -without mean what they say. Of a message the first 50,000 characters are searched.
+    A word of three letters or more also finds longer words that begin with it (`deploy` finds `deployed`).
+    Case does not matter. Words with other characters in them, such as `main.py` or `2.1.100`, are found as
+    they are. "A phrase" finds these whole words in sequence, whatever characters are between them. Any part
+    of Japanese, Chinese or Korean text is found. `or` finds either side, and -word leaves out messages with
+    the word. The first 50,000 characters of a message are searched.
+
+    The search uses an index that lags behind the entries. It first adds what the index lacks. Over a
+    Connection or a Session, and where it can't write, it reads those entries instead.
 
     Args:
-        places: `messages`, what people and agents wrote, prompts sent while the agent was at
-            work included; `tools`, what tools were given and gave back; or both.
-        project_key, session_id: Only messages of this project or session.
-        since, until: Only messages that were said from then on, and before then. A line that does not say it
-            counts from when it was stored. A date is its beginning in `tz`.
-        limit: At most so many.
-        tz: The time zone that a date is meant in.
-        schema: Where the tables are, when the connection's search path does not lead there.
+        bind: An Engine, sessionmaker, Connection or Session.
+        words: The search text.
+        places: `messages` for what people and agents wrote, including prompts sent while the agent was at
+            work; `tools` for the inputs and outputs of tools; or both.
+        project_key: Search only this project.
+        session_id: Search only the session with this id.
+        since: Only messages from this time on. A message without a time counts from when it was stored. A
+            date means its beginning in `tz`.
+        until: Only messages before this time.
+        limit: Most messages to return.
+        tz: The time zone of a date.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
 
-    Answered from an index that follows behind the entries. What it lacks is taken first; over a Connection or
-    a Session, and where nothing may be written, those entries are read instead.
-
-    Raises EncryptionError where the newest entry is encrypted.
+    Raises:
+        EncryptionError: The newest entry is encrypted.
+        ValueError: `since` or `until` has no time zone, or `places` is unknown.
+        SessionStoreError: The database can't be read.
     """
     wanted, scope = Wanted.of(words), Scope.of(project_key, session_id, since, until, tz)
     chosen = {places} if isinstance(places, str) else set(places)
@@ -105,7 +113,7 @@ def search(
     indexed = searchable(unit_of_work, within, scope.named)
 
     def operation(connection: StoreConnection) -> list[Match]:
-        # Read before the index is asked: what is indexed meanwhile is found twice, and not missed.
+        # Read this before the index: an entry that is indexed in between is found twice, and not missed.
         readable = indexed or is_readable(connection)
         rest = _newest(_unindexed(connection, wanted, scope, kinds, indexed=indexed, readable=readable))
         found = {one.text_id: one for one in _indexed(connection, wanted, scope, kinds)} if readable else {}
@@ -113,14 +121,14 @@ def search(
         best = sorted(_newest(found.values()), key=lambda one: (-one.rank, -one.text_id))
         return [one.match(wanted) for one in best[:limit]]
 
-    # Entries take as long as there are such.
+    # How long this takes depends on how many entries the index lacks.
     run = unit_of_work.read if indexed else unit_of_work.scan
     return Rows(Match, run("search the messages", operation))
 
 
 class _Found(NamedTuple):
     text_id: int
-    """As that of a SessionText: newer ones are larger."""
+    """The id of a SessionText. Newer ones are larger."""
     rank: float
     transcript: Transcript
     entry: Mapping[str, Any]
@@ -145,7 +153,7 @@ def _newest(found: Any) -> list[_Found]:  # noqa: ANN401 - an iterable of them
 
 
 def _indexed(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds) -> Iterator[_Found]:
-    """The newest matches of the index. Its texts are read again: another program may have deleted some."""
+    """Yield the newest matches of the index. Entries are read again: others may have deleted some."""
     texts = _texts(connection, wanted, scope, kinds)
     ids = sorted({text_id // 2 for text_id in texts})
     rows = connection.select(statements.select_matched(), {"ids": ids}) if ids else ()
@@ -156,10 +164,11 @@ def _indexed(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: K
 
 
 def _texts(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds) -> list[int]:
-    """The newest texts that the index finds.
+    """Return the ids of the newest texts that the index finds.
 
-    PostgreSQL's knows no order: of a frequent word it would visit every match, and of a phrase every text
-    that has its words. So it is asked for the newest texts first, and then for about as many as suffice.
+    PostgreSQL's index has no order: it would visit every match of a frequent word, and every text with the
+    words of a phrase. So the first statement searches only the newest texts, and the next about as many as
+    are needed.
     """
     asked = scope.asked(connection)
     on_sqlite = connection.dialect == "sqlite"
@@ -188,7 +197,7 @@ def _texts(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kin
 def _unindexed(
     connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds, *, indexed: bool, readable: bool
 ) -> Iterator[_Found]:
-    """The matches among rows that nobody has placed, and among entries that the index lacks."""
+    """Yield the matches among unplaced rows and among entries that the index lacks."""
     within = Within.named(scope.named)
     for row in read_unsearched(connection, within, scope.named, indexed=indexed, readable=readable):
         yield from _matches(wanted, kinds, row, scope.holding())
@@ -197,7 +206,7 @@ def _unindexed(
 def _matches(
     wanted: Wanted, kinds: Kinds, row: Sequence[Any], holds: Callable[[int], bool] | None = None
 ) -> Iterator[_Found]:
-    """What of an entry was searched for. `holds`: whether a time is one that was asked for."""
+    """Yield the texts of an entry that match. `holds` is True for a time in the time range."""
     row_id, project_key, session_id, subpath, _, stored_at, text = row
     try:
         entry = decode(text)

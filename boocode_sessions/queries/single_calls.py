@@ -1,4 +1,4 @@
-"""Calls of tools, one by one: what went in, what came out, how long it took, and where."""
+"""Lists calls of tools one by one: input, result, duration and place."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class ToolCall:
     subpath: str
     """`''` for the main transcript."""
     id: int
-    """Of the entry that calls."""
+    """The id of the entry with the call."""
     tool: str
     tool_use_id: str | None
     called: datetime | None
     seconds: float | None
-    """From the line of the call to that of its result: with a wait for permission. None without an answer."""
+    """Time from the call's line to its result's, including a wait for permission. None without a result."""
     failed: bool | None
-    """Whether the result is marked as an error, a refused permission included. None without an answer."""
+    """True if the result is marked as an error, as a refused permission is. None without a result."""
     input: Any
-    """What the tool was given."""
+    """The tool's input."""
     result: str | None
-    """What it gave back, as text: without images. None without an answer."""
+    """The result as text, without images. None without a result."""
     result_id: int | None
-    """Of the entry that answers."""
+    """The id of the entry with the result."""
 
 
 @checked
@@ -63,21 +63,26 @@ def tool_calls(
     schema: str | None = None,
     encryption: Cipher | None = None,
 ) -> Rows[ToolCall]:
-    """Calls that main agents and subagents made, the newest first; a fork's copies count once.
+    """List the tool calls of main agents and subagents, newest first. A call that a fork copied comes once.
 
     Args:
-        failed: Only those that failed, or with False only those that did not; None for all, unanswered ones
-            included.
-        tool: Only calls of the tool of this name.
-        project_key, session_id: Only calls of this project or session.
-        since, until: Only calls that were made from then on, and before then. A line that does not say when
-            it was said counts from when it was stored. A date is its beginning in `tz`.
-        limit: At most so many; None for all.
-        tz: The time zone that a date is meant in.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        encryption: As the store has it.
+        bind: An Engine, sessionmaker, Connection or Session.
+        failed: True for calls that failed only, False for calls that succeeded only. None for all, including
+            those without a result.
+        tool: Only calls of the tool with this name.
+        project_key: Only calls in this project.
+        session_id: Only calls in the session with this id.
+        since: Only calls from this time on. A line without a time counts from when it was stored. A date
+            means its beginning in `tz`.
+        until: Only calls before this time.
+        limit: Most calls to return; None for all.
+        tz: The time zone of a date.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
 
-    The statements of `tools`, and one more that reads the lines of the calls that are listed.
+    Raises:
+        ValueError: `since` or `until` has no time zone.
+        SessionStoreError: The database can't be read.
     """
     at_least(0, limit=limit)
     scope = Scope.of(project_key, session_id, since, until, tz)
@@ -110,11 +115,11 @@ def _listed(
 
 
 PAGE = 500
-"""Calls whose lines are read at once: a statement takes so many parameters only."""
+"""Calls whose lines one statement reads: the number of its parameters is limited."""
 
 
 class _Lines:
-    """The lines of some calls: where each use and each result stands first."""
+    """The lines of some calls: the first one with each use, and the first one with each result."""
 
     def __init__(self, connection: StoreConnection, calls: Sequence[Mapping[str, Any]]) -> None:
         self._uses: dict[str, tuple[Any, Mapping[str, Any]]] = {}
@@ -134,7 +139,7 @@ class _Lines:
             self._results.setdefault(string_at(result, "tool_use_id") or "", (row, result))
 
     def call(self, found: Mapping[str, Any]) -> ToolCall | None:
-        """A call with what its lines say; None where its line went meanwhile."""
+        """Return a call with the content of its lines, or None if the call's line has just been deleted."""
         if (asked := self._uses.get(found["use"])) is None:
             return None
         row, use = asked
@@ -162,7 +167,7 @@ def _blocks(line: object, kind: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _select_lines(calls: Sequence[Mapping[str, Any]]) -> Select[*tuple[Any, ...]]:
-    """The lines of calls, in the order in which they were stored.
+    """Select the lines of calls in the order in which they were stored.
 
     Served by: claude_session_entries_tools_idx and claude_session_entries_pkey.
     """

@@ -1,4 +1,4 @@
-"""What was used: tokens and cost."""
+"""Sums up tokens and cost."""
 
 from __future__ import annotations
 
@@ -27,49 +27,50 @@ Amount: TypeAlias = Literal["tokens", "output_tokens", "calls", "cost"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs per million tokens, in any one currency."""
+    """A model's prices per million tokens, in any one currency."""
 
     input: float
     output: float
     cache_read: float
     cache_write: float
-    """Written for five minutes."""
+    """The price of tokens that the cache keeps for five minutes."""
     cache_write_1h: float | None = None
-    """Written for an hour; twice the price of input where it is None, as Anthropic's price list has it."""
+    """The price of tokens that the cache keeps for an hour. None means twice the input price, as Anthropic's
+    price list has it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What was used by one group of API calls. A dimension that was not asked for is None."""
+    """The tokens and cost of one group of API calls. Dimensions that are not in `by` are None."""
 
     day: date | None
-    """The day of the call's first line, in `tz`; None where no line says when it was said."""
+    """The day of the call's first line, in `tz`; None if no line has a time."""
     model: str | None
-    """With `-fast` behind its name where it answered in fast mode, which costs more."""
+    """The model's name, with `-fast` appended if it answered in fast mode, which costs more."""
     project_key: str | None
     session_id: str | None
     calls: int
     """API calls, each counted once."""
     input_tokens: int
-    """Without those that the cache knew or took."""
+    """Input tokens that were neither read from the cache nor written to it."""
     output_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
-    """All, those that are kept for an hour included."""
+    """All tokens written to the cache, including those it keeps for an hour."""
     cache_write_1h_tokens: int
     cost: float | None
-    """In the prices' currency; None without prices, or where a model that used tokens has none."""
+    """Cost in the prices' currency; None without prices, or if a model that used tokens has none."""
 
 
 class Usage(Rows[UsageRow]):
-    """What was used, with a plot."""
+    """The result of `usage`. It can be plotted."""
 
     def plot(self, of: Amount = "tokens", *, ax: Axes | None = None) -> Axes:
-        """A bar for each day with a part for each model, drawn by matplotlib.
+        """Draw a bar for each day, with a part for each model, with matplotlib.
 
         Args:
-            of: What is drawn: tokens of all kinds, output_tokens, calls or cost.
-            ax: Where to draw; by default a figure of its own.
+            of: The amount to draw: tokens (of all kinds), output_tokens, calls or cost.
+            ax: Where to draw; None for a new figure.
 
         Raises:
             ValueError: The rows have no days.
@@ -107,23 +108,31 @@ def usage(
     tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> Usage:
-    """Tokens, and cost where `prices` are given, of main agents and subagents, grouped and sorted by `by`.
+    """Sum up the tokens of main agents and subagents, and their cost if `prices` are given.
 
-    An API call is spread over several lines, whose usage grows, and a fork copies them: each call counts
-    once, at its largest, in the session that was stored first.
+    An API call has several lines, whose token counts grow, and forks copy them. Each call counts once, with
+    its largest counts, in the session whose line was stored first.
+
+    The sums come from tables that lag behind the entries. It first adds what the tables lack. Over a
+    Connection or a Session, and where it can't write, it reads those entries instead.
 
     Args:
-        by: One of day, model, project and session, or several.
-        prices: By a model's name or the beginning of it; the longest that fits is taken. Those of fast mode
-            end in `-fast`, as its models do here.
-        project_key, session_id: Only calls of this project or session.
-        since, until: Only calls whose first line was said from then on, and before then. A line that does not
-            say it counts from when it was stored. A date is its beginning in `tz`.
-        tz: The time zone whose days are meant.
-        schema: Where the tables are, when the connection's search path does not lead there.
+        bind: An Engine, sessionmaker, Connection or Session.
+        by: One or several of day, model, project and session. Rows are grouped and sorted by it.
+        prices: Prices by a model's name or its beginning. The longest one that matches counts. Names of
+            prices for fast mode end in `-fast`, as the names of models in the rows do.
+        project_key: Only calls in this project.
+        session_id: Only calls in the session with this id.
+        since: Only calls whose first line is from this time on. A line without a time counts from when it was
+            stored. A date means its beginning in `tz`.
+        until: Only calls whose first line is before this time.
+        tz: The time zone of days and dates.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
 
-    Answered from tables that follow behind the entries. What they lack is taken first; over a Connection or a
-    Session, and where nothing may be written, it is read from the entries instead.
+    Raises:
+        ValueError: `since` or `until` has no time zone, or `by` is unknown.
+        TypeError: One of `prices` is no Price.
+        SessionStoreError: The database can't be read.
     """
     dimensions: tuple[str, ...] = (by,) if isinstance(by, str) else tuple(by)
     if unknown := set(dimensions) - set(_NAMES):
@@ -146,7 +155,7 @@ def usage(
 
 
 def _in_days(rows: Iterable[Mapping[str, Any]], tz: tzinfo) -> Iterator[Mapping[str, Any]]:
-    """The same with a day in the place of a quarter of an hour."""
+    """Replace the quarter hour of each row with its day."""
     days: dict[int, date] = {}
     for row in rows:
         quarter: int | None = row.get("day")
@@ -181,7 +190,7 @@ def _priced(
 
 def _cost(amounts: Mapping[str, int], model: str | None, prices: Mapping[str, Price]) -> float | None:
     if not any(amounts[name] for name in TOKENS):
-        return 0.0  # whatever the model was
+        return 0.0  # for any model
     plain = (model or "").removesuffix(FAST)
     fits = [
         name

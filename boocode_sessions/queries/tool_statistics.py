@@ -1,4 +1,4 @@
-"""Which tools ran, how often they failed, how long they took."""
+"""Counts the calls of each tool: how often it failed, and how long it took."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from boocode_sessions.queries.scope import Scope
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ToolRow:
-    """One tool."""
+    """The calls of one tool."""
 
     tool: str
     calls: int
     failures: int
-    """Calls whose result is marked as an error, a refused permission included."""
+    """Calls whose result is marked as an error, as a refused permission is."""
     unanswered: int
-    """Calls without a result: interrupted ones, and those that still run."""
+    """Calls without a result, because they were interrupted or still run."""
     mean_seconds: float | None
-    """From the line of the call to that of its result: with a wait for permission. None without an answer."""
+    """Mean time from a call's line to its result's, including a wait for permission. None without results."""
     max_seconds: float | None
     total_seconds: float | None
 
@@ -58,16 +58,24 @@ def tools(
     tz: tzinfo = UTC,
     schema: str | None = None,
 ) -> Rows[ToolRow]:
-    """The tools that main agents and subagents called, most calls first; a fork's copies count once.
+    """Count the calls of each tool by main agents and subagents, most calls first.
+
+    A call that forks copied counts once. Like `usage`, it reads tables that lag behind the entries, and first
+    adds what they lack.
 
     Args:
-        project_key, session_id: Only calls of this project or session.
-        since, until: Only calls that were made from then on, and before then. A line that does not say when
-            it was said counts from when it was stored. A date is its beginning in `tz`.
-        tz: The time zone that a date is meant in.
-        schema: Where the tables are, when the connection's search path does not lead there.
+        bind: An Engine, sessionmaker, Connection or Session.
+        project_key: Only calls in this project.
+        session_id: Only calls in the session with this id.
+        since: Only calls from this time on. A line without a time counts from when it was stored. A date
+            means its beginning in `tz`.
+        until: Only calls before this time.
+        tz: The time zone of a date.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
 
-    Answered as `usage` is.
+    Raises:
+        ValueError: `since` or `until` has no time zone.
+        SessionStoreError: The database can't be read.
     """
     scope = Scope.of(project_key, session_id, since, until, tz)
 
@@ -140,11 +148,11 @@ def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict
 
 @cache
 def _statement(asked: Asked) -> Select[*tuple[Any, ...]]:
-    """Per tool the uses that one session tells of, and each of the others.
+    """Select sums per tool of the uses with lines in one session only, and each of the other uses.
 
-    Shape: (NULL, tool, uses, failures, unanswered, microseconds, the longest's) per tool, and (use, tool,
-    failed, asked_at, answered_at, NULL, NULL). Served by: claude_session_tool_uses_tool_idx,
-    claude_session_tool_uses_shared_idx.
+    Shape: (NULL, tool, uses, failures, unanswered, microseconds, longest microseconds) per tool, and (use,
+    tool, failed, asked_at, answered_at, NULL, NULL) per other use. Served by:
+    claude_session_tool_uses_tool_idx, claude_session_tool_uses_shared_idx.
     """
     use = SessionToolUse
     micros = use.answered_at - use.asked_at

@@ -1,4 +1,4 @@
-"""Calls of tools in one statement over the entries, for whoever wants each of them."""
+"""Selects each single call of a tool from the entries, in one statement."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from boocode_sessions.queries.scope import (
 )
 
 _HAS_SEVERAL = and_(Entry.tool_count.is_not(None), Entry.tool_use_id.is_(None))
-"""Condition: a line whose tool uses or results are read from its entry: several, or one without an id."""
+"""Condition: a line with several tool uses or results, or one without an id. They are read from its entry."""
 
 
 def _of_several(connection: StoreConnection, scope: Scope) -> bool:
@@ -48,11 +48,11 @@ def _of_several(connection: StoreConnection, scope: Scope) -> bool:
 
 
 def calls_of_tools(connection: StoreConnection, scope: Scope) -> Subquery:
-    """One row per call: use, tool, when it was asked and answered, and `failed`, NULL without an answer.
+    """Return a subquery with one row per call: use, tool, failed, asked, answered, use_row and result_row.
 
-    `use_row` and `result_row` are the lines' ids, where they are not found by the use. Two statements are
-    run first, which look for lines that are read in other ways. Served by: claude_session_entries_tools_idx,
-    in whose order the uses are grouped.
+    `failed` is NULL without a result. `use_row` and `result_row` are the ids of lines that the use's id can't
+    find. Two statements run first, to look for lines that have to be read in other ways. Served by:
+    claude_session_entries_tools_idx, in whose order the uses are grouped.
     """
     parts = [_of_columns(scope)]
     if _of_several(connection, scope):
@@ -77,17 +77,18 @@ def calls_of_tools(connection: StoreConnection, scope: Scope) -> Subquery:
 
 
 def _of_columns(scope: Scope) -> Select[*tuple[Any, ...]]:
-    """Tool uses and results of the lines that have one. A use's `failed` is NULL, a result's `tool`."""
+    """Select the uses and results of lines that have exactly one. `failed` is NULL for a use, `tool` for a
+    result."""
     at = func.coalesce(Entry.said_at, Entry.created_at, type_=UTCDateTime())
     return select(
         at.label("at"),
         Entry.tool_use_id.label("use"),
         case((Entry.failed.is_(None), func.coalesce(Entry.tool_name, ""))).label("tool"),
         cast(Entry.failed, Integer).label("failed"),
-        # Not its id: the index alone is read.
+        # Not the line's id, so that only the index is read.
         cast(null(), BigInteger).label("row"),
     ).where(
-        # As the index has it: without the second condition it would not be taken.
+        # The index's own conditions: without the second one it would not be used.
         Entry.tool_use_id.is_not(None),
         Entry.tool_count.is_not(None),
         *scope.key(),
@@ -97,7 +98,7 @@ def _of_columns(scope: Scope) -> Select[*tuple[Any, ...]]:
 
 
 class _Said(NamedTuple):
-    """What tells of a line, whether it has columns or not."""
+    """Expressions for a line's values, from its columns or from its entry."""
 
     type: Any
     said_at: Any
@@ -105,7 +106,7 @@ class _Said(NamedTuple):
 
 
 def _of_blocks(scope: Scope, line: _Said, condition: ColumnElement[bool]) -> list[Select[*tuple[Any, ...]]]:
-    """The same from the lines' entries: of answers, and of users' lines."""
+    """Like `_of_columns`, from the lines' entries: uses from answers, and results from users' lines."""
     block = message_blocks(Entry.entry.expression).table_valued("value", name="block", joins_implicitly=True)
     value = block.c.value
     at = func.coalesce(line.said_at, Entry.created_at, type_=UTCDateTime())

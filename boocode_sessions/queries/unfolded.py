@@ -1,4 +1,4 @@
-"""What a session's row does not know yet: rows that nobody has placed, and a summary that lags behind."""
+"""Adds what a session's row lacks: rows that nobody has placed, and a summary that is behind."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _TOKENS = {
     "cache_read_tokens": "cache_read_input_tokens",
     "cache_write_tokens": "cache_creation_input_tokens",
 }
-"""The columns of tokens, and where in `message.usage` of a line they come from."""
+"""The columns of token counts, and their names in `message.usage` of a line."""
 
 
 class More(NamedTuple):
-    """What the unplaced rows of a session add to it."""
+    """Counts of a session's unplaced rows."""
 
     entries: int = 0
     subagents: int = 0
@@ -47,7 +47,7 @@ NOTHING_MORE = More()
 
 
 def count_unplaced(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, More]:
-    """What unplaced rows add to these sessions."""
+    """Count the unplaced rows of these sessions."""
     if not sessions:
         return {}
     found: dict[Key, More] = {}
@@ -105,13 +105,13 @@ def _select_tokens() -> Select[*tuple[Any, ...]]:
 
 
 def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, Mapping[str, Any]]:
-    """What the summaries of sessions would say, from the lines that can say it."""
+    """Fold the summaries of sessions from the lines that can change a summary."""
     if not sessions:
         return {}
     prompt = and_(json_member(Entry.entry.expression, "type") == "user", Entry.text.is_not(None))
     named = ("customTitle", "aiTitle", "lastPrompt", "summary")
     titles = (json_member(Entry.entry.expression, name).is_not(None) for name in named)
-    # Of an encrypted line nobody can say before it is read.
+    # Nobody can tell that of an encrypted line before reading it.
     telling = or_(prompt, *titles) if connection.cipher is None else true()
     lines: dict[Key, list[SessionStoreEntry]] = {}
     statement = (
@@ -129,13 +129,13 @@ def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key
 
 
 def _without_sdk(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The little that can be told without the SDK's fold: the titles, and the first prompt."""
+    """Return the little that is known without the SDK's fold: the titles and the first prompt."""
     data: dict[str, Any] = {}
     for line in lines:
         if "first_prompt" not in data and line.get("type") == "user" and not line.get("isMeta"):
             data["is_sidechain"] = line.get("isSidechain") is True
             prompt = " ".join((text_of(line) or "").split())
-            if prompt and not prompt.startswith("<"):  # what a command or a hook wrote
+            if prompt and not prompt.startswith("<"):  # a command or a hook wrote such a line
                 data.update(first_prompt=prompt[:_PROMPT_CHARS], first_prompt_locked=True)
         for said, name in (
             ("customTitle", "custom_title"),
@@ -148,4 +148,4 @@ def _without_sdk(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 _PROMPT_CHARS = 200
-"""Characters of a prompt that a listing has."""
+"""Most characters of a prompt in a listing."""

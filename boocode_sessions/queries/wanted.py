@@ -1,4 +1,4 @@
-"""What is searched for: read from what was typed, told to each database, and found in a text."""
+"""Search text: parsed, translated for each database, and matched against a text."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from boocode_sessions._core.derived.words import is_single, plain_words_in, word
 
 SNIPPET_CHARS = 160
 _LEAST_BEGINNING = 3
-"""Characters of a word that other words may go on from."""
+"""Characters that a word needs to find longer words that begin with it."""
 _MOST_TERMS = 32
 _MOST_SPANS = 200
 _TYPED = re.compile(r'(-?)"([^"]*)"?|(\S+)')
 
 
 class Term(NamedTuple):
-    """Words that stand together."""
+    """One word, or words that follow each other."""
 
     words: tuple[str, ...]
     begins: bool
-    """Whether the last word may be the beginning of a longer one."""
+    """True if the last word may be the beginning of a longer one."""
     negated: bool
 
     def places(self, words: Sequence[str]) -> Iterator[int]:
-        """Where it stands in a text's words."""
+        """Yield the indexes at which the term begins in a text's words."""
         *whole, last = self.words
         if not whole and not self.begins:
             yield from (place for place, word in enumerate(words) if word == last)
@@ -41,15 +41,15 @@ class Term(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What is searched for: any of these groups, of each all terms."""
+    """A parsed search text. A text matches if it meets all terms of at least one group."""
 
     groups: tuple[tuple[Term, ...], ...]
 
     @classmethod
     def of(cls, typed: str) -> Wanted:
-        """Words, each of which may be the beginning of a longer one, "a phrase", `or`, and -without.
+        """Parse words, which may be the beginnings of longer ones, "a phrase", `or` and -word.
 
-        An option of a program, as --no-verify, is looked for.
+        A program's option, such as --no-verify, is a word to find.
         """
         groups: list[list[Term]] = [[]]
         for minus, phrase, word in _TYPED.findall(typed):
@@ -59,7 +59,7 @@ class Wanted(NamedTuple):
             negated = bool(minus) or (len(word) > 1 and word[0] == "-" != word[1])
             found = words_in(phrase or word)
             if len(found) > 1 and is_single(found[-1]) and found[-2].end == found[-1].end:
-                found.pop()  # a text in which the run goes on does not have it
+                found.pop()  # a text in which the run of characters goes on does not have this word
             if found:
                 last = found[-1]
                 begins = not (phrase or negated) and (
@@ -71,7 +71,7 @@ class Wanted(NamedTuple):
         return cls(tuple(group for group in some if not all(term.negated for term in group)))
 
     def for_postgresql(self) -> str:
-        """As a tsquery."""
+        """Return the search as a tsquery."""
 
         def said(term: Term) -> str:
             *whole, last = (f"'{word}'" for word in term.words)
@@ -81,7 +81,7 @@ class Wanted(NamedTuple):
         return " | ".join(f"({' & '.join(map(said, group))})" for group in self.groups)
 
     def for_sqlite(self) -> str:
-        """As a query of FTS5."""
+        """Return the search as an FTS5 query."""
 
         def said(term: Term) -> str:
             return f'"{" ".join(term.words)}"' + (" *" if term.begins else "")
@@ -94,7 +94,7 @@ class Wanted(NamedTuple):
         return " OR ".join(groups)
 
     def rank(self, text: str) -> float | None:
-        """How well a text says it: how often, and in how few words. None where it does not."""
+        """Rate a text by how often it has the terms, and in how few words. None if it does not match."""
         words = plain_words_in(text)
         places = self._places(words)
         if places is None:
@@ -103,7 +103,7 @@ class Wanted(NamedTuple):
         return round(often / (1 + math.log1p(len(words) / 50)), 4)
 
     def snippet(self, text: str) -> str:
-        """The part of a text, on one line, that has most of what was found, marked with «»."""
+        """Return the part of a text with most of the terms, on one line, with «» around the matches."""
         words = words_in(text)
         places = self._places([word for word, _, _ in words]) or []
         spans = [
@@ -114,7 +114,7 @@ class Wanted(NamedTuple):
         return _snippet(text, sorted(spans))
 
     def _places(self, words: Sequence[str]) -> list[tuple[Term, list[int]]] | None:
-        """Where the terms of the first group that a text says stand in its words."""
+        """Return the places of the terms of the first group that matches, or None if none does."""
         for group in self.groups:
             places = [(term, list(term.places(words))) for term in group]
             if all(bool(at) != term.negated for term, at in places):

@@ -1,4 +1,7 @@
-"""A warm agent for each chat, resumed from the store on any host. Needs the `sdk` extra: docs/agents.md."""
+"""A warm agent for each chat, which any host can resume from the store: docs/agents.md.
+
+Needs the `sdk` extra.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -115,7 +118,7 @@ _MODULES = (
 
 
 def __getattr__(name: str) -> object:
-    """Import a name's module when the name is first asked for: the models do without the SDK."""
+    """Import a name's module when the name is first used, since the models don't need the SDK."""
     if name in __all__:
         for module_name in _MODULES:
             try:

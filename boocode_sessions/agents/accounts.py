@@ -1,4 +1,4 @@
-"""A chat's row in the database: held, and told what was spent, each token and dollar once."""
+"""The bookkeeping of one chat: its lease, and what it spent, with each token and dollar written once."""
 
 import uuid
 from dataclasses import replace
@@ -16,30 +16,30 @@ from boocode_sessions.models import ClaudeSessionEntry
 
 
 class Accounts:
-    """Acquires, renews and settles. What the database does not take is written with what comes next."""
+    """Acquires, renews and settles one chat. What can't be written now is written at the next settlement."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._seconds = services.limits.lease_seconds
-        # Ours has one statement for each method; a host's own may have more.
+        # Our own writer runs one statement per method. A host's writer may run more.
         self._atomic = type(services.writer) is AgentSessions
         self._new = Settlement()
         self._since_turn = Settlement()
         self._unsure: list[tuple[int, Settlement]] = []
-        """Settlements with their numbers, of which nobody knows whether they are written."""
+        """Settlements with their numbers that may or may not be written."""
         self._renewed_at = 0.0
         self._state_is_old = False
         self.lease: Lease | None = None
         self.holds = False
-        """Whether the chat is this process's until the lease runs out."""
+        """True while this process holds the chat, as far as it knows."""
 
     @property
     def owes(self) -> bool:
-        """Whether something is left to be written."""
+        """True if something still has to be written."""
         return bool(self._unsure or self._state_is_old or self._new != Settlement())
 
     async def acquire(self, chat_id: str, agent: str, project_key: str) -> Lease:
-        """Hold the chat. Raises ChatHeldError, or what else a SessionStoreError is."""
+        """Take the chat's lease. Raises ChatHeldError or SessionStoreError."""
         services = self._services
         session_id = str(uuid.uuid4())
         before = anyio.current_time()
@@ -57,7 +57,7 @@ class Accounts:
             atomic=self._atomic,
         )
         if self.lease is not None and self.lease.token != lease.token:
-            self._unsure.clear()  # refused by now, since they name the token of before
+            self._unsure.clear()  # the row refuses them now, since they name the old token
         elif self.lease is not None:
             lease.settlements = max(lease.settlements, self.lease.settlements)
             lease.repairs = max(lease.repairs, self.lease.repairs)
@@ -65,7 +65,7 @@ class Accounts:
         return lease
 
     async def is_stored(self, lease: Lease) -> bool:
-        """Whether the store has the session's main transcript."""
+        """Return True if the store has the session's main transcript."""
         return await self._services.database.run(
             f"look for session {lease.session_id}",
             lambda connection: _is_stored(connection, lease),
@@ -73,7 +73,7 @@ class Accounts:
         )
 
     async def move(self, lease: Lease, session_id: str) -> None:
-        """Let the chat go on in another session. Raises FencedError."""
+        """Continue the chat in another session. Raises FencedError."""
         await self._services.database.run(
             f"begin session {session_id}",
             lambda connection: self._services.writer.move(connection, lease, session_id),
@@ -82,7 +82,10 @@ class Accounts:
         lease.session_id = session_id
 
     async def renew(self, *, at_once: bool = False) -> bool | None:
-        """Hold the chat on, if it is time, or again. Returns False if somebody else has taken it."""
+        """Renew the lease if a third of it has passed, or if `at_once` is set.
+
+        Returns False if another process has taken the chat, None if nothing was renewed.
+        """
         lease, now = self.lease, anyio.current_time()
         is_due = self.holds and now - self._renewed_at >= self._seconds / 3
         if lease is None or not (is_due or at_once):
@@ -93,31 +96,31 @@ class Accounts:
                 lambda connection: self._services.writer.renew(connection, lease, self._seconds),
                 atomic=self._atomic,
             )
-        except SessionStoreError:  # while nobody can reach the database, nobody can take the chat either
+        except SessionStoreError:  # nobody else can take the chat either while the database is out of reach
             return None
         self._renewed_at, self.holds = now, is_ours
         return is_ours
 
     def spend(self, usage: Usage, cost_usd: float = 0.0) -> None:
-        """Note what was spent."""
+        """Add to what was spent."""
         spent = Settlement(usage, cost_usd)
         self._new, self._since_turn = self._new + spent, self._since_turn + spent
 
     def end_turn(self, error: str | None, *, is_answered: bool) -> None:
-        """Note how a turn has ended."""
+        """Note how a turn ended."""
         self._new += Settlement(turns=int(is_answered), has_ended=True, error=error)
 
     def owes_state(self) -> None:
-        """Note that the row is to say whether the session is whole."""
+        """Note that the next settlement must update the row's `incomplete`."""
         self._state_is_old = True
 
     def spent(self) -> Settlement:
-        """What was spent since this was asked last."""
+        """Return what was spent since the last call."""
         spent, self._since_turn = self._since_turn, Settlement()
         return spent
 
     async def settle(self, *, release: bool, incomplete: bool) -> bool:
-        """Write what is owed. Returns whether all of it is written."""
+        """Write what is owed. Returns True if everything is written."""
         lease = self.lease
         if lease is None:
             return False

@@ -1,4 +1,4 @@
-"""The backend: a warm agent for each chat, and the chat's own on whatever host takes its next prompt."""
+"""The backend: keeps an agent warm for each chat, and resumes the chat on whichever host is asked next."""
 
 from __future__ import annotations
 
@@ -35,28 +35,36 @@ from boocode_sessions.sdk import SQLAlchemySessionStore
 
 
 class ClaudeSdkBackend:
-    """Keeps a process of the agent warm for each chat, and resumes the chat from the store without one.
+    """Keeps an agent process warm for each chat. A chat without a process resumes from the store.
 
-    An async context manager, for asyncio; over an Engine for trio too. Leaving it ends every process.
+    Use it as an async context manager, under asyncio, or over an Engine under trio too. Leaving the context
+    ends every process.
 
     Args:
         bind: An Engine or an AsyncEngine. It is used as it is and never disposed of.
-        options: The agent's options, or a function of (chat id, agent) that gives them. A chat keeps the
-            `cwd` that it began with. `session_store`, `session_store_flush`, `include_partial_messages`,
-            `resume` and `session_id` are the backend's; without a `can_use_tool` permissions become events.
+        options: The agent's options, or a function that takes (chat id, agent) and returns them. A chat keeps
+            the `cwd` that it began with. The backend sets `session_store`, `session_store_flush`,
+            `include_partial_messages`, `resume` and `session_id` itself. Without a `can_use_tool`, requests
+            for permission become events.
         limits: How much may run, and how long to wait.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        project_key: The project key that sessions are stored under, or a function that makes it of the chat's
+        schema: The schema of the tables, if they are not on the connection's search path.
+        project_key: The project key to store sessions under, or a function that derives it from the chat's
             id and the SDK's key, such as `lambda chat_id, key: f"{user_of(chat_id)}/{key}"`. The SDK derives
-            its own from the `cwd`: without this, users whose agents share a folder share one key. A chat
-            keeps the one that it began with.
-        encryption: A `privacy.Encryption`, as the store's.
-        tenant: For whom it works, as the store's. `stored_chat_id` says what its chats' rows are called.
-        writer: Keeps leases and costs in a table of the host's own, instead of `claude_agent_sessions`.
-        on_background: Hears (chat id, agent, event) of what an agent does between turns, when a background
-            task has ended. What it raises is logged.
-        start_afresh: Whether a chat whose session the store does not know, or that the agent can't take up,
-            goes on in a new session. Otherwise its prompts are refused.
+            its own key from the `cwd`, so users whose agents share a folder share one key unless you set
+            this. A chat keeps the key that it began with.
+        encryption: A `privacy.Encryption`, as for the store.
+        tenant: The tenant that owns the chats, as for the store. `stored_chat_id` returns the id that a
+            tenant's chat has in `claude_agent_sessions`.
+        writer: Keeps leases and costs in a table of the host's, instead of `claude_agent_sessions`.
+        on_background: Called with (chat id, agent, event) for what an agent does between turns, after a
+            background task has ended. Its exceptions are logged.
+        start_afresh: If the store does not know a chat's session, or the agent can't resume it, continue the
+            chat in a new session. By default such a chat's prompts are refused.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        InvalidKeyError: `project_key` or `tenant` can't be part of a key.
+        UnsupportedBindError: The database is neither PostgreSQL nor SQLite.
     """
 
     @checked
@@ -118,20 +126,27 @@ class ClaudeSdkBackend:
 
     @property
     def warm(self) -> int:
-        """How many processes there are."""
+        """The number of agent processes."""
         return len(self._services.pool)
 
     def stored_chat_id(self, chat_id: str) -> str:
-        """The `chat_id` of the chat's row in `claude_agent_sessions`: with a tenant, its name is a part."""
+        """Return the `chat_id` of the chat's row in `claude_agent_sessions`, which includes the tenant."""
         return self._services.chat_key(chat_id)
 
     async def send(self, chat_id: str, prompt: str, *, agent: str = "claude") -> AsyncGenerator[AgentEvent]:
-        """One turn: its events as they come, TurnEnded the last of them.
+        """Run one turn and yield its events as they come. TurnEnded is the last one.
 
-        Prompts of one chat are answered in their order. Who stops listening interrupts the turn; a slow
-        listener does not, since its events are kept until they are asked for.
+        Prompts of one chat are answered in order. A caller that stops iterating interrupts the turn. A slow
+        caller does not: the backend keeps events until the caller asks for them.
 
-        Raises AgentError for a turn that can't begin, and SessionStoreError when the database is the reason.
+        Args:
+            chat_id: The host's id of the chat.
+            prompt: The user's message.
+            agent: Which of the chat's agents.
+
+        Raises:
+            AgentError: The turn can't begin.
+            SessionStoreError: The turn can't begin because of the database.
         """
         chat = self._chat(chat_id, agent)
         turn = chat.enqueue(prompt)
@@ -146,7 +161,7 @@ class ClaudeSdkBackend:
             raise turn.error
 
     def _chat(self, chat_id: str, agent: str) -> Chat:
-        """The chat, begun if need be, without a wait: of many first prompts at once each finds it."""
+        """Return the chat, created if need be. Nothing awaits here, so concurrent prompts share one chat."""
         if self._tasks is None:
             raise BackendClosedError("the backend is not open: use it as `async with ClaudeSdkBackend(...)`")
         key = (chat_id, agent)
@@ -160,7 +175,7 @@ class ClaudeSdkBackend:
         self._chats.pop(key, None)
 
     async def interrupt(self, chat_id: str, *, agent: str = "claude") -> None:
-        """End the turn that is under way, or about to be, and wait until it has. Raises NoTurnError."""
+        """End the turn that is running or next in the queue, and wait for its end. Raises NoTurnError."""
         chat = self._chats.get((chat_id, agent))
         turn = None if chat is None else chat.turn
         if chat is None or turn is None:
@@ -169,7 +184,7 @@ class ClaudeSdkBackend:
         await turn.ended.wait()
 
     async def close(self, chat_id: str, *, agent: str = "claude") -> None:
-        """End the chat's agent: interrupt its turn, refuse what waits. The chat can go on later."""
+        """End the chat's agent: interrupt its turn and refuse queued prompts. The chat can continue later."""
         chat = self._chats.get((chat_id, agent))
         if chat is not None:
             chat.close()
@@ -181,25 +196,45 @@ class ClaudeSdkBackend:
         """Answer a PermissionRequested, once.
 
         Args:
-            request_id: The event's.
-            allow: Whether the tool may run.
-            message: What the agent is told of a denial.
-            updated_input: What the tool is to run with instead.
+            request_id: The event's `request_id`.
+            allow: Let the tool run.
+            message: The reason of a denial, for the agent.
+            updated_input: Input that the tool runs with instead of its own.
 
-        Raises PermissionAnsweredError for a second answer, UnknownPermissionError for any other id.
+        Raises:
+            PermissionAnsweredError: The request was already answered, timed out or was withdrawn.
+            UnknownPermissionError: No agent of this backend asked with this id.
         """
         self._services.permissions.answer(
             request_id, allow=allow, message=message, updated_input=updated_input
         )
 
     async def set_model(self, chat_id: str, model: str | None, *, agent: str = "claude") -> None:
-        """Let the chat's agent use another model from now on, as long as this backend lives."""
+        """Switch the chat's agent to another model, for as long as this backend lives.
+
+        Args:
+            chat_id: The host's id of the chat.
+            model: The model's name, or None for the agent's default.
+            agent: Which of the chat's agents.
+
+        Raises:
+            AgentError: The running agent refuses the model.
+        """
         if (process := self._process(chat_id, agent)) is not None:
             await process.set_model(model)
         self._wish(chat_id, agent, model=model)
 
     async def set_permission_mode(self, chat_id: str, mode: PermissionMode, *, agent: str = "claude") -> None:
-        """Let the chat's agent ask for other permissions from now on, as long as this backend lives."""
+        """Switch the chat's agent to another permission mode, for as long as this backend lives.
+
+        Args:
+            chat_id: The host's id of the chat.
+            mode: When the agent asks for permission.
+            agent: Which of the chat's agents.
+
+        Raises:
+            AgentError: The running agent refuses the mode.
+        """
         if (process := self._process(chat_id, agent)) is not None:
             await process.set_permission_mode(mode)
         self._wish(chat_id, agent, permission_mode=mode)
@@ -222,4 +257,4 @@ def _project_key_for(given: str | ProjectKeyFor | None) -> ProjectKeyFor:
 
 
 def _not_heard(_chat_id: str, _agent: str, _event: AgentEvent) -> None:
-    """Nobody listens to what happens between turns: the transcript tells it."""
+    """Ignore what happens between turns. The transcript has it."""

@@ -1,4 +1,4 @@
-"""One agent of one chat: takes its prompts one after the other, ends its process when it is not needed."""
+"""One agent of one chat: runs its prompts one after the other, and ends its process when it is not needed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from boocode_sessions.agents.starting import Starter
 from boocode_sessions.agents.turn import Turn
 
 _CLOSE_SECONDS = 3
-"""How long a turn may take to end when its process is to end."""
+"""How long a turn may take to end before its process is ended."""
 
 
 class Chat:
-    """The queue of a chat's agent, and the task that works it off."""
+    """The queue of a chat's agent, and the task that works through it."""
 
     def __init__(self, services: Services, chat_id: str, agent: str, tasks: TaskGroup) -> None:
         self.chat_id, self.agent = chat_id, agent
@@ -38,7 +38,7 @@ class Chat:
         self._tasks = tasks
         self._queue: deque[Turn] = deque()
         self.process: AgentProcess | None = None
-        """The warm one."""
+        """The warm process, if there is one."""
         self._accounts = Accounts(services)
         self._reader = Reader(services, self._accounts, chat_id, agent, self._wake)
         self._closing = False
@@ -47,7 +47,7 @@ class Chat:
         self._repair = Repair(self._limits.repair_seconds)
         self._starter = Starter(services, self._accounts, self._reader.ask, chat_id, agent)
 
-    # What the backend calls, none of which waits.
+    # The backend calls these methods. None of them waits.
 
     def enqueue(self, prompt: str) -> Turn:
         """Queue a prompt. Raises QueueFullError."""
@@ -62,7 +62,7 @@ class Chat:
         return turn
 
     def stop(self, turn: Turn) -> None:
-        """Let a turn end early, or not begin."""
+        """End a turn early, or take it out of the queue."""
         turn.stop_wanted = True
         if turn in self._queue:
             self._queue.remove(turn)
@@ -72,7 +72,7 @@ class Chat:
 
     @property
     def turn(self) -> Turn | None:
-        """The turn that is under way, or the one that is about to be."""
+        """The running turn, or else the next one in the queue."""
         return self._reader.turn or next(iter(self._queue), None)
 
     def close(self) -> None:
@@ -82,15 +82,15 @@ class Chat:
 
     @property
     def rested_at(self) -> float:
-        """Since when it has been idle."""
+        """When the agent was last busy."""
         return self._reader.heard_at
 
     def can_be_evicted(self) -> bool:
-        """Whether nothing is under way, nothing waits, and nothing is left to be written."""
+        """True if nothing runs, nothing waits, and nothing has to be written."""
         return not (self._evicted or self._is_busy() or self._is_behind() or self._accounts.owes)
 
     def is_ending(self) -> bool:
-        """Whether it was asked to end its process, and nothing is under way."""
+        """True if the chat was asked to end its process and has nothing left to do."""
         return self._evicted and not (self._is_busy() or self._is_behind())
 
     def evict(self) -> None:
@@ -101,7 +101,7 @@ class Chat:
     # The task.
 
     async def run(self, forget: Callable[[], None]) -> None:
-        """Work the queue off, until the process has ended and nothing waits."""
+        """Work through the queue, until the process has ended and nothing waits."""
         try:
             while True:
                 if self._queue and not self._closing:
@@ -111,7 +111,7 @@ class Chat:
                     if self._closing:
                         self._refuse_all()
                     if not self._queue:
-                        return  # and nobody can queue anything before `forget`, which comes without a wait
+                        return  # `forget` runs without awaiting first, so nobody can queue anything before it
                 else:
                     await self._rest()
         finally:
@@ -148,26 +148,26 @@ class Chat:
         return self.process is not None and self.process.store.is_behind
 
     async def _rest(self) -> None:
-        """Wait for the next prompt; meanwhile write what is left to be written, and keep or free the chat."""
+        """Wait for the next prompt. Write what is left to write, and renew or release the lease meanwhile."""
         seconds = min(self._limits.lease_seconds / 3, self._limits.idle_seconds)
         if self._is_behind():
             seconds = min(seconds, self._limits.repair_seconds)
         await self._sleep(seconds)
-        if self._queue:  # which takes the chat, and writes what is owed
+        if self._queue:  # the next turn acquires the lease and writes what is owed
             return
         await self._catch_up_if_due()
         if self._accounts.owes or (self._accounts.holds and not self._is_busy()):
             await self._accounts.settle(release=not self._is_busy(), incomplete=self._is_behind())
-        elif self._is_busy():  # for a background task, say
+        elif self._is_busy():  # with a background task, for example
             await self._keep_lease(at_once=not self._accounts.holds)
-        # Also where nothing was to be written: an agent may say only after a turn that it is idle.
+        # Even if nothing was written: an agent may report that it is idle only after its turn.
         self._services.pool.notify()
 
     async def _take(self, turn: Turn) -> None:
         self._reader.turn = turn
         try:
             process = await self._prepare()
-        except Exception as error:  # noqa: BLE001 - the sender's to hear, whatever the host's options raise too
+        except Exception as error:  # noqa: BLE001 - the sender gets it, even what the host's options raise
             self._reader.turn = None
             await self._accounts.settle(release=not self._queue, incomplete=self._is_behind())
             turn.refuse(error)
@@ -185,7 +185,7 @@ class Chat:
             self._services.pool.notify()
 
     async def _prepare(self) -> AgentProcess:
-        """The chat is this process's, and its agent is warm. Raises AgentError or SessionStoreError."""
+        """Take the chat's lease and return its warm process. Raises AgentError or SessionStoreError."""
         accounts, process = self._accounts, self.process
         if process is not None:
             store = process.store
@@ -212,15 +212,15 @@ class Chat:
         self._tasks.start_soon(self._reader.read, self.process)
         await self._starter.follow(self.process, options)
         await self._keep_lease()
-        if self.process.store.is_fenced:  # while it waited for room, or started
+        if self.process.store.is_fenced:  # lost while it waited for a place in the pool, or started
             raise ChatHeldError(f"another process has taken {lease} over: send the prompt there")
         return self.process
 
     async def _perform(self, turn: Turn, process: AgentProcess) -> TurnEnded:
-        """Send the prompt, and see the turn through to its end, whatever that is."""
+        """Send the prompt and follow the turn to its end."""
         now = anyio.current_time()
         deadline, drained_at, timed_out = now + self._limits.turn_seconds, None, False
-        # Not awaited: one that is longer than the pipe's buffer waits for the agent, which may hang.
+        # Not awaited: sending a prompt longer than the pipe's buffer waits for the agent, which may hang.
         self._tasks.start_soon(process.prompt, turn.prompt, turn.id)
         while not (turn.result or process.has_ended or process.store.is_fenced):
             now = anyio.current_time()
@@ -235,7 +235,7 @@ class Chat:
             await self._keep_lease()
             await self._catch_up_if_due()
         if turn.result is None:
-            process.has_ended = True  # it is ended before the next turn, which its late result can't end then
+            process.has_ended = True  # the next turn ends it first, so that a late result can't end that turn
         return await self._conclude(turn, process, timed_out=timed_out, stopped=drained_at is not None)
 
     async def _conclude(
@@ -245,7 +245,7 @@ class Chat:
         reason, failed = turn.outcome(is_fenced=process.store.is_fenced, timed_out=timed_out, stopped=stopped)
         if failed is not None:
             turn.emit(failed)
-        if not is_answered:  # what it wrote last may not have come here, nor what it has spent
+        if not is_answered:  # its last lines, and what they cost, may not have arrived here
             process.store.is_behind = True
             accounts.spend(process.count_unconfirmed())
             self._services.permissions.withdraw(self._reader.tell)

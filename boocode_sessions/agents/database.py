@@ -1,4 +1,4 @@
-"""What a backend does in the database, over an Engine or an AsyncEngine, with an end to every wait."""
+"""A backend's work in the database, over an Engine or an AsyncEngine, with a limit to every wait."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Database:
-    """Runs synchronous work on a connection, each in a transaction of its own; and fenced appends."""
+    """Runs synchronous work, each piece in its own transaction, and fenced appends."""
 
     def __init__(
         self,
@@ -58,10 +58,12 @@ class Database:
         )
 
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]], fence: Fence) -> None:
-        """Append where the fence holds, in one statement with it, together with other chats' that wait.
+        """Append if the fence holds. One statement checks the fence and appends.
 
-        Not cancelled once under way. A call that was given up on may land yet; sent again with the same list
-        it lands once. Raises SessionStoreError, and the fence's refusal.
+        Appends of several chats that wait at the same time share a batch. A running append is not cancelled.
+        After the timeout it may still land. Sent again with the same list object, it lands once.
+
+        Raises SessionStoreError, or the fence's refusal.
         """
         request = self._appender.request(key, entries, fence)
         if request is None:
@@ -73,11 +75,13 @@ class Database:
             raise self._timed_out(request.label) from None
 
     async def run(self, operation: str, work: Callable[[Connection], _T], *, atomic: bool = False) -> _T:
-        """Commit what `work` does, or nothing of it.
+        """Run `work` in a transaction and commit it.
 
-        Not cancelled once under way, so that its outcome is known; given up on after the time-out. A thread
-        that was given up on ends by itself: whatever it still commits carries a number, which its retry
-        finds. `atomic`: it is one statement, which needs no BEGIN and no COMMIT. Raises SessionStoreError.
+        Running work is not cancelled, so that its outcome is known. After the timeout its thread is abandoned
+        and ends by itself: whatever it still commits carries a number, which a retry recognizes. `atomic`
+        means that `work` is one statement, which needs no BEGIN and no COMMIT.
+
+        Raises SessionStoreError.
         """
 
         def prepared(opened: StoreConnection) -> _T:

@@ -1,10 +1,10 @@
-"""What `boocode_sessions.agents` raises before a turn begins. What goes wrong later is an event, `Failed`."""
+"""Exceptions of `boocode_sessions.agents`. A turn that fails later yields a `Failed` event instead."""
 
 from boocode_sessions.errors import SessionStoreError
 
 
 class AgentError(Exception):
-    """The agent could not do what it was asked to. Its text holds no transcript content."""
+    """The agent could not carry out the call. The message holds no transcript content."""
 
 
 class BackendClosedError(AgentError):
@@ -12,11 +12,11 @@ class BackendClosedError(AgentError):
 
 
 class QueueFullError(AgentError):
-    """As many prompts as may wait for this chat's agent do: send it again when a turn has ended."""
+    """The queue of the chat's agent is full: send the prompt again when a turn has ended."""
 
 
 class PoolFullError(AgentError):
-    """As many agents as may run are at work, and none ended in time: raise `max_warm`, or try later."""
+    """`max_warm` agents are at work, and none ended in time: raise `max_warm`, or try later."""
 
 
 class AgentStartError(AgentError):
@@ -24,32 +24,32 @@ class AgentStartError(AgentError):
 
 
 class AgentMissingError(AgentStartError):
-    """The agent's executable, or the folder that it is to work in, is not there."""
+    """The agent's executable or its working folder does not exist."""
 
 
 class SessionUnknownError(AgentStartError):
-    """The store does not know the session that the chat goes on in."""
+    """The store does not have the session that the chat should continue."""
 
 
 class SessionDamagedError(AgentStartError):
-    """The agent can't take up the session from what the store has of it."""
+    """The agent can't resume the session from what the store has of it."""
 
 
 class ChatHeldError(AgentError):
-    """Another process has the chat's agent: send the prompt there, or wait until its lease has run out."""
+    """Another process runs the chat's agent: send the prompt there, or wait until its lease has run out."""
 
 
 class FencedError(SessionStoreError):
-    """Another process has taken the chat over: what this one still has to write is refused."""
+    """Another process has taken over the chat, and this process's write was refused."""
 
 
 class NoTurnError(AgentError, LookupError):
-    """The chat has no turn under way, or no agent that is warm."""
+    """The chat has no turn to interrupt."""
 
 
 class UnknownPermissionError(AgentError, LookupError):
-    """No request has this id, or its agent has ended."""
+    """No permission request has this id."""
 
 
 class PermissionAnsweredError(AgentError):
-    """The request was answered before, by somebody else or by its time-out."""
+    """The permission request is closed: it was answered, timed out or was withdrawn."""

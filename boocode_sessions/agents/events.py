@@ -1,4 +1,4 @@
-"""What a turn of an agent tells its host: one small typed union instead of the SDK's messages."""
+"""The events that a turn yields: one small typed union instead of the SDK's messages."""
 
 import operator
 from dataclasses import astuple, dataclass, field
@@ -21,7 +21,7 @@ FailureKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, as the API counts them."""
+    """Token counts, as the API reports them."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -37,7 +37,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """The agent is at work in this session. Comes at the beginning of each turn."""
+    """The agent works in this session. Every turn begins with this event."""
 
     session_id: str
     model: str | None = None
@@ -45,7 +45,7 @@ class SessionStarted:
 
 @dataclass(frozen=True, slots=True)
 class SessionReset:
-    """The conversation was cleared; what follows belongs to another session, which SessionStarted names."""
+    """The conversation was cleared. A SessionStarted event names the session that comes next."""
 
     session_id: str
     """The session that ended."""
@@ -57,12 +57,12 @@ class TextDelta:
 
     text: str
     parent_tool_use_id: str | None = None
-    """The call that started the subagent which speaks; None for the main conversation."""
+    """The tool use that started the subagent that is speaking; None in the main conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThinkingDelta:
-    """The next piece of what the agent thinks."""
+    """The next piece of the agent's thinking."""
 
     text: str
     parent_tool_use_id: str | None = None
@@ -80,7 +80,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool has answered."""
+    """A tool returned its result."""
 
     tool_use_id: str
     content: str | list[dict[str, Any]] | dict[str, Any] | None
@@ -90,7 +90,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class TaskStarted:
-    """A subagent, or a command in the background, has begun."""
+    """A subagent or a background command began."""
 
     task_id: str
     description: str
@@ -100,7 +100,7 @@ class TaskStarted:
 
 @dataclass(frozen=True, slots=True)
 class TaskProgressed:
-    """A task goes on."""
+    """A task made progress."""
 
     task_id: str
     description: str
@@ -111,7 +111,7 @@ class TaskProgressed:
 
 @dataclass(frozen=True, slots=True)
 class TaskUpdated:
-    """A task has a new status. `completed`, `failed`, `stopped`, `killed` are final, and can come twice."""
+    """A task's status changed. `completed`, `failed`, `stopped` and `killed` are final and can come twice."""
 
     task_id: str
     status: str
@@ -120,7 +120,7 @@ class TaskUpdated:
 
 @dataclass(frozen=True, slots=True)
 class PermissionRequested:
-    """A tool waits for the host: `backend.answer(request_id, allow=...)`, or it is denied after a time."""
+    """A tool waits for `backend.answer(request_id, allow=...)`. Without an answer in time it is denied."""
 
     request_id: str
     tool_name: str
@@ -135,7 +135,7 @@ PermissionOutcome = Literal["allowed", "denied", "timed_out", "withdrawn"]
 
 @dataclass(frozen=True, slots=True)
 class PermissionClosed:
-    """A request needs no answer any more."""
+    """A permission request is closed and needs no answer."""
 
     request_id: str
     outcome: PermissionOutcome
@@ -143,16 +143,16 @@ class PermissionClosed:
 
 @dataclass(frozen=True, slots=True)
 class RateLimited:
-    """The account nears its limit, or has reached it."""
+    """The account is near its rate limit or has reached it."""
 
     status: str
     resets_at: int | None = None
-    """Unix time, seconds."""
+    """When the limit resets, in Unix epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """The API has refused a request for now, and the agent will send it again."""
+    """The API refused a request for now, and the agent will retry it."""
 
     attempt: int
     attempts: int
@@ -163,24 +163,24 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """The agent has replaced the conversation so far by a summary of it."""
+    """The agent replaced the conversation so far with a summary."""
 
     trigger: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorFailed:
-    """The database did not take some lines of the transcript. The turn goes on."""
+    """The database did not store some lines of the transcript. The turn continues."""
 
     session_id: str | None
     subpath: str | None
     error: str
-    """What the store said; holds no transcript content."""
+    """The store's error message, without transcript content."""
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorRepaired:
-    """The lines that the database lacked were taken from the agent's own file: the session is whole again."""
+    """The missing lines were stored from the agent's own file, so the session is whole again."""
 
     lines: int
 
@@ -191,9 +191,9 @@ class Failed:
 
     kind: FailureKind
     message: str
-    """What to do about it; holds no transcript content."""
+    """What went wrong and what to do about it, without transcript content."""
     status: int | None = None
-    """The API's HTTP status, where it is the API that refused."""
+    """The API's HTTP status, if the API refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +202,12 @@ class TurnEnded:
 
     reason: EndReason
     usage: Usage = field(default_factory=Usage)
-    """From the backend: what was spent since the chat's turn before, by subagents too. From `map_message`:
-    since the agent's process began."""
+    """Tokens spent, subagents included. In the backend's events they count since the chat's previous turn, in
+    those of `map_message` since the agent's process began."""
     cost_usd: float = 0.0
-    """Counted as `usage` is."""
+    """Dollars spent since the same moment."""
     stored: bool = True
-    """False if the database lacks some of the session's lines for now."""
+    """False if the database still lacks some of the session's lines."""
 
 
 AgentEvent = (
@@ -230,4 +230,4 @@ AgentEvent = (
     | Failed
     | TurnEnded
 )
-"""Everything that `send` yields."""
+"""Every event that `send` can yield."""

@@ -1,11 +1,12 @@
-"""Ends agents whose host has died: nothing in a process that was killed can do it.
+"""A helper process that ends agents whose host has died, since a killed process can't do it itself.
 
-An agent in the middle of a turn does not notice that nobody reads it any more, and goes on. So a backend
-starts this file as a program beside itself. It hears of each agent's process on its stdin; if that is closed
-before it was told to stop, the host has died. It needs nothing but the standard library, and some 10 MB.
+An agent in the middle of a turn does not notice that nobody reads its output any more, and continues. So a
+backend starts this file as a program beside itself. The program reads on its stdin which agent processes
+there are. If stdin closes before a line says "stop", the host has died. The program uses only the standard
+library, and some 10 MB of memory.
 
-It also removes the folders that the SDK has made for resumes: each holds a transcript in plain text, often
-with a copy of the login.
+It also removes the folders that the SDK makes for resumes: each holds a transcript in plain text, and often
+a copy of the login.
 """
 
 import contextlib
@@ -17,17 +18,17 @@ import sys
 import time
 
 _GRACE_SECONDS = 5
-"""The agent ends its own tools when it is terminated. After this time all of them are killed."""
+"""An agent that is terminated ends its own tools. After this time the guard kills them all."""
 
 
 class Guard:
-    """The program beside a backend, seen from the backend."""
+    """The backend's handle on the helper process."""
 
     def __init__(self) -> None:
         self._program: subprocess.Popen[str] | None = None
 
     def watch(self, pid: int, folder: str = "") -> None:
-        """End this process if the host dies, and remove this folder. The newest call for a process holds."""
+        """End the process and remove the folder if the host dies. A later call replaces the folder."""
         if self._program is None:
             self._program = subprocess.Popen(  # noqa: S603 - this file, with this interpreter
                 [sys.executable, "-I", "-S", __file__],
@@ -36,16 +37,16 @@ class Guard:
                 stderr=subprocess.DEVNULL,
                 encoding="utf-8",
                 errors="surrogateescape",  # a folder's name may be any bytes
-                start_new_session=True,  # what ends the host's group, Ctrl-C for one, must not end it first
+                start_new_session=True,  # a signal to the host's group, such as Ctrl-C, must not end it first
             )
         self._tell(f"+{pid} {folder}")
 
     def unwatch(self, pid: int) -> None:
-        """This process has ended."""
+        """Forget a process that has ended."""
         self._tell(f"-{pid}")
 
     def close(self) -> None:
-        """All of them have ended, and so does the guard."""
+        """End the helper process, after all agents have ended."""
         self._tell("stop")
         program, self._program = self._program, None
         if program is not None and program.stdin is not None:
@@ -55,13 +56,13 @@ class Guard:
 
     def _tell(self, line: str) -> None:
         if self._program is not None and self._program.stdin is not None:
-            with contextlib.suppress(OSError, ValueError):  # somebody has killed it
+            with contextlib.suppress(OSError, ValueError):  # somebody killed the helper process
                 self._program.stdin.write(line + "\n")
                 self._program.stdin.flush()
 
 
 def descendants(pids: set[int]) -> set[int]:
-    """The processes below these, where /proc tells."""
+    """Return all descendants of these processes. Without /proc it finds none."""
     parents: dict[int, int] = {}
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is slow to import
@@ -74,9 +75,9 @@ def descendants(pids: set[int]) -> set[int]:
 
 
 def end_marked(mark: str) -> None:
-    """Kill the processes that have this text in their environment, where /proc tells.
+    """Kill the processes that have this text in their environment. Without /proc it finds none.
 
-    An agent's tools inherit it. Once the agent itself was killed they are nobody's descendants any more.
+    An agent's tools inherit the mark. Once the agent itself has been killed, the mark is the only link left.
     """
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is slow to import
@@ -88,7 +89,7 @@ def _environment(pid: str) -> bytes:
     try:
         with open(f"/proc/{pid}/environ", "rb") as environ:  # noqa: PTH123 - as above
             return environ.read()
-    except OSError:  # it has ended, or is another user's
+    except OSError:  # the process has ended, or belongs to another user
         return b""
 
 
@@ -96,7 +97,7 @@ def _parent(pid: str) -> int | None:
     try:
         with open(f"/proc/{pid}/stat", encoding="latin-1") as stat:  # noqa: PTH123 - as above
             return int(stat.read().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):  # it has ended
+    except (OSError, ValueError, IndexError):  # the process has ended
         return None
 
 
@@ -124,7 +125,7 @@ def _main() -> None:
 
 
 def _send(pid: int, number: int) -> bool:
-    """Whether the process was there to get the signal."""
+    """Send a signal. Returns True if the process got it."""
     try:
         os.kill(pid, number)
     except OSError:

@@ -1,4 +1,4 @@
-"""Whether a session is whole: its chains, its tools' results, its subagents, and the agent's own files."""
+"""Checks that a session is whole: its chains, tool results and subagents, and the agent's own files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,33 +24,34 @@ FindingKind = Literal["broken_chain", "missing_result", "missing_subagent"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a session lacks."""
+    """One thing that a session lacks."""
 
     kind: FindingKind
     subpath: str
-    """The transcript that shows it; `''` for the main one."""
+    """The transcript that refers to the missing thing; `''` for the main one."""
     id: str
-    """The entry whose parent is missing, the call without a result, the subagent without a transcript."""
+    """The id of the entry whose parent is missing, of the tool use without a result, or of the subagent
+    without a transcript."""
     missing: str
-    """What the entry refers to."""
+    """The id or the subpath that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found out about one session."""
+    """The result of checking one session."""
 
     project_key: str
     session_id: str
     entries: int
     findings: list[Finding]
     in_files: int | None
-    """Lines that the agent's own files have and the database lacked; None if there are no files."""
+    """The number of lines that only the agent's own files had; None if there are no files."""
     repaired: bool
-    """Whether those lines were taken in. `findings` are what was left then."""
+    """True if those lines were imported. `findings` then lists what is still missing."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is missing as far as anybody can tell."""
+        """True if nothing is known to be missing."""
         return not self.findings and (self.repaired or not self.in_files)
 
 
@@ -65,18 +66,19 @@ def check_session(
     schema: str | None = None,
     encryption: Cipher | None = None,
 ) -> Report:
-    """Look for what a session lacks.
+    """Find what a session lacks.
 
     Args:
-        engine: The database; one that works for a tenant, where the database keeps tenants apart.
-        project_key: The session's project, as it is stored.
-        session_id: The session.
+        engine: The database. If it keeps tenants apart, the engine must work for the session's tenant.
+        project_key: The session's stored project key.
+        session_id: The session's id.
         files: The `projects` folder with the agent's own files.
-        repair: Whether to take in the lines that those have and the database lacks, each once.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        encryption: As the store has it.
+        repair: Import the lines that the files have and the database lacks, each once.
+        schema: The schema of the tables, if they are not on the connection's search path.
+        encryption: The `privacy.Encryption` of the store.
 
-    Raises SessionStoreError.
+    Raises:
+        SessionStoreError: The session can't be read, or the lines can't be imported.
     """
     check_parts(project_key=project_key, session_id=session_id)
     in_files = (
@@ -105,7 +107,7 @@ def check_session(
 def find_missing(
     subpath: str, entries: Sequence[Mapping[str, Any]], subpaths: Sequence[str]
 ) -> Iterator[Finding]:
-    """What one transcript refers to and nobody has."""
+    """Yield what one transcript refers to and the session does not have."""
     known = {uuid for entry in entries if isinstance(uuid := entry.get("uuid"), str)}
     for entry in entries:
         parent = entry.get("parentUuid")
@@ -122,7 +124,7 @@ def find_missing(
 
 
 def _missing_results(subpath: str, entries: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Calls that the conversation went on from without their results. The last ones may still be at work."""
+    """Yield tool uses without a result. Those after the agent's last text are skipped: they may still run."""
     called: dict[str, int] = {}
     answered: set[str] = set()
     last_said = 0
@@ -152,9 +154,9 @@ def _compare(
     schema: str | None,
     encryption: Cipher | None,
 ) -> int | None:
-    """How many lines of the agent's files the database lacks, or lacked, by the import's own rule."""
+    """Count the lines of the agent's files that the database lacks, by the import's rule, or import them."""
     tenant: str | None = engine.get_execution_options().get(TENANT_OPTION)
-    within_tenant = given_project(tenant, project_key)  # the import puts the tenant before it again
+    within_tenant = given_project(tenant, project_key)  # the import adds the tenant again
     folder = folder_of(files, project_key, session_id)
     if folder is None:
         return None

@@ -1,9 +1,10 @@
-"""Who holds a chat: a lease in the database, and a fencing token that a late writer fails on.
+"""Leases on chats in the database, with a fencing token that makes a late writer fail.
 
-A chat is held while a turn or a background task runs. Between turns it is free: whoever sends the next
-prompt takes it, with a token one higher if that is another process than before. Every write of an agent names
-its token, in the statement that writes, and is refused if it comes late. What a turn has spent comes with a
-number that grows by one: sent again, because the answer to its COMMIT was lost, it is known again.
+A process holds a chat while a turn or a background task runs. Between turns the chat is free: the process
+that gets the next prompt takes it, and raises the token by one if it is not the previous holder. Every
+write of an agent checks its token in the same statement, so a late write is refused. Each settlement of
+what a turn spent has a number that grows by one. If the answer to its COMMIT is lost and it is sent again,
+its number shows whether it has landed.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ from boocode_sessions.agents.writer import Holder, Lease, Settlement
 
 
 class AgentSessions:
-    """The writer over `claude_agent_sessions`: a statement for each method."""
+    """The AgentSessionWriter over `claude_agent_sessions`, with one statement for each method."""
 
     def acquire(
         self,
@@ -57,7 +58,7 @@ class AgentSessions:
         session_id: str,
         seconds: float,
     ) -> Lease:
-        """As AgentSessionWriter.acquire."""
+        """Like AgentSessionWriter.acquire."""
         parameters = {
             "of_chat": chat_id,
             "of_agent": agent,
@@ -82,12 +83,12 @@ class AgentSessions:
         )
 
     def renew(self, connection: Connection, lease: Lease, seconds: float) -> bool:
-        """As AgentSessionWriter.renew."""
+        """Like AgentSessionWriter.renew."""
         return _changes_a_row(connection, _renew(), _of(lease) | _by(lease.holder, seconds))
 
     @property
     def fence(self) -> ColumnElement[bool]:
-        """As AgentSessionWriter.fence."""
+        """Like AgentSessionWriter.fence."""
         columns = _TABLE.c
         held = select(columns.fencing_token).where(
             columns.chat_id == bindparam("fence_chat_id", type_=Text),
@@ -99,17 +100,17 @@ class AgentSessions:
         return held.with_for_update(read=True).exists()
 
     def repair(self, connection: Connection, lease: Lease, number: int) -> None:
-        """As AgentSessionWriter.repair. The row stays locked until the transaction ends."""
+        """Like AgentSessionWriter.repair. The row stays locked until the transaction ends."""
         if not _changes_a_row(connection, _set("repairs"), _of(lease) | {"repairs_now": number}):
             raise lease.fenced()
 
     def move(self, connection: Connection, lease: Lease, session_id: str) -> None:
-        """As AgentSessionWriter.move."""
+        """Like AgentSessionWriter.move."""
         if not _changes_a_row(connection, _set("session_id"), _of(lease) | {"session_id_now": session_id}):
             raise lease.fenced()
 
     def settle(self, connection: Connection, lease: Lease, number: int, settlement: Settlement) -> None:
-        """As AgentSessionWriter.settle."""
+        """Like AgentSessionWriter.settle."""
         spent = asdict(settlement.usage) | {"turns": settlement.turns, "cost_usd": settlement.cost_usd}
         parameters = {
             "number": number,
@@ -129,12 +130,12 @@ class AgentSessions:
 
 
 def _changes_a_row(connection: Connection, statement: Update, parameters: Mapping[str, Any]) -> bool:
-    """Run it. By what it returns: how many rows it counts is not every database's to tell."""
+    """Run a statement with RETURNING. Not every database reports a row count, so the returned row decides."""
     return connection.execute(statement, parameters).first() is not None
 
 
 class lease_end(FunctionElement[datetime]):  # noqa: N801 - named as the SQL function it stands for
-    """So many seconds from now, by the database's clock: the only one that all hosts share."""
+    """A time so many seconds from now, by the database's clock: the only clock that all hosts share."""
 
     type = UTCDateTime()
     inherit_cache = True
@@ -164,14 +165,14 @@ _COUNTS = (
     "cache_write_tokens",
     "cost_usd",
 )
-"""Columns that only grow."""
+"""Columns to which each settlement adds."""
 
 
 @cache
 def _take(dialect: str) -> Any:  # noqa: ANN401 - two dialects' Insert
-    """Insert the chat's row, or take the one that is there if it is free, ours, or its lease has run out.
+    """Insert the chat's row, or take the existing one if it is free, ours, or its lease has run out.
 
-    Shape: one row; none if somebody else holds the chat.
+    Shape: one row, or none if another process holds the chat.
     Served by: claude_agent_sessions_pkey.
     """
     columns = _TABLE.c
@@ -214,14 +215,14 @@ def _renew() -> Update:
 
 @cache
 def _set(name: str) -> Update:
-    """Change one column, to the parameter `..._now`."""
+    """Set one column to the parameter `..._now`."""
     now = bindparam(f"{name}_now", type_=_TABLE.c[name].type)
     return update(_TABLE).where(_is_ours()).values({name: now}).returning(_TABLE.c.chat_id)
 
 
 @cache
 def _settle() -> Update:
-    """Add what was spent, unless this number was added before. Shape: one row if it was added now."""
+    """Add what was spent, unless this number was already added. Shape: one row if it was added now."""
     columns, number = _TABLE.c, bindparam("number", type_=BigInteger)
     has_ended, is_free = (bindparam(name, type_=Boolean) for name in ("has_ended", "is_free"))
     values: dict[str, Any] = {
@@ -251,7 +252,7 @@ def _held() -> dict[str, Any]:
 
 
 def _by(holder: Holder, seconds: float) -> dict[str, Any]:
-    """The parameters of `_held`."""
+    """Return the parameters of `_held`."""
     return {"of_holder": holder.id, "on_host": holder.host, "in_process": holder.pid, "seconds": seconds}
 
 
@@ -266,7 +267,7 @@ def _is_ours() -> ColumnElement[bool]:
 
 
 def _of(lease: Lease) -> dict[str, Any]:
-    """The parameters of `_is_ours`."""
+    """Return the parameters of `_is_ours`."""
     return {
         "of_chat": lease.chat_id,
         "of_agent": lease.agent,

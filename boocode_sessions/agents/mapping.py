@@ -1,4 +1,4 @@
-"""From the SDK's messages to events: one pure function, which knows every message class of the SDK."""
+"""Maps the SDK's messages to events: one pure function, which knows every message class of the SDK."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -49,16 +49,16 @@ from boocode_sessions.agents.events import (
 from boocode_sessions.agents.values import get, get_count
 
 _SYNTHETIC = "<synthetic>"
-"""The model of a message that the agent made up itself, and therefore did not stream."""
+"""The model name of a message that the agent itself composed, and therefore did not stream."""
 
 
 def map_message(message: object, *, partials: bool = True) -> Iterator[AgentEvent]:  # noqa: C901, PLR0912 - one case a class
-    """The events that a message of the SDK stands for; none for a class that is ignored or unknown.
+    """Yield the events for one message of the SDK. An ignored or unknown message class yields none.
 
     Args:
-        message: What `ClaudeSDKClient.receive_messages` yields.
-        partials: Whether the stream has partial messages (`include_partial_messages`). What came in pieces is
-            then not repeated by the whole message.
+        message: A message from `ClaudeSDKClient.receive_messages`.
+        partials: True if the stream has partial messages (`include_partial_messages`). The whole message then
+            does not repeat the text that already came in pieces.
     """
     match message:
         case StreamEvent():
@@ -108,7 +108,7 @@ def map_message(message: object, *, partials: bool = True) -> Iterator[AgentEven
 
 
 def usage_of_models(model_usage: object) -> Usage:
-    """The sum over the models of a result's `model_usage`, which counts subagents and side requests too."""
+    """Sum a result's `model_usage` over its models. It includes subagents and side requests."""
     total = Usage()
     by_model: Mapping[str, Any] = {}
     if isinstance(model_usage, Mapping):
@@ -124,7 +124,7 @@ def usage_of_models(model_usage: object) -> Usage:
 
 
 def cost_of(message: ResultMessage) -> float:
-    """What the agent says that its process has spent so far, in dollars."""
+    """Return what the process has spent so far by the agent's own account, in dollars."""
     total: object = message.total_cost_usd
     return float(total) if isinstance(total, int | float) else 0.0
 
@@ -141,7 +141,7 @@ def _delta(message: StreamEvent) -> Iterator[AgentEvent]:
 
 def _assistant(message: AssistantMessage, *, partials: bool) -> Iterator[AgentEvent]:
     parent = message.parent_tool_use_id
-    # Only the main conversation is streamed, and an error's text is the result's to tell.
+    # Only the main conversation is streamed. The text of an error comes with the result.
     streamed = partials and parent is None and message.model != _SYNTHETIC
     for block in message.content:
         match block:

@@ -1,4 +1,4 @@
-"""What an agent asks its host's leave for: answered once, or denied in the end."""
+"""Permission requests of agents to their host: each is answered once, or denied in the end."""
 
 import uuid
 from collections import deque
@@ -18,7 +18,7 @@ from boocode_sessions.agents.events import (
 )
 
 _REMEMBERED = 1000
-"""Closed requests of which a late answer is told that it is late."""
+"""How many closed requests to remember, so that a late answer gets the right error."""
 
 PermissionResult = PermissionResultAllow | PermissionResultDeny
 
@@ -31,7 +31,7 @@ class _Request:
 
 
 class Permissions:
-    """The open requests of all chats."""
+    """The open permission requests of all chats."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -45,7 +45,14 @@ class Permissions:
         tool_input: dict[str, Any],
         context: ToolPermissionContext,
     ) -> PermissionResult:
-        """Tell the host, and wait for its answer: a denial after the time-out."""
+        """Ask the host and wait for its answer. Without one in time the answer is a denial.
+
+        Args:
+            emit: Called with the PermissionRequested, and later with the PermissionClosed.
+            tool_name: The tool that asks.
+            tool_input: The tool's input.
+            context: What the SDK says about the request.
+        """
         request_id, request = uuid.uuid4().hex, _Request(emit)
         self._open[request_id] = request
         outcome: PermissionOutcome = "withdrawn"
@@ -66,7 +73,7 @@ class Permissions:
             self._close(request_id, outcome)
 
     def withdraw(self, emit: Callable[[AgentEvent], None]) -> None:
-        """Close the open requests that `emit` was told of: their agent is gone."""
+        """Close the open requests that were made with this `emit`, whose agent is gone."""
         for request_id in [name for name, request in self._open.items() if request.emit == emit]:
             self._close(request_id, "withdrawn")
 
@@ -79,7 +86,18 @@ class Permissions:
     def answer(
         self, request_id: str, *, allow: bool, message: str, updated_input: dict[str, Any] | None
     ) -> None:
-        """Answer a request. Raises PermissionAnsweredError or UnknownPermissionError."""
+        """Answer a request, once.
+
+        Args:
+            request_id: The id in the PermissionRequested.
+            allow: Let the tool run.
+            message: The reason of a denial, for the agent.
+            updated_input: Input that the tool runs with instead of its own.
+
+        Raises:
+            PermissionAnsweredError: The request was already answered, timed out or was withdrawn.
+            UnknownPermissionError: There is no such request.
+        """
         request = self._open.get(request_id)
         if request is None:
             if request_id in self._closed:

@@ -1,4 +1,4 @@
-"""How many agents' processes run: an idle one is ended for one that is wanted."""
+"""Limits the number of agent processes: an idle one is ended when another one is needed."""
 
 from typing import Protocol
 
@@ -8,28 +8,28 @@ from boocode_sessions.agents.errors import PoolFullError
 
 
 class Evictable(Protocol):
-    """What has a process."""
+    """The owner of a process."""
 
     @property
     def rested_at(self) -> float:
-        """Since when it has been idle."""
+        """When the process was last busy."""
         ...
 
     def can_be_evicted(self) -> bool:
-        """Whether its process has nothing to do."""
+        """Return True if the process has nothing to do."""
         ...
 
     def is_ending(self) -> bool:
-        """Whether it was asked to, and has nothing to do before."""
+        """Return True if the owner was asked to end its process and has nothing left to do."""
         ...
 
     def evict(self) -> None:
-        """Ask it to end its process."""
+        """Ask the owner to end its process."""
         ...
 
 
 class Pool:
-    """At most `size` processes."""
+    """Admits at most `size` processes."""
 
     def __init__(self, size: int, seconds: float) -> None:
         self._size = size
@@ -42,7 +42,7 @@ class Pool:
         return len(self._members)
 
     async def enter(self, member: Evictable) -> None:
-        """Wait for a place, and take it. Raises PoolFullError after the time-out."""
+        """Wait for a place and take it. Raises PoolFullError after the timeout."""
         self._waiting += 1
         try:
             with anyio.move_on_after(self._seconds):
@@ -60,7 +60,7 @@ class Pool:
         )
 
     def _make_room(self) -> None:
-        """Ask those that have been idle longest to end: as many as are waited for, and are not ending yet."""
+        """Evict the processes that have been idle longest: one per waiter that gets no place otherwise."""
         free = self._size - len(self._members)
         ending = sum(other.is_ending() for other in self._members)
         idle = [other for other in self._members if other.can_be_evicted()]
@@ -73,7 +73,7 @@ class Pool:
         self.notify()
 
     def notify(self) -> None:
-        """Let those who wait look again: a place is free, or an agent has come to rest."""
+        """Let waiters look again, because a place is free or an agent has become idle."""
         if self._changed is not None:
             self._changed.set()
             self._changed = None

@@ -1,4 +1,4 @@
-"""One process of the agent, through the SDK's client."""
+"""One agent process, driven through the SDK's client."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ from boocode_sessions.errors import DamagedEntryError, SessionStoreError
 CanUseTool = Callable[[str, dict[str, Any], ToolPermissionContext], Awaitable[PermissionResult]]
 
 _TELL_STATE = "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS"
-"""Makes the agent say when it is idle: a background task that has ended still owes a turn."""
+"""Makes the agent report when it is idle: after a background task ends, a turn of its own still follows."""
 
 _MARK = "BOOCODE_SESSIONS_AGENT"
-"""Marks the processes of one agent: its tools are found by it when the agent was killed."""
+"""Environment variable that marks an agent's processes, so that the tools of a killed agent can be found."""
 
 _MAX_MESSAGE_BYTES = 256 * 1024 * 1024
-"""How long a message of the agent's may be. The SDK's own limit is 1 MB, and the transcript's lines are
-messages: a prompt of 600 KB, or a large screenshot that the agent reads, would end it."""
+"""The longest message that an agent may send. The SDK's own limit is 1 MB, and transcript lines are messages
+too: a prompt of 600 KB, or a large screenshot that the agent reads, would end the agent."""
 
 STOP_SECONDS = 30
-"""Longer than the SDK needs to end a process that does not want to: it asks, terminates and kills in 20 s."""
+"""Longer than the SDK needs to end a stubborn process: it asks, terminates and kills within 20 s."""
 
 
 class AgentProcess:
-    """A process, what it has spent, and what it does in the background."""
+    """An agent process, what it has spent, and what it runs in the background."""
 
     def __init__(
         self, options: ClaudeAgentOptions, store: FencedStore, can_use_tool: CanUseTool, guard: Guard
@@ -68,7 +68,7 @@ class AgentProcess:
             options,
             env={_TELL_STATE: "1", **options.env, _MARK: self._mark},
             session_store=store,
-            session_store_flush="eager",  # or a process that is killed takes the turn's lines with it
+            session_store_flush="eager",  # else the turn's lines are lost with a process that is killed
             include_partial_messages=True,
             max_buffer_size=options.max_buffer_size or _MAX_MESSAGE_BYTES,
         )
@@ -76,21 +76,24 @@ class AgentProcess:
             self.options.can_use_tool = can_use_tool
         self._client = ClaudeSDKClient(self.options)
         self.tasks: set[str] = set()
-        """Subagents and commands at work in the background."""
+        """Ids of the subagents and commands that run in the background."""
         self.has_ended = False
         self._state = "idle"
         self._counted = Totals()
-        """What the process says that it has spent, as far as it was counted."""
+        """The process's own totals, as of the last count."""
         self._unconfirmed: dict[str, Usage] = {}
-        """By message: what the API has streamed since the newest result, which will count it."""
+        """Tokens streamed since the latest result, by message id. The next result will count them."""
 
     @property
     def is_at_work(self) -> bool:
-        """Whether it would go on by itself."""
+        """True if the agent would continue without another prompt."""
         return not self.has_ended and (bool(self.tasks) or self._state != "idle")
 
     async def start(self, seconds: float) -> None:
-        """Start the process, resumed from the store where the options say so. Raises AgentStartError."""
+        """Start the process, resumed from the store if the options say so.
+
+        Raises AgentStartError, or the SessionStoreError that kept it from resuming.
+        """
         failure: Exception
         try:
             with anyio.fail_after(seconds):
@@ -108,7 +111,7 @@ class AgentProcess:
         raise failure from None
 
     def _watch(self) -> None:
-        """Have the guard end it with its host. Only the SDK knows its pid, and the folder of a resume."""
+        """Have the guard end the process with its host. Only the SDK knows the pid and a resume's folder."""
         materialized = getattr(self._client, "_materialized", None)
         made = None if materialized is None else Path(materialized.config_dir)
         self.store.projects = own_projects(self.options) if made is None else made / "projects"
@@ -116,15 +119,15 @@ class AgentProcess:
         self._pid = getattr(getattr(transport, "_process", None), "pid", None)
 
         def watch(is_behind: bool) -> None:
-            if self._pid is not None:  # and has not ended: its number may be another's by now
-                # Lines that the database lacks are nowhere but in that folder: then it stays.
+            if self._pid is not None:  # after the process has ended, its pid may belong to another one
+                # If the database lacks lines, only that folder has them, and it must stay.
                 self._guard.watch(self._pid, "" if made is None or is_behind else str(made))
 
         self.store.on_behind = watch
         watch(self.store.is_behind)
 
     async def prompt(self, text: str, message_id: str) -> None:
-        """Send a prompt. The result that answers it names its id."""
+        """Send a prompt. The result that answers it names `message_id`."""
 
         async def message() -> AsyncIterator[dict[str, Any]]:
             yield {
@@ -140,30 +143,30 @@ class AgentProcess:
         self.has_ended = True
 
     async def interrupt(self, seconds: float) -> None:
-        """Ask it to end the turn. Whether it does, its messages tell."""
+        """Ask the agent to end the turn. Its messages show whether it does."""
         await self._ask(seconds, self._client.interrupt)
 
     async def set_model(self, model: str | None) -> None:
-        """Use another model from now on. Raises AgentError."""
+        """Switch to another model. Raises AgentError."""
         await self._change(f"model {model!r}", self._client.set_model(model))
 
     async def set_permission_mode(self, mode: Any) -> None:  # noqa: ANN401 - a Literal that grows with the SDK
-        """Ask for other permissions from now on. Raises AgentError."""
+        """Switch to another permission mode. Raises AgentError."""
         await self._change(f"permission mode {mode!r}", self._client.set_permission_mode(mode))
 
     async def _change(self, what: str, change: Awaitable[None]) -> None:
-        with suppress(Exception):  # the SDK's are plain ones, and may quote anything
+        with suppress(Exception):  # the SDK raises plain Exceptions, whose text may quote anything
             await change
             return
         raise AgentError(f"the agent does not take {what}: it goes on as before")
 
     async def messages(self) -> AsyncIterator[object]:
-        """What it says, until it ends. Never raises for a process that fails: it has then ended."""
+        """Yield the agent's messages until the process ends. A failure of the process counts as its end."""
         try:
             async for message in self._client.receive_messages():
                 self._note(message)
                 yield message
-        except Exception:  # noqa: BLE001 - the SDK raises what made the process end, and plain ones too
+        except Exception:  # noqa: BLE001 - the SDK raises plain Exceptions too
             return
         finally:
             self.has_ended = True
@@ -182,18 +185,18 @@ class AgentProcess:
         with anyio.move_on_after(seconds):
             try:
                 await control()
-            except Exception:  # noqa: BLE001 - a process that has ended, or does not answer
+            except Exception:  # noqa: BLE001 - the process has ended or does not answer
                 return
 
     def count(self, result: ResultMessage) -> Totals:
-        """What was spent since the result before. Counts are cumulative, since the process began."""
+        """Return what was spent since the previous result. A result's own counts begin at process start."""
         now = Totals(usage_of_models(result.model_usage), cost_of(result))
         before, self._counted = self._counted, now
         self._unconfirmed.clear()
         return Totals(now.usage - before.usage, max(now.cost_usd - before.cost_usd, 0.0))
 
     def count_unconfirmed(self) -> Usage:
-        """Tokens that no result will count, of a process that has ended. What they cost nobody says."""
+        """Return the tokens of an ended process that no result will count. Their cost is unknown."""
         spent = sum(self._unconfirmed.values(), Usage())
         self._unconfirmed.clear()
         return spent
@@ -226,14 +229,14 @@ class AgentProcess:
 
 
 def own_projects(options: ClaudeAgentOptions) -> Path:
-    """Where an agent that was not resumed from a store writes its transcripts."""
+    """Return the folder where an agent that was not resumed from a store writes its transcripts."""
     folder = options.env.get("CLAUDE_CONFIG_DIR") or os.environ.get("CLAUDE_CONFIG_DIR")
     home = options.env.get("HOME") or Path.home()
     return Path(folder or Path(home, ".claude"), "projects")
 
 
 def _asks_the_host(options: ClaudeAgentOptions) -> bool:
-    """Whether permissions become events: not where the host has its own way, or needs none."""
+    """Return True if permission requests become events, because the host does not handle or bypass them."""
     return (
         options.can_use_tool is None
         and options.permission_prompt_tool_name is None

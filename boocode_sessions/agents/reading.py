@@ -1,4 +1,4 @@
-"""What an agent says, and asks: to whoever listens to the turn, or to what happens between turns."""
+"""Passes an agent's messages and permission requests to the turn's listener, or to `on_background`."""
 
 import logging
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Reader:
-    """Hears the processes of one chat's agent."""
+    """Reads the messages of the processes of one chat's agent."""
 
     def __init__(
         self, services: Services, accounts: Accounts, chat_id: str, agent: str, wake: Callable[[], None]
@@ -29,14 +29,14 @@ class Reader:
         self._chat_id, self._agent = chat_id, agent
         self._wake = wake
         self.turn: Turn | None = None
-        """The turn that is under way."""
+        """The running turn."""
         self.permissions = 0
-        """Requests that are open."""
+        """The number of open permission requests."""
         self.heard_at = anyio.current_time()
-        """When the process said something, or had something to do."""
+        """When the process last sent a message or a turn last ended."""
 
     async def read(self, process: AgentProcess) -> None:
-        """Hear a process to its end."""
+        """Read a process's messages until it ends."""
         async for message in process.messages():
             turn, self.heard_at = self.turn, anyio.current_time()
             for event in map_message(message):
@@ -50,12 +50,12 @@ class Reader:
                 spent = process.count(message)
                 self._accounts.spend(spent.usage, spent.cost_usd)
                 self._wake()
-            elif isinstance(message, SystemMessage):  # it may have begun or ended something
+            elif isinstance(message, SystemMessage):  # a background task may have begun or ended
                 self._wake()
         self._wake()
 
     def tell(self, event: AgentEvent) -> None:
-        """Tell an event to who listens."""
+        """Send an event to the turn's listener, or to `on_background` between turns."""
         if self.turn is not None:
             self.turn.emit(event)
         else:
@@ -64,7 +64,7 @@ class Reader:
     def _tell_of_background(self, event: AgentEvent) -> None:
         try:
             self._services.on_background(self._chat_id, self._agent, event)
-        except Exception:  # noqa: BLE001 - the host's own, which would end the agents of all chats
+        except Exception:  # noqa: BLE001 - the host's exception would end the agents of all chats
             _log.exception("on_background has failed for chat %r at %s", self._chat_id, type(event).__name__)
 
     async def ask(
@@ -79,7 +79,7 @@ class Reader:
 
 
 def _answers(result: ResultMessage, turn: Turn) -> bool:
-    """Whether a result is the turn's, and not that of one which the agent began by itself."""
+    """Return True if a result answers the turn, and not a turn that the agent began by itself."""
     ids = result.user_message_uuids or []
     if result.user_message_uuid is not None or ids:
         return turn.id == result.user_message_uuid or turn.id in ids

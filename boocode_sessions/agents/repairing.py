@@ -1,4 +1,4 @@
-"""When what the database has not taken is tried again, and where it stays if that fails."""
+"""Retries to store lines that the database lacks, and keeps the agent's file if all attempts fail."""
 
 from contextlib import suppress
 
@@ -11,14 +11,14 @@ from boocode_sessions.errors import SessionStoreError
 
 
 class Repair:
-    """The attempts of one chat."""
+    """The repair attempts of one chat."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._due_at = 0.0
 
     async def catch_up(self, store: FencedStore, *, at_once: bool = False) -> int | None:
-        """Take what is missing from the agent's file. Returns how many lines; None if nothing was done."""
+        """Store the missing lines from the agent's file. Returns their number, or None without an attempt."""
         now = anyio.current_time()
         if not store.is_behind or store.is_fenced or not (at_once or now >= self._due_at):
             return None
@@ -29,14 +29,14 @@ class Repair:
             return None
 
     async def save(self, process: AgentProcess) -> None:
-        """The last attempt before a process ends. Without success its file is kept where files stay."""
+        """Make the last attempt before a process ends. If it fails, copy the agent's file where it stays."""
         store = process.store
         if not store.is_behind:
             return
         try:
             await store.catch_up()
         except SessionStoreError:
-            if store.projects is not None:  # which the SDK removes, where it made it
+            if store.projects is not None:  # the SDK removes this folder if it made it
                 kept = own_projects(process.options)
                 with suppress(OSError):
                     keep_transcript(store.projects, store.folder, store.lease.session_id, kept)

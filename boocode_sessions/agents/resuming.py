@@ -1,4 +1,4 @@
-"""What an agent may go on in, for a host that runs its agents itself."""
+"""Restricts which session an agent may resume, for a host that runs its agents itself."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -11,20 +11,21 @@ from boocode_sessions.errors import UnknownSessionError
 
 @checked
 async def resume_stored(options: ClaudeAgentOptions) -> ClaudeAgentOptions:
-    """The same options, with which an agent goes on in what its store has, and in nothing else.
+    """Return the options changed so that the agent can resume sessions of its store only.
 
-    Where the store has nothing to resume, the SDK leaves that to the agent, which looks into its own files
-    below CLAUDE_CONFIG_DIR. In a program for many users those are everybody's, whatever a store's project key
-    and tenant are: see docs/many-users.md. So `continue_conversation` becomes `resume`, of the newest session
-    that the store has, or is taken back where it has none; and a `resume` that it lacks is refused.
+    If the store has nothing to resume, the SDK lets the agent look into its own files below
+    CLAUDE_CONFIG_DIR. In a program for many users, those files belong to everybody, whatever the store's
+    project key and tenant are: docs/many-users.md. So this function turns `continue_conversation` into a
+    `resume` of the store's newest session, or drops it if the store has none. It refuses a `resume` of a
+    session that the store lacks.
 
     Args:
-        options: With a `session_store` that can list its sessions.
+        options: Options with a `session_store` that can list its sessions.
 
     Raises:
-        UnknownSessionError: The store has no session of the id in `resume`.
+        UnknownSessionError: The store has no session with the id in `resume`.
         ValueError: The options have no `session_store`.
-        SessionStoreError: As the store's `list_sessions`.
+        SessionStoreError: The store's `list_sessions` failed.
     """
     store = options.session_store
     if store is None:
@@ -42,7 +43,7 @@ async def resume_stored(options: ClaudeAgentOptions) -> ClaudeAgentOptions:
 
 
 def _is_uuid(session_id: str) -> bool:
-    """Whether the SDK asks the store for it: any other name goes to the agent as it is."""
+    """Return True if the SDK asks the store for this id. It passes any other name to the agent as it is."""
     try:
         return str(UUID(session_id)) == session_id.lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What all chats of a backend share."""
+"""The parts of a backend that all its chats share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,18 +22,18 @@ ChatKey = tuple[str, str]
 """(chat id, agent)"""
 
 OptionsFor = Callable[[str, str], ClaudeAgentOptions]
-"""The options for an agent of a chat."""
+"""Takes (chat id, agent) and returns the agent's options."""
 
 ProjectKeyFor = Callable[[str, str], str]
-"""The project key that is stored for a chat: of its id, and of the SDK's own key."""
+"""Takes (chat id, the SDK's project key) and returns the project key to store."""
 
 Listener = Callable[[str, str, AgentEvent], None]
-"""Hears (chat id, agent, event)."""
+"""Takes (chat id, agent, event)."""
 
 
 @dataclass(slots=True)
 class Services:
-    """The backend's parts, for its chats."""
+    """The backend's parts."""
 
     options_for: OptionsFor
     limits: Limits
@@ -43,7 +43,7 @@ class Services:
     project_key_for: ProjectKeyFor
     writer: AgentSessionWriter
     held: Condition
-    """The writer's fence."""
+    """The writer's fence, as a condition of each append."""
     holder: Holder
     pool: Pool
     permissions: Permissions
@@ -51,15 +51,15 @@ class Services:
     on_background: Listener
     start_afresh: bool
     wishes: dict[ChatKey, dict[str, Any]] = field(default_factory=dict[ChatKey, dict[str, Any]])
-    """Options that were changed since for one chat: its model, its permission mode."""
+    """Options that were changed later for one agent of a chat: its model, its permission mode."""
 
     def project_key_of(self, chat_id: str, given: str) -> str:
-        """What the chat's sessions are stored under that the SDK has under `given`, within its tenant.
+        """Return the chat's project key, within its tenant, for the SDK's key `given`.
 
         Raises InvalidKeyError.
         """
         return project_of(self.project_key_for(chat_id, given))
 
     def chat_key(self, chat_id: str) -> str:
-        """What the chat's row has as `chat_id`: two tenants may have a chat of the same id."""
+        """Return the `chat_id` of the chat's row, tenant included: two tenants may use the same chat id."""
         return stored_project(self.database.tenant, chat_id)

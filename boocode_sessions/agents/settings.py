@@ -1,4 +1,4 @@
-"""How much a backend may run, and how long it waits."""
+"""Limits of a backend: how much it may run, and how long it waits."""
 
 from dataclasses import dataclass, fields
 
@@ -7,33 +7,35 @@ from boocode_sessions._core.arguments import at_least
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Numbers and time-outs of a backend. Every wait has its end.
+    """Counts and timeouts of a backend. Every wait has a limit.
 
-    Raises TypeError for what is no number, ValueError for one with which nothing could run.
+    Raises:
+        TypeError: A limit is not a number.
+        ValueError: A limit is so low that nothing could run.
     """
 
     max_warm: int = 8
-    """Processes at most: some 250 MB each."""
+    """The most agent processes at a time. Each takes some 250 MB."""
     max_queued: int = 8
-    """Prompts that may wait for one chat's agent."""
+    """The most prompts that may wait for one chat's agent."""
     idle_seconds: float = 600
-    """After which an agent that has nothing to do is ended. The chat resumes from the store."""
+    """How long an agent may have nothing to do before it is ended. The chat resumes from the store later."""
     pool_seconds: float = 30
     """How long a prompt waits for a place in a full pool."""
     start_seconds: float = 90
-    """How long a process may take to start, its resume from the store included."""
+    """How long a process may take to start, including its resume from the store."""
     turn_seconds: float = 3600
-    """After which a turn is interrupted."""
+    """How long a turn may take before it is interrupted."""
     drain_seconds: float = 20
-    """How long an interrupted turn may take to end, before its process is ended."""
+    """How long an interrupted turn may take to end before its process is ended."""
     permission_seconds: float = 300
-    """After which a permission that nobody has answered is denied."""
+    """How long a permission request stays open before it is denied."""
     lease_seconds: float = 30
-    """How long a chat stays held by a host that has died."""
+    """How long a host that has died still holds a chat."""
     database_seconds: float = 50
-    """How long a transaction may take: less than the 60 s after which the SDK gives an append up."""
+    """How long a transaction may take. It is less than the 60 s after which the SDK gives up on an append."""
     repair_seconds: float = 5
-    """How long to wait between two attempts at writing what the database has not taken."""
+    """How long to wait between two attempts to store lines that the database lacks."""
 
     def __post_init__(self) -> None:
         for limit in fields(self):

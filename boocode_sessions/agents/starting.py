@@ -1,4 +1,4 @@
-"""How an agent's process begins: resumed from the store, or in a session of its own."""
+"""Starts agent processes: resumed from the store, or in a new session."""
 
 import uuid
 from contextlib import suppress
@@ -28,7 +28,7 @@ class Starter:
         self._chat_id, self._agent = chat_id, agent
 
     def options(self) -> ClaudeAgentOptions:
-        """The host's options, and what was changed since."""
+        """Return the host's options with the changes made since."""
         return replace(self._services.options_for(self._chat_id, self._agent), **self._changed)
 
     @property
@@ -36,13 +36,13 @@ class Starter:
         return self._services.wishes.get((self._chat_id, self._agent), {})
 
     def project_key(self, options: ClaudeAgentOptions) -> str:
-        """The project key that the chat's sessions are stored under. Raises InvalidKeyError."""
+        """Return the project key that the chat's sessions are stored under. Raises InvalidKeyError."""
         services = self._services
         scoped = services.project_key_of(self._chat_id, project_key_for_directory(options.cwd))
         return services.store.project_key(scoped)
 
     async def start(self, lease: Lease, options: ClaudeAgentOptions) -> AgentProcess:
-        """A process that has the chat's session. Raises AgentError or SessionStoreError."""
+        """Start a process in the chat's session. Raises AgentError or SessionStoreError."""
         if await self._accounts.is_stored(lease):
             try:
                 return await self._started(lease, replace(options, resume=lease.session_id))
@@ -54,7 +54,7 @@ class Starter:
                 f"{lease} goes on in session {lease.session_id}, of which the store has nothing: import it "
                 "with `boocode-sessions import`; with start_afresh=True the chat goes on in a new session"
             )
-        if not lease.is_new:  # another agent may have begun a file of that name, and died
+        if not lease.is_new:  # an agent may have begun a file of that name before it died
             await self._accounts.move(lease, str(uuid.uuid4()))
         return await self._started(lease, replace(options, session_id=lease.session_id))
 
@@ -75,9 +75,9 @@ class Starter:
         return process
 
     async def follow(self, process: AgentProcess, options: ClaudeAgentOptions) -> None:
-        """Tell a process what was changed while it started."""
+        """Apply to a process the changes that were made while it started."""
         wanted = replace(options, **self._changed)
-        with suppress(AgentError):  # it goes on as before, as one that is warm does
+        with suppress(AgentError):  # the agent then continues as before
             if wanted.model != options.model:
                 await process.set_model(wanted.model)
             if wanted.permission_mode != options.permission_mode and wanted.permission_mode is not None:

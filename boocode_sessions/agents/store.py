@@ -1,4 +1,4 @@
-"""The store that an agent's process writes through: fenced, and whole again after the mirror has failed."""
+"""The store of an agent process: it refuses late writers, and repairs the session after failed appends."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from boocode_sessions.sdk import SQLAlchemySessionStore
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What an agent's process says that it has spent."""
+    """What an agent process has spent, as it reports."""
 
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
 
 
 class _Refusal(NamedTuple):
-    """A batch that the database did not take, while the SDK may send it again."""
+    """A batch that the database refused and that the SDK may send again."""
 
     entries: object
     error: SessionStoreError
@@ -49,9 +49,9 @@ class _Refusal(NamedTuple):
 class FencedStore:
     """The SDK's `SessionStore` for one process of an agent.
 
-    Each append checks the fencing token in its own statement. When the SDK has given a batch up (after three
-    tries), later ones do not overtake it: from then on the lines come from the agent's own file, where all of
-    them are, in their order, by the rule of `jsonl.import_tree`, which adds a line once.
+    Each append checks the fencing token in its own statement. The SDK gives up on a batch after three tries.
+    Later batches must not overtake it, so from then on the lines come from the agent's own file, which has
+    all of them in order. `jsonl.import_tree` imports them and adds each line once.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class FencedStore:
         project_key: Callable[[str], str] = str,
         schema: str | None = None,
     ) -> None:
-        """`folder`: the SDK's own project key, by default the stored one. `project_key` makes the chat's of
-        it, within its tenant."""
+        """`folder` is the SDK's project key, by default the stored one. `project_key` maps the SDK's key to
+        the chat's, within its tenant."""
         self._inner = inner
         self._database = database
         self._writer = writer
@@ -78,24 +78,24 @@ class FencedStore:
         self._lock = anyio.Lock()
         self.lease = lease
         self.projects: Path | None = None
-        """The `projects` folder that the agent's process writes to, once it is known."""
+        """The `projects` folder that the agent process writes to, once it is known."""
         self.folder = folder or lease.project_key
-        """The session's folder in it."""
+        """The session's folder in `projects`."""
         self.restored = Totals()
-        """What a resume makes the process count again: the totals in the transcript's newest `cost-state`."""
+        """The totals in the transcript's latest `cost-state`. A resumed process includes them in its own."""
         self.is_fenced = False
-        """Whether another process has taken the chat over."""
+        """True if another process has taken over the chat."""
         self.imports = False
-        """Whether lines come from the agent's file by now."""
+        """True once lines come from the agent's file."""
         self.on_behind: Callable[[bool], None] = _not_told
-        """Is told when `is_behind` changes."""
+        """Called with the new value when `is_behind` changes."""
         self._is_behind = False
         self.repaired = 0
-        """Lines that came from the agent's file."""
+        """The number of lines that came from the agent's file."""
 
     @property
     def is_behind(self) -> bool:
-        """Whether the database may lack lines."""
+        """True if the database may lack lines."""
         return self._is_behind
 
     @is_behind.setter
@@ -105,15 +105,15 @@ class FencedStore:
             self.on_behind(is_behind)
 
     async def append(self, key: SessionKey, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Add a batch, if the chat is still this process's. Raises SessionStoreError."""
+        """Append a batch if this process still holds the chat. Raises SessionStoreError."""
         async with self._lock:
             refusal = self._refusal
             if refusal is not None and refusal.entries is not entries:
-                self.imports = True  # the SDK has dropped that batch: this one must not overtake it
+                self.imports = True  # the SDK dropped the refused batch, and this one must not overtake it
             if self.imports:
                 self.is_behind = True
                 if refusal is not None and refusal.entries is entries:
-                    # A repair has failed between two tries: the SDK has to give the batch up, and to say so.
+                    # A repair failed between two tries: the SDK has to give up on the batch and report it.
                     raise refusal.error
                 return
             try:
@@ -129,7 +129,7 @@ class FencedStore:
 
     @property
     def fence_parameters(self) -> dict[str, Any]:
-        """What the chat's row has to say for an append: the parameters of AgentSessionWriter.fence."""
+        """The parameters of AgentSessionWriter.fence, which an append compares with the chat's row."""
         lease = self.lease
         return {
             "fence_chat_id": lease.chat_id,
@@ -140,9 +140,11 @@ class FencedStore:
         }
 
     async def catch_up(self) -> int:
-        """Take what the database lacks from the agent's own file. Returns how many lines.
+        """Store the lines that the database lacks from the agent's own file. Returns their number.
 
-        A line that the file does not hold yet stays for the next time. Raises SessionStoreError.
+        A line that the agent has not written to the file yet waits for the next call.
+
+        Raises SessionStoreError.
         """
         async with self._lock:
             self.imports = True
@@ -176,40 +178,40 @@ class FencedStore:
         return done.added
 
     async def load(self, key: SessionKey) -> list[SessionStoreEntry] | None:
-        """As SQLAlchemySessionStore.load. Notes what a resume from these lines restores."""
+        """Like SQLAlchemySessionStore.load. Also sets `restored`."""
         entries = await self._inner.load(self._scoped(key))
         if entries and not key.get("subpath"):
             self.restored = _restored(entries)
         return entries
 
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
-        """As SQLAlchemySessionStore.list_sessions."""
+        """Like SQLAlchemySessionStore.list_sessions."""
         return await self._inner.list_sessions(self._project_key(project_key))
 
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
-        """As SQLAlchemySessionStore.list_session_summaries."""
+        """Like SQLAlchemySessionStore.list_session_summaries."""
         return await self._inner.list_session_summaries(self._project_key(project_key))
 
     async def delete(self, key: SessionKey) -> None:
-        """As SQLAlchemySessionStore.delete."""
+        """Like SQLAlchemySessionStore.delete."""
         await self._inner.delete(self._scoped(key))
 
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
-        """As SQLAlchemySessionStore.list_subkeys."""
+        """Like SQLAlchemySessionStore.list_subkeys."""
         return await self._inner.list_subkeys(self._scoped(key))
 
     def _scoped(self, key: SessionKey | SessionListSubkeysKey) -> SessionKey:
-        """The SDK's key as the chat's, within its tenant."""
+        """Map the SDK's key to the chat's key, within its tenant."""
         return cast("SessionKey", {**key, "project_key": self._project_key(key["project_key"])})
 
     def _stored(self, key: SessionKey) -> SessionKey:
-        """And as the database has it."""
+        """Map the SDK's key to the key in the database."""
         scoped = self._scoped(key)
         return {**scoped, "project_key": self._inner.project_key(scoped["project_key"])}
 
 
 def _not_told(_is_behind: bool) -> None:
-    """Nobody has asked."""
+    """Ignore the change until a process sets its own `on_behind`."""
 
 
 def _restored(entries: Sequence[Mapping[str, Any]]) -> Totals:

@@ -1,4 +1,4 @@
-"""The agent's own files of one session: where lines are that the database may lack."""
+"""The agent's own files of one session, which hold lines that the database may lack."""
 
 import glob
 import json
@@ -12,13 +12,15 @@ from boocode_sessions.agents.values import get
 from boocode_sessions.errors import SessionStoreError
 
 NOT_MIRRORED = frozenset({"api-request", "api-request-blob", "api-request-shape", "cost-state"})
-"""Types of lines that the agent writes to its own file, for itself. A repair leaves them there."""
+"""Types of lines that the agent writes to its own file only. A repair does not import them."""
 
 
 def keep_transcript(projects: Path, folder: str, session_id: str, destination: Path) -> Path:
-    """Copy a session's files to another `projects` folder. Returns the main transcript's. Raises OSError.
+    """Copy a session's files to another `projects` folder. Returns the main transcript's path there.
 
-    `folder`: the project's, which has the SDK's own project key as its name.
+    `folder` is the project's folder, named after the SDK's own project key.
+
+    Raises OSError.
     """
     source, target = projects / folder, destination / folder
     target.mkdir(parents=True, exist_ok=True)
@@ -31,15 +33,15 @@ def keep_transcript(projects: Path, folder: str, session_id: str, destination: P
 
 
 def folder_of(projects: Path, project_key: str, session_id: str) -> str | None:
-    """The folder with the session's files; None if there is none, or more than one could be meant.
+    """Return the name of the folder with the session's files, or None unless exactly one folder fits.
 
-    It has the SDK's project key as its name. What is stored begins with more where the store has a tenant or
-    a `project_key` of its own, or is something else: a session's id says enough then.
+    The folder is named after the SDK's project key. With a tenant or a `project_key`, the stored key has a
+    prefix or is something else altogether. The session's id then finds the folder.
     """
     for name in (project_key, project_key.rpartition("/")[2]):
         if name not in {"", ".", ".."} and "/" not in name and (projects / name).is_dir():
             return name
-    if project_key.startswith("-"):  # a folder's, which is not here
+    if project_key.startswith("-"):  # the key is the SDK's own, and its folder is not here
         return None
     found = [path.parent.name for path in projects.glob(f"*/{glob.escape(session_id)}.jsonl")]
     return found[0] if len(found) == 1 else None
@@ -47,9 +49,9 @@ def folder_of(projects: Path, project_key: str, session_id: str) -> str | None:
 
 @contextmanager
 def lines_to_import(projects: Path, folder: str, session_id: str) -> Generator[Path | None]:
-    """A tree with one session's files, less what no mirror sends; None if the agent has no file of it.
+    """Yield a temporary tree with one session's files, without the lines in NOT_MIRRORED.
 
-    Raises SessionStoreError.
+    Yields None if the agent has no file of the session. Raises SessionStoreError.
     """
     with tempfile.TemporaryDirectory(prefix="boocode-repair-") as name:
         tree: Path | None = Path(name)
@@ -74,5 +76,5 @@ def _is_mirrored(line: bytes) -> bool:
     try:
         entry = json.loads(line)
     except ValueError:
-        return True  # the import says what is wrong with it
+        return True  # the import reports what is wrong with the line
     return get(entry, "type") not in NOT_MIRRORED

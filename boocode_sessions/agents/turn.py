@@ -1,4 +1,4 @@
-"""One prompt, from the queue to its last event."""
+"""One turn: a prompt from the queue, and its events until the last one."""
 
 import math
 import uuid
@@ -17,23 +17,23 @@ class Turn:
     prompt: str
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     stop_wanted: bool = False
-    """Whether it was interrupted, or nobody listens any more."""
+    """True if the turn was interrupted, or nobody listens any more."""
     result: TurnEnded | None = None
-    """What the agent said of its end; its costs are still those of the process."""
+    """The agent's result. Its costs are still the totals of the process."""
     failure: FailureKind | None = None
-    """Why it can't succeed, as its listener was told."""
+    """Why the turn can't succeed, as its listener was told."""
     error: Exception | None = None
-    """Why it did not begin."""
+    """Why the turn did not begin."""
     ended: anyio.Event = field(default_factory=anyio.Event)
     events: MemoryObjectReceiveStream[AgentEvent] = field(init=False)
     _sender: MemoryObjectSendStream[AgentEvent] = field(init=False)
 
     def __post_init__(self) -> None:
-        # Without a bound: a slow listener must not keep the agent from reading its answers.
+        # Unbounded, since a slow listener must not keep us from reading the agent's messages.
         self._sender, self.events = anyio.create_memory_object_stream[AgentEvent](math.inf)
 
     def emit(self, event: AgentEvent) -> None:
-        """Tell an event. Nobody may listen any more."""
+        """Send an event to the listener, if it still listens."""
         if isinstance(event, Failed):
             self.failure = event.kind
         try:
@@ -42,7 +42,7 @@ class Turn:
             return
 
     def outcome(self, *, is_fenced: bool, timed_out: bool, stopped: bool) -> tuple[EndReason, Failed | None]:
-        """Why it has ended, and what the agent could not say of it any more."""
+        """Return why the turn ended, and the failure that the agent itself could not report."""
         if is_fenced:
             advice = "another process has taken the chat over: send the prompt there"
             return "failed", Failed("lease_lost", advice)
@@ -55,11 +55,11 @@ class Turn:
         return "failed", Failed("agent_died", "the agent's process has ended: send the prompt again")
 
     def refuse(self, error: Exception) -> None:
-        """It does not begin."""
+        """End a turn that can't begin, or can't go on, with an error for its sender."""
         self.error = error
         self.close()
 
     def close(self) -> None:
-        """There is no more to tell."""
+        """End the events."""
         self._sender.close()
         self.ended.set()

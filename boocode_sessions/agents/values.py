@@ -1,21 +1,21 @@
-"""Values of JSON that somebody else has written."""
+"""Reads values from JSON of any shape, which other programs have written."""
 
 from collections.abc import Mapping
 from typing import Any, cast
 
 
 def get(value: object, name: str) -> Any:  # noqa: ANN401 - whatever was written
-    """What an object has under a name; None if it has nothing, or is no object."""
+    """Return an object's member, or None if it has no such member or is not an object."""
     return cast("Mapping[str, Any]", value).get(name) if isinstance(value, Mapping) else None
 
 
 def get_count(value: object, name: str) -> int:
-    """As `get`, for a number; 0 for anything else."""
+    """Like `get`, for whole numbers: 0 if the member is anything else."""
     found = get(value, name)
     return found if isinstance(found, int) else 0
 
 
 def get_objects(value: object, name: str) -> list[Any]:
-    """As `get`, for a list; an empty one for anything else."""
+    """Like `get`, for lists: an empty list if the member is anything else."""
     found = get(value, name)
     return cast("list[Any]", found) if isinstance(found, list) else []

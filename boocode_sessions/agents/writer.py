@@ -1,4 +1,4 @@
-"""What a backend needs of the table that says who holds a chat: the package's own, or the host's."""
+"""The interface between a backend and the table of chats and leases: the package's table, or the host's."""
 
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
@@ -11,17 +11,17 @@ from boocode_sessions.agents.events import Usage
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A backend: one process on one host."""
+    """A backend, which is one process on one host."""
 
     id: str
-    """Random; another one after a restart."""
+    """A random id. A restarted process gets a new one."""
     host: str
     pid: int
 
 
 @dataclass(slots=True)
 class Lease:
-    """A chat that this process holds, or held last."""
+    """A chat that this process holds or has held."""
 
     chat_id: str
     agent: str
@@ -31,24 +31,24 @@ class Lease:
     project_key: str
     turns: int
     is_new: bool
-    """Whether the chat had no row before."""
+    """True if the chat had no row before."""
     repairs: int
-    """The number of the newest repair; one at a time."""
+    """The number of the latest repair. It grows by one."""
     settlements: int
-    """The number of the newest settlement; one at a time."""
+    """The number of the latest settlement. It grows by one."""
 
     def next_repair(self) -> int:
-        """The number of a repair that has not been tried."""
+        """Return a new number for a repair."""
         self.repairs += 1
         return self.repairs
 
     def next_settlement(self) -> int:
-        """The number of a settlement that has not been tried."""
+        """Return a new number for a settlement."""
         self.settlements += 1
         return self.settlements
 
     def fenced(self) -> FencedError:
-        """What a write raises that comes after another process has taken the chat."""
+        """Return the error for a write that comes after another process has taken the chat."""
         return FencedError(
             f"{self} was taken over by another process: what this one still has is not written"
         )
@@ -59,17 +59,17 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What is written when a turn has ended."""
+    """What is written to the chat's row when a turn ends."""
 
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
     turns: int = 0
     has_ended: bool = False
-    """Whether a turn has ended, answered or not."""
+    """True if a turn ended, answered or not."""
     error: str | None = None
     incomplete: bool = False
     release: bool = True
-    """Whether the chat becomes free."""
+    """True if the chat becomes free."""
 
     def __add__(self, later: "Settlement") -> "Settlement":
         return replace(
@@ -84,7 +84,7 @@ class Settlement:
 
 @runtime_checkable
 class AgentSessionWriter(Protocol):
-    """Keeps the leases and the costs: `AgentSessions`, or the host's own over its own table.
+    """Stores leases and costs. `AgentSessions` implements it; a host can implement it over its own table.
 
     Every method runs in a transaction of `connection` that the backend commits. The backend logs any other
     exception than those named here, and treats the call as one that the database has refused.
@@ -92,12 +92,11 @@ class AgentSessionWriter(Protocol):
 
     @property
     def fence(self) -> ColumnElement[bool]:
-        """The condition that every append is under, in the statement that appends: the chat's row says that
-        this process has it, and locks the row (`with_for_update(read=True)`), so that nobody takes it before
-        the commit.
+        """The condition of every append, checked in the appending statement: this process holds the chat.
 
-        Its parameters are `fence_chat_id`, `fence_agent`, `fence_holder` (text), `fence_token` and
-        `fence_repairs` (bigint): the lease's, all of which the row has to have.
+        The condition locks the chat's row (`with_for_update(read=True)`), so that nobody takes the chat
+        before the commit. Its parameters are `fence_chat_id`, `fence_agent`, `fence_holder` (text),
+        `fence_token` and `fence_repairs` (bigint). They come from the lease, and the row must match them all.
         """
         ...
 
@@ -112,22 +111,72 @@ class AgentSessionWriter(Protocol):
         session_id: str,
         seconds: float,
     ) -> Lease:
-        """Take the chat for so long. `session_id` is for a chat without a row. Raises ChatHeldError."""
+        """Take the chat's lease.
+
+        Args:
+            connection: Where to write. The backend commits.
+            chat_id: The stored id of the chat.
+            agent: Which of the chat's agents.
+            holder: The backend that takes the chat.
+            project_key: The project key for a chat without a row.
+            session_id: The session for a chat without a row.
+            seconds: How long the lease lasts.
+
+        Raises:
+            ChatHeldError: Another backend holds the chat.
+        """
         ...
 
     def renew(self, connection: Connection, lease: Lease, seconds: float) -> bool:
-        """Hold the chat for so long from now. Returns False if somebody else has taken it."""
+        """Extend the lease.
+
+        Args:
+            connection: Where to write. The backend commits.
+            lease: The lease.
+            seconds: How long the lease lasts from now.
+
+        Returns:
+            False if another backend has taken the chat.
+        """
         ...
 
     def repair(self, connection: Connection, lease: Lease, number: int) -> None:
-        """Note a repair: an append that was begun before is refused from now on, and can't land behind what
-        the repair has added. Raises FencedError."""
+        """Note a repair. It makes the fence refuse an append that began earlier, or the append would land
+        after the lines that the repair adds.
+
+        Args:
+            connection: Where to write. The backend commits.
+            lease: The lease.
+            number: The repair's number, as `Lease.next_repair` returned it.
+
+        Raises:
+            FencedError: Another backend has taken the chat.
+        """
         ...
 
     def move(self, connection: Connection, lease: Lease, session_id: str) -> None:
-        """Let the chat go on in another session. Raises FencedError."""
+        """Continue the chat in another session.
+
+        Args:
+            connection: Where to write. The backend commits.
+            lease: The lease.
+            session_id: The session to continue in.
+
+        Raises:
+            FencedError: Another backend has taken the chat.
+        """
         ...
 
     def settle(self, connection: Connection, lease: Lease, number: int, settlement: Settlement) -> None:
-        """Add what a turn has spent, once for each `number`. Raises FencedError."""
+        """Add what a turn spent, once for each `number`.
+
+        Args:
+            connection: Where to write. The backend commits.
+            lease: The lease.
+            number: The settlement's number, as `Lease.next_settlement` returned it.
+            settlement: What to write.
+
+        Raises:
+            FencedError: Another backend has taken the chat.
+        """
         ...

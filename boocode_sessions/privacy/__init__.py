@@ -1,6 +1,6 @@
-"""Encryption at rest: what a transcript says is encrypted before it reaches the database.
+"""Encryption at rest: transcripts are encrypted before they reach the database.
 
-Needs the extra `encryption`. Nothing else in the package imports this one, except the command line.
+Needs the `encryption` extra. Only the command line imports this package.
 """
 
 from boocode_sessions.errors import MissingExtraError

@@ -1,4 +1,4 @@
-"""AES-256-GCM over what is stored of a session, under keys that are derived for it."""
+"""AES-256-GCM encryption of sessions, under keys derived for each session."""
 
 from __future__ import annotations
 
@@ -31,30 +31,32 @@ _compress: Callable[[bytes], bytes] = _lz4.compress
 _decompress: Callable[[memoryview], bytes] = _lz4.decompress
 _CompressionError: type[Exception] = _lz4.LZ4BlockError
 _read_base64 = Decoder(bytes).decode
-"""Of a JSON string, in half of binascii's time: python -m benchmarks.encrypting."""
+"""Decodes base64 in a JSON string, in half of binascii's time: python -m benchmarks.encrypting."""
 
 KeyProvider: TypeAlias = Callable[[str], Iterable[GivenKey]]
-"""Gives the keys of a stored project key, the newest first: from a key management service, or per tenant."""
+"""Takes a stored project key and returns its keys, the newest first, for example from a key management
+service, or one set per tenant."""
 
 CACHED_SESSIONS = 4096
 COMPRESSED_FROM = 512
-"""Bytes from which on a text is compressed: a shorter one gains less than it costs."""
+"""The shortest text that is compressed, in bytes. A shorter one gains less than it costs."""
 
 
 class Encryption:
-    """Encrypts everything that transcripts say: give it to every store, repository and function alike.
+    """Encrypts everything that transcripts say. Pass it to every store, repository and function alike.
 
     Args:
-        keys: Keys (`generate_key()` makes one), of which the first encrypts and all of them decrypt; or a
-            function that gives those of a project key. Whoever loses the keys has lost the transcripts.
-        reads_plain: Read what is not encrypted too, while a store is being encrypted. Else it is an error.
-        compress: Compress before encrypting, with LZ4, which is quicker than not to. The size of what is
-            stored then depends on the content: see docs/encryption.md.
-        cache_seconds: How long a provider's answer is used. What was encrypted with a key that is not in it
-            makes it be asked again.
+        keys: Keys (`generate_key()` makes one), or a function that takes a stored project key and returns its
+            keys. The first key encrypts, and all of them decrypt. If you lose the keys, you lose the
+            transcripts.
+        reads_plain: Read unencrypted text too, while a store is being encrypted. By default it is an error.
+        compress: Compress with LZ4 before encrypting, which is faster than not compressing. The stored size
+            then depends on the content: docs/encryption.md.
+        cache_seconds: How long to use a provider's answer. The provider is called again earlier for a key
+            that its answer lacks.
 
     Raises:
-        EncryptionError: A key is not one.
+        EncryptionError: A key is malformed, or there is none.
     """
 
     @checked
@@ -85,11 +87,11 @@ class Encryption:
 
     @property
     def keys(self) -> Sequence[EncryptionKey] | KeyProvider:
-        """As they were given."""
+        """The keys, or the key provider."""
         return self._provider or self._keys
 
     def of(self, session: Session) -> _SessionCipher:
-        """What encrypts a session. Raises MissingKeyError."""
+        """Return the cipher of a session. Raises MissingKeyError."""
         keys = self._keys_of(session.project_key)
         with self._lock:
             cipher = self._ciphers.get(session)
@@ -100,7 +102,7 @@ class Encryption:
         return cipher
 
     def forget(self, project_key: str | None = None) -> None:
-        """Drop what a provider gave, for one project key or for all: the next call asks it again."""
+        """Drop a provider's cached keys, for one project key or for all. The next call asks it again."""
         with self._lock:
             if project_key is None:
                 self._provided.clear()
@@ -109,7 +111,7 @@ class Encryption:
             self._ciphers.clear()
 
     def key_of(self, session: Session, key_id: str) -> EncryptionKey:
-        """A key by its id, asking the provider again for one that is not known. Raises MissingKeyError."""
+        """Return a key by its id. A provider is asked again for an unknown id. Raises MissingKeyError."""
         for again in (False, True):
             for key in self._keys_of(session.project_key, again=again):
                 if key.id == key_id:
@@ -117,7 +119,7 @@ class Encryption:
         raise MissingKeyError(f"{session} is encrypted with the key {key_id!r}, which is not at hand")
 
     def compressed(self, content: bytes) -> bytes:
-        """A content with a byte before it that tells whether it is compressed."""
+        """Return the content, compressed or not, behind a byte that says which."""
         if self._compress and len(content) >= COMPRESSED_FROM:
             return b"\1" + _compress(content)
         return b"\0" + content
@@ -134,13 +136,13 @@ class Encryption:
         keys: Sequence[EncryptionKey] = ()
         try:
             keys = keys_of(self._provider(project_key))
-        except Exception as error:  # noqa: BLE001 - the host's code; its message may hold anything
+        except Exception as error:  # noqa: BLE001 - the host's code may raise anything, with any message
             problem = f"raised {type(error).__name__}"
         if not keys:
             self.forget(project_key)
             raise MissingKeyError(f"the key provider {problem} for project {project_key!r}")
         if provided is not None and [key.secret for key in keys] == [key.secret for key in provided.keys]:
-            keys = provided.keys  # the ciphers that were made with them stay good
+            keys = provided.keys  # the same object, so that cached ciphers stay valid
         with self._lock:
             self._provided[project_key] = _Provided(keys, now)
         return keys
@@ -166,18 +168,18 @@ class _SessionCipher:
         return self.keys[0].id
 
     def seal(self, text: bytes, bound_to: bytes) -> bytes:
-        """A text encrypted: its mark, the key's id, and in base64 a nonce and the ciphertext."""
+        """Encrypt a text. The result is SEALED, the key's id, and base64 of the nonce and the ciphertext."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         content = self._encryption.compressed(text)
         sealed = self._aes(self.key_id).encrypt(nonce, content, bound_to)
         return self._header + binascii.b2a_base64(nonce + sealed, newline=False)
 
     def open(self, sealed: str, bound_to: bytes) -> bytes:
-        """The text again. Raises MissingKeyError, DamagedEntryError."""
-        begins = sealed.find(":", len(SEALED)) % (len(sealed) + 1)  # at the end where there is none
+        """Decrypt a text. Raises MissingKeyError or DamagedEntryError."""
+        begins = sealed.find(":", len(SEALED)) % (len(sealed) + 1)  # the end if there is no colon
         key_id = sealed[len(SEALED) : begins]
         aes = self._of_key.get(key_id)
-        if aes is None and is_key_id(key_id):  # else it is anything, which no error may repeat
+        if aes is None and is_key_id(key_id):  # anything else may be content, which no error may repeat
             aes = self._aes(key_id)
         try:
             if aes is not None:
@@ -191,7 +193,7 @@ class _SessionCipher:
         )
 
     def fingerprints(self, fingerprint: bytes) -> Sequence[bytes]:
-        """A content's fingerprint under each key; and as it is, where rows may not be encrypted yet."""
+        """Return a content's fingerprint under each key, and the plain one if rows may still be plain."""
         keyed = [
             hmac.digest(_derived(key, b"fingerprint", self._session), fingerprint, hashlib.sha256)[
                 : len(fingerprint)
@@ -209,8 +211,8 @@ class _SessionCipher:
 
 
 def _derived(key: EncryptionKey, purpose: bytes, session: Session) -> bytes:
-    """A key for one purpose and one session: what is encrypted opens in no other, and a random nonce is
-    never near the number of messages that one key can take."""
+    """Derive a key for one purpose and one session, so that a text can't be decrypted in another session, and
+    the texts per key stay far below the number for which random nonces are safe."""
     info = b"boocode-sessions"
     for part in (purpose, session.project_key.encode(), session.session_id.encode()):
         info += struct.pack(">I", len(part)) + part
@@ -219,4 +221,4 @@ def _derived(key: EncryptionKey, purpose: bytes, session: Session) -> bytes:
 
 _NONCE_BYTES = 12
 _ASK_AGAIN_SECONDS = 5
-"""How old a provider's answer is at least when a key that is not in it makes it be asked again."""
+"""How old a provider's answer must be before an unknown key id makes us ask again."""

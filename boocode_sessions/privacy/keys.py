@@ -1,4 +1,4 @@
-"""Encryption keys: their ids, how they are written, and how they are made."""
+"""Encryption keys: their ids, their text form, and how to make one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from boocode_sessions.errors import EncryptionError
 KEY_BYTES = 32
 
 GivenKey: TypeAlias = "EncryptionKey | str | bytes"
-"""A key; or its 32 bytes, raw or in base64; or `id:base64`."""
+"""An EncryptionKey, or the key's 32 bytes, raw or in base64, or `id:base64`."""
 
 
 class EncryptionKey:
-    """A key, and the id that is stored with everything that it encrypts. It is never shown."""
+    """A key, and the id that is stored with everything it encrypts. Its repr never shows the key."""
 
     __slots__ = ("id", "secret")
 
     @checked
     def __init__(self, secret: bytes, key_id: str | None = None) -> None:
-        """`key_id`: by default a hash of the key, which tells nothing about it.
+        """Check the key's length and its id. The default id is a hash, which reveals nothing about the key.
 
         Raises EncryptionError.
         """
@@ -45,12 +45,12 @@ class EncryptionKey:
 
 
 def is_key_id(text: str) -> bool:
-    """Whether a key may have this id."""
+    """Return True if a key may have this id."""
     return _KEY_ID.fullmatch(text) is not None
 
 
 def key_of(given: GivenKey) -> EncryptionKey:
-    """A key in any of its forms. Raises EncryptionError, which holds nothing of it."""
+    """Read a key from any of its forms. Raises EncryptionError, which never repeats the key."""
     if isinstance(given, EncryptionKey):
         return given
     if isinstance(given, bytes) and len(given) == KEY_BYTES:
@@ -61,13 +61,13 @@ def key_of(given: GivenKey) -> EncryptionKey:
         secret = base64.b64decode(encoded.translate(_URL_SAFE), validate=True)
     except (binascii.Error, ValueError):
         secret = None
-    if secret is None:  # outside the handler: nothing of the key stays chained
+    if secret is None:  # raised outside the handler, since the chained error would hold the key
         raise EncryptionError("an encryption key is 32 bytes in base64, with or without `id:` before them")
     return EncryptionKey(secret, key_id or None)
 
 
 def keys_of(given: Iterable[GivenKey]) -> list[EncryptionKey]:
-    """Keys, no two with one id. Raises EncryptionError."""
+    """Read several keys. Raises EncryptionError, also if two of them have the same id."""
     if isinstance(given, str | bytes):
         raise EncryptionError("keys come as a list: the first encrypts, all of them decrypt")
     keys = [key_of(key) for key in given]
@@ -78,9 +78,11 @@ def keys_of(given: Iterable[GivenKey]) -> list[EncryptionKey]:
 
 @checked
 def read_keys(text: str) -> list[EncryptionKey]:
-    """The keys of a file or of an environment variable, one a line or between commas, the newest first.
+    """Read the keys in the text of a file or an environment variable, the newest first.
 
-    What follows a # is a comment. Raises EncryptionError.
+    Each key is on a line of its own, or keys are separated by commas. A # begins a comment.
+
+    Raises EncryptionError.
     """
     lines = (line.partition("#")[0] for line in text.replace(",", "\n").splitlines())
     keys = keys_of([line for line in lines if line.strip()])
@@ -91,9 +93,9 @@ def read_keys(text: str) -> list[EncryptionKey]:
 
 @checked
 def generate_key(key_id: str | None = None) -> str:
-    """A new key as text, `id:base64` where it has an id: what `Encryption` and `read_keys` take."""
+    """Make a new key as base64 text, or as `id:base64`. `Encryption` and `read_keys` take both."""
     secret = secrets.token_bytes(KEY_BYTES)
-    EncryptionKey(secret, key_id)  # refuses an id that can't be one
+    EncryptionKey(secret, key_id)  # refuses an invalid id
     encoded = base64.urlsafe_b64encode(secret).decode()
     return encoded if key_id is None else f"{key_id}:{encoded}"
 

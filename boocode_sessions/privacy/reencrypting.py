@@ -1,4 +1,4 @@
-"""Encrypting what a store holds under the newest key: plain rows, and those of older keys."""
+"""Encrypts an existing store with the newest key: plain rows, and rows encrypted with older keys."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ from boocode_sessions.privacy import statements
 from boocode_sessions.privacy.encryption import Encryption
 
 BATCH_ROWS = 200
-"""Entries that one transaction rewrites."""
+"""How many entries one transaction rewrites."""
 _LOOKED_AT = 5000
-"""Entries of which one statement asks how they are encrypted."""
+"""How many entries one statement checks for their key."""
 
 
 class Reencrypted(NamedTuple):
-    """What `reencrypt` did."""
+    """The result of `reencrypt`."""
 
     entries: int
-    """That were plain, or encrypted with another key."""
+    """The number of entries that were plain, or encrypted with another key."""
     summaries: int
     unplaced: int
-    """Rows of other programs that nobody has placed, and that stay as they are: `backfill` places them."""
+    """The number of unplaced rows of other programs, which stay as they are. `backfill` places them."""
 
 
 @checked
@@ -61,24 +61,23 @@ def reencrypt(
     pause: float = 0.0,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Reencrypted:
-    """Encrypt under the newest key whatever is not.
+    """Encrypt with the newest key every entry and summary that is not encrypted with it yet.
 
-    Works beside live writers, whose stores know both the new key and the old ones; or, where the store was
-    plain, have `reads_plain=True`, as `encryption` then has to. Stopped in between, it is simply run again:
-    what is done is looked at and left. What was there before stays in the database's files until it is
-    vacuumed: see docs/encryption.md.
+    Writers can keep working if their stores know both the new key and the old ones. If the store was plain,
+    the writers and `encryption` need `reads_plain=True`. If the call is interrupted, run it again: it skips
+    what is done. The old texts stay in the database's files until these are vacuumed: docs/encryption.md.
 
     Args:
-        bind: An Engine or a sessionmaker: each batch is a transaction of its own.
-        encryption: The new key first, then those that are to go.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        batch_rows: Entries that one transaction rewrites.
+        bind: An Engine or a sessionmaker: each batch is its own transaction.
+        encryption: The new key first, then the keys that it replaces.
+        schema: The schema of the tables, if they are not on the connection's search path.
+        batch_rows: How many entries one transaction rewrites.
         pause: Seconds to wait after each batch.
-        progress: Called with the number of entries that are done, after each batch.
+        progress: Called after each batch with the number of entries done so far.
 
     Raises:
-        EncryptionError: A key is missing, or a row is plain that should not be.
-        DamagedEntryError: An entry was changed or moved. What came before it is done.
+        EncryptionError: A key is missing, or a row is plain without `reads_plain`.
+        DamagedEntryError: An entry was changed or moved. The batches before it are done.
     """
     at_least(1, batch_rows=batch_rows)
     at_least(0, pause=pause)
@@ -108,7 +107,7 @@ def reencrypt(
 
 
 def _entries_to_do(encryption: Encryption, after: int, connection: StoreConnection) -> tuple[list[int], int]:
-    """The ids to encrypt among the next entries, and where to go on; 0 at the end."""
+    """Return the ids to encrypt among the next entries, and the last id checked, or 0 at the end."""
     rows = connection.select(statements.select_headers(), {"after": after, "most": _LOOKED_AT}).all()
     todo = [
         row_id
@@ -133,7 +132,7 @@ def _encrypt(ids: Sequence[int], connection: StoreConnection) -> int:
         of_session = cipher.of(transcript.session)
         text = open_entry(cipher, StoredAt(transcript, position, key or b""), stored)
         new_key = key or b""
-        if len(new_key) == LINE_KEY_LENGTH:  # made of the content, under a key: see docs/encryption.md
+        if len(new_key) == LINE_KEY_LENGTH:  # derived from the content and a key: docs/encryption.md
             content = of_session.fingerprints(fingerprint(decode(text)))[0]
             new_key = line_key(content, int.from_bytes(new_key[-4:]))
         item = encode_stored(text.decode())
@@ -179,7 +178,7 @@ def _next_summaries(
 
 
 def _write_summaries(todo: Sequence[tuple[Session, str]], connection: StoreConnection) -> int:
-    """Encrypt summaries, each unless its session was written to meanwhile: then it is encrypted."""
+    """Encrypt summaries. One that changed meanwhile is left alone: its writer has encrypted it."""
     changed: list[dict[str, Any]] = []
     for session, stored in todo:
         data = open_summary(connection.cipher, session, stored)
@@ -190,13 +189,12 @@ def _write_summaries(todo: Sequence[tuple[Session, str]], connection: StoreConne
 
 
 def _forget_words(connection: StoreConnection) -> bool:
-    """Empty search's index, some sessions at a time: it holds what was said in plain. Returns whether there
-    may be more."""
+    """Remove some sessions from the search index, which holds plain text. True if some may be left."""
     lock(connection)
     sessions = connection.select(statements.select_searched(), {"most": BATCH_ROWS}).all()
     for project, session_id in sessions:
         session = Session(project, session_id)
-        # What is not encrypted, if it is another tenant's, is found again by whoever searches next.
+        # If another tenant's session is not encrypted, the next search indexes it again.
         forget_texts(connection, [session])
     if sessions and connection.dialect == "sqlite":
         connection.write(searches.merge_words(), {})

@@ -1,4 +1,4 @@
-"""What `reencrypt` reads and writes."""
+"""SQL statements of `reencrypt`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from boocode_sessions.models import ClaudeSession, SessionDigest
 
 @cache
 def select_searched() -> Select[str, str]:
-    """Sessions that search knows. Shape: (project_key, session_id) per session."""
+    """Sessions in the search index. Shape: (project_key, session_id) per session."""
     digest = SessionDigest
     return (
         select(digest.project_key, digest.session_id)
@@ -45,7 +45,7 @@ def select_searched() -> Select[str, str]:
 
 @cache
 def select_headers() -> Select[int, str, str, str | None]:
-    """Placed entries after an id. Shape: (id, project_key, session_id, how its text begins) per entry."""
+    """Placed entries after an id. Shape: (id, project_key, session_id, start of `verbatim`) per entry."""
     return (
         select(Entry.id, Entry.project_key, Entry.session_id, func.substr(Entry.verbatim, 1, _HEADER_CHARS))
         .where(Entry.id > bindparam("after", type_=BigInteger), placed())
@@ -56,7 +56,7 @@ def select_headers() -> Select[int, str, str, str | None]:
 
 @cache
 def select_stored() -> Select[int, str, str, str, int, bytes | None, str]:
-    """Entries by their ids."""
+    """Entries with these ids, locked. Shape: one row per entry, by id."""
     return (
         select(
             Entry.id,
@@ -88,7 +88,7 @@ def update_stored() -> Update:
 
 @cache
 def select_summaries() -> Select[str, str, str | None]:
-    """Sessions after one. Shape: (project_key, session_id, data) per session."""
+    """Sessions after a session. Shape: (project_key, session_id, data) per session."""
     key = (ClaudeSession.project_key, ClaudeSession.session_id)
     return (
         select(*key, ClaudeSession.data)
@@ -108,4 +108,4 @@ def update_summary() -> Update:
 
 
 _HEADER_CHARS = 80
-"""The mark, and the longest id of a key."""
+"""Long enough for SEALED and the longest key id."""

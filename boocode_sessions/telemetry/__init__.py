@@ -1,6 +1,6 @@
-"""Spans and metrics for OpenTelemetry, without content: docs/telemetry.md.
+"""Spans and metrics for OpenTelemetry, without transcript content: docs/telemetry.md.
 
-Needs the extra `otel`. Nothing else in the package imports this one.
+Needs the `otel` extra. Nothing else in the package imports this package.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def instrument(
     meter_provider: metrics.MeterProvider | None = None,
     name_key: Callable[[str], str] = hashed,
 ) -> None:
-    """Tell OpenTelemetry from now on what every store and repository of this process does.
+    """Report the calls of every store and repository in this process to OpenTelemetry.
 
     Args:
-        tracer_provider: Where spans go; by default the global one.
-        meter_provider: Where metrics go; by default the global one.
-        name_key: What spans show of project keys, session ids and subpaths. By default a hash, the same for
-            the same key. Who can guess a key recognizes its hash: give a keyed hash of your own where that
-            matters. `name_key=str` shows them as they are.
+        tracer_provider: Receives the spans; by default the global provider.
+        meter_provider: Receives the metrics; by default the global provider.
+        name_key: Maps a project key, session id or subpath to the text that spans show. The default is a
+            hash, equal for equal keys. Somebody who can guess a key recognizes its hash: if that matters,
+            pass a keyed hash of your own. `name_key=str` shows keys as they are.
     """
     observing.observe(OpenTelemetryObserver(tracer_provider, meter_provider, name_key))
 
 
 def uninstrument() -> None:
-    """Tell nobody any more."""
+    """Stop reporting to OpenTelemetry."""
     observing.observe(None)

@@ -1,4 +1,4 @@
-"""Gauges of what a database holds: stale summaries, unplaced rows, sessions, bytes."""
+"""Gauges for the contents of a database: stale summaries, unplaced rows, sessions, bytes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int | None]]] = {
     ),
     "size": ("By", "On disk", lambda held: held.bytes),
 }
-"""By its name after `boocode_sessions`: a unit, a description, and which count it is."""
+"""Unit, description and value of each gauge, by the part of its name after `boocode_sessions.`."""
 
 
 @checked
@@ -46,20 +46,20 @@ def watch(
     seconds: float = 300,
     meter_provider: metrics.MeterProvider | None = None,
 ) -> None:
-    """Have gauges tell what a database holds, as `status.holdings` counts it.
+    """Register gauges with the counts of `status.holdings` for a database.
 
-    One process per database is enough: the counts are the database's. The counting reads an index over all
-    entries, in the thread that collects metrics.
+    Call it in one process per database, since every process would report the same counts. Counting scans an
+    index over all entries, in the thread that collects metrics.
 
     Args:
-        engine: The database, through a synchronous driver: metrics are collected in a thread of their own.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        seconds: How long a count is good for.
-        meter_provider: Where metrics go; by default the global one.
+        engine: The database, over a synchronous driver, since metrics are collected in a thread.
+        schema: The schema of the tables, if they are not on the connection's search path.
+        seconds: How long to reuse a count.
+        meter_provider: Receives the metrics; by default the global provider.
 
     Raises:
-        TypeError: `engine` is something else, such as an AsyncEngine.
-        UnsupportedBindError: It is over a database that is not one of ours.
+        TypeError: `engine` is not a synchronous Engine.
+        UnsupportedBindError: The database is neither PostgreSQL nor SQLite.
     """
     _check_engine(engine)
     meter = metrics.get_meter("boocode_sessions", meter_provider=meter_provider)
@@ -80,7 +80,7 @@ def _check_engine(engine: object) -> None:
 
 
 class _Counted:
-    """The newest count."""
+    """The latest counts, renewed when they are too old."""
 
     def __init__(self, engine: Engine, schema: str | None, seconds: float) -> None:
         self._engine, self._schema, self._seconds = engine, schema, seconds
@@ -101,7 +101,7 @@ class _Counted:
         return observe
 
     def _now(self) -> Holdings | None:
-        """The count; None where the database can't be asked, so that a dashboard shows a gap."""
+        """Return the counts, or None if the database fails, so that a dashboard shows a gap."""
         with self._lock:
             if self._at is None or time.monotonic() - self._at >= self._seconds:
                 self._at = time.monotonic()

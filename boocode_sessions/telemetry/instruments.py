@@ -1,16 +1,16 @@
-"""The metrics, with their names and units."""
+"""The metrics of calls and appends, with their names and units."""
 
 from __future__ import annotations
 
 from opentelemetry.metrics import Histogram, Meter
 
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
-"""The bounds that the conventions for databases ask for."""
+"""The histogram buckets that OpenTelemetry's database conventions prescribe."""
 _COUNTS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10000.0)
 
 
 class Instruments:
-    """Those of the conventions begin with `db.client`, ours with `boocode_sessions`."""
+    """Metrics of OpenTelemetry's conventions, named `db.client...`, and ours, named `boocode_sessions...`."""
 
     def __init__(self, meter: Meter) -> None:
         def seconds(name: str, description: str) -> Histogram:

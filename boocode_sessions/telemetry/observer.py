@@ -1,4 +1,4 @@
-"""What OpenTelemetry is told, by its conventions for databases."""
+"""The observer that reports to OpenTelemetry, by its conventions for databases."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _LISTINGS = {"list_sessions", "list_session_summaries"}
 _KEY_PARTS = ("project_key", "session_id", "subpath")
 
 _inside: ContextVar[bool] = ContextVar("boocode_sessions.telemetry.inside", default=False)
-"""Whether this runs within a call that is told of already: a store's load is a repository's too."""
+"""True inside a call that is already reported: a store's load calls a repository's load."""
 
 
 def hashed(key: str) -> str:
-    """A short hash of a key."""
+    """Return a short hash of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -39,7 +39,7 @@ class _Queued(NamedTuple):
 
 
 class OpenTelemetryObserver:
-    """Makes spans and metrics of what the package does."""
+    """Turns the package's calls, batches, locks and retries into spans and metrics."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class OpenTelemetryObserver:
     def call(
         self, name: str, bind: object, key: object, sent: int | None
     ) -> Generator[Callable[[int], None]]:
-        """As Observer.call."""
+        """Like Observer.call."""
         if _inside.get():
             yield lambda _: None
             return
@@ -72,7 +72,7 @@ class OpenTelemetryObserver:
                 f"{name} {of_operation['db.collection.name']}",
                 kind=SpanKind.CLIENT,
                 attributes=of_operation | self._named(key),
-                record_exception=False,  # messages name keys
+                record_exception=False,  # exception messages name keys
                 set_status_on_exception=False,
             ) as span:
                 if sent is not None:
@@ -95,7 +95,7 @@ class OpenTelemetryObserver:
 
     @contextmanager
     def batch(self, requests: Sequence[AppendRequest]) -> Generator[None]:
-        """As Observer.batch: a span with a link to each append's, since one batch serves many traces."""
+        """Like Observer.batch. The span of a single append is the parent; those of several become links."""
         links: list[Link] = []
         for request in requests:
             queued = self._leave(request)
@@ -127,22 +127,22 @@ class OpenTelemetryObserver:
                 raise
 
     def queued(self, request: AppendRequest) -> None:
-        """As Observer.queued."""
+        """Like Observer.queued."""
         self._tell.queue_size.add(1)
         with self._lock:
             self._queued[request] = _Queued(time.perf_counter(), trace.get_current_span().get_span_context())
 
     def unqueued(self, request: AppendRequest) -> None:
-        """As Observer.unqueued."""
+        """Like Observer.unqueued."""
         self._leave(request)
 
     def connected(self, engine: Engine, seconds: float) -> None:
-        """As Observer.connected."""
+        """Like Observer.connected."""
         of_pool = {"db.client.connection.pool.name": _pool_name(engine)}
         self._tell.pool_wait.record(seconds, _of_engine(engine) | of_pool)
 
     def locked(self, dialect: str, seconds: float, *, acquired: bool) -> None:
-        """As Observer.locked."""
+        """Like Observer.locked."""
         attributes: dict[str, Any] = {
             "db.system.name": dialect,
             "boocode_sessions.lock.acquired": acquired,
@@ -150,13 +150,13 @@ class OpenTelemetryObserver:
         self._tell.lock_wait.record(seconds, attributes)
 
     def retried(self, error: Exception) -> None:
-        """As Observer.retried."""
+        """Like Observer.retried."""
         attributes = _error(error)
         self._tell.retries.add(1, attributes)
         trace.get_current_span().add_event("retry", attributes)
 
     def in_doubt(self) -> None:
-        """As Observer.in_doubt."""
+        """Like Observer.in_doubt."""
         self._tell.in_doubt.add(1)
         trace.get_current_span().add_event("in doubt")
 
@@ -181,13 +181,13 @@ class OpenTelemetryObserver:
 
 
 def _of_engine(engine: Engine | None) -> dict[str, Any]:
-    """The attributes of a database."""
+    """Return the attributes that describe a database."""
     if engine is None:
         return {"db.system.name": "other_sql"}
     url = engine.url
     attributes: dict[str, Any] = {"db.system.name": engine.dialect.name}
     if url.database:
-        attributes["db.namespace"] = PurePath(url.database).name  # a file's folder may be somebody's name
+        attributes["db.namespace"] = PurePath(url.database).name  # a file's path may hold a person's name
     if url.host:
         attributes["server.address"] = url.host
         if url.port:
@@ -202,7 +202,7 @@ def _pool_name(engine: Engine) -> str:
 
 
 def _failed(span: Span, error: BaseException) -> dict[str, str]:
-    """Mark a span as failed, by the error's class: its message names keys. Returns the attributes."""
+    """Mark a span as failed and return its new attributes. They leave out the message, which names keys."""
     attributes = _error(error)
     span.set_status(StatusCode.ERROR)
     span.set_attributes(attributes)

@@ -43,7 +43,7 @@ COLUMNS: dict[str, TypeEngine[Any]] = {
     "failed": Boolean(),
     "forked_from": Text(),
 }
-"""The columns of an encoded entry, in the order of `EncodedEntry.row`, and the types that they are sent as."""
+"""The columns of an encoded entry, in the order of `EncodedEntry.row`, and the types they are sent as."""
 INSERTED = ("project_key", "session_id", "subpath", "position", "created_at", "is_first", *COLUMNS)
 """The columns that an insert fills."""
 

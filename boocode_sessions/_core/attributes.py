@@ -162,9 +162,12 @@ def is_queued_prompt(entry: object) -> bool:
     )
 
 
-def queued_text(entry: object) -> str | None:
-    """What a queued prompt says."""
-    return text_of_content(_member(_member(entry, "attachment"), "prompt"))
+def as_message(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a line as it is, and a queued prompt as the user's message that it stands for."""
+    if not is_queued_prompt(entry):
+        return entry
+    prompt = _member(_member(entry, "attachment"), "prompt")
+    return {**entry, "type": "user", "message": {"role": "user", "content": prompt}}
 
 
 QUEUED = "queued_command"

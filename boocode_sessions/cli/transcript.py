@@ -35,12 +35,11 @@ class Block(NamedTuple):
 
 def blocks(entry: Mapping[str, Any], *, everything: bool = False) -> Iterator[Block]:
     """What an entry says. `everything`: thinking, and entries that are no message, too."""
-    from boocode_sessions._core.attributes import is_queued_prompt, string_at
+    from boocode_sessions._core.attributes import as_message, string_at
 
+    entry = as_message(entry)
     kind = string_at(entry, "type")
     message = entry.get("message")
-    if is_queued_prompt(entry):
-        kind, message = "user", {"content": cast("dict[str, Any]", entry["attachment"]).get("prompt")}
     if kind not in {"user", "assistant"} or not isinstance(message, dict):
         if everything:
             yield Block("note", str(kind), _note(entry))

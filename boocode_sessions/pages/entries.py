@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
-from boocode_sessions._core.attributes import string_at, text_of, time_of
+from boocode_sessions._core.attributes import as_message, string_at, text_of, time_of
 from boocode_sessions.pages.blocks import Line, Part, as_json, blocks_of, content_of, part_of
 from boocode_sessions.pages.text import code
 
@@ -61,6 +61,7 @@ class Reader:
 
     def entries(self, lines: Sequence[Line], prefix: str = "e", *, asking: str = "You") -> list[Entry]:
         """The entries of one transcript. `asking`: who speaks in its prompts."""
+        lines = [as_message(line) for line in lines]
         calls = {
             call
             for line in lines

@@ -10,7 +10,7 @@ from typing import Any
 
 from boocode_sessions import pages
 from boocode_sessions._core.arguments import checked
-from boocode_sessions._core.attributes import is_queued_prompt, queued_text, string_at, text_of, tools_of
+from boocode_sessions._core.attributes import as_message, string_at, text_of, tools_of
 from boocode_sessions._core.codec import Cipher, said_at
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import MAIN, Transcript
@@ -120,7 +120,7 @@ def _message(position: int, line: dict[str, Any]) -> Message:
         string_at(line, "message", "role"),
         string_at(line, "message", "model"),
         said_at(line),
-        queued_text(line) if is_queued_prompt(line) else text_of(line),
+        text_of(as_message(line)),
         tools_of(line),
         line,
     )

@@ -122,6 +122,14 @@ def test_a_subagent_is_found_by_its_prompt_too() -> None:
     assert 'id="su"' in page
 
 
+def test_a_prompt_sent_while_the_agent_is_at_work_is_shown_as_said_by_you() -> None:
+    attachment = {"type": "queued_command", "commandMode": "prompt", "prompt": "Run the tests, too"}
+    queued: Line = {"type": "attachment", "uuid": "q", "attachment": attachment}
+    page = page_of(answer("a", "At work"), queued)
+    assert re.search(r'<a href="#q"[^>]*>\s*Run the tests, too', page)  # in the table of contents
+    assert "You#Runthetests,too" in text_of(page.partition('id="q"')[2])
+
+
 def test_the_agents_own_notices_name_no_model() -> None:
     page = page_of(prompt("u", "hi"), answer("a", "API Error", model="<synthetic>"), answer("b", "hello"))
     assert "claude-opus-5-5" in page

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions._core.attributes import is_queued_prompt, queued_text, text_of
+from boocode_sessions._core.attributes import as_message, text_of
 
 SEARCHED_CHARS = 50_000
 """How much of a text is searched: its beginning."""
@@ -100,7 +100,7 @@ _PLACES = [f":{place}" for place in range(1, MOST_WORDS + 1)]
 
 def message_of(entry: Mapping[str, Any]) -> str:
     """What a message says to a reader."""
-    return (queued_text(entry) if is_queued_prompt(entry) else text_of(entry)) or ""
+    return text_of(as_message(entry)) or ""
 
 
 def tools_of(entry: Mapping[str, Any]) -> str:

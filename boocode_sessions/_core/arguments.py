@@ -1,6 +1,6 @@
-"""Refuses an argument of a wrong type before anything is done: in a shell no type checker does.
+"""Refuses an argument of a wrong type before anything is done, because in a shell no type checker would.
 
-Otherwise it would fail somewhere inside, or do something else: `overwrite="no"` is true.
+Otherwise the argument would fail somewhere inside, or have another effect: `overwrite="no"` is true.
 """
 
 import functools
@@ -17,7 +17,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _ELSEWHERE = {"bind", "engine", "key", "session", "tenant"}
-"""Checked where they are used, with errors that say more."""
+"""Parameters that are checked where they are used, with errors that say more."""
 
 _CALLED: dict[Any, str] = {
     str: "text",
@@ -37,14 +37,14 @@ _CALLED: dict[Any, str] = {
     Cipher: "a privacy.Encryption",
 }
 _ACCEPTED: dict[Any, Any] = {float: (int, float), Sequence: (Iterable,)}
-"""What does for a type, where that is more than its instances."""
+"""Types that accept more than their own instances."""
 
 
 def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Check each argument against its annotation, but not what is in a list. Raises TypeError."""
+    """Check each argument against its annotation, though not the items of a list. Raises TypeError."""
     parameters = inspect.signature(function).parameters.values()
     names = [one.name for one in parameters if one.kind is not one.VAR_POSITIONAL]
-    # When it is called first: an import of the package evaluates no annotations.
+    # Evaluated at the first call, so that importing the package evaluates no annotations.
     wanted = functools.cache(lambda: {name: _kinds(hint) for name, hint in get_type_hints(function).items()})
 
     @functools.wraps(function)
@@ -61,7 +61,7 @@ def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def _kinds(hint: Any) -> dict[Any, str]:  # noqa: ANN401 - an annotation
-    """The classes that an annotation takes, and what it is called."""
+    """Return the classes that an annotation accepts, each with its name for messages."""
     origin = get_origin(hint)
     if origin in {Union, types.UnionType}:
         return {kind: called for part in get_args(hint) for kind, called in _kinds(part).items()}
@@ -73,7 +73,7 @@ def _kinds(hint: Any) -> dict[Any, str]:  # noqa: ANN401 - an annotation
 
 
 def at_least(least: int, **given: float | None) -> None:
-    """Raises ValueError for a number that is smaller."""
+    """Raise ValueError for a number below `least`."""
     for name, number in given.items():
         if number is not None and number < least:
             raise ValueError(f"{name} is {least} or more, not {number}")

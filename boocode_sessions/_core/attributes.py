@@ -1,7 +1,7 @@
-"""What an entry says: attributes that mean the same on an instance and in a statement, and how it is shown.
+"""What an entry says: attributes that mean the same on an instance and in SQL, and how entries are shown.
 
-An attribute is None (an empty list, False) where the line does not say it, or says it in another shape.
-They read `entry`, in which the rare character that JSONB refuses is U+FFFD; `verbatim` has it exactly.
+An attribute is None (or an empty list, or False) if the line doesn't have it, or has it in another form.
+Attributes read `entry`, where U+FFFD replaces the rare character that JSONB refuses. `verbatim` is exact.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Mapped
 
 SHOWN_CHARS = 2000
-"""Most characters of a message that a display shows."""
+"""Maximum characters of a message that a display shows."""
 
 
 def _string(name: str, *path: str) -> hybrid_property[str | None]:
@@ -47,20 +47,20 @@ class EntryAttributes:
         entry: Mapped[dict[str, Any]]
 
     uuid = _string("uuid", "uuid")
-    """The line's own id. Not every line has one."""
+    """The line's own id. Some lines have none."""
     parent_uuid = _string("parent_uuid", "parentUuid")
-    """The line that this one answers or follows."""
+    """The id of the line that this one answers or follows."""
     role = _string("role", "message", "role")
-    """Who speaks, as the API has it: `user` or `assistant`. A tool's result speaks as `user`."""
+    """Who speaks, in the API's terms: `user` or `assistant`. A tool's result has the role `user`."""
     git_branch = _string("git_branch", "gitBranch")
     cwd = _string("cwd", "cwd")
-    """The folder that the agent worked in."""
+    """The folder in which the agent worked."""
     version = _string("version", "version")
     """The agent's version."""
 
     @hybrid_property
     def timestamp(self) -> datetime | None:
-        """When the agent wrote the line, by its own clock. `created_at` is when the database took it."""
+        """When the agent wrote the line, by its own clock. `created_at` is when the database stored it."""
         return time_of(self.entry)
 
     @timestamp.inplace.expression
@@ -70,7 +70,7 @@ class EntryAttributes:
 
     @hybrid_property
     def is_sidechain(self) -> bool:
-        """Whether a subagent wrote it."""
+        """True if a subagent wrote the line."""
         return _member(self.entry, "isSidechain") is True
 
     @is_sidechain.inplace.expression
@@ -80,7 +80,7 @@ class EntryAttributes:
 
     @hybrid_property
     def text(self) -> str | None:
-        """What a message says to a reader: no tool calls, tool results, thinking or images."""
+        """What a message says to a reader, without tool calls, tool results, thinking and images."""
         return text_of(self.entry)
 
     @text.inplace.expression
@@ -90,7 +90,7 @@ class EntryAttributes:
 
     @hybrid_property
     def tool_names(self) -> list[str]:
-        """The tools that a message calls, in order."""
+        """The names of the tools that a message calls, in order."""
         return tools_of(self.entry)
 
     @tool_names.inplace.expression
@@ -106,7 +106,7 @@ class EntryAttributes:
         return json_array_holds(message_tools(cls.entry.expression), literal(tool, Text()))
 
     calls: hybrid_method[[str], bool] = hybrid_method(_calls, _calls_sql)
-    """Whether a message calls the tool of this name."""
+    """True if a message calls the tool of this name."""
 
     def __repr__(self) -> str:
         return f"<ClaudeSessionEntry {' '.join(_heading(self))}>"
@@ -124,20 +124,20 @@ class EntryAttributes:
 
 
 class Printer(Protocol):
-    """What of IPython's pretty printer we use."""
+    """The part of IPython's pretty printer that we use."""
 
     def text(self, obj: str) -> None: ...
 
 
 def string_at(entry: object, *path: str) -> str | None:
-    """The string at a path of members; None where there is anything else."""
+    """Return the string at a path of members; None if there is anything else."""
     for name in path:
         entry = _member(entry, name)
     return entry if isinstance(entry, str) else None
 
 
 def time_of(entry: object) -> datetime | None:
-    """When the agent wrote a line: an aware datetime in UTC."""
+    """Return when the agent wrote a line, as an aware datetime in UTC; None if it doesn't say."""
     said = string_at(entry, "timestamp")
     if said is None or not _TIME.fullmatch(said):
         return None
@@ -148,12 +148,12 @@ def time_of(entry: object) -> datetime | None:
 
 
 def text_of(entry: object) -> str | None:
-    """What a message says to a reader."""
+    """Return what a message says to a reader."""
     return text_of_content(_member(_member(entry, "message"), "content"))
 
 
 def is_queued_prompt(entry: object) -> bool:
-    """Whether a line is a prompt that somebody sent while the agent was at work, kept as an attachment."""
+    """True if a line is a prompt that somebody sent while the agent was at work, kept as an attachment."""
     attachment = _member(entry, "attachment")
     return (
         _member(entry, "type") == "attachment"
@@ -171,11 +171,11 @@ def as_message(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 QUEUED = "queued_command"
-"""The type of an attachment that holds a prompt."""
+"""The type of an attachment that may hold a prompt."""
 
 
 def text_of_content(content: object) -> str | None:
-    """The text of a message's content, or of a tool's result; None where there is none."""
+    """Return the text of a message's content, or of a tool's result; None if there is none."""
     if isinstance(content, str):
         return content
     said = [text for block in _of_kind(content, "text") if (text := string_at(block, "text")) is not None]
@@ -183,18 +183,18 @@ def text_of_content(content: object) -> str | None:
 
 
 def visible(text: str) -> str:
-    """The text with a visible character for each that would steer the page or can't be written."""
+    """Return the text with visible characters for those that control the display or can't be encoded."""
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_UNSEEN)
 
 
 def in_order(arguments: Mapping[str, object]) -> dict[str, object]:
-    """A tool's arguments in an order of ours: JSONB keeps none, and puts the shortest name first."""
+    """Return a tool's arguments in a fixed order. JSONB has its own, with the shortest name first."""
     names = (*_MAIN_ARGUMENTS, *_CODE_ARGUMENTS, *sorted(arguments))
     return {name: _sorted(arguments[name], _DEEPEST) for name in names if name in arguments}
 
 
 def _sorted(value: object, deep: int) -> object:
-    """A value whose objects have their members by name, so many levels deep."""
+    """Sort the members of a value's objects by name, `deep` levels down."""
     if not deep:
         return value
     if isinstance(value, dict):
@@ -206,7 +206,7 @@ def _sorted(value: object, deep: int) -> object:
 
 
 def main_argument(given: object) -> str:
-    """The one argument of a tool that says best what it did, on one line."""
+    """Return the argument that tells most about what a tool did, on one line."""
     if not isinstance(given, dict):
         return ""
     for value in in_order(cast("dict[str, object]", given)).values():
@@ -216,23 +216,23 @@ def main_argument(given: object) -> str:
 
 
 def tools_of(entry: object) -> list[str]:
-    """The tools that a message calls."""
+    """Return the names of the tools that a message calls."""
     return [name for block in blocks_of(entry, "tool_use") if (name := string_at(block, "name")) is not None]
 
 
 _MAIN_ARGUMENTS = ("command", "file_path", "path", "pattern", "query", "url", "description", "prompt")
-"""By the names that the agent's own tools use."""
+"""The names that the agent's own tools use."""
 _CODE_ARGUMENTS = ("old_string", "new_string", "content", "new_source")
 _DEEPEST = 20
-"""Levels of an argument that are sorted: entries may be nested as deeply as Python's stack goes."""
+"""Levels of an argument that are sorted. Entries may be nested as deeply as Python's stack allows."""
 
 _UNSEEN = {
-    **{code: 0x2400 + code for code in range(32) if code not in {9, 10}},  # a picture of each control
+    **{code: 0x2400 + code for code in range(32) if code not in {9, 10}},  # each control's visible symbol
     127: 0x2421,
     **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD),
     **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
 }
-"""Controls, the marks that turn the direction of writing, and half characters."""
+"""Control characters, marks that change the direction of text, and lone surrogates."""
 
 _TIME = re.compile(
     r"[12]\d{3}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII
@@ -244,7 +244,7 @@ def _member(value: object, name: str) -> object:
 
 
 def blocks_of(entry: object, kind: str) -> Iterator[object]:
-    """The blocks of one type in a line's message."""
+    """Yield the blocks of one type in a line's message."""
     return _of_kind(_member(_member(entry, "message"), "content"), kind)
 
 
@@ -254,7 +254,7 @@ def _of_kind(content: object, kind: str) -> Iterator[object]:
 
 
 def _heading(entry: EntryAttributes) -> Iterator[str]:
-    """What names a line, without what it says. Reads only what is loaded: the instance may be detached."""
+    """Yield what identifies a line. Read only what is loaded, because the instance may be detached."""
     loaded = entry.__dict__
     line = loaded.get("entry")
     yield str(loaded.get("id", "new"))

@@ -1,4 +1,4 @@
-"""Work in the background of an event loop, under asyncio and trio, and synchronous work beside it."""
+"""Background tasks in an event loop, under asyncio and trio, and blocking work in threads."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
 MOST_THREADS = 40
-"""Of all stores in one event loop. Not anyio's own, which the application's threads may have taken while they
-wait for us."""
+"""Maximum threads for all stores in one event loop. It isn't anyio's own limit: the application's threads
+might use that up while they wait for us."""
 
 _tasks: set[asyncio.Task[None]] = set()
 _limiter: RunVar[anyio.CapacityLimiter] = RunVar("boocode_sessions.limiter")
 
 
 def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `work` as a task of its own, which ends with the event loop. It must not raise."""
+    """Run `work` as a task of its own, which ends with the event loop. `work` must not raise."""
     if sniffio.current_async_library() == "trio":
-        import trio  # noqa: PLC0415 - only who runs it has it
+        import trio  # noqa: PLC0415 - installed only where it is used
 
         trio.lowlevel.spawn_system_task(work)
         return
     task = asyncio.get_running_loop().create_task(work())
-    _tasks.add(task)  # asyncio holds its tasks by weak references only
+    _tasks.add(task)  # asyncio itself keeps only weak references to its tasks
     task.add_done_callback(_tasks.discard)
 
 
 async def in_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    """Run blocking work in a worker thread, to its end, even if the caller is cancelled."""
+    """Run blocking work in a worker thread. It runs to its end even if the caller is cancelled."""
     return await anyio.to_thread.run_sync(work, *args, limiter=_threads())
 
 
 async def in_abandoned_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    """As `in_thread`, but a caller that is cancelled does not wait for its end."""
+    """Like `in_thread`, but a cancelled caller doesn't wait for the end."""
     return await anyio.to_thread.run_sync(work, *args, limiter=_threads(), abandon_on_cancel=True)
 
 

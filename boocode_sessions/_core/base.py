@@ -1,4 +1,4 @@
-"""What every model of ours begins with."""
+"""The declarative base of our models."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """The declarative base of our models, with a MetaData of its own.
+    """The declarative base of our models, with its own MetaData.
 
-    `Base.metadata.tables[...].to_metadata(other)` takes a table into a host's MetaData.
+    `Base.metadata.tables[...].to_metadata(other)` copies a table to a host's MetaData.
     """
 
     metadata = MetaData()
 
 
 def only(condition: str) -> dict[str, Any]:
-    """What makes an index of both databases one of these rows alone."""
+    """Return the arguments that limit an index to the rows that meet a condition, on both databases."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}

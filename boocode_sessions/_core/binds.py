@@ -1,4 +1,4 @@
-"""What a bind is: whether we take it, and how it is shown."""
+"""Checks binds, and describes them for people."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _ASYNCHRONOUS = (AsyncEngine, AsyncConnection, AsyncSession, async_sessionmaker,
 def check_bind(
     bind: object, *, known: bool, takes: str = "an Engine, sessionmaker, Connection or Session"
 ) -> None:
-    """Raises TypeError for what is no bind, and UnsupportedBindError for a database that is not ours.
+    """Raise TypeError for something that is no bind, and UnsupportedBindError for an unsupported database.
 
-    `known`: whether it is of a kind that the caller takes. `takes`: those kinds, for people.
+    `known` says if the caller takes this kind of bind; `takes` names those kinds in the error.
     """
     kind = type(bind).__name__
     if isinstance(bind, _ASYNCHRONOUS):
@@ -40,15 +40,15 @@ def check_bind(
 
 
 _loops: WeakKeyDictionary[Pool, ref[AbstractEventLoop]] = WeakKeyDictionary()
-"""The event loop in which each pool of an AsyncEngine is used."""
+"""The event loop that uses each pool of an AsyncEngine."""
 _one_at_a_time = threading.Lock()
 
 
 def check_loop(engine: Engine) -> None:
-    """Raises UnsupportedBindError for an AsyncEngine that another event loop is using.
+    """Raise UnsupportedBindError for an AsyncEngine that another event loop is using.
 
-    SQLAlchemy would wait for ever for that loop's lock. Without a pool several loops may use the engine, once
-    it has been connected.
+    SQLAlchemy would wait forever for that loop's lock. Several loops may use an engine without a pool, once
+    it has connected.
     """
     if not engine.dialect.is_async or not in_greenlet():
         return
@@ -71,7 +71,7 @@ def _is_connected(engine: Engine) -> bool:
 
 
 def engine_of(bind: object) -> Engine | None:
-    """The engine of a bind, as far as that can be told without making a Session."""
+    """Return a bind's engine, or None if only a new Session could tell."""
     if isinstance(bind, Engine | Connection):
         return bind.engine
     options: dict[str, object] = getattr(bind, "kw", {})  # a sessionmaker's
@@ -80,7 +80,7 @@ def engine_of(bind: object) -> Engine | None:
 
 
 def shown_bind(bind: object) -> str:
-    """A bind for people: its kind, and its database without secrets."""
+    """Describe a bind for people: its kind, and its database without secrets."""
     engine = engine_of(bind)
     kind = type(bind).__name__
     if engine is None:

@@ -1,4 +1,4 @@
-"""Our tables over one connection."""
+"""A connection wrapper that knows where our tables are."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ class StoreConnection(NamedTuple):
 
     connection: Connection
     schema: str | None = None
-    """The schema of our tables, when it is not where the connection's search path and
-    `schema_translate_map` lead."""
+    """The schema of our tables, unless the connection's search path or `schema_translate_map` leads there."""
     cipher: Cipher | None = None
-    """Encrypts what is stored; None where nothing is encrypted."""
+    """Encrypts what is stored; None if nothing is encrypted."""
     tenant: str | None = None
-    """For whom the work is done; None where there are no tenants."""
+    """The tenant that the work is done for; None without tenants."""
 
     @property
     def dialect(self) -> str:
@@ -35,7 +34,7 @@ class StoreConnection(NamedTuple):
 
     @property
     def effective_schema(self) -> str | None:
-        """The schema given, else the one that the connection's `schema_translate_map` leads to."""
+        """The given schema, or else the one from the connection's `schema_translate_map`."""
         return self.schema or translated_schema(self.connection.get_execution_options())
 
     def select(
@@ -49,29 +48,29 @@ class StoreConnection(NamedTuple):
     def write(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]
     ) -> None:
-        """Run a statement that returns none."""
+        """Run a statement that returns no rows."""
         self.connection.execute(statement, parameters, execution_options=self._options())
 
     def run(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> CursorResult[Any]:
-        """Run a statement as its text: parameters and rows are the driver's own values."""
+        """Run a statement as text. Its parameters and rows have the driver's own values."""
         said = self._spelled(statement)
         return self.connection.exec_driver_sql(said.text, said.arguments(parameters))
 
     def write_rows(
         self, spell: Callable[[Dialect, str | None], str], rows: Sequence[tuple[Any, ...]]
     ) -> None:
-        """Run an INSERT as the driver takes it, with values as they are stored. `spell` gives its text."""
+        """Run an INSERT as text, with values as they are stored. `spell` returns the text."""
         self.connection.exec_driver_sql(spell(self.connection.dialect, self.effective_schema), list(rows))
 
     @property
     def utf8(self) -> Callable[[bytes], object]:
-        """What makes a text that is UTF-8 already a parameter: as it is where the driver takes it so."""
+        """A function that turns UTF-8 bytes into a parameter. psycopg takes them without decoding."""
         if self.connection.dialect.driver not in {"psycopg", "psycopg_async"}:
             return bytes.decode
         return _utf8_for()(self.connection)
 
     def count_rows(self, statement: ClauseElement, parameters: Iterable[Mapping[str, Any]]) -> int:
-        """As `run`, for each parameter set. Returns how many rows all of them returned."""
+        """Like `run`, for many parameter sets. Return how many rows all of them returned."""
         said = self._spelled(statement)
         arguments = list(map(said.arguments, parameters))
         options = {"preserve_rowcount": True}
@@ -85,19 +84,19 @@ class StoreConnection(NamedTuple):
         return spelled(statement, self.connection.dialect, schemas)
 
     def _options(self) -> dict[str, Any]:
-        # Given with each statement: set on the connection it would outlive our call in a host's transaction.
+        # Passed per statement: set on the connection, it would outlive our call in a host's transaction.
         return {"schema_translate_map": {None: self.schema}} if self.schema else {}
 
 
 @cache
 def _utf8_for() -> Callable[[Connection], Callable[[bytes], object]]:
-    """Needs libpq, which a host on SQLite may not have."""
+    """Import when first used: this needs libpq, which a host on SQLite may not have."""
     from boocode_sessions._core.psycopg_text import utf8_for  # noqa: PLC0415
 
     return utf8_for
 
 
 def translated_schema(execution_options: Mapping[str, Any]) -> str | None:
-    """The schema that a host's `schema_translate_map` says our tables are in."""
+    """Return the schema that a host's `schema_translate_map` gives for our tables."""
     translated: dict[str | None, str] = execution_options.get("schema_translate_map") or {}
     return translated.get(None)

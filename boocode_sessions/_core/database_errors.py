@@ -1,7 +1,7 @@
-"""The one place that translates what databases and drivers raise into our errors.
+"""Translates what databases and drivers raise into our errors. No other module does this.
 
-Drivers repeat statement parameters in their messages, and the SDK logs `str(error)`: nothing of a driver's
-error is copied but its class and SQLSTATE, and nothing of it stays chained to ours.
+Drivers repeat statement parameters in their messages, and the SDK logs `str(error)`. So our errors copy only
+the class and the SQLSTATE of a driver's error, and never keep it chained.
 """
 
 import sqlite3
@@ -129,29 +129,30 @@ _BY_SQLITE_CODE: dict[int, tuple[type[DatabaseError], str]] = {
 }
 
 _MISSING_RELATION = ("42P01", "42703", "3F000")
-"""Undefined table, column, schema: the migrations have not run here."""
+"""SQLSTATEs of an undefined table, column or schema: the migrations have not run here."""
 
 LOST_ANSWER = ("08", "57P", "40003")
-"""SQLSTATEs (by prefix) after which nobody knows whether a COMMIT that was sent has landed."""
+"""SQLSTATEs (by prefix) after which nobody knows whether a COMMIT has landed."""
 
 
 STALE_PLAN = "0A000"
-"""A prepared statement whose columns have got another type since: to be run again on a new connection."""
+"""The SQLSTATE of a prepared statement whose columns have changed type: run it again on a new connection."""
 
 
 def is_of_database(error: Exception, *, connecting: bool) -> bool:
-    """Whether an exception comes from the database or its driver, and not from a mistake in the program.
+    """True if an exception comes from the database or its driver, not from a mistake in the program.
 
-    `connecting`: while there was no connection yet. Drivers raise bare socket errors, asyncpg later too.
+    `connecting` says that there was no connection yet. Drivers then raise bare socket errors; asyncpg also
+    raises them later.
     """
     if isinstance(error, sa.TimeoutError | sa.StatementError | sa.PendingRollbackError | UnicodeError):
         return True
     if isinstance(error, SessionStoreError):
         return False
     refused_options = connecting and is_of_options(error)
-    if isinstance(error, TypeError):  # psycopg gives bytes over SQL_ASCII, which SQLAlchemy then can't read
+    if isinstance(error, TypeError):  # psycopg returns bytes over SQL_ASCII, which SQLAlchemy then can't read
         return refused_options or (connecting and is_of(error, "sqlalchemy.dialects"))
-    if isinstance(error, AssertionError):  # how sqlalchemy.pool.AssertionPool says that it is exhausted
+    if isinstance(error, AssertionError):  # from sqlalchemy.pool.AssertionPool, when it is exhausted
         return is_of(error, "sqlalchemy.pool")
     if isinstance(error, OSError):
         return connecting or is_of(error, *_DRIVERS)
@@ -161,14 +162,14 @@ def is_of_database(error: Exception, *, connecting: bool) -> bool:
 
 
 def _is_bare(error: Exception) -> bool:
-    """Whether a driver found its connection broken when it was given back: the pool passes that on bare."""
+    """True if a driver found its connection broken when it was given back. The pool raises that unwrapped."""
     kind = type(error)
     of_driver = kind.__module__.partition(".")[0] in {"psycopg", "psycopg2", "pg8000"}
     return of_driver and kind.__name__ in {"InterfaceError", "OperationalError"}
 
 
 def translate(error: Exception, operation: str) -> SessionStoreError:
-    """What to raise instead of a database's `error`, which came during `operation`."""
+    """Return the error to raise in place of a database's `error`, which came up during `operation`."""
     if isinstance(error, sa.TimeoutError | AssertionError):
         return PoolExhaustedError(
             f"{operation}: the engine's pool had no free connection in time; "
@@ -179,12 +180,12 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
             f"{operation}: the database or the connection is encoded in SQL_ASCII, which is no encoding; "
             "use a database made with ENCODING UTF8, and client_encoding UTF8"
         )
-    if isinstance(error, UnicodeError):  # of a driver, before it sends anything; holds the whole text
+    if isinstance(error, UnicodeError):  # from a driver, before it sends anything; holds the whole text
         return EncodingError(
             f"{operation}: the database's encoding does not have the text's characters; "
             "use one made with ENCODING UTF8"
         )
-    if isinstance(error, sa.PendingRollbackError):  # repeats what failed, with its parameters
+    if isinstance(error, sa.PendingRollbackError):  # repeats the earlier failure, with its parameters
         return DatabaseError(f"{operation}: {_FAILED_BEFORE}")
     sqlstate = sqlstate_of(error)
     if sqlstate in _MISSING_RELATION:
@@ -202,7 +203,7 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
 
 
 def timed_out(operation: str, seconds: float) -> TimedOutError:
-    """What to raise for a call that the client's own deadline ended."""
+    """Return the error to raise for a call that the client's own deadline ended."""
     failure = TimedOutError(
         f"{operation}: the database did not answer within {seconds:g} s, and the connection was dropped; "
         "what was sent may have been written: send the same again"
@@ -212,7 +213,7 @@ def timed_out(operation: str, seconds: float) -> TimedOutError:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """The SQLSTATE that the server gave, if any, wherever the driver has it."""
+    """Return the server's SQLSTATE, wherever the driver keeps it; None if there is none."""
     return next((code for cause in chain(error) if (code := _own_sqlstate(cause)) is not None), None)
 
 
@@ -231,12 +232,12 @@ def _own_sqlstate(error: BaseException) -> str | None:
 
 
 def may_be_schema(error: BaseException) -> bool:
-    """Whether a missing or different schema would explain `error`. SQLite has no code of its own for it."""
+    """True if a missing or different schema could explain `error`. SQLite has no code of its own for that."""
     return sqlstate_of(error) in _MISSING_RELATION or _sqlite_code(error) == sqlite3.SQLITE_ERROR
 
 
 def leaves_doubt(error: BaseException) -> bool:
-    """Whether a COMMIT that failed with `error` may have landed all the same."""
+    """True if a COMMIT that failed with `error` may have landed anyway."""
     sqlstate = sqlstate_of(error)
     if sqlstate is not None:
         return isinstance(error, UncertainCommitError) or sqlstate.startswith(LOST_ANSWER)
@@ -253,7 +254,7 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
     if (code := _sqlite_code(error)) is not None:
         return _BY_SQLITE_CODE.get(code & 0xFF, (DatabaseError, "SQLite refused it"))
     if isinstance(error, AttributeError):
-        # pg8000's, where it has no password to send
+        # From pg8000, when it has no password to send.
         return UnavailableError, "the server wants a password; check the URL's user and password"
     invalidated = getattr(error, "connection_invalidated", False) or _is_bare(error)
     unavailable = isinstance(error, sa.OperationalError | sa.InterfaceError | OSError)
@@ -263,9 +264,10 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
 
 
 def _by_policy(error: Exception) -> bool:
-    """Whether row security refused a row: it has a missing grant's SQLSTATE, and a text in any language.
+    """True if row security refused a row. Its SQLSTATE is also a missing grant's, and its text is localized.
 
-    What tells is the server's own function, by psycopg's and psycopg2's name for it, then by asyncpg's.
+    So the name of the server's function that refused it decides. psycopg and psycopg2 keep that name under
+    one attribute, asyncpg under another.
     """
     for cause in chain(error):
         diagnosis = getattr(cause, "diag", cause)

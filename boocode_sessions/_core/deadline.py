@@ -1,7 +1,7 @@
-"""A limit on the client for every call: a server that hangs answers no cancellation either.
+"""A client-side time limit for every call, because a server that hangs doesn't answer a cancellation either.
 
-A connection that has not answered in time is cut at its socket. Whatever waits for it then fails as over a
-lost connection, in the thread or task that waits.
+When a connection hasn't answered in time, its socket is cut. Whatever thread or task waits for it then fails
+as if it had lost the connection.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 
 class Deadline:
-    """The limit of one call: a connection that is still in use after so many seconds is cut."""
+    """The time limit of one call. It cuts a connection that is still in use after so many seconds."""
 
     def __init__(self, seconds: float, cut: Callable[[], None]) -> None:
         """`cut`: see `cutter`."""
@@ -40,16 +40,16 @@ class Call:
     """A call that can be cancelled, and the connection that it uses."""
 
     cut: Callable[[], None] | None = None
-    """Cuts the connection off its server, from any thread; None while there is no connection."""
+    """Cuts the connection to the server, from any thread; None while there is no connection."""
     is_local = False
-    """Whether there is no server."""
+    """True if there is no server."""
 
 
 current_call: ContextVar[Call | None] = ContextVar("boocode_sessions_call", default=None)
 
 
 class _Watchdog:
-    """One thread that looks after the deadlines of all calls of the process."""
+    """One thread that enforces the deadlines of all calls in the process."""
 
     def __init__(self) -> None:
         self._watched: set[Deadline] = set()
@@ -58,7 +58,7 @@ class _Watchdog:
         self._wakes_at = 0.0
 
     def reset(self) -> None:
-        """Watch nothing, as a process that was forked has to: its parent's sockets are the same ones."""
+        """Watch nothing. A forked process needs this, because it shares its parent's sockets."""
         self._watched.clear()
         self._changed = threading.Condition()
         self._thread = None
@@ -96,25 +96,25 @@ if hasattr(os, "register_at_fork"):  # where processes can be forked
 
 
 def cutter(connection: Connection) -> Callable[[], None]:
-    """What cuts a connection off its server, from any thread."""
+    """Return a function that cuts a connection to its server, from any thread."""
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
-        return lambda: None  # its waits are bounded by the busy timeout
-    if hasattr(driver, "terminate"):  # asyncpg's, which allows it in its own event loop only
+        return lambda: None  # the busy timeout limits its waits
+    if hasattr(driver, "terminate"):  # asyncpg's, which may run only in its own event loop
         loop = asyncio.get_running_loop()
         return lambda: _quietly(loop.call_soon_threadsafe, driver.terminate)
     return lambda: _quietly(_shut_down, driver)
 
 
 def note_connection(connection: Connection, cut: Callable[[], None]) -> None:
-    """Let the call that can be cancelled know which connection it uses."""
+    """Tell the call that can be cancelled which connection it uses."""
     if (call := current_call.get()) is not None:
         call.cut = cut
         call.is_local = connection.dialect.name == "sqlite"
 
 
 def _quietly(work: Callable[..., object], *args: object) -> None:
-    with suppress(Exception):  # it may have ended, or been closed, meanwhile
+    with suppress(Exception):  # the connection may have been closed meanwhile
         work(*args)
 
 
@@ -122,6 +122,6 @@ def _shut_down(driver: Any) -> None:  # noqa: ANN401 - psycopg's, psycopg2's or 
     if (own := getattr(driver, "_usock", None)) is not None:  # pg8000 has no other name for its socket
         own.shutdown(socket.SHUT_RDWR)
         return
-    # The descriptor belongs to the driver: a socket made of a copy of it is ours to close.
+    # The driver owns the descriptor. A socket made from a copy of it is ours to close.
     with socket.fromfd(driver.fileno(), socket.AF_UNSPEC, socket.SOCK_STREAM) as own:
         own.shutdown(socket.SHUT_RDWR)

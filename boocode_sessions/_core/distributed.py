@@ -1,6 +1,6 @@
-"""Whether a database is spread over several servers, which is Citus: asked once per pool.
+"""Tells whether a database is spread over several servers, which means Citus. Asked once per pool.
 
-It then takes an append as its steps only, and each project's rows are on one of its servers.
+Such a database takes an append only as separate steps, and keeps each project's rows on one of its servers.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ _answers: WeakKeyDictionary[Pool, bool] = WeakKeyDictionary()
 
 
 FAILED_INSIDE = "XX000"
-"""The SQLSTATE of an internal error. Citus has no other where a server dies at the COMMIT."""
+"""The SQLSTATE of an internal error. Citus has no other when a server dies at the COMMIT."""
 
 
 class UncertainCommitError(Exception):
-    """A COMMIT failed inside a server: on a cluster it has landed there or not."""
+    """A COMMIT failed inside a server. On a cluster it may have landed."""
 
 
 def is_distributed(connection: Connection) -> bool:
-    """Whether a connection's database is distributed, or may be soon: it has the extension."""
+    """True if a connection's database is distributed or may soon be: it has the extension."""
     if connection.dialect.name != "postgresql":
         return False
     pool = connection.engine.pool
@@ -33,19 +33,19 @@ def is_distributed(connection: Connection) -> bool:
 
 
 def known_distributed(pool: Pool) -> bool | None:
-    """The same of a pool's database; None where nobody has asked."""
+    """Like `is_distributed`, for a pool's database; None if nobody has asked yet."""
     return _answers.get(pool)
 
 
 def forget(pool: Pool) -> None:
-    """Have the next call ask again: the extension was made since."""
+    """Make the next call ask again, because the extension may have been created since."""
     _answers.pop(pool, None)
 
 
 def limit_lock_wait(connection: Connection, seconds: float) -> None:
-    """Bound, until the end of the transaction, how long it waits for another's lock. PostgreSQL only."""
+    """Limit how long the transaction waits for others' locks. PostgreSQL only."""
     if connection.dialect.name != "postgresql":
         return
-    if is_distributed(connection):  # the locks are on its workers
+    if is_distributed(connection):  # the locks are on the workers
         connection.execute(text("SET LOCAL citus.propagate_set_commands = 'local'"))
     connection.execute(text(f"SET LOCAL lock_timeout = {round(seconds * 1000)}"))

@@ -1,8 +1,7 @@
-"""The fold of a session's summary: the only import of `claude_agent_sdk`.
+"""Folds a session's summary. Outside `agents`, this is the only import of `claude_agent_sdk`.
 
-The SDK owns what a summary holds. Where it is not installed, appends keep no summary; a listing of
-summaries then leaves those sessions out, and the next append by a process that has the SDK folds them
-from their entries.
+The SDK defines what a summary holds. If it isn't installed, appends keep no summary, and listings of
+summaries leave those sessions out. The next append by a process that has the SDK folds their entries.
 """
 
 import logging
@@ -22,10 +21,10 @@ _log = logging.getLogger(__name__)
 def fold(
     data: Mapping[str, Any] | None, transcript: Transcript, entries: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """`data` with the main transcript's next `entries` folded in; None when there is no fold.
+    """Return `data` with the main transcript's next `entries` folded in; None without the SDK.
 
-    `data` is None at the start of a transcript. A fold that fails costs the summary, never the entries:
-    a listing then reads the transcript itself.
+    `data` is None at the start of a transcript. If the SDK's fold fails, the result is None too. That costs
+    the summary, never the entries: a listing then reads the transcript itself.
     """
     fold_session_summary = _sdk_fold()
     if fold_session_summary is None:
@@ -41,7 +40,7 @@ def fold(
 
 
 def available() -> bool:
-    """Whether the SDK is installed. Imports it, which takes a second: before a transaction, not inside."""
+    """True if the SDK is installed. This imports it, which takes a second: call it before a transaction."""
     return _sdk_fold() is not None
 
 

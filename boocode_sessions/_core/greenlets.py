@@ -1,4 +1,4 @@
-"""Synchronous work over an async engine: the one body of logic, run in a greenlet."""
+"""Runs synchronous work over an async engine, in a greenlet. So there is one body of logic for both."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ AsyncBind: TypeAlias = (
 )
 
 CANCEL_SECONDS = 2.0
-"""How long a cancelled call lets the driver cancel its statement, before its connection is cut."""
+"""How long a cancelled call waits for the driver to cancel its statement before cutting its connection."""
 
 
 async def in_greenlet(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    """Run synchronous work over an async engine. Cancelled, it leaves no transaction open."""
+    """Run synchronous work over an async engine. If cancelled, it leaves no transaction open."""
     call = Call()
     token = current_call.set(call)
     try:
@@ -59,20 +59,21 @@ async def run_sync(
 ) -> _T:
     """Call one of this package's functions, which take a synchronous bind, over an asynchronous one.
 
-    `await run_sync(queries.sessions, async_engine, limit=20)`: so `queries`, `retention`, `jsonl`,
-    `adoption`, `status` and `migrations` work over an AsyncEngine, an async_sessionmaker, an AsyncConnection
-    or an AsyncSession, by the same rules as over their synchronous twins. The event loop goes on during each
-    round trip to the database, and waits while files are read or written in between.
+    For example: `await run_sync(queries.sessions, async_engine, limit=20)`. This is how `queries`,
+    `retention`, `jsonl`, `adoption`, `status` and `migrations` work over an AsyncEngine, an
+    async_sessionmaker, an AsyncConnection or an AsyncSession, by the same rules as over the synchronous ones.
+    The event loop keeps running during each round trip to the database. It is blocked while the function
+    reads or writes files.
 
     Args:
-        function: What to call. Its first parameter is the bind. It returns when all is done: of
-            `streaming.iterate` there is `iterate_async`.
-        bind: What the function is to work over.
-        args: Further arguments of the function.
-        kwargs: Likewise, by their names.
+        function: The function to call. Its first parameter is the bind, and it returns when all is done. For
+            `streaming.iterate`, use `iterate_async` instead.
+        bind: The bind for the function to work over.
+        args: Further positional arguments of the function.
+        kwargs: Keyword arguments of the function.
 
     Raises:
-        SessionStoreError: And whatever else the function raises.
+        SessionStoreError: The function raised it. Its other errors are passed on too.
     """
     if not callable(function):  # pyright: ignore[reportUnnecessaryComparison] - callers may be untyped
         raise TypeError(
@@ -82,7 +83,7 @@ async def run_sync(
 
 
 def pause(seconds: float) -> None:
-    """Wait, and where that is in a greenlet, let the event loop go on meanwhile."""
+    """Wait. In a greenlet, let the event loop go on meanwhile."""
     if is_in_greenlet():
         await_only(asyncio.sleep(seconds))
     else:
@@ -90,7 +91,7 @@ def pause(seconds: float) -> None:
 
 
 def is_in_greenlet() -> bool:
-    """Whether this is synchronous work over an async engine: threads of its own can't use that."""
+    """True if this is synchronous work over an async engine. New threads can't use that engine."""
     return in_greenlet_of_sqlalchemy()
 
 
@@ -98,7 +99,7 @@ async def _cancel(task: asyncio.Future[Any], call: Call) -> None:
     for _ in range(_LOOKS):
         if call.cut is not None or await _ended(task, CANCEL_SECONDS / _LOOKS):
             break
-    if call.is_local:  # aiosqlite would leave its thread with the write lock
+    if call.is_local:  # if cancelled, aiosqlite would leave its thread with the write lock
         await _ended(task)
         return
     task.cancel()
@@ -110,11 +111,11 @@ async def _cancel(task: asyncio.Future[Any], call: Call) -> None:
 
 
 _LOOKS = 100
-"""How often to look whether a call has its connection by now, before it is cancelled without."""
+"""How often to look whether a call has a connection yet, before it is cancelled without one."""
 
 
 async def _ended(task: asyncio.Future[Any], seconds: float | None = None) -> bool:
-    """Wait for a task's end, however often the waiting one is cancelled, and whatever comes of it."""
+    """Wait for a task's end, whatever its result, even if cancelled meanwhile. False if time runs out."""
     loop = asyncio.get_running_loop()
     until = None if seconds is None else loop.time() + seconds
     while not task.done():
@@ -124,12 +125,12 @@ async def _ended(task: asyncio.Future[Any], seconds: float | None = None) -> boo
         with suppress(asyncio.CancelledError):
             await asyncio.wait([task], timeout=left)
     if not task.cancelled():
-        task.exception()  # or asyncio would log that nobody asked for it
+        task.exception()  # otherwise asyncio would log that nobody retrieved it
     return True
 
 
 def core_of(bind: AsyncBind) -> Bind | CurrentSession:
-    """The synchronous bind inside an asynchronous one; to be used in a greenlet only."""
+    """Return the synchronous bind inside an asynchronous one. Use it in a greenlet only."""
     if isinstance(bind, AsyncEngine):
         return bind.sync_engine
     if isinstance(bind, AsyncSession):
@@ -149,15 +150,16 @@ def core_of(bind: AsyncBind) -> Bind | CurrentSession:
 
 
 def in_callers_scope(bind: Bind | CurrentSession) -> Bind:
-    """A bind, of a scoped session the one that is the caller's now.
+    """Return a bind; for a scoped session, the Session that is the caller's now.
 
-    `in_greenlet` has a task of its own, where a registry by tasks would make a Session that nobody commits.
+    `in_greenlet` runs in a task of its own, for which a registry by tasks would make a Session that nobody
+    commits.
     """
     return bind.get() if isinstance(bind, CurrentSession) else bind
 
 
 def with_replica(bind: Bind | CurrentSession, replica: Engine | AsyncEngine | None) -> Bind | CurrentSession:
-    """A bind with its read replica, if it has one. Raises TypeError where it can't have one."""
+    """Return a bind with its read replica, if it has one. Raises TypeError if it can't have one."""
     if replica is None:
         return bind
     engine = replica.sync_engine if isinstance(replica, AsyncEngine) else replica

@@ -1,22 +1,22 @@
-"""The terms of the Claude Agent SDK's `SessionStore` contract, and what a valid key is.
+"""The types of the Claude Agent SDK's `SessionStore` contract, and the rules for valid keys.
 
-The types are structurally those of `claude_agent_sdk.types`, so that values pass between the two
-without a conversion, and without the SDK being installed.
+The types are structurally those of `claude_agent_sdk.types`, so values pass between the two without
+conversion, and without the SDK being installed.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NotRequired, Required, TypeAlias
 
-from typing_extensions import TypedDict  # pydantic reads typing's from Python 3.12 on
+from typing_extensions import TypedDict  # pydantic accepts typing's only from Python 3.12 on
 
 from boocode_sessions.errors import InvalidKeyError
 
 MAX_KEY_BYTES = 2000
-"""Longest key, all parts together, in UTF-8 bytes: PostgreSQL's B-tree refuses rows over 2,704."""
+"""Maximum UTF-8 bytes of a key, all parts together: PostgreSQL's B-tree refuses rows over 2,704 bytes."""
 
 
 class SessionKey(TypedDict):
-    """Names one transcript: the main one of a session, or with `subpath` a subagent's."""
+    """Names one transcript: a session's main one, or with `subpath` a subagent's."""
 
     project_key: str
     session_id: str
@@ -32,11 +32,11 @@ class SessionListSubkeysKey(TypedDict):
 
 
 KeyLike: TypeAlias = SessionKey | SessionListSubkeysKey | Mapping[str, str | None]
-"""What a method takes as a key: a plain dict passes type checkers too, and a `subpath` of None is none."""
+"""What methods take as a key. Type checkers accept a plain dict too. A `subpath` of None counts as absent."""
 
 
 class SessionStoreEntry(TypedDict, total=False):
-    """One line of a transcript: a JSON object, opaque but for these."""
+    """One line of a transcript: a JSON object, opaque except for these members."""
 
     type: Required[str]
     uuid: str
@@ -44,7 +44,7 @@ class SessionStoreEntry(TypedDict, total=False):
 
 
 class SessionStoreListEntry(TypedDict):
-    """One session of a listing."""
+    """One session in a listing."""
 
     session_id: str
     mtime: int
@@ -56,17 +56,17 @@ class SessionSummaryEntry(TypedDict):
 
     session_id: str
     mtime: int
-    """Storage time of the last append folded in: the clock and the value of `list_sessions`."""
+    """Storage time of the last append folded in, with the same clock and value as in `list_sessions`."""
     data: dict[str, Any]
     """The output of the SDK's `fold_session_summary`, verbatim. Opaque."""
 
 
 MAIN = ""
-"""How the main transcript's `subpath` is stored."""
+"""The stored `subpath` of the main transcript."""
 
 
 class Session(NamedTuple):
-    """A valid session's key: what writers lock."""
+    """A session's valid key. Writers lock the session by it."""
 
     project_key: str
     session_id: str
@@ -76,7 +76,7 @@ class Session(NamedTuple):
 
 
 class Transcript(NamedTuple):
-    """A valid transcript's key, as it is stored."""
+    """A transcript's valid key, as it is stored."""
 
     project_key: str
     session_id: str
@@ -102,10 +102,10 @@ class Transcript(NamedTuple):
 
 
 def transcript_of(key: KeyLike) -> Transcript:
-    """The transcript that `key` names.
+    """Return the transcript that `key` names.
 
-    A `subpath` of None is the main transcript; an empty one is refused, because reading it as "main"
-    would turn the deletion of one subagent's transcript into that of the whole session.
+    A `subpath` of None names the main transcript. An empty one is refused: if it counted as "main", the
+    deletion of one subagent's transcript could become that of the whole session.
 
     Raises InvalidKeyError.
     """
@@ -120,14 +120,14 @@ def transcript_of(key: KeyLike) -> Transcript:
 
 
 def session_of(key: KeyLike) -> Session:
-    """The session that `key` names. Raises InvalidKeyError."""
+    """Return the session that `key` names. Raises InvalidKeyError."""
     parts = _session_parts(key)
     _bounded(parts)
     return Session(*parts)
 
 
 def project_of(project_key: str) -> str:
-    """`project_key`, when it is a valid one. Raises InvalidKeyError."""
+    """Return `project_key` if it is valid. Raises InvalidKeyError."""
     _bounded((text_part("project_key", project_key),))
     return project_key
 
@@ -139,7 +139,7 @@ def _session_parts(key: KeyLike) -> tuple[str, str]:
 
 
 def text_part(part: str, value: object) -> str:
-    """A part of a key, when it can be one. Raises InvalidKeyError."""
+    """Return a key's part if it is valid. Raises InvalidKeyError."""
     if value is None:
         raise InvalidKeyError(f"{part} is missing")
     if not isinstance(value, str):
@@ -157,7 +157,7 @@ def text_part(part: str, value: object) -> str:
 
 
 def check_parts(**parts: str | None) -> None:
-    """Raises InvalidKeyError for what can be no part of a key, by its name. None is none."""
+    """Raise InvalidKeyError for an invalid part of a key, given by its name. None counts as absent."""
     for part, value in parts.items():
         if value is not None:
             text_part(part, value)

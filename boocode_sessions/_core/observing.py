@@ -1,4 +1,4 @@
-"""Whoever watches what the package does: told of calls, queues, locks and retries, and of no content.
+"""Tells an observer of calls, queues, locks and retries, but of no content.
 
 Without an observer each of these costs one comparison. The package `telemetry` has one.
 """
@@ -18,39 +18,39 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 class Observer(Protocol):
-    """Hears what happens, in the thread and context of whoever does it. Its methods must not raise."""
+    """Hears of events in the thread and context in which they happen. Its methods must not raise."""
 
     def call(
         self, name: str, bind: object, key: object, sent: int | None
     ) -> AbstractContextManager[Callable[[int], None]]:
-        """One of the contract's six methods is run in the block.
+        """One of the contract's six methods runs in the block.
 
-        Yields a function that is told how many rows came back. `sent`: how many entries an append was given.
+        Yields a function that is told how many rows came back. `sent` is how many entries an append got.
         """
         ...
 
     def batch(self, requests: Sequence[Any]) -> AbstractContextManager[None]:
-        """Appends that waited are sent to the database together, in the block."""
+        """Appends that waited go to the database together, in the block."""
         ...
 
     def queued(self, request: Any) -> None:  # noqa: ANN401 - an AppendRequest, which is a layer above
-        """An append begins to wait for its turn."""
+        """An append starts to wait for its turn."""
         ...
 
     def unqueued(self, request: Any) -> None:  # noqa: ANN401 - as above
-        """It waits no longer: its turn has come, or its caller has given up."""
+        """An append no longer waits: its caller has given up."""
         ...
 
     def connected(self, engine: Engine, seconds: float) -> None:
-        """A connection came from the pool, after this long."""
+        """A connection came from the pool, after so many seconds."""
         ...
 
     def locked(self, dialect: str, seconds: float, *, acquired: bool) -> None:
-        """The lock of a session, or on SQLite of the database, was waited for, and acquired or not."""
+        """A wait for the lock of a session, or on SQLite of the database, is over. `acquired`: it got it."""
         ...
 
     def retried(self, error: Exception) -> None:
-        """A transaction of ours is run again, after this error."""
+        """A transaction of ours will run again after this error."""
         ...
 
     def in_doubt(self) -> None:
@@ -59,7 +59,7 @@ class Observer(Protocol):
 
 
 _observers: list[Observer] = []
-"""At most one."""
+"""At most one observer."""
 
 
 def observe(observer: Observer | None) -> None:
@@ -68,12 +68,12 @@ def observe(observer: Observer | None) -> None:
 
 
 def observer() -> Observer | None:
-    """Who is told."""
+    """Return the observer, if there is one."""
     return _observers[0] if _observers else None
 
 
 def observed(method: _Method) -> _Method:
-    """A method of the contract that tells of its calls."""
+    """Wrap a method of the contract so that the observer is told of its calls."""
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the method's own, which callers see
@@ -88,7 +88,7 @@ def observed(method: _Method) -> _Method:
 
 
 def observed_async(method: _Method) -> _Method:
-    """As `observed`, for a coroutine."""
+    """Like `observed`, for a coroutine."""
 
     @functools.wraps(method)
     async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
@@ -103,12 +103,12 @@ def observed_async(method: _Method) -> _Method:
 
 
 def batch(requests: Sequence[Any]) -> AbstractContextManager[None]:
-    """As the observer's."""
+    """Run the observer's `batch`, if there is an observer."""
     return _observers[0].batch(requests) if _observers else nullcontext()
 
 
 def connect(engine: Engine) -> Connection:
-    """A connection from the engine's pool."""
+    """Return a connection from the engine's pool, and tell how long it took."""
     if not _observers:
         return engine.connect()
     started = time.perf_counter()
@@ -118,7 +118,7 @@ def connect(engine: Engine) -> Connection:
 
 
 def lock(dialect: str, work: Callable[[], _T]) -> _T:
-    """Run what waits for a lock."""
+    """Run work that waits for a lock, and tell how long it took."""
     if not _observers:
         return work()
     watching = _observers[0]

@@ -1,4 +1,4 @@
-"""Pools that give several threads or tasks the same connection, as those of SQLite in memory do."""
+"""Pools that give several threads or tasks the same connection, like those of SQLite in memory."""
 
 import asyncio
 import threading
@@ -20,13 +20,13 @@ _turns: WeakKeyDictionary[Pool, WeakKeyDictionary[AbstractEventLoop, "_Turn"]] =
 
 
 def alone(pool: Pool) -> AbstractContextManager[object]:
-    """Wait for other threads and tasks that use the pool's one connection.
+    """Wait for other threads and tasks that use the pool's only connection.
 
-    AssertionPool is not made for threads: two that ask at once may get the same connection.
+    AssertionPool isn't made for threads: two that ask at once may get the same connection.
     """
     if not isinstance(pool, AssertionPool | StaticPool):
         return _AT_ONCE
-    if in_greenlet():  # its tasks share a thread
+    if in_greenlet():  # an event loop's tasks share a thread
         turns = _turns.setdefault(pool, WeakKeyDictionary())
         return turns.setdefault(asyncio.get_running_loop(), _Turn()).taken()
     with _one_at_a_time:
@@ -34,7 +34,7 @@ def alone(pool: Pool) -> AbstractContextManager[object]:
 
 
 class _Turn:
-    """What RLock is to threads, to the tasks of one event loop."""
+    """A reentrant lock for the tasks of one event loop, as RLock is for threads."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()

@@ -1,6 +1,6 @@
-"""What the contract's methods do over one connection, beside appends.
+"""The contract's methods over one connection, except append.
 
-Never begins or commits: the caller owns the transaction.
+They never begin or commit a transaction: that is up to the caller.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ from boocode_sessions.errors import DamagedEntryError, EncryptionError
 
 
 def load(connection: StoreConnection, transcript: Transcript) -> list[dict[str, Any]] | None:
-    """A transcript's entries, oldest first; None when it has none. Raises DamagedEntryError."""
+    """Return a transcript's entries, oldest first; None if it has none.
+
+    Raises DamagedEntryError, EncryptionError.
+    """
     entries: list[dict[str, Any]] = []
     statement = statements.select_entries(encrypted=connection.cipher is not None)
     opener = None if connection.cipher is None else Opener(connection.cipher, transcript)
@@ -48,10 +51,10 @@ def decode_at(
     opener: Opener | None = None,
     stored_at: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """The entry that stands at a place of a transcript.
+    """Decode the entry at a place of a transcript.
 
-    `stored_at`: with an opener its position and dedup_key, which an encrypted text is bound to.
-    Raises DamagedEntryError and EncryptionError, which name it.
+    With an `opener`, `stored_at` has the entry's position and dedup_key, to which an encrypted text is bound.
+    Raises DamagedEntryError and EncryptionError, which name the transcript and the place.
     """
     try:
         if opener is not None:
@@ -64,13 +67,13 @@ def decode_at(
 
 
 def list_sessions(connection: StoreConnection, project_key: str) -> list[SessionStoreListEntry]:
-    """The main transcripts of a project."""
+    """Return the main transcripts of a project."""
     rows = connection.select(statements.select_sessions(), in_project(project_key))
     return [{"session_id": session_id, "mtime": mtime} for session_id, mtime in rows]
 
 
 def list_session_summaries(connection: StoreConnection, project_key: str) -> list[SessionSummaryEntry]:
-    """The summaries of a project that hold their whole transcript."""
+    """Return the summaries of a project that cover their whole transcript."""
     rows = connection.select(statements.select_summaries(), in_project(project_key))
     return [
         {"session_id": session_id, "mtime": mtime, "data": data}
@@ -80,16 +83,16 @@ def list_session_summaries(connection: StoreConnection, project_key: str) -> lis
 
 
 def list_subkeys(connection: StoreConnection, session: Session) -> list[str]:
-    """The subpaths of a session."""
+    """Return the subpaths of a session."""
     return list(connection.select(statements.select_subkeys(), in_session(session)).scalars().all())
 
 
 def delete(connection: StoreConnection, transcript: Transcript) -> None:
-    """Remove a transcript; with the main one its whole session.
+    """Delete a transcript, or with the main one its whole session.
 
-    The session is locked first, in a statement of its own, so that the deletion sees what the writer before
-    us has committed. It is locked even where it has no row yet: a first append would come between the
-    deletion of its entries and that of its row, and be in no listing.
+    The session is locked first, in a statement of its own, so that the deletion sees what the previous writer
+    has committed. It is locked even if it has no row yet. Otherwise a first append could come between the
+    deletion of the entries and that of the row, and no listing would have it.
     """
     session = transcript.session
     next_position, _, _ = lock_row(connection, session)
@@ -98,24 +101,25 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
         return
     forget_texts(connection, [session])
     connection.write(deletions.delete_transcript(), in_transcript(transcript))
-    # One more, so that writers who know the transcript look again.
+    # One more, so that writers who know the transcript read it again.
     recount(connection, session, next_position + 1, Summary.KEEP)
 
 
 def remove(connection: StoreConnection, sessions: Collection[Session]) -> None:
-    """Remove sessions of one project, which the caller has locked."""
+    """Delete sessions of one project. The caller has locked them."""
     forget_texts(connection, sessions)
     connection.write(deletions.delete_entries(), in_sessions(sessions))
     connection.write(deletions.delete_sessions(), in_sessions(sessions))
 
 
 def forget_texts(connection: StoreConnection, sessions: Collection[Session]) -> None:
-    """Remove what search finds in sessions of one project.
+    """Delete what search finds in sessions of one project.
 
-    What was said is gone when the deletion is; what else was derived from it says nothing of the content.
-    Who may not write finds what is left of a session in its entries.
+    The words of deleted entries have to disappear with them. Other derived data doesn't reveal what was said.
+    A user who may not write then searches the session's remaining entries themselves.
     """
-    # First, for it waits until nobody takes words from them: those would be stored after the deletion.
+    # This comes first, because it waits for others to stop taking words from these sessions. Such words would
+    # be stored after the deletion.
     connection.write(derived.search_anew(), in_sessions(sessions))
     if connection.dialect == "sqlite":
         connection.write(searches.forget_words(of_sessions=True), in_sessions(sessions))

@@ -1,4 +1,4 @@
-"""Why there is no connection: what drivers say where they could not connect, each in words of its own."""
+"""Explains why there is no connection. Each driver reports a failure to connect in its own words."""
 
 import re
 from collections.abc import Iterator
@@ -16,28 +16,28 @@ _BY_WORDS = (
     ("53300", re.compile(r"too many (?:clients|connections)|remaining connection slots")),
     ("57P03", re.compile(r"the database system is (?:starting up|shutting down|in recovery|not yet)")),
 )
-"""libpq tells why a server refuses a connection in words alone, in English where it is not set otherwise."""
+"""libpq tells only in words why a server refuses a connection. They are English unless set otherwise."""
 
 _UNREACHED = re.compile(
     "Connection refused|No such file|not known|could not translate|name resolution|[Tt]ime(d )?out|"
     "[Nn]o route|unreachable"
 )
-"""How drivers say that no server has answered."""
+"""How drivers say that no server answered."""
 
 _NO_TLS = re.compile(r"(?:not support|refuses|rejected) SSL|certificate|unsupported protocol|wrong version")
-"""How drivers say that they and the server do not agree on TLS. A TLS connection that broke is none of it."""
+"""How drivers say that they and the server disagree on TLS. A broken TLS connection is not one of these."""
 
 _BAD_VALUE = re.compile(r"invalid (?:\w+ )*value|must be one of")
-"""How drivers say that an option has no such value."""
+"""How drivers say that an option doesn't have this value."""
 
 
 def sqlstate_in_words(said: str) -> str | None:
-    """The SQLSTATE with which the server refused a connection, where libpq keeps it to itself."""
+    """Return the SQLSTATE with which the server refused a connection, found in libpq's message."""
     return next((code for code, words in _BY_WORDS if words.search(said)), None)
 
 
 def is_of_options(error: BaseException) -> bool:
-    """Whether a driver did not take what the URL and `connect_args` say, and so asked no server."""
+    """True if a driver rejected the URL or `connect_args` before it asked any server."""
     unfit = (TypeError, ValueError, sa.ProgrammingError)
     return any(
         isinstance(cause, unfit) and not isinstance(cause, OSError) and _is_of_connect(cause)
@@ -46,7 +46,7 @@ def is_of_options(error: BaseException) -> bool:
 
 
 def why(error: Exception) -> str:
-    """What to tell people of a connection that can't be made, or is lost."""
+    """Explain to people why a connection can't be made, or is lost."""
     said = [str(cause) for cause in chain(error)]
     if any(map(_is_of_connect, chain(error))):
         if is_of_options(error) or any(map(_BAD_VALUE.search, said)):
@@ -68,7 +68,7 @@ def why(error: Exception) -> str:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and whatever it came from, each once."""
+    """Yield an error and everything that it came from, each once."""
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
@@ -81,12 +81,12 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_of(error: BaseException, *packages: str) -> bool:
-    """Whether code of one of these packages was under way when it was raised."""
+    """True if code of one of these packages was running when the error was raised."""
     return any(_module(at).startswith(packages) for at in _frames(error))
 
 
 def _is_of_connect(error: BaseException) -> bool:
-    """Whether SQLAlchemy was calling the driver's `connect`; a host's own code raises elsewhere."""
+    """True if SQLAlchemy was calling the driver's `connect`. A host's own code raises elsewhere."""
     return any(
         _module(at) == "sqlalchemy.engine.default" and at.tb_frame.f_code.co_name == "connect"
         for at in _frames(error)

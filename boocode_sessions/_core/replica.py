@@ -1,8 +1,8 @@
 """Reads from a streaming standby that are never older than the moment they began.
 
-Each read first asks the primary where its log stands, which touches no table, and then waits until the
-standby has replayed it up to there. So it finds all that was acknowledged before it began, whoever wrote it.
-Where the standby can't give that in time, the primary is read.
+Each read first asks the primary where its log stands, which touches no table. It then waits until the standby
+has replayed the log up to there. So it finds everything that was acknowledged before it began, whoever wrote
+it. If the standby isn't that far in time, the read goes to the primary.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from boocode_sessions._core.tenants import say_tenant
 from boocode_sessions.errors import DatabaseError, SchemaError, TimedOutError, UnavailableError
 
 WAIT_SECONDS = 0.5
-"""How long a read waits for a standby that is behind. Read at each call."""
+"""How long a read waits for a standby that is behind. This is read at each call."""
 BEHIND_SECONDS = 2.0
-"""How long the primary is read, without asking the standby, after one wait was in vain. Read at each call."""
+"""How long reads go straight to the primary after a wait was in vain. This is read at each call."""
 DOWN_SECONDS = 10.0
-"""The same after the standby has failed in another way."""
+"""How long reads go straight to the primary after the standby has failed in another way."""
 
 _LOOK_SECONDS = 2.0
-"""After which a standby that does not even say where it stands is given up: it hangs."""
+"""How many seconds more a standby gets to say where it stands. One that doesn't answer counts as hung."""
 _LONGEST_PAUSE = 0.05
 
 _log = logging.getLogger(__name__)
@@ -38,24 +38,24 @@ _T = TypeVar("_T")
 
 
 class Reads(Protocol):
-    """How one database is read: UnitOfWork.read or UnitOfWork.scan."""
+    """A function that reads from one database: UnitOfWork.read or UnitOfWork.scan."""
 
     def __call__(self, operation: str, work: Callable[[StoreConnection], _T], /) -> _T: ...
 
 
 class Replicated:
-    """A PostgreSQL primary and its read replica, for whatever takes a bind: `queries`, `export_tree`, ...
+    """A PostgreSQL primary and its read replica. It is a bind for `queries`, `export_tree` and others.
 
-    What only reads may go to the replica, the rest goes to the primary. A read finds all that was
-    acknowledged before it began. A replica that is down, behind, or promoted costs time, and the primary is
-    read.
+    Calls that only read may go to the replica; all others go to the primary. A read finds everything that was
+    acknowledged before it began. If the replica is down, behind or promoted, the read goes to the primary
+    after a short wait.
 
     Args:
-        primary: An Engine or a sessionmaker, whose calls are transactions of their own.
-        replica: An Engine whose URL leads to one or several streaming standbys of that primary.
+        primary: An Engine or a sessionmaker. Each call is its own transaction.
+        replica: An Engine whose URL leads to one or more streaming standbys of that primary.
 
     Raises:
-        TypeError: One of them is something else, or not over PostgreSQL.
+        TypeError: One of them is something else, or is not over PostgreSQL.
     """
 
     def __init__(self, primary: Engine | Callable[[], Session], replica: Engine) -> None:
@@ -81,14 +81,14 @@ class Replicated:
     def read(
         self, operation: str, work: Callable[[StoreConnection], _T], on_primary: Reads, on_replica: Reads
     ) -> _T:
-        """Run work that only reads, on the replica if it can give all that is there."""
+        """Run work that only reads, on the replica if it can be up to date in time."""
         if time.monotonic() < self._rests_until:
             return on_primary(operation, work)
         try:
             position, identity = on_primary(operation, _position)
         except (UnavailableError, TimedOutError):
             raise
-        except DatabaseError:  # it is a standby itself, or keeps its position from its users
+        except DatabaseError:  # the primary is itself a standby, or hides its position from its users
             return on_primary(operation, work)
 
         def up_to_date(connection: StoreConnection) -> _T:
@@ -134,7 +134,7 @@ def _wait(connection: StoreConnection, position: str, identity: str, operation: 
                     "server, and give both engines the same schema_translate_map and search_path"
                 )
             if standby and replayed:
-                # At a stricter isolation level the transaction would still see what it saw before the wait.
+                # At a stricter isolation level, the transaction would still see the state before the wait.
                 connection.connection.rollback()
                 say_tenant(connection.connection, connection.tenant)
                 return

@@ -1,4 +1,4 @@
-"""Whether a database can keep the promises, and has the schema that this version needs."""
+"""Checks that a database can keep our promises and has the schema that this version needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
 
 
 def check_transactional(connection: Connection) -> None:
-    """Raises UnsupportedBindError for a connection on which a transaction would be none."""
+    """Raise UnsupportedBindError for a connection that runs no real transactions."""
     options = connection.get_execution_options()
     autocommit = options.get("isolation_level") == "AUTOCOMMIT"
     if not autocommit:
@@ -29,7 +29,7 @@ def check_transactional(connection: Connection) -> None:
         pooled = connection.connection
         driver: Any = pooled.driver_connection
         if connection.dialect.name == "sqlite":
-            # Engines of ours begin by themselves, with the driver in this mode.
+            # Our own engines begin transactions themselves, with the driver in this mode.
             begins = getattr(driver, "isolation_level", "") is not None or driver.in_transaction is not False
             autocommit = not begins or _drivers_autocommit(pooled) is True
         else:
@@ -43,11 +43,11 @@ def check_transactional(connection: Connection) -> None:
 
 
 def _drivers_autocommit(pooled: PoolProxiedConnection) -> object:
-    """SQLite's own attribute of that name, which Python has from 3.12 on."""
+    """Return the `autocommit` attribute of SQLite's driver, which exists from Python 3.12 on."""
     driver: Any = pooled.driver_connection
     if not hasattr(driver, "_execute"):
         return getattr(driver, "autocommit", None)
-    if _DRIVERS_AUTOCOMMIT not in pooled.info:  # aiosqlite's thread alone may ask for it
+    if _DRIVERS_AUTOCOMMIT not in pooled.info:  # only aiosqlite's thread may ask for it
         own: Any = getattr(driver, "_conn", None)
         asked = driver._execute(getattr, own, "autocommit", None)  # noqa: SLF001 - it has no other way
         pooled.info[_DRIVERS_AUTOCOMMIT] = await_only(asked)
@@ -58,11 +58,11 @@ _DRIVERS_AUTOCOMMIT = "boocode_sessions_drivers_autocommit"
 
 
 def check_encoding(connection: Connection) -> None:
-    """Raises EncodingError for a PostgreSQL database or connection that can't carry every text."""
+    """Raise EncodingError for a PostgreSQL database or connection that can't carry every text."""
     if connection.dialect.name != "postgresql":
         return
     asked = "SELECT current_setting('server_encoding'), current_setting('client_encoding')"
-    # Over a connection in SQL_ASCII psycopg gives bytes.
+    # Over a connection in SQL_ASCII, psycopg returns bytes.
     server, client = (
         found.decode() if isinstance(found, bytes) else str(found)
         for found in connection.execute(text(asked)).one()
@@ -80,7 +80,7 @@ def check_encoding(connection: Connection) -> None:
 
 
 def check_schema(connection: StoreConnection) -> None:
-    """Raises SchemaError when the schema is not the one that this version needs."""
+    """Raise SchemaError if the schema is not the one that this version needs."""
     schema = connection.effective_schema
     where = f"schema {schema!r}" if schema else "the database"
     command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")
@@ -111,20 +111,20 @@ _IN_MEMORY = (
 
 
 class FoundSchema(NamedTuple):
-    """Where a schema stands."""
+    """The version of the schema that a database has."""
 
     version: str
     needed: str
-    """The oldest version that a package has to know to go with it."""
+    """The oldest schema version that a package must know to work with it."""
 
     @property
     def is_compatible(self) -> bool:
-        """Whether this version of the package goes with it."""
+        """True if this version of the package works with it."""
         return self.needed <= SCHEMA_VERSION <= self.version
 
 
 def found_schema(connection: StoreConnection) -> FoundSchema | None:
-    """Where the schema stands; None where we have no tables."""
+    """Return the schema that a database has; None if our tables aren't there."""
     inspector = inspect(connection.connection)
     schema = connection.effective_schema
     if connection.dialect == "sqlite" and schema and schema not in inspector.get_schema_names():
@@ -138,12 +138,12 @@ def found_schema(connection: StoreConnection) -> FoundSchema | None:
         return None
     version, said = max(rows)
     needed, _, last = said.partition("..")
-    # What was said of another version tells nothing of this one.
+    # A range that was stored for another version says nothing about this one.
     return FoundSchema(version, needed if last == version else version)
 
 
 def missing_parts(connection: StoreConnection, *, indexes: bool = False) -> list[str]:
-    """The tables and columns of ours that a schema lacks. `indexes`: and the indexes."""
+    """Return our tables and columns that a schema lacks, and with `indexes` our indexes too."""
     inspector = inspect(connection.connection)
     schema = connection.effective_schema
     missing: list[str] = []
@@ -160,7 +160,7 @@ def missing_parts(connection: StoreConnection, *, indexes: bool = False) -> list
 
 
 def check_columns(connection: StoreConnection) -> None:
-    """Raises SchemaMissingError when a schema of the right version lacks one of our tables or columns."""
+    """Raise SchemaMissingError if a schema of the right version lacks one of our tables or columns."""
     if missing := missing_parts(connection):
         raise SchemaMissingError(
             f"the schema is at version {SCHEMA_VERSION}, but lacks {', '.join(missing)}: "

@@ -1,4 +1,4 @@
-"""SQLite's files: the write-ahead log, and who may read a new one."""
+"""SQLite's files: their write-ahead log, and who may read a new file."""
 
 import os
 import sqlite3
@@ -9,11 +9,11 @@ from urllib.parse import unquote, urlsplit
 
 
 def switch_to_wal(cursor: Any, seconds: float) -> None:  # noqa: ANN401 - the driver's cursor
-    """Turn the write-ahead log on. Raises the driver's error where the file stays locked for so many seconds.
+    """Turn on the write-ahead log. Raises the driver's error if the file stays locked for so many seconds.
 
-    A file that can only be read keeps the mode that it has. SQLite doesn't wait for a lock here, whatever the
-    busy_timeout. It does where a transaction begins: an empty one waits until whoever has the lock is done.
-    The mode stays in the file: only a new one needs this.
+    A read-only file keeps its mode. The mode is stored in the file, so only a new file needs this.
+    SQLite doesn't wait for this lock, whatever the busy_timeout, but it does wait when a transaction begins.
+    So an empty transaction waits here until the holder of the lock is done.
     """
     until = time.monotonic() + seconds
     while True:
@@ -36,17 +36,17 @@ def switch_to_wal(cursor: Any, seconds: float) -> None:  # noqa: ANN401 - the dr
 
 
 def _code(error: sqlite3.Error) -> int:
-    # SQLAlchemy makes one without a code where aiosqlite's connection is closed.
+    # SQLAlchemy raises an error without a code if aiosqlite's connection is closed.
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def make_private(name: str) -> None:
-    """Make a SQLite file that is not there, for its owner alone. Its log and journal get the same mode."""
+    """Create a missing SQLite file that only its owner can read. Its log and journal get the same mode."""
     path = name
     if name.startswith("file:"):
         parts = urlsplit(name)
         makes_none = {"mode=ro", "mode=rw", "mode=memory"} & set(parts.query.split("&"))
         path = "" if makes_none else unquote(parts.path)
     if path and path != ":memory:":
-        with suppress(OSError):  # there already; or what SQLite itself will complain of
+        with suppress(OSError):  # the file exists, or SQLite itself will report the problem
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

@@ -1,7 +1,7 @@
-"""A tenant's project keys, and the setting by which PostgreSQL's row-level security knows the tenant.
+"""A tenant's project keys, and the setting that tells PostgreSQL's row-level security who the tenant is.
 
-A tenant is a part of the stored project key: `tenant:acme/-home-me-app`. So it is a part of every key, index
-and lock, and whoever has no tenants pays nothing. See docs/decisions/tenants.md.
+The tenant is part of the stored project key: `tenant:acme/-home-me-app`. So it is part of every key, index
+and lock, and applications without tenants pay nothing. See docs/decisions/tenants.md.
 """
 
 from collections.abc import Mapping
@@ -16,31 +16,31 @@ TENANT_OPTION = "boocode_sessions_tenant"
 """An Engine's execution option: everything over that engine is done for this tenant."""
 
 TENANT_SETTING = "boocode_sessions.tenant"
-"""PostgreSQL's: the beginning of the project keys that a transaction may see and write."""
+"""PostgreSQL's setting: the prefix of the project keys that a transaction may see and write."""
 
 _SET_TENANT = select(func.set_config(bindparam("setting"), bindparam("prefix"), True))
 
 
 def say_tenant(connection: Connection, tenant: str | None) -> None:
-    """Tell PostgreSQL for whom a transaction works, until it ends."""
+    """Tell PostgreSQL which tenant a transaction works for, until it ends."""
     if tenant is not None and connection.dialect.name == "postgresql":
         connection.execute(_SET_TENANT, {"setting": TENANT_SETTING, "prefix": prefix_of(tenant)})
 
 
 def check_tenant(tenant: str | None) -> str | None:
-    """The same name, when it can be a tenant's. Raises InvalidKeyError."""
+    """Return a tenant's name if it is valid. Raises InvalidKeyError."""
     if tenant is not None and "/" in text_part("tenant", tenant):
         raise InvalidKeyError("a tenant's name holds no slash")
     return tenant
 
 
 def prefix_of(tenant: str) -> str:
-    """How every stored project key of a tenant begins, and no other tenant's."""
+    """Return the prefix of all stored project keys of a tenant. No other tenant's keys have it."""
     return f"tenant:{tenant}/"
 
 
 def stored_project(tenant: str | None, project_key: str) -> str:
-    """The project key that is stored. What can't be a key stays as it is, and is refused where keys are."""
+    """Return the project key to store. An invalid key stays as it is; key checks refuse it later."""
     given: object = project_key
     if tenant is None or not isinstance(given, str) or not given:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         return project_key
@@ -48,22 +48,22 @@ def stored_project(tenant: str | None, project_key: str) -> str:
 
 
 def stored_transcript(tenant: str, transcript: Transcript) -> Transcript:
-    """As `stored_project`, for a transcript."""
+    """Like `stored_project`, for a transcript."""
     return transcript._replace(project_key=stored_project(tenant, transcript.project_key))
 
 
 def given_transcript(tenant: str | None, transcript: Transcript) -> Transcript:
-    """The other way: a tenant's transcript without the tenant."""
+    """Return a tenant's stored transcript without the tenant."""
     return transcript._replace(project_key=given_project(tenant, transcript.project_key))
 
 
 def given_project(tenant: str | None, project_key: str) -> str:
-    """And for a project key."""
+    """Return a tenant's stored project key without the tenant."""
     return project_key if tenant is None else project_key.removeprefix(prefix_of(tenant))
 
 
 def stored_key(tenant: str | None, key: KeyLike) -> KeyLike:
-    """As `stored_project`, for a key."""
+    """Like `stored_project`, for a key."""
     known: object = key  # callers may be untyped
     if tenant is None or not isinstance(known, Mapping) or "project_key" not in known:  # pyright: ignore[reportUnnecessaryIsInstance]
         return key

@@ -1,4 +1,4 @@
-"""The connection of a call, and the transaction that the call runs in: one of its own, or the caller's."""
+"""The connection of a call and its transaction, which is either its own or the caller's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from boocode_sessions.models import ClaudeSessionEntry
 
 
 class CurrentSession(NamedTuple):
-    """A host's Session that is asked for anew at each call, as scoped sessions are."""
+    """A function that returns a host's current Session, for scoped sessions. It is called once per call."""
 
     get: Callable[[], OrmSession]
 
@@ -26,15 +26,15 @@ class CurrentSession(NamedTuple):
 SingleBind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession | CurrentSession
 
 _BIND_ARGUMENTS = {"mapper": ClaudeSessionEntry}
-"""A Session may have several binds; ours is the one that it has for our models."""
+"""A Session may have several binds. This selects the one for our models."""
 
 
 @contextmanager
 def reading(bind: SingleBind) -> Generator[Connection]:
-    """For work that only reads."""
+    """Yield a connection for work that only reads."""
     if isinstance(bind, Engine):
         with connected(bind) as connection:
-            # Our own SQLite engines begin with the write lock otherwise: see engine.prepare_sqlite.
+            # Otherwise our own SQLite engines begin with the write lock: see engine.prepare_sqlite.
             yield connection.execution_options(**{READING: True})
     else:
         with writing(bind, lambda: None, checked=False) as connection:
@@ -43,26 +43,26 @@ def reading(bind: SingleBind) -> Generator[Connection]:
 
 @contextmanager
 def autocommitting(bind: SingleBind, in_doubt: Callable[[], None] = lambda: None) -> Generator[Connection]:
-    """For one statement over an Engine, which is atomic without BEGIN and COMMIT.
+    """Yield a connection for one statement over an Engine, which is atomic without BEGIN and COMMIT.
 
-    `in_doubt` is called where the statement may have landed although an error is raised.
+    `in_doubt` is called if an error is raised although the statement may have landed.
     """
     assert isinstance(bind, Engine)  # noqa: S101 - the unit of work asks first
     try:
         with connected(bind) as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
     except BaseException as error:
-        # Also when it is given back: pg8000 sends a COMMIT then, which may fail after the append.
+        # The error may come from giving the connection back: pg8000 sends a COMMIT then, after the append.
         _note_doubt(error, in_doubt)
         raise
 
 
 @contextmanager
 def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = True) -> Generator[Connection]:
-    """For work in a transaction, which is committed at the end unless it is the caller's.
+    """Yield a connection in a transaction. Commit it at the end, unless it is the caller's.
 
-    `in_doubt` is called where a COMMIT may have landed although an error is raised. `checked`: whether the
-    transaction has to be a real one, as it has for work that writes.
+    `in_doubt` is called if an error is raised although a COMMIT may have landed. `checked` requires a real
+    transaction, which work that writes needs.
     """
     check: Callable[[Connection], None] = check_transactional if checked else _unchecked
     if isinstance(bind, CurrentSession):
@@ -99,14 +99,16 @@ def writing(bind: SingleBind, in_doubt: Callable[[], None], *, checked: bool = T
 
 @contextmanager
 def connected(engine: Engine) -> Generator[Connection]:
-    """A connection from an engine's pool, in no transaction yet."""
+    """Yield a connection from an engine's pool. It has no transaction yet."""
     with _held(engine), observing.connect(engine) as connection, fetched_at_once(connection):
         yield connection
 
 
 def fetched_at_once(connection: Connection) -> AbstractContextManager[object]:
-    """Without the cursors on the server that a host's execution options ask for: a cursor is for one SELECT
-    in a transaction. Statements of ours that want one ask themselves."""
+    """Turn off the server-side cursors that a host's execution options ask for.
+
+    Such a cursor works only for one SELECT in a transaction. Our statements that want one ask for it.
+    """
     options = connection.get_execution_options()
     given = {name: options[name] for name in ("stream_results", "yield_per") if options.get(name)}
     return _without(connection, given) if given else nullcontext()
@@ -122,24 +124,24 @@ def _without(connection: Connection, options: Mapping[str, Any]) -> Generator[No
 
 
 def _held(engine: Engine) -> AbstractContextManager[object]:
-    """For as long as an engine is used: see `alone`. Raises UnsupportedBindError as `check_loop` does."""
+    """Guard an engine while it is used: see `alone`. Raises UnsupportedBindError like `check_loop`."""
     check_loop(engine)
     return alone(engine.pool)
 
 
 def _begun(connection: Connection) -> RootTransaction:
-    """A transaction, which on SQLite waits for other writers."""
+    """Begin a transaction. On SQLite this waits for other writers."""
     if connection.dialect.name != "sqlite":
         return connection.begin()
     return observing.lock("sqlite", connection.begin)
 
 
 def _unchecked(_: Connection) -> None:
-    """In place of check_transactional."""
+    """Stand in for check_transactional."""
 
 
 def _note_doubt(error: BaseException, in_doubt: Callable[[], None]) -> None:
-    """Call `in_doubt` where what raised this may have landed."""
+    """Call `in_doubt` if the work that raised this error may have landed."""
     if not isinstance(error, Exception) or database_errors.leaves_doubt(error):
         in_doubt()
 

@@ -1,7 +1,7 @@
-"""Runs work over a bind: with a deadline, again where that helps, and with errors of ours.
+"""Runs work over a bind: with a deadline, with retries where they help, and with our own errors.
 
-Over an Engine or a sessionmaker each call is a transaction of its own. Over a Connection or a Session it
-joins the caller's and never commits.
+Over an Engine or a sessionmaker each call is its own transaction. Over a Connection or a Session it joins the
+caller's transaction and never commits.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from boocode_sessions.engine import check_dialect
 T = TypeVar("T")
 
 Bind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession | Replicated
-"""An Engine; a sessionmaker, or what else makes a new Session; a Connection; a Session; or two Engines."""
+"""An Engine; a sessionmaker or similar function; a Connection; a Session; or two Engines (Replicated)."""
 
 Work: TypeAlias = Callable[[StoreConnection], T]
 
 _MOST_TRIES = 5
-"""Of a transaction of our own that loses against concurrent ones, at a stricter isolation level."""
+"""Maximum tries for our own transaction if it keeps losing against others, at a stricter isolation level."""
 
 _schema_checked: WeakKeyDictionary[Pool, Collection[str | None]] = WeakKeyDictionary()
 
@@ -45,8 +45,8 @@ _schema_checked: WeakKeyDictionary[Pool, Collection[str | None]] = WeakKeyDictio
 class UnitOfWork:
     """Runs work over a bind.
 
-    `operation`, a parameter of each method, is the label that error messages name: "load session 'x' of ...".
-    Every method raises a SessionStoreError for what a database or driver raises.
+    Each method takes an `operation`, the label in error messages: "load session 'x' of ...". Each raises a
+    SessionStoreError in place of what a database or driver raises.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class UnitOfWork:
 
     @property
     def own(self) -> bool:
-        """Whether each call is a transaction of its own."""
+        """True if each call is its own transaction."""
         return not isinstance(self.bind, Connection | OrmSession | CurrentSession)
 
     @property
@@ -89,10 +89,10 @@ class UnitOfWork:
         return self.bind.dialect.name if isinstance(self.bind, Engine | Connection) else None
 
     def read(self, operation: str, work: Work[T]) -> T:
-        """Run work that is one SELECT. On PostgreSQL over an Engine that is one round trip.
+        """Run work that is one SELECT. On PostgreSQL over an Engine this takes one round trip.
 
-        It is run again where a pooled connection turns out to be dead, as after a restart of the server, or
-        its plan outdated: nobody but us would read again, and a resume would fail.
+        If a pooled connection turns out to be dead, as after a server's restart, or its prepared plan to be
+        outdated, the work is run again. Nobody else would retry, and resuming the session would fail.
         """
         if self._replicated is not None:
             return self._replicated.read(operation, work, self._read, self._replica.read)
@@ -110,8 +110,11 @@ class UnitOfWork:
         return self._run(operation, work, lambda: connections(self.bind))
 
     def scan(self, operation: str, work: Work[T]) -> T:
-        """Run work that reads rows as they come, for as long as it takes: the server keeps a cursor only in a
-        transaction. From a replica it may begin anew, on the primary."""
+        """Run work that reads rows as they arrive, for as long as it takes.
+
+        It runs in a transaction, because the server keeps a cursor only there. Over a replica, it may start
+        again on the primary.
+        """
         if self._replicated is not None:
             return self._replicated.read(operation, work, self._scan, self._replica.scan)
         return self._scan(operation, work)
@@ -128,11 +131,11 @@ class UnitOfWork:
         lock_seconds: float | None = None,
         bounded: bool = True,
     ) -> T:
-        """Run work in a transaction; one of our own again where it loses against a concurrent one.
+        """Run work in a transaction. If our own transaction loses against a concurrent one, run it again.
 
-        `in_doubt` is called when the answer to a COMMIT was lost, before the error is raised: what was
-        written may be there or not. `lock_seconds`: how long to wait for another's lock, on PostgreSQL; by
-        default as long as the connection does. `bounded`: with the client's deadline.
+        `in_doubt` is called if the answer to a COMMIT was lost, before the error is raised: the writes may be
+        there or not. `lock_seconds` is how long to wait for another transaction's lock on PostgreSQL; the
+        default is the connection's own limit. `bounded` applies the client's deadline.
         """
 
         def limited(connection: StoreConnection) -> T:
@@ -155,23 +158,24 @@ class UnitOfWork:
                 _tell_retried(error)
 
     def write_atomic(self, operation: str, work: Work[T], in_doubt: Callable[[], None]) -> T:
-        """Run work that is one statement, atomic by itself: without BEGIN and COMMIT where that can be."""
+        """Run work that is one statement, which is atomic by itself, without BEGIN and COMMIT if possible."""
         if not self._single_statements:
             return self.write(operation, work, in_doubt)
         return self._run(operation, work, lambda: transactions.autocommitting(self.bind, in_doubt))
 
     @property
     def _single_statements(self) -> bool:
-        """Whether a lone statement may run without BEGIN and COMMIT.
+        """True if a single statement may run without BEGIN and COMMIT.
 
-        On PostgreSQL, over an Engine at READ COMMITTED, the default. Any other level is the host's wish.
+        That is on PostgreSQL, over an Engine at READ COMMITTED, the default. A host that sets another level
+        means it.
         """
         bind = self.bind
         return (
             isinstance(bind, Engine)
             and bind.dialect.name == "postgresql"
             and "isolation_level" not in bind.get_execution_options()
-            and self.tenant is None  # the tenant is said inside the transaction
+            and self.tenant is None  # a tenant has to be set inside a transaction
             and getattr(bind.dialect, "default_isolation_level", None) == "READ COMMITTED"
         )
 
@@ -199,7 +203,7 @@ class UnitOfWork:
             if not database_errors.is_of_database(error, connecting=not connected):
                 raise
             caught = error
-        # Outside the handler: the driver's error repeats parameters, and must not be chained to ours.
+        # Raised outside the handler: the driver's error repeats parameters and must not be chained to ours.
         if limit is not None and limit.expired:
             raise database_errors.timed_out(operation, seconds)
         raise self._explained(caught, operation)
@@ -216,13 +220,13 @@ class UnitOfWork:
             raise
 
     def _opened(self, connection: Connection) -> StoreConnection:
-        """A connection whose transaction works for our tenant, until it ends."""
+        """Wrap a connection. Its transaction works for our tenant, until it ends."""
         tenant = self.tenant or connection.get_execution_options().get(TENANT_OPTION)
         say_tenant(connection, tenant)
         return StoreConnection(connection, self.schema, self.cipher, tenant)
 
     def _check(self, connection: StoreConnection) -> None:
-        """Once per pool and schema, and again after a failure that a wrong schema would explain."""
+        """Check once per pool and schema, and again after a failure that a wrong schema could explain."""
         pool = connection.connection.engine.pool
         checked = _schema_checked.get(pool, ())
         if (schema := connection.effective_schema) not in checked:
@@ -245,7 +249,7 @@ class UnitOfWork:
             return schema_error
         except Exception as looking:
             if not database_errors.is_of_database(looking, connecting=True):
-                raise  # else the first failure tells more
+                raise  # A database's error is dropped here: the first failure says more.
         return failure
 
 

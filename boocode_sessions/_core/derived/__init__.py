@@ -1,5 +1,5 @@
-"""Calls and tool uses, taken from the entries behind the writers' backs.
+"""Fills the derived tables from the entries, without help from the code that writes entries.
 
-Nothing that writes entries knows of these tables. A session's digest says how far they hold it; whoever asks
-takes what is missing first (`catch_up`), or, where it may not write, reads those lines themselves (`read`).
+A session's digest records how far the tables cover it. A query first takes what is missing (`catch_up`). If
+it may not write, it reads the missing lines themselves (`find_missing`).
 """

@@ -1,8 +1,8 @@
-"""Takes what digests lack from the entries, in short transactions beside live writers.
+"""Takes calls and tool uses from new entries, in short transactions beside live writers.
 
-It reads entries that are committed and never locks a session's row, so that no append waits for it. Where a
-transcript is deleted meanwhile, the digest ends up with another number of transcripts than the session has,
-and is taken anew by whoever asks next.
+It reads committed entries and never locks a session's row, so no append waits for it. If a transcript is
+deleted meanwhile, the digest ends up with another number of transcripts than the session has. The next query
+then takes the session again.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.models import UNPLACED
 
 BATCH_LINES = 4000
-"""Lines that one transaction takes, about: others who take lines, and writers on SQLite, wait for it."""
+"""About how many lines one transaction takes. Others who take lines wait for it; on SQLite all writers do."""
 BATCH_SESSIONS = 200
 LOCK_SECONDS = 5.0
-"""How long to wait for another who takes lines: it does the same work."""
+"""How long to wait for another process that takes lines, since it does the same work."""
 
 
 OnProgress: TypeAlias = Callable[[int, int], None]
-"""Called with how many sessions are done, and of how many."""
+"""Called with the number of sessions that are done, and of all sessions."""
 
 
 def no_progress(_done: int, _of: int) -> None:
-    """Progress that nobody is told of."""
+    """Report progress to nobody."""
 
 
 class Behind(NamedTuple):
-    """A session that its digest does not hold as it is."""
+    """A session whose digest is not up to date."""
 
     session: Session
     digest_id: int | None
@@ -56,22 +56,22 @@ class Behind(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        """Whether no entry is new: a transcript was deleted."""
+        """True if no entry is new, so that a transcript must have been deleted."""
         return self.digest_id is not None and self.counted_to >= self.next_position
 
 
 class Standing(NamedTuple):
-    """How far the digests hold what a question is about."""
+    """How far the digests cover the sessions of a query."""
 
     behind: Sequence[Behind]
     orphans: Sequence[Digest]
-    """Digests of sessions that are not there."""
+    """Digests of sessions that no longer exist."""
     readable: bool = True
-    """Whether the derived tables may be read. Where not, everything is behind."""
+    """True if the derived tables may be read. If not, all sessions are behind."""
 
 
 def is_readable(connection: StoreConnection) -> bool:
-    """Whether the user may read the derived tables."""
+    """True if the user may read the derived tables."""
     if connection.dialect == "sqlite":
         return True
     dialect = connection.connection.dialect
@@ -79,7 +79,7 @@ def is_readable(connection: StoreConnection) -> bool:
 
 
 def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) -> Standing:
-    """Look for what is missing. `named`: the project and the session that are asked for."""
+    """Look for what is missing. `named` has the project and the session that a query names."""
     if not is_readable(connection):
         sessions = connection.select(asking.select_placed_sessions(within), named)
         whole = [Behind(Session(*row), None, 0, 0, UNPLACED, 0) for row in sessions]
@@ -91,13 +91,13 @@ def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) 
 
 
 def take_new(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
-    """Take from all sessions what is missing. Raises SessionStoreError."""
+    """Take what is missing from all sessions. Raises SessionStoreError."""
     standing = unit_of_work.read("look for new entries", lambda it: look(it, EVERYWHERE, {}))
     catch_up(unit_of_work, standing, progress)
 
 
 def catch_up(unit_of_work: UnitOfWork, standing: Standing, progress: OnProgress = no_progress) -> None:
-    """Take what is missing. Raises SessionStoreError, where this may not be written; what is done stays."""
+    """Take what is missing. Raises SessionStoreError if that can't be stored; what is done stays."""
     for orphans in in_parts(standing.orphans, BATCH_SESSIONS):
         unit_of_work.write(
             "remove what was taken from deleted sessions",
@@ -120,7 +120,7 @@ def catch_up(unit_of_work: UnitOfWork, standing: Standing, progress: OnProgress 
 def read_lines(
     connection: StoreConnection, session: Session, start: int, end: int, most: int
 ) -> tuple[list[Line], int]:
-    """Lines of a session from one position to before another. Also how many of them begin a transcript."""
+    """Return a session's lines from `start` to before `end`, and how many of them begin a transcript."""
     parameters = {**in_session(session), "from_position": start, "to_position": end, "most": most}
     rows = connection.select(statements.select_lines(), parameters).all()
     return [_line(row) for row in rows], sum(row[-1] is True for row in rows)
@@ -139,7 +139,7 @@ def _line(row: Sequence[Any]) -> Line:
 
 
 def forget(connection: StoreConnection, session: Session) -> None:
-    """Remove what was taken from a session that the same transaction deletes. Else whoever asks next does."""
+    """Remove what was taken from a session that this transaction deletes. Otherwise a later query does it."""
     lock(connection)
     found = connection.select(statements.select_digest(), in_session(session)).scalars().all()
     _drop([Digest(session.project_key, digest) for digest in found], connection)
@@ -157,7 +157,7 @@ def _drop(digests: Sequence[Digest], connection: StoreConnection) -> None:
 
 
 def lock(connection: StoreConnection) -> None:
-    """Be the only one who takes lines until the commit. On SQLite whoever writes is."""
+    """Keep others from taking lines until the commit. On SQLite a writer is alone anyway."""
     if connection.dialect == "sqlite":
         connection.write(statements.begin_to_write(), {})
     else:
@@ -170,7 +170,7 @@ def _take(
     renewed_before: frozenset[Session],
     connection: StoreConnection,
 ) -> tuple[set[Session], frozenset[Session]]:
-    """Take about BATCH_LINES lines. Returns the sessions that are done, and all that were begun anew."""
+    """Take about BATCH_LINES lines. Return the sessions that are done, and all that were begun anew."""
     lock(connection)
     connection.write(statements.insert_digests(connection.dialect), [in_session(one) for one in sessions])
     behind = statements.select_behind(EVERYWHERE, some=True)
@@ -187,7 +187,7 @@ def _take(
         assert item.digest_id is not None  # noqa: S101 - it was made above
         digest = Digest(session.project_key, item.digest_id)
         if item.changed and session in renewed_before:
-            done.add(session)  # its entries are changing in ways that nothing tells of
+            done.add(session)  # its entries keep changing in ways that no position shows
             continue
         start, transcripts = (0, 0) if item.changed else (item.counted_to, item.digested_transcripts)
         read, firsts = read_lines(connection, session, start, item.next_position, BATCH_LINES)
@@ -200,7 +200,7 @@ def _take(
             connection.write(set_searched(), {**digest.parameters, "searched_to": 0})
             renewed.add(session)
         if whole and start and transcripts != item.transcripts:
-            end = transcripts = 0  # a transcript was deleted: all of it again, in the next batch
+            end = transcripts = 0  # a transcript was deleted: the next batch takes the whole session again
         else:
             facts = Facts()
             for line in read:

@@ -1,9 +1,9 @@
-"""What lines tell of API calls and tool uses, and how what several lines tell becomes one.
+"""What lines tell about API calls and tool uses, and how several lines' facts are merged.
 
-A call is spread over several lines, whose usage grows; a fork and a resume copy them into other sessions.
-What identifies a call is its message id and its request id. A message id without a request id names a call
-of its session, and a line without either is a call of its own. Every merge is a minimum or a maximum: it
-does not matter in which order lines come, nor whether one comes twice.
+A call is spread over several lines, whose token counts grow. A fork or a resume copies them to other
+sessions. A message id and a request id identify a call. A message id without a request id identifies a call
+within its session, and a line with neither is a call of its own. Every merge is a minimum or a maximum, so
+neither the order of lines nor a repeated line matters.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from boocode_sessions._core.keys import Session
 from boocode_sessions.errors import DamagedEntryError
 
 NOTICE = "<synthetic>"
-"""In the place of a model: what the agent itself says in an answer's form, without an API call."""
+"""Stands in place of a model where the agent itself speaks in the form of an answer, without an API call."""
 
 _T = TypeVar("_T", int, str)
 
 Tokens: TypeAlias = tuple[int, int, int, int, int]
-"""Input, output, read from the cache, written to it, and of these the ones that are kept for an hour."""
+"""Input, output, cache reads, cache writes, and those of the cache writes that are kept for an hour."""
 
 
 class CallFact(NamedTuple):
-    """What is known of a call."""
+    """What is known about a call."""
 
     position: int
     row_id: int
@@ -37,7 +37,7 @@ class CallFact(NamedTuple):
     tokens: Tokens
 
     def merged(self, other: CallFact) -> CallFact:
-        """With what other lines tell."""
+        """Return this fact with what other lines tell."""
         first = min(self[:2], other[:2])
         model = greatest(self.model, other.model)
         tokens = tuple(map(max, self.tokens, other.tokens))
@@ -46,7 +46,7 @@ class CallFact(NamedTuple):
 
 
 class UseFact(NamedTuple):
-    """What is known of a tool use."""
+    """What is known about a tool use."""
 
     tool: str | None
     failed: int | None
@@ -54,7 +54,7 @@ class UseFact(NamedTuple):
     answered_at: int | None
 
     def merged(self, other: UseFact) -> UseFact:
-        """With what other lines tell."""
+        """Return this fact with what other lines tell."""
         return UseFact(
             greatest(self.tool, other.tool),
             greatest(self.failed, other.failed),
@@ -66,11 +66,11 @@ class UseFact(NamedTuple):
 _FIRST = datetime(1, 1, 1)  # noqa: DTZ001 - compared with times whose zone was taken off
 
 Key: TypeAlias = tuple[bytes, str]
-"""A call or use, hashed, and the session that a fork copied its lines from (`''` for own lines)."""
+"""The hash of a call or use, and the session that a fork copied its lines from (`''` for own lines)."""
 
 
 class Facts:
-    """What lines of one session tell."""
+    """What the lines of one session tell."""
 
     def __init__(self) -> None:
         self.calls: dict[Key, CallFact] = {}
@@ -119,11 +119,11 @@ class Line(NamedTuple):
     failed: bool | None
     forked_from: str | None
     text: str | None
-    """The exact JSON text, where it has several tool uses or results, or one without an id."""
+    """The exact JSON text, if there are several tool uses or results, or one without an id; else None."""
 
 
 def line_of(row_id: int, position: int, stored_at: datetime, text: str) -> Line | None:
-    """The line of an entry that has no columns. None for what is no entry."""
+    """Make a Line from an entry that has no columns. Return None if the text is no entry."""
     try:
         entry = decode(text)
     except DamagedEntryError:
@@ -150,13 +150,13 @@ def line_of(row_id: int, position: int, stored_at: datetime, text: str) -> Line 
 
 
 def micros(at: datetime) -> int:
-    """A time as microseconds since year 1, which no time that a line can say is before."""
+    """Return a time as microseconds since year 1. No line can name an earlier time."""
     since = at.replace(tzinfo=None) - _FIRST
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def hashed(kind: str, *parts: str) -> bytes:
-    """What identifies a call or use in 16 bytes, the same in every process."""
+    """Hash what identifies a call or use to 16 bytes. The hash is the same in every process."""
     joined = "\0".join((kind, *parts))
     return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
@@ -180,7 +180,7 @@ def _tokens(said: Extracted) -> Tokens:
 
 
 def _uses(line: Line) -> Iterator[tuple[bytes, str | None, object]]:
-    """The tool uses or results of a line: what identifies each, its tool, and whether it failed."""
+    """Yield what identifies each tool use or result of a line, with its tool and whether it failed."""
     if line.tool_use_id is not None:
         yield hashed("use", line.tool_use_id), line.tool_name, line.failed
         return
@@ -200,7 +200,7 @@ def _uses(line: Line) -> Iterator[tuple[bytes, str | None, object]]:
 def _blocks(text: str, kind: str) -> Iterable[dict[str, Any]]:
     try:
         message: object = decode(text).get("message")
-    except DamagedEntryError:  # what is encrypted can't be read here
+    except DamagedEntryError:  # encrypted text can't be read here
         return
     content = cast("dict[str, object]", message).get("content") if isinstance(message, dict) else None
     if isinstance(content, list):
@@ -212,15 +212,15 @@ def _blocks(text: str, kind: str) -> Iterable[dict[str, Any]]:
 
 
 def _label(value: object) -> str | None:
-    """As a column would have it."""
+    """Return a value as a column would have it."""
     return extract({"type": value}).type
 
 
 def greatest(one: _T | None, other: _T | None) -> _T | None:
-    """The greater; the other one where one is None."""
+    """Return the greater value; if one is None, the other."""
     return max((value for value in (one, other) if value is not None), default=None)
 
 
 def least(one: int | None, other: int | None) -> int | None:
-    """The lesser; the other one where one is None."""
+    """Return the lesser value; if one is None, the other."""
     return min((value for value in (one, other) if value is not None), default=None)

@@ -1,4 +1,4 @@
-"""Lets search find what new entries say, in short transactions beside live writers."""
+"""Adds the words of new entries to the search index, in short transactions beside live writers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
 from boocode_sessions.models import UNPLACED
 
 BATCH_CHARS = 4_000_000
-"""Characters of entries that one transaction takes, about."""
+"""About how many characters of entries one transaction takes."""
 PAGE_ENTRIES = 200
 
 
 class Unsearched(NamedTuple):
-    """A session of which search does not find all."""
+    """A session with entries that search doesn't find yet."""
 
     digest: Digest
     session: Session
@@ -46,7 +46,7 @@ class Said(NamedTuple):
     """The words of an entry."""
 
     text_id: int
-    """As that of a SessionText."""
+    """The id of a SessionText."""
     at: int
     words: Sequence[str]
 
@@ -54,7 +54,7 @@ class Said(NamedTuple):
 def look_for_unsearched(
     connection: StoreConnection, within: Within, named: Mapping[str, str]
 ) -> list[Unsearched]:
-    """The sessions of which search does not find all that their digests have."""
+    """Return the sessions of which search doesn't find all that their digests cover."""
     rows = connection.select(statements.select_unsearched(within), named)
     return [
         Unsearched(Digest(project_key, digest_id), Session(project_key, session_id))
@@ -68,7 +68,7 @@ def index_new(
     named: Mapping[str, str],
     progress: OnProgress = no_progress,
 ) -> None:
-    """Let search find everything. Raises SessionStoreError, where nothing may be written."""
+    """Make search find everything. Raises SessionStoreError if nothing may be written."""
     most = 0
 
     def look(connection: StoreConnection) -> list[Unsearched]:
@@ -83,7 +83,7 @@ def index_new(
 
 
 def said_in(entry: Mapping[str, Any], row_id: int, at: int) -> Iterator[Said]:
-    """What an entry says, and what its tools were given and gave back."""
+    """Yield the words of what an entry says, and of what its tools were given and returned."""
     for kind, text in enumerate((message_of(entry), tools_of(entry))):
         if words := plain_words_in(text):
             yield Said(2 * row_id + kind, at, words)
@@ -145,7 +145,7 @@ def _store(connection: StoreConnection, digest: Digest, said: Sequence[Said]) ->
 
 
 def check_plain(connection: StoreConnection) -> None:
-    """Raises EncryptionError where the newest entry is encrypted: the database can't read it."""
+    """Raise EncryptionError if the newest entry is encrypted, because the database can't read it."""
     if connection.select(statements.select_newest_mark()).scalar_one_or_none() == SEALED:
         raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
 
@@ -153,7 +153,7 @@ def check_plain(connection: StoreConnection) -> None:
 def take_everything(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
     """Take what is missing from all sessions: calls and tool uses, then words, unless the store is encrypted.
 
-    Raises SessionStoreError, where nothing may be written.
+    Raises SessionStoreError if nothing may be written.
     """
     take_new(unit_of_work, progress)
     try:
@@ -164,7 +164,7 @@ def take_everything(unit_of_work: UnitOfWork, progress: OnProgress = no_progress
 
 
 def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
-    """Let search find everything. Returns whether it does."""
+    """Make search find everything. Return False if that was impossible."""
     if not caught_up(unit_of_work, within, named):
         return False
     return could_write(lambda: index_new(unit_of_work, within, named))
@@ -173,9 +173,9 @@ def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str
 def read_unsearched(
     connection: StoreConnection, within: Within, named: Mapping[str, str], *, indexed: bool, readable: bool
 ) -> Iterator[Sequence[Any]]:
-    """The messages that search does not find: those that nobody has placed, and others unless `indexed`.
+    """Yield the messages that search doesn't find: the unplaced ones, and unless `indexed` others too.
 
-    `readable`: whether the derived tables may be read.
+    `readable` says if the derived tables may be read.
 
     Shape: as that of `statements.search.select_matched`.
     """

@@ -1,4 +1,4 @@
-"""What a question has to read from the entries themselves, since the derived tables do not hold it."""
+"""Reads from the entries what a query needs and the derived tables lack."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ _VALUES_A_STATEMENT = 500
 
 
 class Missing(NamedTuple):
-    """What is read from the entries."""
+    """What was read from the entries."""
 
     facts: Mapping[Session, Facts]
     open: frozenset[int]
-    """Digests of sessions that these facts are of, or that share a call with them: their calls are merged one
-    by one, and not summed up in the database."""
+    """Digests of the sessions of these facts, and of those that share a call with them. Their calls are
+    merged one by one, and not summed up in the database."""
     dead: frozenset[int]
-    """Digests that hold what is not there any more: what they hold counts for nothing."""
+    """Digests that hold what no longer exists. Their rows don't count."""
     readable: bool
-    """Whether the derived tables may be read. Where not, these facts are all that there are."""
+    """True if the derived tables may be read. If not, these facts are all there is."""
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Those of `statements.asking.Asked`."""
+        """The parameters of `statements.asking.Asked`."""
         if not self.open_sessions:
             return {}
         return {"open": json.dumps(sorted(self.open | self.dead)), "dead": json.dumps(sorted(self.dead))}
@@ -68,14 +68,14 @@ def ask(
     named: Mapping[str, str],
     question: Callable[[StoreConnection, Missing], T],
 ) -> T:
-    """Answer a question from the derived tables.
+    """Answer a query from the derived tables.
 
-    What they lack is taken first; over a Connection or a Session, whose transaction is not ours to write in,
-    and where nothing may be written, it is read from the entries instead.
+    First it stores what they lack. If nothing may be written, it reads that from the entries instead. It does
+    the same over a Connection or a Session, whose transaction isn't ours to write in.
 
     Args:
-        named: The project (`in_project`) and the session (`in_session`) that are asked for.
-        question: Gets what was read from the entries.
+        named: The project (`in_project`) and the session (`in_session`) that the query names.
+        question: Called with the connection and what was read from the entries.
     """
     unit_of_work = UnitOfWork(bind, schema)
     within = Within.named(named)
@@ -85,14 +85,14 @@ def ask(
         standing = Standing((), ()) if is_there else look(connection, within, named)
         return question(connection, find_missing(connection, standing, within, named))
 
-    # Entries take as long as there are such.
+    # How long reading entries takes depends on their number, so that has no deadline.
     return unit_of_work.read(operation, answer) if is_there else unit_of_work.scan(operation, answer)
 
 
 def caught_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
-    """Take what is missing. Returns whether nothing is any more.
+    """Take what is missing. Return True if nothing is missing any more.
 
-    Not over a Connection or a Session, whose transaction is not ours to write in.
+    It takes nothing over a Connection or a Session, whose transaction isn't ours to write in.
     """
     if not unit_of_work.own:
         return False
@@ -105,9 +105,10 @@ def caught_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]
 
 
 def could_write(take: Callable[[], None]) -> bool:
-    """Whether the derived tables could be written. Where not, the answer is the same, only slower.
+    """True if `take` could write the derived tables. If not, the answer is the same, only slower.
 
-    A replica, a role that may only read, a lock: all that is as it should be. What else it is, the log tells.
+    That is normal on a replica, for a role that may only read, and when a lock is held. Any other reason is
+    logged.
     """
     try:
         take()
@@ -122,7 +123,7 @@ def could_write(take: Callable[[], None]) -> bool:
 def find_missing(
     connection: StoreConnection, standing: Standing, within: Within, named: Mapping[str, str]
 ) -> Missing:
-    """Read what is not in the derived tables."""
+    """Read what the derived tables lack."""
     facts: dict[Session, Facts] = {}
     opened: set[int] = set()
     dead = {orphan.id for orphan in standing.orphans}
@@ -148,7 +149,7 @@ def find_missing(
 
 
 def _read_behind(connection: StoreConnection, item: Behind, facts: Facts) -> bool:
-    """Read what a digest lacks. Returns whether what it has is right; if not, all of the session was read."""
+    """Read what a digest lacks. Return True if what it has is right; if not, the whole session was read."""
     start, transcripts = item.counted_to, item.digested_transcripts
     if not item.changed:
         transcripts += _read(connection, item.session, start, item.next_position, facts)
@@ -189,7 +190,7 @@ def _meeting(
 
 
 class Counted(NamedTuple):
-    """Facts of one session that count: no copies of lines of a session that is there."""
+    """The facts of a session that count, without copies from sessions that still exist."""
 
     session: Session
     calls: Mapping[Key, CallFact]
@@ -197,7 +198,7 @@ class Counted(NamedTuple):
 
 
 def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
-    """What counts of what was read from the entries."""
+    """Return the facts that count, out of those that were read from the entries."""
     origins = {
         origin
         for facts in missing.facts.values()

@@ -26,12 +26,12 @@ class Digest(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Those that name it."""
+        """The parameters that name it."""
         return {"in_project": self.project_key, "in_digest": self.id}
 
 
 def store(connection: StoreConnection, taken: Sequence[tuple[Digest, Facts]]) -> None:
-    """Merge what lines of these sessions say into what is there."""
+    """Merge what the lines of these sessions tell into the stored rows."""
     calls: list[dict[str, Any]] = [
         {
             "digest_id": digest.id,
@@ -84,8 +84,11 @@ def _write(
 
 
 def _mark_shared(connection: StoreConnection, table: Table, calls: Iterable[bytes]) -> None:
-    """Mark those that several sessions tell of, which may be on several servers. A copy is always marked; the
-    session that it is copied from is not for its sake, since only one of the two counts at a time."""
+    """Mark the calls that several sessions tell of. These sessions may be on several servers.
+
+    A copy is always marked. It is no reason to mark the session that it is copied from, since only one of the
+    two counts at a time.
+    """
     found: dict[bytes, list[_Telling]] = {}
     for some in in_parts(sorted(calls), _CALLS_A_STATEMENT):
         twice = connection.select(statements.select_told_twice(table), {"calls": some}).scalars().all()

@@ -1,8 +1,8 @@
-"""Words, as search has them: the same on every database, and quick to find in whatever a text holds.
+"""Splits text into the words that search knows: the same on every database, and quick for any text.
 
-A word is a run of letters and digits, whatever stands between them: `main.py` is two words that stand
-together. Chinese, Japanese and Korean, which are written without spaces, become pairs of characters, and the
-last character of a run stands alone too, so that any part of a run can be found.
+A word is a run of letters and digits, so `main.py` is two words side by side. Chinese, Japanese and Korean
+are written without spaces. A run of them becomes pairs of characters, and the last character also stands
+alone, so that any part of the run can be found.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any, NamedTuple, cast
 from boocode_sessions._core.attributes import as_message, text_of
 
 SEARCHED_CHARS = 50_000
-"""How much of a text is searched: its beginning."""
+"""How many characters at the beginning of a text are searched."""
 MOST_WORDS = 16_000
-"""PostgreSQL has no places beyond 16,383."""
+"""Maximum words of a text. PostgreSQL has no positions beyond 16,383."""
 MOST_WORD_CHARS = 64
-"""Of a longer word the beginning counts."""
+"""Maximum characters of a word. Only the beginning of a longer one counts."""
 
 _WITHOUT_SPACES = (
     "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3"
     "\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003fffd"
 )
 _LETTER = f"[^\\W_{_WITHOUT_SPACES}]"
-# The v of a version is a word of its own: v2.1 is to be found as 2.1.
+# The v of a version is a word of its own, so that v2.1 is found as 2.1.
 _RUN = re.compile(f"([{_WITHOUT_SPACES}]+)|[vV](?=\\d)|{_LETTER}(?:{_LETTER}|[\u0300-\u036f])*")
 
 _ASCII_RUN = re.compile(r"v(?=[0-9])|[a-z0-9]+")
 
 
 class Word(NamedTuple):
-    """A word, and where it stands."""
+    """A word, and where it stands in the text."""
 
     word: str
     start: int
@@ -44,12 +44,12 @@ class Word(NamedTuple):
 
 
 def words_in(text: str) -> list[Word]:
-    """The words of a text, in order. It takes no longer for one text than for another."""
+    """Return the words of a text, in order. The time that takes depends only on the text's length."""
     return list(islice(_words(text[:SEARCHED_CHARS]), MOST_WORDS))
 
 
 def plain_words_in(text: str) -> list[str]:
-    """The same words alone, ten times as quickly where a text is ASCII."""
+    """Return the same words without their places, ten times as fast if the text is ASCII."""
     text = text[:SEARCHED_CHARS]
     if not text.isascii():
         return [word for word, _, _ in islice(_words(text), MOST_WORDS)]
@@ -73,7 +73,7 @@ def _words(text: str) -> Iterator[Word]:
 
 
 def _folded(word: str) -> str:
-    """A word without regard to case, width and marks that stand apart: letters and digits only."""
+    """Return a word without case, width and combining marks: letters and digits only."""
     word = word[:MOST_WORD_CHARS]
     if word.isascii():
         return word.lower()
@@ -82,13 +82,13 @@ def _folded(word: str) -> str:
 
 
 def is_single(word: Word) -> bool:
-    """Whether it is a single character of a language that is written without spaces."""
+    """True if it is a single character of a language that is written without spaces."""
     found = _RUN.match(word.word)
     return word.end - word.start == 1 and found is not None and found[1] is not None
 
 
 def as_vector(words: Sequence[str]) -> str:
-    """PostgreSQL's tsvector of words, as text. It brings the places of a word together, and keeps 255."""
+    """Return words as a tsvector's text. PostgreSQL groups the positions of a word, and keeps 255 of them."""
     return " ".join(map(operator.add, words, _PLACES))
 
 
@@ -99,12 +99,12 @@ _PLACES = [f":{place}" for place in range(1, MOST_WORDS + 1)]
 
 
 def message_of(entry: Mapping[str, Any]) -> str:
-    """What a message says to a reader."""
+    """Return what a message says to a reader."""
     return text_of(as_message(entry)) or ""
 
 
 def tools_of(entry: Mapping[str, Any]) -> str:
-    """What the tools of a message were given, and what they gave back."""
+    """Return what a message's tools were given, and what they returned."""
     message = entry.get("message")
     content: object = cast("dict[str, object]", message).get("content") if isinstance(message, dict) else None
     if not isinstance(content, list):
@@ -122,8 +122,11 @@ def tools_of(entry: Mapping[str, Any]) -> str:
 
 
 def _said(value: object) -> str:
-    """A text, or the texts in a value. Those of an object come in an order of ours, as JSONB keeps none: the
-    shortest first, so that a file's name is searched however long its content is."""
+    """Return a text, or the texts inside a value.
+
+    The texts of an object are sorted, because JSONB keeps no order. The shortest come first, so that a file's
+    name is searched however long its content is.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, list):

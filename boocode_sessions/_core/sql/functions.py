@@ -1,7 +1,7 @@
 """SQL functions that PostgreSQL and SQLite spell differently.
 
-A function is a class: its arguments are SQL expressions, `postgresql` and `sqlite` say how each database
-spells it. A new one needs its class here and nothing else.
+Each function is a class. Its arguments are SQL expressions, and its attributes `postgresql` and `sqlite` say
+how each database spells it. A new function needs only a class here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Spelling: TypeAlias = str | Callable[..., str]
 
 
 class SQLFunction(FunctionElement[_T]):
-    """Base of the functions here. `postgresql` and `sqlite` are required."""
+    """The base of these functions. A subclass has a spelling for each database that it supports."""
 
     postgresql: ClassVar[Spelling]
     sqlite: ClassVar[Spelling]
@@ -35,7 +35,7 @@ class SQLFunction(FunctionElement[_T]):
                 compiles(cls, dialect)(_compiler_of(spelling))
 
     def arguments(self, compiler: SQLCompiler, **kw: Any) -> list[str]:  # noqa: ANN401 - SQLAlchemy's arguments
-        """The arguments as SQL."""
+        """Return the arguments as SQL."""
         return [compiler.process(clause, **kw) for clause in self.clauses]
 
 
@@ -50,51 +50,54 @@ def _compiler_of(spelling: Spelling) -> Callable[..., str]:
 
 
 class statement_clock(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The storage clock. It stands still within a statement, unlike PostgreSQL's clock_timestamp(), which a
-    distributed engine refuses in an UPDATE; and it moves on within a transaction, unlike now()."""
+    """The storage clock, which stands still within a statement and moves on within a transaction.
+
+    PostgreSQL's clock_timestamp() doesn't stand still, and a distributed database refuses it in an UPDATE.
+    Its now() doesn't move on.
+    """
 
     postgresql = "statement_timestamp()"
-    # Milliseconds, padded to the six digits in which SQLAlchemy writes a datetime: text then sorts as time.
+    # Milliseconds, padded to the six digits that SQLAlchemy writes, so that the text sorts by time.
     sqlite = "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
 
 
 class storage_clock(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The storage clock as a column's default, which tells apart the rows of one statement."""
+    """The storage clock as a column's default. On PostgreSQL it differs between the rows of one statement."""
 
     postgresql = "clock_timestamp()"
     sqlite = "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))"
 
 
 class clock_microseconds(SQLFunction[int]):  # noqa: N801 - named as the SQL function it stands for
-    """The storage clock as Unix epoch microseconds. PostgreSQL only: SQLite's has milliseconds."""
+    """The storage clock in Unix epoch microseconds. PostgreSQL only: SQLite's has only milliseconds."""
 
     type = BigInteger()
     postgresql = "CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT)"
 
 
 class later_of(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The later of two times; the other one where one is NULL."""
+    """The later of two times; if one is NULL, the other."""
 
     postgresql = "greatest({0}, {1})"
     sqlite = "coalesce(max({0}, {1}), {0}, {1})"
 
 
 class earlier_of(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The earlier of two times; the other one where one is NULL."""
+    """The earlier of two times; if one is NULL, the other."""
 
     postgresql = "least({0}, {1})"
     sqlite = "coalesce(min({0}, {1}), {0}, {1})"
 
 
 class greater_text(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The greater of two texts, by their characters' numbers; the other one where one is NULL."""
+    """The greater of two texts by their code points; if one is NULL, the other."""
 
     postgresql = 'greatest({0} COLLATE "C", {1} COLLATE "C")'
     sqlite = "coalesce(max({0}, {1}), {0}, {1})"
 
 
 class in_json_list(SQLFunction[bool]):  # noqa: N801 - named as the SQL function it stands for
-    """Whether an integer is in a JSON array of integers, of any length."""
+    """True if an integer is in a JSON array of integers, which may have any length."""
 
     type = Boolean()
     postgresql = (
@@ -105,14 +108,14 @@ class in_json_list(SQLFunction[bool]):  # noqa: N801 - named as the SQL function
 
 
 class json_items(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The items of a JSON array, given as text: a table with a row for each, whose column is `value`."""
+    """A table of the items of a JSON array, which is given as text. Its one column is `value`."""
 
     postgresql = "json_array_elements(CAST({0} AS JSON))"
     sqlite = "json_each({0})"
 
 
 class text_item(SQLFunction[str]):  # noqa: N801 - named as the SQL function it stands for
-    """The text at a place of a JSON array. The place is a literal."""
+    """The text at an index of a JSON array. The index is a literal."""
 
     type = Text()
     postgresql = "({0} ->> {1})"
@@ -120,7 +123,7 @@ class text_item(SQLFunction[str]):  # noqa: N801 - named as the SQL function it 
 
 
 class json_text(SQLFunction[str]):  # noqa: N801 - named as the SQL function it stands for
-    """A JSON column as the text that is stored: the host's JSON deserializer has no say in it."""
+    """A JSON column as the text that is stored, bypassing the host's JSON deserializer."""
 
     type = Text()
     postgresql = "CAST({0} AS TEXT)"
@@ -128,21 +131,21 @@ class json_text(SQLFunction[str]):  # noqa: N801 - named as the SQL function it 
 
 
 class text_json(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """Text that is JSON already, as a JSON column takes it: the host's serializer has no say in it."""
+    """JSON text as a value for a JSON column, bypassing the host's serializer."""
 
     postgresql = "CAST({0} AS JSONB)"
     sqlite = "{0}"
 
 
 class text_time(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """A time that is given as text in UTC, as `2026-11-20 10:00:00.123000`, as a time column takes it."""
+    """UTC text such as `2026-11-20 10:00:00.123000` as a value for a time column."""
 
     postgresql = "CAST(({0}) || '+00' AS TIMESTAMP WITH TIME ZONE)"
     sqlite = "{0}"
 
 
 class hex_bytes(SQLFunction[bytes]):  # noqa: N801 - named as the SQL function it stands for
-    """Bytes that are given as hexadecimal text. PostgreSQL only: older SQLites have no unhex()."""
+    """Bytes from hexadecimal text. PostgreSQL only: older SQLite versions have no unhex()."""
 
     type = LargeBinary()
     postgresql = "decode({0}, 'hex')"
@@ -157,21 +160,21 @@ class epoch_ms(SQLFunction[int]):  # noqa: N801 - named as the SQL function it s
 
 
 class selected_time(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """A time as UTCDateTime selects it: on PostgreSQL as epoch microseconds, which no DateStyle changes."""
+    """A time as UTCDateTime selects it: on PostgreSQL epoch microseconds, which no DateStyle changes."""
 
     postgresql = "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)"
     sqlite = "{0}"
 
 
 class elapsed_time(SQLFunction[Any]):  # noqa: N801 - named after what it counts
-    """As selected_time, immutable: a distributed engine returns nothing else. An infinite time fails it.
-    PostgreSQL only."""
+    """Like selected_time, but immutable, which a distributed database requires in RETURNING. It fails for an
+    infinite time. PostgreSQL only."""
 
     postgresql = "CAST(extract(epoch FROM ({0} - TIMESTAMPTZ '1970-01-01 00:00:00+00')) * 1000000 AS BIGINT)"
 
 
 class byte_length(SQLFunction[int]):  # noqa: N801 - named as the SQL function it stands for
-    """How many bytes a text has in UTF-8."""
+    """The number of bytes that a text has in UTF-8."""
 
     type = BigInteger()
     postgresql = "octet_length({0})"

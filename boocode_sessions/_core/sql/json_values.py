@@ -1,7 +1,7 @@
-"""SQL functions that read one value of an entry's JSON.
+"""SQL functions that read one value from an entry's JSON.
 
-Each gives the same value on both databases, and NULL instead of an error where an entry has another shape:
-one odd line must not break a question to all of them.
+Each gives the same value on both databases, and NULL instead of an error if an entry has another form: one
+odd line must not break a query over all of them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from boocode_sessions._core.sql.functions import SQLFunction
 _T = TypeVar("_T")
 
 MAX_COUNT = 2_147_483_647
-"""The largest number that a count is read as: what an integer column holds."""
+"""The largest number that a count is read as: the largest value of an integer column."""
 MAX_LABEL = 128
-"""The most bytes of a label, such as an id or a model's name."""
+"""Maximum bytes of a label, such as an id or a model's name."""
 
 
 class AtPath(SQLFunction[_T]):
-    """A function of what a JSON document holds at a path of members."""
+    """A function of the value at a path of members in a JSON document."""
 
     inherit_cache = True
 
@@ -30,14 +30,14 @@ class AtPath(SQLFunction[_T]):
 
 
 def string_on_postgresql(document: str, *path: str) -> str:
-    """The SQL of `json_string`."""
-    # One member by its own operator: the general one takes its path apart for each row.
+    """Return the SQL of `json_string`."""
+    # A single member has an operator of its own. The general one parses its path for each row.
     arrow, at = ("->", f"'{path[0]}'") if len(path) == 1 else ("#>", _path(path))
     return f"CASE jsonb_typeof({document} {arrow} {at}) WHEN 'string' THEN {document} {arrow}> {at} END"
 
 
 def string_on_sqlite(document: str, *path: str) -> str:
-    """The SQL of `json_string`."""
+    """Return the SQL of `json_string`."""
     at = f"'$.{'.'.join(path)}'"
     return f"CASE json_type({document}, {at}) WHEN 'text' THEN json_extract({document}, {at}) END"
 
@@ -68,7 +68,7 @@ def _count_on_postgresql(document: str, *path: str) -> str:
 
 def _count_on_sqlite(document: str, *path: str) -> str:
     at = f"{document}, '$.{'.'.join(path)}'"
-    # CAST cuts the fraction off, which for what is not negative rounds down.
+    # CAST cuts off the fraction, which rounds down, because the number isn't negative.
     number = f"CAST(min(max(json_extract({at}), 0), {MAX_COUNT}) AS INTEGER)"
     return f"CASE WHEN json_type({at}) IN ('integer', 'real') THEN {number} END"
 
@@ -78,7 +78,7 @@ def _path(path: tuple[str, ...]) -> str:
 
 
 class json_string(AtPath[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The string at a path; NULL where there is anything else."""
+    """The string at a path; NULL if there is anything else."""
 
     type = Text()
     postgresql = string_on_postgresql
@@ -86,7 +86,7 @@ class json_string(AtPath[Any]):  # noqa: N801 - named as the SQL function it sta
 
 
 class json_label(AtPath[str]):  # noqa: N801 - named as the SQL function it stands for
-    """The string at a path as an extracted column has it; NULL where it is empty or too long."""
+    """The string at a path as an extracted column has it; NULL if it is empty or too long."""
 
     type = Text()
     postgresql = _label_on_postgresql
@@ -94,7 +94,7 @@ class json_label(AtPath[str]):  # noqa: N801 - named as the SQL function it stan
 
 
 class json_is_true(AtPath[bool]):  # noqa: N801 - named as the SQL function it stands for
-    """Whether there is `true` at a path; never NULL."""
+    """True if the value at a path is `true`; never NULL."""
 
     type = Boolean()
     postgresql = _is_true_on_postgresql
@@ -102,7 +102,7 @@ class json_is_true(AtPath[bool]):  # noqa: N801 - named as the SQL function it s
 
 
 class json_count(AtPath[int]):  # noqa: N801 - named as the SQL function it stands for
-    """The number at a path, rounded down, from 0 to MAX_COUNT; NULL where there is anything else."""
+    """The number at a path, rounded down, from 0 to MAX_COUNT; NULL if there is anything else."""
 
     type = BigInteger()
     postgresql = _count_on_postgresql
@@ -110,7 +110,7 @@ class json_count(AtPath[int]):  # noqa: N801 - named as the SQL function it stan
 
 
 class json_member(AtPath[str]):  # noqa: N801 - named as the SQL function it stands for
-    """A member as text, as PostgreSQL's index for search has it."""
+    """A member as text, spelled as in PostgreSQL's index for search."""
 
     type = Text()
     postgresql = "({0} ->> '{1}')"

@@ -1,4 +1,4 @@
-"""SQL functions that read the message of an entry: its text, its blocks, the tools that it calls."""
+"""SQL functions that read an entry's message: its text, its blocks, and the tools that it calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boocode_sessions._core.sql.types import JSON_DOCUMENT
 
 
 class message_text(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """What a message says: its text blocks, with an empty line between; NULL where it says nothing."""
+    """A message's text, or its text blocks with an empty line between them; NULL if it has neither."""
 
     type = Text()
     postgresql = (
@@ -32,7 +32,7 @@ class message_text(SQLFunction[Any]):  # noqa: N801 - named as the SQL function 
 
 
 class message_tools(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The names of the tools that a message calls, in order, as a JSON array; empty where it calls none."""
+    """The names of the tools that a message calls, in order, as a JSON array; empty if it calls none."""
 
     type = JSON_DOCUMENT
     postgresql = (
@@ -51,7 +51,7 @@ class message_tools(SQLFunction[Any]):  # noqa: N801 - named as the SQL function
 
 
 class json_array_holds(SQLFunction[bool]):  # noqa: N801 - named as the SQL function it stands for
-    """Whether a JSON array of strings holds one."""
+    """True if a JSON array of strings holds this string."""
 
     type = Boolean()
     postgresql = "({0} ? {1})"
@@ -59,13 +59,13 @@ class json_array_holds(SQLFunction[bool]):  # noqa: N801 - named as the SQL func
 
 
 class message_blocks(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The blocks of a message's content, as rows with one column, `value`; no row for one that is text."""
+    """The blocks of a message's content as rows, in the column `value`; no rows if the content is text."""
 
     postgresql = (
         "jsonb_array_elements(CASE jsonb_typeof({0} #> '{{message,content}}')"
         " WHEN 'array' THEN {0} #> '{{message,content}}' END)"
     )
-    # What is no object becomes one that says nothing: JSON functions raise over text that is no JSON.
+    # A block that is no object becomes an empty one: JSON functions raise over text that isn't JSON.
     sqlite = (
         "json_each((SELECT json_group_array(json(CASE type WHEN 'object' THEN value ELSE '{{}}' END))"
         " FROM json_each(CASE json_type({0}, '$.message.content')"

@@ -1,8 +1,8 @@
-"""A statement as the text that a driver takes.
+"""Compiles a statement to the text that a driver takes.
 
-SQLAlchemy looks a statement up by all that it is made of, at each execution: for an append of one entry that
-and the handling of each parameter's type take a third of SQLAlchemy's time (benchmarks: `append`). Of a text
-it is spared, and listeners are told of the execution as of any other.
+At each execution SQLAlchemy looks up a statement by all that it is made of, and handles each parameter's
+type. For an append of one entry, that is a third of SQLAlchemy's time (benchmarks: `append`). Executing the
+text skips that work, and event listeners still see each execution.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 _MOST = 256
-"""Texts that are kept: each engine has a dialect of its own."""
+"""Maximum texts that are kept. Each engine has a dialect of its own."""
 
 
 class Spelled(NamedTuple):
-    """A statement's text, for one dialect and schema."""
+    """The text of a statement, for one dialect and schema."""
 
     text: str
     places: Sequence[str] | None
-    """The names of the parameters in their order, where the driver takes them by place."""
+    """The parameters' names in order, if the driver takes parameters by position; else None."""
 
     def arguments(self, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a driver's: by name or by place
-        """Parameters as the driver takes them. Their values have to be ones that it knows by itself."""
+        """Return the parameters as the driver takes them. The driver must know their types by itself."""
         return parameters if self.places is None else tuple(map(parameters.__getitem__, self.places))
 
 
 def spelled(statement: ClauseElement, dialect: Dialect, schemas: Mapping[str | None, str | None]) -> Spelled:
-    """A statement's text. `schemas`: a `schema_translate_map`."""
+    """Return a statement's text. `schemas` is a `schema_translate_map`."""
     return _spelled(statement, dialect, frozenset(schemas.items()))
 
 

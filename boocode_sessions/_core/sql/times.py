@@ -22,14 +22,14 @@ _REAL_TIME = (
 
 
 def _time_on_postgresql(document: str, *path: str) -> str:
-    # A cast raises on a date such as 30 February, so that none but real ones may reach it.
+    # A cast raises on a date such as February 30, so only real dates may reach it.
     text = string_on_postgresql(document, *path)
     return f"CASE WHEN {text} ~ '^{_REAL_TIME}$' THEN CAST({text} AS TIMESTAMP WITH TIME ZONE) END"
 
 
 def _time_on_sqlite(document: str, *path: str) -> str:
-    # As text in UTC, in the form and the six digits in which SQLAlchemy writes a datetime. SQLite takes
-    # 30 February for 2 March: what it reads must be what was written.
+    # The result is text in UTC, with the six digits that SQLAlchemy writes. SQLite reads February 30 as
+    # March 2, so the day that it read must be the one that was written.
     text = string_on_sqlite(document, *path)
     digit, seconds = "[0-9]", "strftime('%Y-%m-%dT%H:%M:%S', day, '+0 days')"
     day = "-".join([f"[12]{digit * 3}", digit * 2, digit * 2]) + f"T{digit * 2}:{digit * 2}:{digit * 2}"
@@ -47,9 +47,10 @@ def _time_on_sqlite(document: str, *path: str) -> str:
 
 
 class json_time(AtPath[Any]):  # noqa: N801 - named as the SQL function it stands for
-    """The time at a path, written as RFC 3339 writes it; NULL where there is anything else.
+    """The time at a path, in the format of RFC 3339; NULL if there is anything else.
 
-    Years 1000 to 2999, up to six digits of a second, zones to 14 hours: what both databases can read.
+    It takes what both databases can read: years 1000 to 2999, up to six digits of a second, zones to 14
+    hours.
     """
 
     type = UTCDateTime()
@@ -58,7 +59,7 @@ class json_time(AtPath[Any]):  # noqa: N801 - named as the SQL function it stand
 
 
 class seconds_between(SQLFunction[float]):  # noqa: N801 - named as the SQL function it stands for
-    """From one time to another, in seconds."""
+    """The seconds from one time to another."""
 
     type = Float()
     postgresql = "CAST(extract(epoch FROM {1} - {0}) AS DOUBLE PRECISION)"

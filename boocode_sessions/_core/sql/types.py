@@ -13,20 +13,20 @@ from sqlalchemy.types import TypeDecorator
 from boocode_sessions._core.sql.functions import selected_time
 
 JSON_DOCUMENT = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-"""How an entry is stored, to be queried."""
+"""The column type of entries, which SQL can look into."""
 
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")
-"""A row's identity. SQLite generates values only for a primary key that is an INTEGER."""
+"""The type of a row's id. SQLite generates values only for a primary key that is an INTEGER."""
 
 WORDS = Text().with_variant(TSVECTOR(), "postgresql")
-"""Words and their places: text that is a tsvector on PostgreSQL, the words in order on SQLite."""
+"""Words and their positions: a tsvector on PostgreSQL, the words in order as text on SQLite."""
 
 WORD_INDEX = "claude_session_words"
 
 
 def create_word_index(schema: str) -> str:
-    """The statement that makes SQLite's index over words. `schema`: quoted, with a dot, or empty."""
-    # Without marks taken off letters: words are compared as they are.
+    """Return the statement that creates SQLite's word index. `schema` is quoted with a dot, or empty."""
+    # Diacritics stay on their letters: words are compared as they are.
     return (
         f"CREATE VIRTUAL TABLE {schema}{WORD_INDEX} USING fts5(words, content='claude_session_texts',"
         " content_rowid='id', columnsize=0, tokenize='unicode61 remove_diacritics 0')"
@@ -51,7 +51,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
-        # psycopg refuses to read a time in a database whose DateStyle is not ISO.
+        # psycopg refuses to read a time if the database's DateStyle is not ISO.
         selected = selected_time(column)
         selected.type = self
         return selected

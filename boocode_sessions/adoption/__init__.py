@@ -1,8 +1,8 @@
-"""What other stores left behind: copied from the Python SDK's reference table, placed and summed up.
+"""Takes over the rows of other stores and programs.
 
-`adopt` copies a table; `backfill` finishes the rows that were adopted in place, or that another program
-inserted. Both work in small transactions, each under the lock of one session, so that the sessions' own
-writers go on; both can be interrupted and called again.
+`adopt` copies the table of the Python SDK's reference adapter. `backfill` completes rows that were adopted in
+place, or that another program inserted. Both work in small transactions, each under one session's lock, while
+writers go on. Both can be interrupted and called again.
 """
 
 from boocode_sessions.adoption.backfilling import Backfilled, backfill

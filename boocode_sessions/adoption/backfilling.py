@@ -1,4 +1,4 @@
-"""Finishing the rows that were adopted in place, or that another program inserted."""
+"""Completes rows that were adopted in place, or that another program inserted."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Backfilled:
     """What `backfill` did."""
 
     placed: int
-    """Entries that have got their position and their idempotency key."""
+    """Entries that got a position and an idempotency key."""
     folded: int
-    """Sessions that have got their summary."""
+    """Sessions that got a summary."""
 
 
 @checked
@@ -48,11 +48,22 @@ def backfill(
     batch_rows: int = PAGE_ROWS,
     progress: OnProgress = lambda _: None,
 ) -> Backfilled:
-    """Place rows of other writers, fold their sessions, and take what questions are answered from.
+    """Place rows of other writers, fold their sessions' summaries, and fill the tables that queries read.
 
-    Without it the next append to each session does the same; with it that append is quick, and listings need
-    not read the transcripts. `progress` is called after each batch. Summaries need the SDK to be installed.
-    `encryption`: as the store has it; with reads_plain=True, since other programs do not encrypt.
+    Nobody has to call it: the next append to each session places and folds too, and queries fill their
+    tables. After it that append is quick, and listings need not read the transcripts. Summaries need the SDK.
+
+    Args:
+        bind: An Engine or sessionmaker; or a Connection or Session, over which it fills no tables for
+            queries.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one, with reads_plain=True, since other
+            programs do not encrypt.
+        batch_rows: Most rows that one transaction places.
+        progress: Called after each batch.
+
+    Raises:
+        SessionStoreError: The database can't be read or written. Finished batches stay.
     """
     at_least(1, batch_rows=batch_rows)
     unit_of_work = UnitOfWork(bind, schema, encryption)
@@ -85,7 +96,7 @@ def _place(main: Transcript, most: int, connection: StoreConnection) -> Placed:
 
 @cache
 def _next_unplaced() -> Select[str, str, str]:
-    """The main transcripts of sessions with unplaced rows. Served by: claude_session_entries_unplaced_idx."""
+    """Select the next session with unplaced rows. Served by: claude_session_entries_unplaced_idx."""
     order = (Entry.project_key, Entry.session_id)
     return (
         select(*order, literal_column("''", Text)).where(unplaced(), after(*order)).order_by(*order).limit(1)
@@ -94,7 +105,7 @@ def _next_unplaced() -> Select[str, str, str]:
 
 @cache
 def _next_unfolded() -> Select[str, str, str]:
-    """The main transcripts of which the summary is missing, or not the fold of what is there."""
+    """Select the next session whose summary is missing or is not the fold of its main transcript."""
     order = (ClaudeSession.project_key, ClaudeSession.session_id)
     main = (
         select(Entry.id)

@@ -1,4 +1,4 @@
-"""Copying the table of the Python SDK's reference adapter."""
+"""Copies the table of the Python SDK's reference adapter."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ from boocode_sessions.adoption.transcripts import (
 from boocode_sessions.errors import SchemaError
 
 REFERENCE_TABLE = "claude_session_store"
-"""What the Python SDK's reference adapter calls its table."""
+"""The name that the Python SDK's reference adapter gives its table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Adopted:
     known: int
     """Entries that an earlier run had copied."""
     left: list[Transcript]
-    """Transcripts that have gone on here since: what the source has more than they can't be put in order."""
+    """Transcripts that have gone on here: the source's further entries can't be put in order."""
 
 
 @checked
@@ -90,14 +90,21 @@ def adopt(
     batch_rows: int = PAGE_ROWS,
     progress: OnProgress = lambda _: None,
 ) -> Adopted:
-    """Copy the table of the Python SDK's reference adapter, in the same database, with its order and times.
+    """Copy the table of the Python SDK's reference adapter in the same PostgreSQL database, in order.
 
-    A row is never copied twice, so that a second run, once the old store's writers have stopped, fetches the
-    last ones. The source is only read. `progress` is called after each batch. PostgreSQL only.
+    No row is copied twice: run it again for the last rows once the old store's writers have stopped.
 
-    `encryption`: as the store has it.
+    Args:
+        bind: An Engine, sessionmaker, Connection or Session.
+        source: The table to copy. It is only read.
+        source_schema: The table's schema, if the search path does not lead to it.
+        schema: The schema of our tables, if the search path does not lead to it.
+        encryption: The store's `privacy.Encryption`, if it has one.
+        batch_rows: Most rows that one transaction copies.
+        progress: Called after each batch.
 
-    Raises SchemaError when there is no such table, or one of another shape.
+    Raises:
+        SchemaError: There is no such table, or it has other columns.
     """
     at_least(1, batch_rows=batch_rows)
     unit_of_work = UnitOfWork(bind, schema, encryption)
@@ -129,20 +136,16 @@ class _Batch(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """A row of the source."""
-
     encoded: EncodedEntry
     keys: Sequence[bytes]
-    """The idempotency keys that it may be stored under; the first is what it gets."""
+    """The idempotency keys that the row may be stored under. A new row gets the first."""
     written_at: datetime
 
 
 class _Copy:
-    """The copy of one transcript, batch by batch.
+    """Copies one transcript, batch by batch. What is here must be the beginning of the source's transcript.
 
-    What is here of it is what earlier batches copied: the beginning of the source, in the same order. When it
-    ends otherwise, the transcript has gone on here, and nothing can be put before that.
-    """
+    If it ends otherwise, the transcript has gone on here, and nothing can be put before that."""
 
     def __init__(
         self, unit_of_work: UnitOfWork, rows: Table, transcript: Transcript, batch_rows: int
@@ -155,11 +158,10 @@ class _Copy:
         self._batch_rows = batch_rows
         self._after = 0
         self._seen: Counter[bytes] = Counter()
-        self._before: Sequence[bytes] = ()
-        """The keys of the line before the next one."""
+        self._before: Sequence[bytes] = ()  # the keys of the line before the next one
 
     def next_batch(self) -> _Batch:
-        # Read and numbered before the transaction that stores them, which may be run again.
+        # Read and number the lines before the transaction that stores them, which may be run again.
         page = {**in_transcript(self.transcript), "after": self._after, "most": self._batch_rows}
         found = self._unit_of_work.scan(
             f"read {self.transcript}",
@@ -178,7 +180,6 @@ class _Copy:
         return batch
 
     def _store(self, connection: StoreConnection, lines: Sequence[_Line]) -> _Batch:
-        """Store what is new of the lines: all that follows the known ones, or nothing."""
         where = in_transcript(self.transcript)
         next_position = lock_at(connection, self.transcript)
         keys = [key for line in lines for key in line.keys]
@@ -220,7 +221,7 @@ class _Copy:
         return _Batch(len(rows), known)
 
     def _line(self, seq: int, text: str, mtime: int) -> _Line:
-        """A row and its keys: its uuid's, and where that is repeated its content's, as an import's lines."""
+        # A repeated uuid gets keys made from the content, as in an import.
         item = encode_stored(text)
         keys: Sequence[bytes] = (item.dedup_key or copied_key(seq),)
         if item.dedup_key in self._seen:
@@ -235,7 +236,6 @@ class _Copy:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 _SOURCE_COLUMNS = {
     "project_key": Text,
     "session_id": Text,
@@ -267,7 +267,7 @@ def _source(connection: StoreConnection, name: str, schema: str | None) -> Table
                 + str(types.get(wanted, "missing"))
             )
     columns: list[Column[Any]] = [Column(wanted, kind) for wanted, kind in _SOURCE_COLUMNS.items()]
-    # With its schema: the one that our tables are in must not apply to it.
+    # With its own schema, so that the schema of our tables does not apply to it.
     return Table(name, MetaData(), *columns, schema=found)
 
 
@@ -281,7 +281,7 @@ def _of_source(rows: Table) -> tuple[ColumnElement[bool], ...]:
 
 
 def _select_source(rows: Table) -> Select[int, str, int]:
-    """The `most` rows of one transcript after number `after`. Shape: (seq, JSON text, mtime) per row."""
+    """Select `most` rows of a transcript after number `after`. Shape: (seq, JSON text, mtime) per row."""
     return (
         select(rows.c.seq, json_text(rows.c.entry), rows.c.mtime)
         .where(*_of_source(rows), rows.c.seq > bindparam("after", type_=BigInteger))

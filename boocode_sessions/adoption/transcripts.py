@@ -1,4 +1,4 @@
-"""One transcript after the other, each under its session's lock."""
+"""Goes through transcripts one by one, and works on each under its session's lock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from boocode_sessions._core.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it has come, in rows."""
+    """How far `adopt` or `backfill` has come, in rows."""
 
     done: int
     total: int
@@ -34,7 +34,7 @@ OnProgress = Callable[[Progress], object]
 
 
 def each_transcript(unit_of_work: UnitOfWork, following: Select[str, str, str]) -> Iterator[Transcript]:
-    """Yields transcripts in keyset order: `following` selects the first one after the last."""
+    """Yield transcripts in keyset order. `following` selects the next one after the last."""
     last = Transcript("", "", "")
 
     def find(connection: StoreConnection) -> Transcript | None:
@@ -47,18 +47,18 @@ def each_transcript(unit_of_work: UnitOfWork, following: Select[str, str, str]) 
 
 
 def after(*order: Any) -> ColumnElement[bool]:  # noqa: ANN401 - columns of tables and models
-    """Whether a row comes after the transcript of the parameters, in the order of these columns."""
+    """Condition: a row comes after the transcript of the parameters, in the order of these columns."""
     given = {"project_key": PROJECT, "session_id": SESSION, "subpath": SUBPATH}
     return tuple_(*order) > tuple_(*(given[column.key or ""] for column in order))
 
 
 def lock_at(connection: StoreConnection, transcript: Transcript) -> int:
-    """Lock a transcript's session. Returns the position that its next entry gets."""
+    """Lock a transcript's session, and return the position that its next entry gets."""
     return lock_row(connection, transcript.session)[0]
 
 
 def fold_main(main: Transcript, connection: StoreConnection) -> bool:
-    """Count a session's entries and fold its summary anew. Returns whether it has one now."""
+    """Count a session's entries and fold its summary anew. Returns True if it has a summary now."""
     next_position = lock_at(connection, main)
     recount(connection, main.session, next_position, Summary.FOLD)
     return connection.select(select_summary(), in_session(main.session)).scalar_one() is not None

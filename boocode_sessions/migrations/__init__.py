@@ -1,7 +1,7 @@
-"""The schema's migrations, and how a host or a person runs them.
+"""Functions that create, upgrade and change the schema.
 
-Alembic is imported when a function here is called, not before: a program that only reads and writes
-sessions pays nothing for it.
+Alembic is imported when one of them is called, so that a program that only reads and writes sessions does not
+pay for it.
 """
 
 from collections.abc import Callable, Generator
@@ -37,15 +37,22 @@ __all__ = [
 
 @checked
 def upgrade(bind: Engine | Connection | str | URL, to: str = "head", *, schema: str | None = None) -> None:
-    """Bring the schema to a version, by default to the one that this package needs.
+    """Upgrade the schema to a version, by default to the one that this package needs.
 
-    Over an Engine or a URL in one transaction: a failed upgrade leaves everything as it was. Programs that
-    start at the same time take turns; all but the first find nothing to do. A Connection's transaction is
-    the caller's: nothing is committed there. Over an AsyncEngine or AsyncConnection:
-    `await boocode_sessions.run_sync(migrations.upgrade, engine)`. Inside a revision of a host's own chain
+    A failed upgrade leaves everything as it was. Programs that start at the same time take turns, and all but
+    the first find nothing to do. Over an AsyncEngine or AsyncConnection, use
+    `await boocode_sessions.run_sync(migrations.upgrade, engine)`. Inside a revision of a host's own chain,
     call `migrations.host.upgrade` instead.
 
-    A `schema` that does not exist is created. Raises SessionStoreError.
+    Args:
+        bind: An Engine or a URL, over which the upgrade is one transaction; or a Connection, whose
+            transaction the caller commits.
+        to: The version.
+        schema: The schema for the tables, if the connection's search path does not lead to it. It is created
+            if it does not exist.
+
+    Raises:
+        SessionStoreError: The schema can't be upgraded.
     """
     from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
 
@@ -54,9 +61,16 @@ def upgrade(bind: Engine | Connection | str | URL, to: str = "head", *, schema: 
 
 @checked
 def downgrade(bind: Engine | Connection | str | URL, to: str = "base", *, schema: str | None = None) -> None:
-    """Take the schema back to a version; `base` drops the tables and what is in them, adopted rows too.
+    """Take the schema back to a version. The default drops the tables with all their rows, adopted ones too.
 
-    Transactions as in `upgrade`. Raises SessionStoreError.
+    Args:
+        bind: An Engine or a URL, over which the downgrade is one transaction; or a Connection, whose
+            transaction the caller commits.
+        to: The version; `base` for none.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+
+    Raises:
+        SessionStoreError: The schema can't be downgraded.
     """
     from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
 
@@ -65,9 +79,9 @@ def downgrade(bind: Engine | Connection | str | URL, to: str = "base", *, schema
 
 @checked
 def pending(bind: Engine | Connection | str | URL, *, schema: str | None = None) -> list[str]:
-    """The versions that `upgrade` would apply, oldest first; empty when the schema is as needed.
+    """Return the versions that `upgrade` would apply, oldest first. It writes nothing.
 
-    Writes nothing. Raises SchemaNewerError when a newer version of this package made the schema.
+    Raises SchemaNewerError if a newer version of this package made the schema, and this one can't use it.
     """
     from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
 
@@ -83,9 +97,17 @@ def pending(bind: Engine | Connection | str | URL, *, schema: str | None = None)
 
 @checked
 def upgrade_script(dialect: str = "postgresql", to: str = "head", *, schema: str | None = None) -> str:
-    """The SQL that brings a database without our schema to a version, for a person to run.
+    """Return the SQL that creates the schema in a database without it, for a person to run.
 
     On PostgreSQL the script also adopts a `claude_session_entries` that another store has filled.
+
+    Args:
+        dialect: `postgresql` or `sqlite`.
+        to: The version to create.
+        schema: The schema for the tables, if the connection's search path does not lead to it.
+
+    Raises:
+        SessionStoreError: The version or the dialect is unknown.
     """
     from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
 
@@ -94,12 +116,12 @@ def upgrade_script(dialect: str = "postgresql", to: str = "head", *, schema: str
 
 @checked
 def prepare(bind: Engine | str | URL, *, schema: str | None = None) -> None:
-    """Do the long part of adopting a big `claude_session_entries` beforehand, while its writers go on.
+    """Do the long part of adopting a big `claude_session_entries` in advance, while its writers go on.
 
-    Adds the columns, fills NULL subpaths in batches and builds the indexes with CREATE INDEX CONCURRENTLY,
-    so that the upgrade has no more than a scan of the table to do. Never needed, and does nothing where there
-    is nothing to adopt. Can be interrupted and called again. Waits for transactions that are older than it
-    is. PostgreSQL only; other databases are left alone. Raises SessionStoreError.
+    It adds the columns, fills NULL subpaths in batches and builds the indexes with CREATE INDEX CONCURRENTLY,
+    so that the upgrade has only to scan the table. It is optional, can be interrupted and called again, and
+    does nothing if there is nothing to adopt. It waits for transactions that are older than itself. It does
+    nothing on databases other than PostgreSQL. Raises SessionStoreError.
     """
     from boocode_sessions.migrations import adopting  # noqa: PLC0415 - imports Alembic
 
@@ -111,12 +133,19 @@ def prepare(bind: Engine | str | URL, *, schema: str | None = None) -> None:
 def protect_tenants(
     bind: Engine | Connection | str | URL, *, role: str | None = None, schema: str | None = None
 ) -> None:
-    """Have PostgreSQL itself keep tenants apart: whoever does not say for which one it works sees no row.
+    """Let PostgreSQL itself separate tenants: a program sees no row unless it names its tenant.
 
-    By row-level security, forced for the tables' owner too; superusers and roles with BYPASSRLS see all.
-    `role`: who may see the rows of a tenant that it names; by default everybody. See docs/many-users.md.
-    Waits for transactions under way. PostgreSQL only. Raises SessionStoreError, on another database
-    UnsupportedBindError.
+    This uses row-level security, for the tables' owner too. Superusers and roles with BYPASSRLS see all rows.
+    It waits for transactions under way. See docs/many-users.md.
+
+    Args:
+        bind: An Engine, a Connection or a URL.
+        role: The role that may see the rows of the tenant that it names. The default is every role.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+
+    Raises:
+        UnsupportedBindError: The database is not PostgreSQL.
+        SessionStoreError: The database refused or failed.
     """
     from boocode_sessions.migrations import tenants  # noqa: PLC0415 - imports Alembic
 
@@ -125,7 +154,7 @@ def protect_tenants(
 
 @checked
 def unprotect_tenants(bind: Engine | Connection | str | URL, *, schema: str | None = None) -> None:
-    """Take back `protect_tenants`. Raises SessionStoreError."""
+    """Undo `protect_tenants`. Raises SessionStoreError."""
     from boocode_sessions.migrations import tenants  # noqa: PLC0415 - imports Alembic
 
     _over(bind, "no longer protect the tenants", lambda connection: tenants.unprotect(connection, schema))
@@ -140,23 +169,23 @@ def distribute(
     schema: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Spread the tables over the servers of a Citus cluster, each project's rows on one of them.
+    """Spread the tables over the servers of a Citus cluster. All rows of a project are on the same server.
 
-    What is done already is left as it is: a call that was interrupted can be made again. Later upgrades run
-    on a distributed database as on any other. See docs/past-one-machine.md.
+    It skips steps that are done already, so an interrupted call can be repeated. Later upgrades run on a
+    distributed database as on any other. See docs/past-one-machine.md.
 
     Args:
         bind: An Engine over the cluster's coordinator, or its URL.
-        shard_count: How many parts the projects are spread over: the most servers there will ever be, times
-            two or more.
-        online: Copy while writers go on, in several transactions. It needs `wal_level = logical`. Otherwise
-            all is one transaction, which writers wait for.
-        schema: Where the tables are, when the connection's search path does not lead there.
-        progress: Is told of each step that is done.
+        shard_count: The number of shards for the projects: at least twice the most servers that there will
+            ever be.
+        online: Copy while writers go on, in several transactions. This needs `wal_level = logical`. Otherwise
+            everything is one transaction, and writers wait for it.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        progress: Called with a text after each step.
 
     Raises:
-        UnsupportedBindError: The server has no Citus; the text says what to install.
-        SessionStoreError: The schema is not at the version needed, or the database failed.
+        UnsupportedBindError: The server has no Citus; the message says what to install.
+        SessionStoreError: The schema is not at the needed version, or the database failed.
     """
     from boocode_sessions.migrations import distributing  # noqa: PLC0415 - imports Alembic
 
@@ -210,7 +239,7 @@ def _translated(operation: str) -> Generator[None]:
     except Exception as error:
         if not database_errors.is_of_database(error, connecting=True):
             raise
-        # Chained and quoted, other than elsewhere: no statement of a migration carries transcript content.
+        # Unlike elsewhere the cause is chained and quoted: migration statements have no transcript content.
         raise _failure(error, operation) from error
 
 
@@ -234,7 +263,7 @@ def _failure(error: Exception, operation: str) -> errors.SessionStoreError:
 
 
 _NO_SCHEMA = "3F000"
-"""What the server says too where the user may not use the schema that the search path leads to."""
+"""The server's code for a missing schema, also if the user may not use the schema of the search path."""
 _ADVICE = (
     "; run it as a role that owns the tables that are there, and has CREATE and USAGE on the schema, "
     "or CREATE on the database where the schema is missing"

@@ -1,8 +1,8 @@
-"""How version 0001 takes over a `claude_session_entries` that another store made and filled.
+"""Lets version 0001 take over a `claude_session_entries` that another store made and filled.
 
-Two are known: the one of BooCode's store, whose columns are ours but for two, and the one of the TypeScript
-SDK's reference adapter, where NULL is the main transcript's subpath. Both are on PostgreSQL. Frozen with
-version 0001; why the indexes are built as they are: docs/decisions/adopting-a-table.md.
+Two stores are known: BooCode's store, and the TypeScript SDK's reference adapter, in which NULL is the
+subpath of the main transcript. Both use PostgreSQL. This module is frozen with version 0001.
+docs/decisions/adopting-a-table.md says why the indexes are built as they are.
 """
 
 from collections.abc import Generator
@@ -37,7 +37,7 @@ class EntriesIndex(NamedTuple):
 
 
 UNPLACED = "9223372036854775807"
-"""The position of rows that are to be placed. As a default it fills a large table without rewriting it."""
+"""The position of unplaced rows. As a column default it fills a large table without rewriting it."""
 
 INDEXES = (
     EntriesIndex(
@@ -83,9 +83,9 @@ _TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
 
 
 def may_adopt() -> bool:
-    """Whether the running migration meets, or in a script may meet, a table that is to be adopted.
+    """True if the running migration finds a table to adopt. A script on PostgreSQL may always find one.
 
-    Raises SchemaError over a table that is none of the known ones.
+    Raises SchemaError if the table is of no known store.
     """
     if op.get_context().as_sql:
         return op.get_context().dialect.name == "postgresql"
@@ -93,13 +93,13 @@ def may_adopt() -> bool:
 
 
 def fill_subpaths() -> None:
-    """Let no writer in from here to the commit, and make `''` of NULL subpaths. Readers go on."""
+    """Block writers until the commit, and change NULL subpaths to `''`. Readers go on."""
     op.execute(f"LOCK TABLE {quoted(schema())} IN SHARE ROW EXCLUSIVE MODE")
     op.execute(f"UPDATE {quoted(schema())} SET {_FILL}")  # noqa: S608 - names of ours
 
 
 def complete_columns() -> None:
-    """Add the columns, defaults and NOT NULLs that are missing. Readers wait from here to the commit."""
+    """Add missing columns, defaults and NOT NULLs. Readers wait from here until the commit."""
     op.execute(
         f"ALTER TABLE {quoted(schema())} {_ADD_COLUMNS}, "
         "ALTER COLUMN project_key SET NOT NULL, "
@@ -113,10 +113,10 @@ def complete_columns() -> None:
 
 
 def compress_entries() -> None:
-    """Compress new entries with lz4 where the server can.
+    """Compress new entries with lz4 if the server can.
 
-    A big append of lines of 3 KB takes half of the server's time with pglz, and of 20 KB a third; reads take
-    a sixth less, and the table an eighth more.
+    With pglz, compression is half of the server's time for a big append of lines of 3 KB, and a third for
+    20 KB. With lz4, reads take a sixth less time, and the table takes an eighth more space.
     """
     alter = f"ALTER TABLE {quoted(schema())} ALTER COLUMN entry SET COMPRESSION lz4"
     if op.get_context().as_sql:
@@ -126,7 +126,7 @@ def compress_entries() -> None:
 
 
 def prepare(engine: sa.Engine, given_schema: str | None) -> None:
-    """Everything that takes long, without a lock that a writer would wait for."""
+    """Do everything that takes long, without a lock that a writer would wait for."""
     if engine.dialect.name != "postgresql":
         return
     with own_transaction(engine) as connection:
@@ -151,7 +151,7 @@ def prepare(engine: sa.Engine, given_schema: str | None) -> None:
 
 @contextmanager
 def building(engine: sa.Engine) -> Generator[sa.Connection]:
-    """A connection for what takes long and can't run in a transaction."""
+    """Open a connection for long statements that can't run in a transaction."""
     with connected(engine) as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         try:
@@ -159,12 +159,12 @@ def building(engine: sa.Engine) -> Generator[sa.Connection]:
             connection.execute(sa.text("SET lock_timeout = 0"))
             yield connection
         finally:
-            # Closed, with the settings made here. Of psycopg for asyncio a detached one would stay open.
+            # Close it, because of its settings. psycopg for asyncio would keep a detached connection open.
             connection.invalidate()
 
 
 def drop_invalid_indexes() -> None:
-    """Drop what an interrupted `prepare` left: IF NOT EXISTS would take it for the index."""
+    """Drop indexes that an interrupted `prepare` left: IF NOT EXISTS would take them for complete ones."""
     if not op.get_context().as_sql:
         for name in invalid_indexes(op.get_bind(), named(schema())):
             op.drop_index(name, TABLE, schema=schema())
@@ -251,10 +251,10 @@ def invalid_indexes(connection: sa.Connection, table: str) -> list[str]:
 
 
 def quoted(where: str | None, name: str = TABLE) -> str:
-    """A table of ours, for `text()`, which takes what follows a colon for a parameter."""
+    """Return the quoted name of a table for `text()`, which takes a word after a colon for a parameter."""
     return named(where, name).replace(":", "\\:")
 
 
 def named(where: str | None, name: str = TABLE) -> str:
-    """A table of ours, as a value: percent signs stand as they are."""
+    """Return the quoted name of a table as a value, in which percent signs are not doubled."""
     return f"{_PREPARER.quote(where)}.{name}".replace("%%", "%") if where else name

@@ -1,4 +1,4 @@
-"""The table of `boocode_sessions.agents`: which host holds a chat's agent, and what it has spent."""
+"""Makes the table of `boocode_sessions.agents`: which host holds a chat's agent, and what it has spent."""
 
 from typing import Any
 
@@ -9,13 +9,12 @@ from boocode_sessions.migrations.target import schema
 
 TABLE = "claude_agent_sessions"
 BACKENDS = ("claude_sdk", "pty")
-"""What `backend` may be, until the host allows more."""
+"""Allowed values of `backend`, until the host allows more."""
 
 _CHECK = "claude_agent_sessions_backend_check"
 
 
 def create() -> None:
-    """Create the table."""
     op.create_table(
         TABLE,
         sa.Column("chat_id", sa.Text(), nullable=False),
@@ -51,17 +50,16 @@ def create() -> None:
 
 
 def drop() -> None:
-    """Drop the table and what is in it."""
     op.drop_table(TABLE, schema=schema())
 
 
 def allow_backends(*names: str, operations: Any = op, schema: str | None = None) -> None:  # noqa: ANN401 - `op` is a module
-    """For a migration of the host's: let `backend` also name the host's other backends.
+    """Let the column `backend` also name a host's own backends. Call it in a migration of the host.
 
     Args:
-        names: Those to allow beside `claude_sdk` and `pty`.
+        names: The backends to allow besides `claude_sdk` and `pty`.
         operations: Alembic's `op`, or the Operations of a MigrationContext.
-        schema: Where the tables are, when the connection's search path does not lead there.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
     """
     with operations.batch_alter_table(TABLE, schema=schema) as table:
         table.drop_constraint(_CHECK, type_="check")

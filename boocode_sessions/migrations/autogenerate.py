@@ -1,4 +1,4 @@
-"""What a host's env.py passes to Alembic so that autogenerate leaves our tables alone."""
+"""Filters for a host's env.py, with which autogenerate leaves our tables alone."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -18,8 +18,8 @@ OWNED = frozenset(
         *(WORD_INDEX + part for part in ("", "_config", "_data", "_docsize", "_idx")),
     }
 )
-"""Every table that our migrations make; the one of `agents` by its name, since that feature is optional, and
-those in which SQLite keeps the index over words."""
+"""Every table that our migrations make. The table of `agents` is named here because that feature is optional.
+The last ones are those in which SQLite keeps the word index."""
 
 IncludeName = Callable[[str | None, Any, Any], bool]
 IncludeObject = Callable[[SchemaItem, str | None, Any, bool, SchemaItem | None], bool]
@@ -27,9 +27,9 @@ IncludeObject = Callable[[SchemaItem, str | None, Any, bool, SchemaItem | None],
 
 @checked
 def ignore_owned(include_name: IncludeName | None = None) -> IncludeName:
-    """For `context.configure(include_name=...)`: autogenerate proposes nothing for what it finds of ours.
+    """Return a filter for `context.configure(include_name=...)` that leaves out our tables.
 
-    `include_name`: the host's own filter, asked about everything else.
+    `include_name` is the host's own filter, which is asked about everything else.
     """
 
     def include(name: str | None, type_: str, parent_names: Mapping[str, str | None]) -> bool:
@@ -42,10 +42,10 @@ def ignore_owned(include_name: IncludeName | None = None) -> IncludeName:
 
 @checked
 def ignore_owned_objects(include_object: IncludeObject | None = None) -> IncludeObject:
-    """For `context.configure(include_object=...)`, where the host's MetaData holds our tables too.
+    """Return a filter for `context.configure(include_object=...)`, if the host's MetaData has our tables too.
 
-    Alembic asks `include_name` about the database only: without this it would propose to create them.
-    `include_object`: the host's own filter, asked about everything else.
+    Alembic asks `include_name` only about the database: without this filter it would propose to create them.
+    `include_object` is the host's own filter, which is asked about everything else.
     """
 
     def include(
@@ -60,16 +60,22 @@ def ignore_owned_objects(include_object: IncludeObject | None = None) -> Include
 
 
 def has_model(_item: SchemaItem, name: str | None, type_: str, _reflected: bool, _other: object) -> bool:
-    """For `context.configure(include_object=...)` of our own chain: all but the tables of SQLite's index."""
+    """Filter `context.configure(include_object=...)` of our own chain: all but SQLite's index tables."""
     return type_ != "table" or name is None or not name.startswith(WORD_INDEX)
 
 
 def render_item(item_type: str, item: Any, autogen_context: Any) -> str | Literal[False]:  # noqa: ANN401 - Alembic's types
-    """For `context.configure(render_item=...)`: a revision that names our column types imports them."""
+    """Import our column types in revisions that name them. Pass it to `context.configure(render_item=...)`.
+
+    Args:
+        item_type: Alembic's word for the kind of item.
+        item: The item to render.
+        autogen_context: Alembic's context, which collects the imports.
+    """
     if item_type == "type" and type(item).__module__.startswith("boocode_sessions."):
         autogen_context.imports.add(f"import {type(item).__module__}")
     elif item_type == "type" and type(item) is JSONB and type(item.astext_type) is Text:
-        # As a variant of JSON, Alembic writes its astext_type with a name that the revision does not import.
+        # For a variant of JSON, Alembic writes astext_type by a name that the revision does not import.
         autogen_context.imports.add("from sqlalchemy.dialects import postgresql")
         return "postgresql.JSONB()"
     return False

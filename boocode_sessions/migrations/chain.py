@@ -1,4 +1,4 @@
-"""Our chain of versions, and Alembic's commands over it."""
+"""Runs Alembic's commands over our chain of versions."""
 
 import threading
 from collections.abc import Callable, Generator
@@ -23,11 +23,11 @@ from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, ClaudeSession
 _HERE = Path(__file__).parent
 
 _one_command = threading.RLock()
-"""Alembic keeps the running migration in module globals: threads take turns."""
+"""Makes threads take turns, because Alembic keeps the running migration in module globals."""
 
 
 def config() -> Config:
-    """Alembic's configuration of our chain."""
+    """Return Alembic's configuration for our chain."""
     made = Config()
     made.set_main_option("script_location", str(_HERE).replace("%", "%%"))
     made.set_main_option("path_separator", "os")
@@ -45,12 +45,12 @@ def upgrade(connection: Connection, to: str, schema: str | None) -> None:
         _check_whole(StoreConnection(connection, where))
         _run(command.stamp, connection, "head", schema)
     if found is not None and found > versions()[-1].revision:
-        return  # a newer version of the package was here, with which this one goes
+        return  # a newer version of the package made the schema, and this one works with it
     _run(command.upgrade, connection, to, schema)
 
 
 def _check_whole(connection: StoreConnection) -> None:
-    """For tables without their version, as from a dump that left it out. Raises SchemaError."""
+    """Check tables without a version, as from a partial dump. Raises SchemaError if something is missing."""
     if missing := missing_parts(connection, indexes=True):
         raise SchemaError(
             f"the tables are there without {VERSION_TABLE}, and lack {', '.join(missing)}: "
@@ -64,7 +64,7 @@ def downgrade(connection: Connection, to: str, schema: str | None) -> None:
 
 
 def script(dialect: str, to: str, schema: str | None) -> str:
-    """What `alembic upgrade --sql` prints. `dialect`: its name, with or without a driver's."""
+    """Return what `alembic upgrade --sql` prints. `dialect` may include a driver's name."""
     _check_upwards(to)
     dialect = dialect.partition("+")[0]
     check_dialect(dialect)
@@ -77,9 +77,10 @@ def script(dialect: str, to: str, schema: str | None) -> str:
 
 
 def version(connection: Connection, schema: str | None, *, downwards: bool = False) -> str | None:
-    """The version that the schema stands at; None when there is none of ours.
+    """Return the version of the schema, or None without our tables.
 
-    `downwards`: for a downgrade, which only a package that knows the version can do. Raises SchemaNewerError.
+    Raises SchemaNewerError if this package can't work with the version. `downwards` is for a downgrade, for
+    which the package has to know the version.
     """
     found = found_schema(StoreConnection(connection, schema))
     if found is None:
@@ -94,7 +95,7 @@ def version(connection: Connection, schema: str | None, *, downwards: bool = Fal
 
 
 def compatible_range(to: str) -> str:
-    """Which versions of the package go with a schema version: see `models.COMPATIBLE_RANGE`."""
+    """Return which versions of the package work with a schema version: see `models.COMPATIBLE_RANGE`."""
     first = to
     for script in versions():
         if script.revision <= to and not getattr(script.module, "additive", False):
@@ -103,18 +104,18 @@ def compatible_range(to: str) -> str:
 
 
 def versions() -> list[Script]:
-    """Every version, oldest first."""
+    """Return every version, oldest first."""
     return list(ScriptDirectory.from_config(config()).walk_revisions())[::-1]
 
 
 def pending(connection: Connection, schema: str | None) -> list[str]:
-    """The versions after the one that the schema stands at, oldest first."""
+    """Return the versions after the schema's own, oldest first."""
     found = version(connection, schema) or ""
     return [script.revision for script in versions() if script.revision > found]
 
 
 def running() -> MigrationContext | None:
-    """Alembic's context inside a revision, whosever chain it is of; None when no migration runs."""
+    """Return Alembic's context inside a revision of any chain, or None if no migration runs."""
     try:
         return op.get_context()
     except (NameError, AttributeError):  # before the first migration of this process, and after one
@@ -126,7 +127,7 @@ def _run(run: Callable[[Config, str], None], connection: Connection, to: str, sc
     made.attributes.update(connection=connection, schema=schema)
     with _one_command:
         context = running()
-        # A migration that failed leaves its context behind: only that of this very connection is alive.
+        # A failed migration leaves its context behind, so only a context of this connection counts.
         if context is not None and context.connection is connection and id(context) not in _failed:
             raise SchemaError("inside a revision call migrations.host.upgrade or migrations.host.downgrade")
         version(connection, effective_schema(connection, schema), downwards=run is command.downgrade)
@@ -142,7 +143,7 @@ _failed: list[int] = []
 
 
 def _check_upwards(to: str) -> None:
-    """Raises SchemaError for where no upgrade leads: Alembic would do nothing, and say nothing."""
+    """Raise SchemaError for a target that no upgrade leads to: Alembic would silently do nothing."""
     if to in {"", "base"}:
         raise SchemaError(f"an upgrade does not lead to {to!r}: migrations.downgrade(bind) drops the tables")
 

@@ -1,4 +1,4 @@
-"""The tables that `queries` sums up: calls and tool uses, taken from the entries when somebody asks."""
+"""Makes the derived tables, which `queries` fills from the entries and reads: calls, tool uses and texts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,6 @@ _TEXTS = "claude_session_texts"
 
 
 def create() -> None:
-    """Create the tables."""
     op.create_table(
         _DIGESTS,
         sa.Column("id", _ID, nullable=False, autoincrement=True),
@@ -99,7 +98,6 @@ def _create_texts() -> None:
 
 
 def drop() -> None:
-    """Drop the tables and what is in them."""
     if op.get_context().dialect.name == "sqlite":
         op.execute(f"DROP TABLE {_prefix()}{WORD_INDEX}")
     for table in (_TEXTS, _USES, _CALLS, _DIGESTS):

@@ -1,6 +1,6 @@
-"""Our tables spread over the servers of a Citus cluster, each project's rows on one of them.
+"""Spreads our tables over the servers of a Citus cluster. All rows of a project are on the same server.
 
-Every step looks first whether it is done, so that a call that was interrupted can be made again.
+Each step first checks whether it is done already, so an interrupted call can be repeated.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from boocode_sessions.models import VERSION_TABLE
 
 ENTRIES = "claude_session_entries"
 DISTRIBUTED = (
-    # In the order in which appends and deletions lock them: another one would be a deadlock.
+    # In the order in which appends and deletions lock them: any other order could deadlock.
     "claude_sessions",
     "claude_session_texts",
     ENTRIES,
@@ -28,8 +28,8 @@ DISTRIBUTED = (
     "claude_session_calls",
     "claude_session_tool_uses",
 )
-"""The tables that are spread by project. The agents' is not: its key is the chat, and it is joined with none
-of these."""
+"""The tables that are spread by project. The agents' table is not: its key is the chat, and no query joins it
+with these."""
 
 _BY = "project_key"
 _NEW_KEY = "{table}_distributed_key"
@@ -46,7 +46,7 @@ Progress = Callable[[str], None]
 def distribute(
     engine: sa.Engine, schema: str | None, shard_count: int, progress: Progress, *, online: bool
 ) -> None:
-    """As migrations.distribute."""
+    """Do the work of `migrations.distribute`."""
     if engine.dialect.name != "postgresql":
         raise UnsupportedBindError(f"distribute: only PostgreSQL can, with Citus, not {engine.dialect.name}")
     forget(engine.pool)
@@ -60,7 +60,7 @@ def distribute(
         _distribute_online(engine, where, shard_count, progress)
     else:
         with own_transaction(engine) as connection:
-            # A new reference table and a new shard each lock the catalogue of nodes.
+            # Making a reference table and making a shard each lock the catalogue of nodes.
             connection.execute(sa.text("SET LOCAL citus.multi_shard_modify_mode = 'sequential'"))
             _distribute_at_once(connection, where, shard_count, progress)
     forget(engine.pool)
@@ -69,7 +69,7 @@ def distribute(
 def _distribute_at_once(
     connection: sa.Connection, schema: str | None, shard_count: int, progress: Progress
 ) -> None:
-    # Whoever takes lines locks the derived tables first, and the entries then.
+    # Catching up locks the derived tables before the entries.
     lock(StoreConnection(connection, schema))
     tables = ", ".join(_name(schema, table) for table in DISTRIBUTED)
     connection.execute(sa.text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
@@ -86,7 +86,7 @@ def _distribute_at_once(
 def _distribute_online(engine: sa.Engine, schema: str | None, shard_count: int, progress: Progress) -> None:
     with adopting.building(engine) as connection:
         for key in _keys(connection, schema):
-            # What an interrupted call has left may be half an index.
+            # An interrupted call may have left half an index.
             connection.execute(sa.text(f"DROP INDEX IF EXISTS {key.new_index_in_schema}"))
             connection.execute(
                 sa.text(f"CREATE UNIQUE INDEX CONCURRENTLY {key.new_index} ON {key.table} ({key.columns})")
@@ -102,13 +102,13 @@ def _distribute_online(engine: sa.Engine, schema: str | None, shard_count: int, 
 
 
 class _Key(NamedTuple):
-    """A primary key that lacks the column by which its table is distributed. Everything quoted."""
+    """A primary key that lacks the column by which its table is distributed. All names are quoted."""
 
     table: str
     name: str
     exists: bool
     columns: str
-    """With that column as the last one, so that it serves whatever it has served before."""
+    """The key's columns, with that column last, so that it still serves the same statements."""
     new_index: str
     new_index_in_schema: str
     done: str
@@ -127,7 +127,7 @@ class _Key(NamedTuple):
 
 
 def _keys(connection: sa.Connection, schema: str | None) -> Iterator[_Key]:
-    """The primary keys to change."""
+    """Yield the primary keys to change."""
     quote = connection.dialect.identifier_preparer.quote
     for table in DISTRIBUTED:
         name, columns = connection.execute(_SELECT_KEY, {"name": _name(schema, table)}).one_or_none() or (
@@ -156,21 +156,21 @@ _SELECT_KEY = sa.text(
 
 
 def _in_turn() -> Iterator[str]:
-    """The entries first: the others go beside them."""
+    """Yield the tables in the order of their distribution: the others are placed beside the entries."""
     yield ENTRIES
     yield from (table for table in DISTRIBUTED if table != ENTRIES)
 
 
 def _finish(connection: sa.Connection, schema: str | None, progress: Progress) -> None:
     if not _is_distributed(connection, schema, VERSION_TABLE):
-        # On every node, so that programs may connect to any of them.
+        # Every node has a copy, so that programs may connect to any of them.
         connection.execute(
             sa.text("SELECT create_reference_table(CAST(:name AS regclass))"),
             {"name": _name(schema, VERSION_TABLE)},
         )
         progress(f"{VERSION_TABLE} is on every node")
     for table in (*DISTRIBUTED, VERSION_TABLE):
-        # What the copy has left in the table itself, where nobody reads it any more.
+        # The rows that were copied are still in the local table, where nobody reads them any more.
         connection.execute(
             sa.text("SELECT truncate_local_data_after_distributing_table(CAST(:name AS regclass))"),
             {"name": _name(schema, table)},
@@ -178,7 +178,7 @@ def _finish(connection: sa.Connection, schema: str | None, progress: Progress) -
 
 
 def _call(connection: sa.Connection, function: str, schema: str | None, table: str, shard_count: int) -> None:
-    """Distribute a table; the others beside the entries of their projects."""
+    """Distribute a table. Tables other than the entries are placed beside the entries of their projects."""
     values: dict[str, object] = {"name": _name(schema, table), "by": _BY}
     if table == ENTRIES:
         how, values["shards"] = "colocate_with => 'none', shard_count => :shards", shard_count
@@ -188,7 +188,7 @@ def _call(connection: sa.Connection, function: str, schema: str | None, table: s
 
 
 def _is_distributed(connection: sa.Connection, schema: str | None, table: str) -> bool:
-    """Whether a table is distributed, or is a reference table."""
+    """True if a table is distributed or is a reference table."""
     query = "SELECT true FROM pg_catalog.pg_dist_partition WHERE logicalrelid = to_regclass(:name)"
     return connection.execute(sa.text(query), {"name": _name(schema, table)}).first() is not None
 

@@ -1,4 +1,4 @@
-"""Alembic's environment: run by every command over our own chain."""
+"""Alembic's environment. Every command over our own chain runs it."""
 
 from typing import cast
 

@@ -1,6 +1,6 @@
-"""Our versions as steps of a host's own Alembic chain, which so keeps its one head.
+"""Runs our versions as steps of a host's own Alembic chain, so that the chain keeps its one head.
 
-A revision of the host's, which `write_revision` writes:
+`write_revision` writes a revision like this into the host's chain:
 
     from boocode_sessions import migrations
 
@@ -31,20 +31,35 @@ _CALL = re.compile(r"migrations\.host\.upgrade\(\s*(?:to\s*=\s*)?[\"'](\w+)[\"']
 
 @checked
 def upgrade(to: str, *, schema: str | None = None, since: str | None = None) -> None:
-    """Take every step from where the schema is up to a version, inside a revision of the host's.
+    """Upgrade the schema to a version, inside a revision of the host.
 
-    Runs in the host's transaction, over the host's connection, and records the version in our own table.
-    Does nothing where the schema is there or further, whichever way it came.
+    It runs in the host's transaction over the host's connection, and records the version in our own table. It
+    does nothing if the schema has that version or a later one, whichever way it got there.
 
-    `since`: only for scripts (`alembic upgrade --sql`), which can't look where the schema is: the version
-    that it has before, when that is not the one before `to`.
+    Args:
+        to: The version.
+        schema: The schema for the tables, if the connection's search path does not lead to it.
+        since: Only for scripts (`alembic upgrade --sql`), which can't look it up: the version that the schema
+            has before, if that is not the one before `to`.
+
+    Raises:
+        SessionStoreError: The schema can't be upgraded.
     """
     _walk(to, schema, since, upwards=True)
 
 
 @checked
 def downgrade(to: str, *, schema: str | None = None, since: str | None = None) -> None:
-    """Take every step from where the schema is down to a version; `base` drops the tables. As `upgrade`."""
+    """Downgrade the schema to a version, inside a revision of the host.
+
+    Args:
+        to: The version; `base` drops the tables.
+        schema: The schema of the tables, if the connection's search path does not lead to it.
+        since: Only for scripts: the version that the schema has before, if that is not the one after `to`.
+
+    Raises:
+        SessionStoreError: The schema can't be downgraded.
+    """
     _walk(to, schema, since, upwards=False)
 
 
@@ -56,11 +71,20 @@ def write_revision(
     message: str | None = None,
     head: str = "head",
 ) -> Path:
-    """Write the revision of a host's chain that brings our schema to a version. Returns its path.
+    """Write a revision into a host's chain that brings our schema to a version. Returns its path.
 
-    `host`: the host's alembic.ini, or its Config. Flask-Migrate's is `migrations/alembic.ini`, which is found
-    where there is none in the folder itself. `head`: the revision that it follows. The version that an
-    earlier revision of the host's went to is found by reading the chain. Raises SchemaError.
+    It reads the chain to find the version that an earlier revision went to.
+
+    Args:
+        host: The path of the host's alembic.ini, or its Config. If there is no such file, it looks for
+            Flask-Migrate's in `migrations/`.
+        to: The version.
+        schema: The schema for the tables, if the connection's search path does not lead to it.
+        message: The revision's message. The default names the version.
+        head: The revision that the new one follows.
+
+    Raises:
+        SchemaError: The version is unknown, or the chain takes no such revision.
     """
     from alembic.config import Config  # noqa: PLC0415 - slow, and needed nowhere else
     from alembic.script import ScriptDirectory  # noqa: PLC0415
@@ -71,7 +95,7 @@ def write_revision(
     if isinstance(host, str | Path):
         ini = find_ini(host)
         host = Config(ini)
-        if host.get_main_option("script_location") is None:  # Flask-Migrate says it when it runs
+        if host.get_main_option("script_location") is None:  # Flask-Migrate sets it when it runs
             host.set_main_option("script_location", str(ini.parent).replace("%", "%%"))
     elif not isinstance(host, Config):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise TypeError(f"host is the path of an alembic.ini or its Config, not {type(host).__name__}")
@@ -99,7 +123,7 @@ def write_revision(
 
 
 def find_ini(given: str | Path) -> Path:
-    """The alembic.ini that is meant: the one given, or Flask-Migrate's beside it. Raises SchemaError."""
+    """Return the given alembic.ini, or Flask-Migrate's in `migrations/` beside it. Raises SchemaError."""
     for path in (Path(given), Path(given).parent / "migrations" / Path(given).name):
         if path.is_file():
             return path
@@ -147,7 +171,7 @@ def _walk(to: str, schema: str | None, since: str | None, *, upwards: bool) -> N
         connection: Any = context.connection
         there = effective_schema(connection, schema)
         found = chain.version(connection, there, downwards=not upwards) or "base"
-        # Beyond our own: of a newer version of the package, with which this one goes.
+        # An unknown version is one of a newer package that this one works with.
         start = places.index(found) if found in places else len(places)
     with targeting(schema):
         if upwards:

@@ -1,4 +1,4 @@
-"""Migrations of one database run one at a time, each in a transaction."""
+"""Makes the migrations of a database run one at a time, each in a transaction."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,43 +11,43 @@ from boocode_sessions.engine import LOCK_SECONDS
 from boocode_sessions.errors import SchemaError
 
 SQLITE_SECONDS = 60
-"""How long a migration waits for the other writers of a SQLite file. A host's engine waits 5 s by default,
-which is less than several migrations take on a slow disk."""
+"""How long a migration waits for other writers of a SQLite file. A host's engine waits 5 s by default, but
+several migrations take longer on a slow disk."""
 
 _LOCK = 0x626F6F5F73657373
-"""Names our migrations among the advisory locks of a PostgreSQL database: "boo_sess" in ASCII."""
+"""The number of our migrations' advisory lock in PostgreSQL: "boo_sess" in ASCII."""
 
 
 @contextmanager
 def own_transaction(engine: Engine) -> Generator[Connection]:
-    """A transaction for migrations. Committed at the end, rolled back whole by an exception."""
+    """Run a transaction for migrations. It is committed at the end, and rolled back after an exception."""
     with connected(engine) as connection:
         if connection.dialect.name == "postgresql":
-            # A stricter level would read the version as it was before the wait for the lock.
+            # A stricter level would read the version as of before the wait for the lock.
             connection.execution_options(isolation_level="READ COMMITTED")
         with _patient(connection), connection.begin():
             if connection.dialect.name == "postgresql":
-                # Engines of ours have limits that suit appends, not the building of an index.
+                # Our engines have limits that suit appends, but not the building of an index.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("SET LOCAL lock_timeout = 0"))
                 lock_migrations(connection)
-                # While an ALTER TABLE waits for its lock, everybody else waits behind it.
+                # Everybody else waits behind an ALTER TABLE that waits for its lock.
                 connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
             yield connection
 
 
 def lock_migrations(connection: Connection) -> None:
-    """Wait until no other migration runs in this database, and keep others waiting until the commit."""
+    """Wait until no other migration runs in this database, and make others wait until the commit."""
     if connection.dialect.name == "postgresql":
         if getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
             raise SchemaError("a migration needs a transaction, and the connection is in AUTOCOMMIT")
-        # Bound to the transaction: a lock of the session would be lost, or kept, behind PgBouncer.
+        # The lock belongs to the transaction: a session's lock could get lost, or stay, behind PgBouncer.
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     elif connection.dialect.name == "sqlite":
         if not connection.in_transaction():
             connection.begin()
         driver = connection.connection.driver_connection
-        # Python's driver begins no transaction for DDL, so that a failure would leave half of it.
+        # Python's driver begins no transaction for DDL: a failure would leave half a migration.
         if not getattr(driver, "in_transaction", True):
             with _patient(connection):
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -55,11 +55,11 @@ def lock_migrations(connection: Connection) -> None:
 
 @contextmanager
 def _patient(connection: Connection) -> Generator[None]:
-    """Wait longer for the locks of a SQLite file than the connection does otherwise."""
+    """Make the connection wait longer for the locks of a SQLite file."""
     if connection.dialect.name != "sqlite":
         yield
         return
-    cursor = connection.connection.cursor()  # the driver's: SQLAlchemy's would begin the transaction
+    cursor = connection.connection.cursor()  # the driver's, because SQLAlchemy would begin a transaction
     try:
         cursor.execute("PRAGMA busy_timeout")
         (before,) = cursor.fetchone() or (0,)
@@ -73,10 +73,10 @@ def _patient(connection: Connection) -> Generator[None]:
 
 
 def make_schema(connection: Connection, schema: str | None) -> None:
-    """Create the schema where it is missing. On SQLite it is an attached database: the host's to attach."""
+    """Create a missing schema. On SQLite a schema is an attached database, which the host has to attach."""
     if schema is None or connection.dialect.name != "postgresql":
         return
-    # Asked first: IF NOT EXISTS needs the right to create even where nothing is to be created.
+    # Look first, because IF NOT EXISTS needs the right to create even if the schema exists.
     known = text("SELECT true FROM pg_catalog.pg_namespace WHERE nspname = :schema")
     if connection.execute(known, {"schema": schema}).first() is None:
         connection.execute(CreateSchema(schema, if_not_exists=True))

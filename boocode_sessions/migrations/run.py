@@ -1,7 +1,8 @@
-"""What Alembic's environment runs: our chain, over our own version table.
+"""Runs our chain over our own version table, for Alembic's environment.
 
-The database comes from whoever made the Config (`attributes["connection"]`), from `-x url=...`, or from
-BOOCODE_SESSIONS_URL; the schema likewise (`attributes["schema"]`, `-x schema=...`, BOOCODE_SESSIONS_SCHEMA).
+The database comes from the Config (`attributes["connection"]`), from `-x url=...`, or from
+BOOCODE_SESSIONS_URL. The schema comes from `attributes["schema"]`, `-x schema=...` or
+BOOCODE_SESSIONS_SCHEMA.
 """
 
 import os
@@ -24,7 +25,7 @@ SCHEMA_VARIABLE = "BOOCODE_SESSIONS_SCHEMA"
 
 
 def run(context: EnvironmentContext) -> None:
-    """Run what the command asked for."""
+    """Run the migrations of an Alembic command."""
     arguments = context.get_x_argument(as_dictionary=True)
     attributes = context.config.attributes
     schema = attributes.get("schema") or arguments.get("schema") or os.environ.get(SCHEMA_VARIABLE) or None
@@ -59,7 +60,7 @@ def _run_online(context: EnvironmentContext, connection: Connection, schema: str
 
 
 def _drop_empty_version_table(connection: Connection, schema: str | None) -> None:
-    """Leave nothing behind after a downgrade to base: Alembic keeps its table."""
+    """Drop the version table after a downgrade to base. Alembic itself keeps it."""
     table = Table(VERSION_TABLE, MetaData(), Column("version_num", String), schema=schema)
     if (
         inspect(connection).has_table(VERSION_TABLE, schema=schema)
@@ -85,6 +86,6 @@ def _configure(context: EnvironmentContext, schema: str | None, **where: Any) ->
         compare_server_default=True,
         include_object=has_model,
         on_version_apply=mark,
-        # SQLite has it too; Alembic doubts only Python's driver, for which `lock_migrations` begins.
+        # SQLite has it too. Alembic distrusts only Python's driver, but `lock_migrations` begins for it.
         transactional_ddl=True,
     )

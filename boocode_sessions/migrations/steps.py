@@ -1,4 +1,4 @@
-"""How a version of ours runs inside somebody else's chain: recorded in our own version table too."""
+"""Lets a version of ours run inside somebody else's chain, and still record it in our own version table."""
 
 from collections.abc import Callable, Collection
 from functools import wraps
@@ -18,13 +18,13 @@ from boocode_sessions.models import COMPATIBLE_RANGE, VERSION_TABLE
 
 
 def step(*, before: str | None, after: str | None) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """For the `upgrade()` and `downgrade()` of our versions: takes the schema from `before` to `after`.
+    """Decorate a version's `upgrade()` or `downgrade()`, which takes the schema from `before` to `after`.
 
-    In our own chain Alembic keeps the record. In a host's chain (`migrations.host`, or our versions among the
-    host's `version_locations`) it keeps the host's; ours is kept here, and a step that another route has
-    taken already does nothing.
+    In our own chain Alembic records the version. In a host's chain (`migrations.host`, or our versions among
+    the host's `version_locations`) Alembic records the host's version. This decorator records ours, and skips
+    a step that was taken already in another way.
 
-    A version that older code goes on over says `additive = True` in its module: see docs/versions.md.
+    A version with which older code still works sets `additive = True` in its module: see docs/versions.md.
     """
 
     def decorate(migrate: Callable[[], None]) -> Callable[[], None]:
@@ -47,7 +47,7 @@ def step(*, before: str | None, after: str | None) -> Callable[[Callable[[], Non
 
 
 def _is_due(context: MigrationContext, before: str | None, after: str | None) -> bool:
-    """Whether the step is the next one. Whoever writes a script (`--sql`) says so: it can't look."""
+    """True if the step is the next one. A script (`--sql`) can't look, and takes every step."""
     if context.as_sql:
         if schema() and context.dialect.name == "postgresql":
             op.execute(CreateSchema(str(schema()), if_not_exists=True))
@@ -68,12 +68,12 @@ def _is_due(context: MigrationContext, before: str | None, after: str | None) ->
 
 
 def mark(ctx: MigrationContext, step: MigrationInfo, heads: Collection[str], run_args: object) -> None:  # noqa: ARG001 - Alembic's call
-    """Say which versions of the package go with the schema; Alembic itself has said its version."""
+    """Record which package versions work with the schema. Alembic itself records the schema's version."""
     if (after := max(heads, default=None)) is None:
         return
     said = chain.compatible_range(after)
     if not step.source_revision_ids and (ctx.as_sql or not _has_column()):
-        # Not op.add_column, which takes a dot in a schema's name for two names.
+        # Not op.add_column, which splits a schema's name at a dot.
         table = quoted(schema(), VERSION_TABLE)
         op.execute(f"ALTER TABLE {table} ADD COLUMN {COMPATIBLE_RANGE} VARCHAR(80) DEFAULT '{said}'")
     else:

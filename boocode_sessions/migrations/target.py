@@ -1,4 +1,4 @@
-"""Where a migration that is running makes our tables."""
+"""The schema in which a running migration makes our tables."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _schema: ContextVar[str | None] = ContextVar("boocode_sessions_schema", default=
 
 
 def schema() -> str | None:
-    """The schema that the running migration writes to; None for the connection's own search path."""
+    """Return the schema of the running migration, or None for the connection's own search path."""
     return _schema.get()
 
 
@@ -33,5 +33,5 @@ def targeting(name: str | None) -> Generator[None]:
 
 
 def effective_schema(connection: Connection, given: str | None) -> str | None:
-    """The schema given, else the one that the connection's `schema_translate_map` leads to."""
+    """Return the given schema, or else the one that the connection's `schema_translate_map` leads to."""
     return given or translated_schema(connection.get_execution_options())

@@ -1,6 +1,7 @@
-"""Row-level security: PostgreSQL itself shows a transaction the rows of one tenant only.
+"""Row-level security policies, with which PostgreSQL shows a transaction only the rows of one tenant.
 
-Not part of a version: most stores have no tenants, and a policy costs every statement a little.
+They are not part of a schema version: most stores have no tenants, and a policy costs every statement a
+little.
 """
 
 import sqlalchemy as sa
@@ -19,9 +20,9 @@ from boocode_sessions.models import (
 )
 
 POLICY = "boocode_sessions_tenant"
-# An empty setting, which a pooled connection may keep from an earlier one, is none: NULL shows no row.
+# A pooled connection may keep an empty setting from earlier use. It counts as none: NULL shows no row.
 _OWN = f"starts_with(project_key, (SELECT nullif(current_setting('{TENANT_SETTING}', true), '')))"
-"""Which rows a transaction may see and write."""
+"""The condition for rows that a transaction may see and write."""
 _TABLES = (
     *(model.__tablename__ for model in (ClaudeSessionEntry, ClaudeSession)),
     *(model.__tablename__ for model in (SessionDigest, SessionCall, SessionToolUse, SessionText)),
@@ -30,7 +31,7 @@ _TABLES = (
 
 
 def protect(connection: sa.Connection, given_schema: str | None, role: str | None) -> None:
-    """Make the policies anew, for the tables' owner too."""
+    """Replace the policies. They apply to the tables' owner too."""
     _check_dialect(connection, "protect_tenants")
     where = effective_schema(connection, given_schema)
     to = "PUBLIC" if role is None else connection.dialect.identifier_preparer.quote_identifier(role)
@@ -46,7 +47,6 @@ def protect(connection: sa.Connection, given_schema: str | None, role: str | Non
 
 
 def unprotect(connection: sa.Connection, given_schema: str | None) -> None:
-    """Remove the policies."""
     _check_dialect(connection, "unprotect_tenants")
     where = effective_schema(connection, given_schema)
     for name in _TABLES:

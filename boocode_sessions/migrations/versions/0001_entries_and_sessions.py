@@ -27,7 +27,7 @@ _CLOCK = {
 
 @step(before=None, after="0001")
 def upgrade() -> None:
-    """Create the tables, or complete what another store has created."""
+    """Create the tables, or complete those that another store has created."""
     dialect = op.get_context().dialect.name
     adopts = adopting.may_adopt()
     op.create_table(
@@ -68,7 +68,7 @@ def upgrade() -> None:
     if adopts:
         adopting.drop_invalid_indexes()
         adopting.fill_subpaths()
-        # Readers wait from here on. Every index needs a column that is added: `prepare` builds them before.
+        # Readers wait from here on. Every index needs a new column, and `prepare` can build them in advance.
         adopting.complete_columns()
     for index in adopting.INDEXES:
         _create_index(index, if_not_exists=adopts)
@@ -109,7 +109,7 @@ def _create_index(index: adopting.EntriesIndex, *, if_not_exists: bool) -> None:
 
 @step(before="0001", after=None)
 def downgrade() -> None:
-    """Drop the tables and what is in them, adopted entries too."""
+    """Drop the tables with all their rows, adopted entries too."""
     agent_sessions.drop()
     derived_tables.drop()
     op.drop_table("claude_sessions", schema=schema())

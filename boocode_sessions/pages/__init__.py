@@ -1,11 +1,10 @@
-"""HTML pages of transcripts: one self-contained file each, without scripts and without the network.
+"""Renders transcripts as HTML pages. Each is one self-contained file without scripts and requests.
 
-A transcript is hostile input: a tool's result, a file's name or a title may hold markup that wants to run.
-Every text is escaped, Markdown passes no HTML through and only links to the web, and each page forbids
-scripts, requests, frames and styles of others by its Content-Security-Policy.
+A transcript is hostile input: a tool's result, a file's name or a title may hold markup that is meant to run.
+Every text is escaped. Markdown passes no HTML through and links only to the web. The Content-Security-Policy
+of each page forbids scripts, requests, frames and foreign styles.
 
-This package renders lines that somebody else has read. `queries.as_html` reads a session and calls it.
-It needs the extra `html`.
+This package reads no database: `queries.as_html` reads a session and calls it. It needs the extra `html`.
 """
 
 from __future__ import annotations

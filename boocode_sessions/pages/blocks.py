@@ -1,4 +1,4 @@
-"""What a page shows of one block of a message: text, thinking, a tool's call, its result, a picture."""
+"""Renders the blocks of a message: text, thinking, tool calls, results and pictures."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ Line: TypeAlias = Mapping[str, Any]
 
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _LANGUAGES = {"command": "bash", "old_string": None, "new_string": None, "content": None, "new_source": None}
-"""Arguments that hold code: its language, or None where the call's file says it."""
+"""Arguments that hold code, and the code's language; None if the call's file name tells it."""
 
 
 @dataclasses.dataclass
 class Part:
-    """One thing that an entry holds."""
+    """One part of an entry."""
 
     kind: str
-    """`said`, `thinking`, `tool`, `result` or `note`; a template shows each."""
+    """`said`, `thinking`, `tool`, `result` or `note`. The template shows each kind."""
     body: Markup = dataclasses.field(default_factory=Markup)
     title: str = ""
     anchor: str | None = None
-    """Of a result that stands inside its call."""
+    """The anchor of a result that stands inside its call."""
     failed: bool = False
     argument: str = ""
     prompt: str | None = None
-    """What a tool was asked, which a subagent's first message repeats."""
+    """The prompt that a tool was given. A subagent's first message repeats it."""
     fields: list[tuple[str, Markup]] = dataclasses.field(default_factory=list[tuple[str, Markup]])
     results: list[Part] = dataclasses.field(default_factory=list["Part"])
     subagents: list[Any] = dataclasses.field(default_factory=list[Any])
-    """The transcripts of agents that the call began: `entries.Subagent`."""
+    """The transcripts of agents that the call started, as `entries.Subagent`."""
 
 
 def part_of(block: object, tools: dict[str, Part]) -> Part:
-    """One block of a message; a call is noted in `tools`, by its id."""
+    """Render one block of a message. Calls are also added to `tools`, by id."""
     text = block if isinstance(block, str) else string_at(block, "text")
     thought = string_at(block, "thinking")
     match string_at(block, "type") or "text":
@@ -86,7 +86,7 @@ def blocks_of(line: Line, kind: str) -> Iterator[object]:
 
 
 def _fields(given: object) -> Iterator[tuple[str, Markup]]:
-    """A tool's arguments, code among them highlighted."""
+    """Yield a tool's arguments, with highlighted code."""
     if not isinstance(given, dict):
         if given is not None:
             yield "", code(as_json(given), "json")
@@ -120,7 +120,7 @@ def _result_block(block: object) -> Markup:
 
 
 def _picture(block: object) -> Markup | None:
-    """An image that the block itself holds, in a format that browsers only draw."""
+    """Render an image that the block itself holds, in a format that browsers only draw."""
     kind, data = string_at(block, "source", "media_type"), string_at(block, "source", "data")
     if kind not in _PICTURES or data is None:
         return None

@@ -1,4 +1,4 @@
-"""Whole documents: a session's page, and the index of a site."""
+"""Renders whole documents: a session's page, and the index of a site."""
 
 from __future__ import annotations
 
@@ -45,14 +45,15 @@ def session_page(
     index: str | None = None,
     tz: tzinfo | None = UTC,
 ) -> str:
-    """A session as one HTML document.
+    """Render a session as one HTML document.
 
     Args:
         lines: The main transcript's lines, or those of its conversation.
-        subagents: The lines of each subagent's transcript, by its subpath.
-        session_id, project_key: What the page says that it is.
-        title: Its heading; by default the title that the lines give, or the first prompt.
-        note: Said below the entries, such as what is left out.
+        subagents: The lines of each subagent's transcript, by subpath.
+        session_id: The session's id, which the page shows.
+        project_key: The project key, which the page shows.
+        title: The heading. The default is the title in the lines, or the first prompt.
+        note: A text to show below the entries, such as what is left out.
         index: The address of a page that lists the sessions.
         tz: The time zone that times are shown in; None for the local one.
     """
@@ -76,7 +77,7 @@ def session_page(
 
 @checked
 def index_page(listed: Sequence[Listed], *, tz: tzinfo | None = UTC) -> str:
-    """An HTML document that lists sessions by project, with filters that need no script."""
+    """Render an HTML document that lists sessions by project, with filters that need no script."""
     projects: dict[str, list[Listed]] = {}
     for session in listed:
         projects.setdefault(session.project_key, []).append(session)
@@ -86,7 +87,7 @@ def index_page(listed: Sequence[Listed], *, tz: tzinfo | None = UTC) -> str:
 
 @checked
 def title_of(lines: Sequence[Line]) -> str | None:
-    """The title that was given or generated last, else the beginning of the first prompt."""
+    """Return the last given title, else the last generated one, else the start of the first prompt."""
     for name in ("customTitle", "aiTitle"):
         for line in reversed(lines):
             if title := string_at(line, name):
@@ -102,7 +103,7 @@ def _render(template: str, **values: object) -> str:
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     )
-    # The style sheet is ours, and its text must be what its digest was taken of.
+    # The style sheet is ours, and must stay exactly the text that the digest was made from.
     return _environment().get_template(template).render(policy=policy, style=Markup(style), **values)  # noqa: S704
 
 
@@ -115,7 +116,7 @@ def _style() -> str:
 
 
 def _finalize(value: object) -> object:
-    """What a template puts out: text becomes visible text, markup stays."""
+    """Make text visible in a template's output. Markup stays as it is."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

@@ -1,4 +1,4 @@
-"""What a page shows of each entry: who said what, with a tool's result and its subagent inside the call."""
+"""Renders entries: who said what, with a tool's result and its subagent inside the call."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Entry:
     model: str | None
     parts: list[Part]
     beginning: str
-    """What it says, on one line, where a person may have said it."""
+    """The beginning of the text on one line, for entries that a person may have written."""
 
 
 @dataclasses.dataclass
 class Subagent:
-    """A subagent's transcript, inside the call that began it."""
+    """A subagent's transcript, inside the call that started it."""
 
     subpath: str
     entries: list[Entry]
 
 
 DEEPEST = 20
-"""How many subagents may be nested: what goes deeper stands below, and never ends in a RecursionError."""
+"""Most levels of nested subagents. Deeper ones are shown below, which avoids a RecursionError."""
 
 
 class Reader:
-    """Makes what is shown of a session, its subagents included, each once.
+    """Renders the entries of a session and its subagents. Each subagent is shown once.
 
     Args:
-        subagents: The lines of each subagent's transcript, by its subpath.
+        subagents: The lines of each subagent's transcript, by subpath.
         tz: The time zone that times are shown in; None for the local one.
     """
 
@@ -60,7 +60,7 @@ class Reader:
         }
 
     def entries(self, lines: Sequence[Line], prefix: str = "e", *, asking: str = "You") -> list[Entry]:
-        """The entries of one transcript. `asking`: who speaks in its prompts."""
+        """Render the entries of one transcript. `asking` is the speaker of its prompts."""
         lines = [as_message(line) for line in lines]
         calls = {
             call
@@ -96,7 +96,7 @@ class Reader:
         return shown
 
     def left(self) -> list[Subagent]:
-        """The subagents that no call is known to have begun."""
+        """Render the subagents that no call is known to have started."""
         return [self._subagent(subpath) for subpath in list(self._left) if subpath in self._left]
 
     def _entry(self, line: Line, anchor: str, parts: list[Part], asking: str) -> Entry:
@@ -116,7 +116,7 @@ class Reader:
         )
 
     def _nest(self, tool: Part, line: Line) -> None:
-        """Put the subagent into its call: the result's line names it."""
+        """Put a subagent into its call. The result's line names the subagent."""
         agent = string_at(line, "toolUseResult", "agentId")
         for subpath in self._left:
             if agent and subpath.rpartition("/")[2] == f"agent-{agent}":
@@ -135,7 +135,7 @@ class Reader:
         return Subagent(subpath, entries)
 
     def _anchor(self, line: Line, otherwise: str) -> str:
-        """The line's uuid, which stays; else its place in the transcript, which only grows."""
+        """Return the line's anchor: its uuid, or else its place in the transcript, which never changes."""
         uuid = string_at(line, "uuid")
         wanted = _slug(uuid) if uuid else otherwise
         anchor, number = wanted, 1
@@ -147,14 +147,14 @@ class Reader:
 
 
 def _slug(text: str) -> str:
-    """A name for the page's own use: the text, or a digest of it where it is no plain name."""
+    """Return the text as a name for the page's own use, or a digest of it if it is no plain name."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", text):
         return text
     return "x" + hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _note(line: Line) -> str:
-    """What an entry that is no message is about, in a few words."""
+    """Return in a few words what an entry that is no message is about."""
     for name in ("subtype", "operation", "customTitle", "aiTitle", "summary", "lastPrompt", "mode", "tag"):
         if value := string_at(line, name):
             return " ".join(value.split())[:120]

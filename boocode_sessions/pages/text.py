@@ -1,4 +1,4 @@
-"""Text as HTML that shows it and does nothing else: the only module that makes markup of what was said."""
+"""Turns text into HTML that only shows it. No other module makes markup from the text of transcripts."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
 HIGHLIGHTED_CHARS = 20_000
-"""Longer code is not highlighted: a lexer may take quadratic time, and its marks are larger than the code."""
+"""Longer code is not highlighted: a lexer may take quadratic time, and its markup is larger than the code."""
 MARKDOWN_CHARS = 100_000
-"""Longer text is shown as it was written."""
+"""Longer text is shown as written."""
 
 _LINKS = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
-"""What a message may link to. Anything else, such as javascript:, file: or //host/share, stays text."""
+"""Links that a message may have. Anything else, such as javascript:, file: or //host/share, stays text."""
 
 
 def plain(text: str) -> Markup:
-    """Text as it was written, its lines kept."""
+    """Render text as written, with its line ends."""
     return Markup('<pre class="plain"><code>{}</code></pre>').format(visible(text))
 
 
 def code(text: str, language: str | None = None, *, file: str | None = None) -> Markup:
-    """Code, highlighted where the language is known by its name or by the file's."""
+    """Render code, highlighted if the language's name or the file's ending is known."""
     shown = visible(text)
     lexer = None
     if len(shown) <= HIGHLIGHTED_CHARS:
@@ -49,7 +49,7 @@ def code(text: str, language: str | None = None, *, file: str | None = None) -> 
 
 
 def markdown(text: str) -> Markup:
-    """Markdown as HTML; where that shows less than was written, the writing is folded below."""
+    """Render Markdown. If the HTML shows less than was written, the source is folded below it."""
     shown = visible(text)
     if len(shown) > MARKDOWN_CHARS:
         return plain(text)
@@ -66,7 +66,7 @@ def markdown(text: str) -> Markup:
 
 @cache
 def code_styles(style: str, prefix: str) -> str:
-    """The style sheet of highlighted code."""
+    """Return the style sheet of highlighted code."""
     formatter: HtmlFormatter[str] = HtmlFormatter(style=style)
     return str(formatter.get_style_defs(prefix))  # type: ignore[no-untyped-call]
 
@@ -79,11 +79,11 @@ def _letters(text: str) -> str:
 
 
 _UNMARKED = frozenset({"", "n", "p", "w", "o"})
-"""Pygments' classes that look like plain text, or nearly so: most of a program's tokens."""
+"""Pygments' classes that look (nearly) like plain text, which most tokens of a program have."""
 
 
 def _marked(lexer: Lexer, text: str) -> Markup:
-    """Code with a class for each token that is shown in a colour: a third of what HtmlFormatter writes."""
+    """Render code with a class only for tokens that get a color: a third of HtmlFormatter's output."""
     parts: list[str] = []
     for kind, tokens in groupby(lexer.get_tokens(text), key=lambda token: STANDARD_TYPES.get(token[0], "")):
         shown = html.escape("".join(part for _, part in tokens))
@@ -144,14 +144,14 @@ def _link_open(
 
 
 def _image(self: RendererHTML, tokens: Rendered, at: int, options: Any, env: MutableMapping[str, Any]) -> str:
-    """An image elsewhere is a link to it: the page asks for nothing."""
+    """Render an image on another server as a link to it, because the page makes no requests."""
     token = tokens[at]
     name = self.renderInlineAsText(token.children or [], options, env) or "image"
     return str(Markup('<a href="{}" rel="noreferrer noopener">{}</a>').format(token.attrGet("src"), name))
 
 
 def _cell(self: RendererHTML, tokens: Rendered, at: int, options: Any, env: MutableMapping[str, Any]) -> str:
-    """Alignment as a class: the page allows no style attributes."""
+    """Render alignment as a class, because the page allows no style attributes."""
     style = str(tokens[at].attrs.pop("style", ""))
     if style:
         tokens[at].attrSet("class", style.removeprefix("text-align:"))

@@ -1,4 +1,4 @@
-"""The whole program: importing it adds every command."""
+"""The whole program. Importing this module adds every command."""
 
 from boocode_sessions.cli import (
     checking,

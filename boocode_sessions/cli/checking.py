@@ -1,4 +1,4 @@
-"""`check`."""
+"""The command `check`."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The clock of whoever reads: the machine's own, or that of `--timezone`. One answer has one clock."""
+"""The time zone in which a command reads and shows times: the machine's own, or that of `--timezone`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class MachinesZone(tzinfo):
-    """The time zone of the machine, with the offset that it had at each time."""
+    """The machine's time zone, with the offset that is valid at each time."""
 
     def utcoffset(self, dt: datetime | None, /) -> timedelta | None:
         return None if dt is None else dt.replace(tzinfo=None).astimezone().utcoffset()
@@ -24,7 +24,7 @@ class MachinesZone(tzinfo):
     def fromutc(self, dt: datetime, /) -> datetime:
         at = dt.replace(tzinfo=UTC).astimezone()
         made = at.replace(tzinfo=self)
-        # The hour that comes twice, when the clocks go back.
+        # One hour comes twice when the clocks go back.
         return made if made.utcoffset() == at.utcoffset() else made.replace(fold=1)
 
 
@@ -32,27 +32,27 @@ _zone: ContextVar[tuple[tzinfo, str]] = ContextVar("zone", default=(MachinesZone
 
 
 def zone() -> tzinfo:
-    """The time zone whose days and hours are meant."""
+    """Return the time zone."""
     return _zone.get()[0]
 
 
 def name() -> str:
-    """What a heading calls it."""
+    """Return the time zone's name for headings."""
     return _zone.get()[1]
 
 
 def local(at: datetime | None) -> str:
-    """A time on this clock, to the minute."""
+    """Return a time in the time zone, to the minute."""
     return at.astimezone(zone()).strftime("%Y-%m-%d %H:%M") if at is not None else ""
 
 
 def use_machines() -> None:
-    """Begin with the machine's own time zone."""
+    """Set the machine's own time zone."""
     _zone.set((MachinesZone(), "local"))
 
 
 def _use(wanted: str | None) -> str | None:
-    """Take the time zone that an option names, before other options are read."""
+    """Set the time zone that an option names, before other options are read."""
     if wanted is not None:
         _zone.set((_zone_of(wanted), wanted))
     return wanted

@@ -1,4 +1,4 @@
-"""`usage` and `tools`."""
+"""The commands `usage` and `tools`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -26,7 +26,7 @@ PRICES_VARIABLE = "BOOCODE_SESSIONS_PRICES"
 
 
 class By(StrEnum):
-    """What `usage` sums over."""
+    """What `usage` groups by."""
 
     day = "day"
     model = "model"

@@ -1,4 +1,4 @@
-"""Which database a command works on, and errors as one line."""
+"""Opens the database that a command works on, and makes one line of an error."""
 
 import os
 import re
@@ -24,7 +24,7 @@ KEY_FILE_VARIABLE = "BOOCODE_SESSIONS_KEY_FILE"
 
 
 def complete_session(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Sessions for the shell's completion, the newest first, each with its title."""
+    """Return sessions for the shell's completion, newest first, each with its title."""
     from boocode_sessions import queries
 
     def sessions(database: "Database") -> list[tuple[str, str]]:
@@ -40,7 +40,7 @@ def complete_session(ctx: typer.Context, incomplete: str) -> list[tuple[str, str
 
 
 def complete_project(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Project keys for the shell's completion."""
+    """Return project keys for the shell's completion."""
     from boocode_sessions import queries
 
     def projects(database: "Database") -> list[str]:
@@ -54,7 +54,7 @@ _COMPLETIONS = 50
 
 
 def _completed(ctx: typer.Context, found: "Callable[[Database], list[_T]]") -> "list[_T]":
-    """What a database has to offer. Nothing where it can't be asked: completion has no place for errors."""
+    """Return completions from the database; none if it can't be read, as completion can't show errors."""
     said = ctx.find_root().params
     with suppress(Exception), opened(said.get("url"), said.get("schema"), makes_it=False) as database:
         return found(database)
@@ -95,12 +95,12 @@ SessionArgument = Annotated[
 ]
 
 
-class BadInput(Exception):  # noqa: N818 - what a person typed, not a fault
-    """What was typed can't be done; the message says what can."""
+class BadInput(Exception):  # noqa: N818 - a person's input, not a fault
+    """The command can't do what was typed. The message says what it can do."""
 
 
 class Where(NamedTuple):
-    """What was said about the database before the command's name."""
+    """The options for the database that came before the command's name."""
 
     url: str | None = None
     schema: str | None = None
@@ -112,25 +112,25 @@ class Database(NamedTuple):
     engine: "Engine"
     schema: str | None
     encryption: "Encryption | None" = None
-    """With the keys of the environment."""
+    """Encryption with the keys of the environment."""
 
     @property
     def access(self) -> dict[str, Any]:
-        """What every function over the database is given beside its bind."""
+        """The arguments that every function over the database gets besides its bind."""
         return {"schema": self.schema, "encryption": self.encryption}
 
     @property
     def shown_url(self) -> str:
-        """The URL without its password, names in it as they are written elsewhere."""
+        """The URL without its password and, where possible, without percent-encoding."""
         return readable(self.engine.url)
 
     @property
     def reading(self) -> "Engine":
-        """The same, for commands that only read: on SQLite they then wait for no writer."""
+        """The engine for commands that only read. On SQLite they then wait for no writer."""
         return self.engine.execution_options(boocode_sessions_reading=True)
 
     def nothing(self, said: str, project: str | None) -> str:
-        """What is said where nothing was found: with the projects that a mistyped one may have meant."""
+        """Return what to say if nothing was found. It suggests projects for one that may be mistyped."""
         from boocode_sessions import queries
 
         if project is None or not project.strip():
@@ -141,7 +141,7 @@ class Database(NamedTuple):
         return f"{said.rstrip('.')} in project {project!r}. Did you mean {' or '.join(similar)}?"
 
     def check_project(self, project: str | None) -> None:
-        """Raises BadInput where a project was named that has no session."""
+        """Raise BadInput for a project that has no session."""
         from boocode_sessions import queries
 
         if project and not queries.sessions(self.reading, project_key=project, limit=1, **self.access):
@@ -153,9 +153,9 @@ class Database(NamedTuple):
         return BadInput(meant if "?" in meant else nothing)
 
     def session(self, beginning: str | None, project: str | None) -> "Session":
-        """The session that was meant: the newest one when nothing was said.
+        """Return the session whose id begins with `beginning`, or the newest one.
 
-        Raises UnknownSessionError or AmbiguousSessionError.
+        Raises UnknownSessionError, AmbiguousSessionError, BadInput.
         """
         from boocode_sessions import queries
         from boocode_sessions._core.keys import Session
@@ -176,7 +176,7 @@ class Database(NamedTuple):
 
 @contextmanager
 def opened(url: str | None, schema: str | None, *, makes_it: bool) -> Generator[Database]:
-    """The database for one command; its connections are closed afterwards."""
+    """Open the database for one command. With `makes_it` the command may make a missing SQLite file."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     from boocode_sessions.engine import create_engine
@@ -189,7 +189,7 @@ def opened(url: str | None, schema: str | None, *, makes_it: bool) -> Generator[
     except ImportError as error:
         raise BadInput(_missing_driver(error.name)) from None
     if engine is None or engine.dialect.name not in {"postgresql", "sqlite"} or engine.dialect.is_async:
-        # Outside the handler, and without what was given: it may hold a password.
+        # Raised outside the handler and without the given URL, which may hold a password.
         raise BadInput(
             "the URL names no database that we know: give postgresql://user@host/name or sqlite:///file.db"
         )
@@ -202,7 +202,7 @@ def opened(url: str | None, schema: str | None, *, makes_it: bool) -> Generator[
 
 
 def _encryption() -> "Encryption | None":
-    """With the keys of the environment, or of the file that it names; None where it names none."""
+    """Return the encryption with the keys of the environment or of the file that it names, or None."""
     keys, file = os.environ.get(KEYS_VARIABLE), os.environ.get(KEY_FILE_VARIABLE)
     if not keys and not file:
         return None
@@ -215,15 +215,15 @@ def _encryption() -> "Encryption | None":
     try:
         text = Path(file).read_text() if file else keys or ""
     except UnicodeDecodeError:
-        text = ""  # outside the handler: the error holds what was read
+        text = ""  # refused outside the handler, because this error holds the file's bytes
     except OSError as error:
         raise BadInput(f"{KEY_FILE_VARIABLE}: {file}: {error.strerror}") from None
     return Encryption(read_keys(text))
 
 
 def readable(url: "URL") -> str:
-    """A URL without its password, and with letters in place of their percent-encoding, unless it would then
-    mean something else: SQLAlchemy 2.0 takes the name of a file as it is written."""
+    """Return a URL without its password. Percent-encoded letters are decoded unless that changes the URL's
+    meaning: SQLAlchemy 2.0 takes the name of a file as it is written."""
     from urllib.parse import unquote_to_bytes
 
     from sqlalchemy import make_url
@@ -240,14 +240,14 @@ def readable(url: "URL") -> str:
 
 
 def file_url(path: Path) -> "URL":
-    """The URL of a SQLite file, whatever it is called."""
+    """Return the URL of a SQLite file with any name."""
     from sqlalchemy import URL
 
     return URL.create("sqlite", database=str(path))
 
 
 def default_url(*, create: bool = False) -> "URL":
-    """A SQLite file in the user's data folder; `create`: and its folder."""
+    """Return the URL of a SQLite file in the user's data folder. `create` makes the folder."""
     import platformdirs
 
     folder = Path(platformdirs.user_data_dir("boocode-sessions", appauthor=False))
@@ -257,9 +257,9 @@ def default_url(*, create: bool = False) -> "URL":
 
 
 def one_line(error: Exception) -> str | None:
-    """What to tell the person; None for an error that is a defect of ours."""
+    """Return an error as one line for a person, or None for an error that is a defect of ours."""
     format_message = getattr(error, "format_message", None)
-    if callable(format_message):  # click's: the arguments were wrong
+    if callable(format_message):  # an error of click's: the arguments were wrong
         context = getattr(error, "ctx", None)
         hint = f"; see `{context.command_path} --help`" if context else ""
         said = str(format_message()).replace("Value error, ", "")  # pydantic's
@@ -282,7 +282,7 @@ def one_line(error: Exception) -> str | None:
 
 
 def _check_file(url: "URL") -> None:
-    """SQLite would make an empty database of a name that was mistyped."""
+    """Raise BadInput for a missing SQLite file: SQLite would make an empty one of a mistyped name."""
     name = url.database
     if url.get_backend_name() != "sqlite" or not name or name == ":memory:" or name.startswith("file:"):
         return

@@ -1,4 +1,4 @@
-"""A tour on a database of its own, with sessions made up for it."""
+"""Shows a tour on a database of its own, with invented sessions."""
 
 import shlex
 import tempfile
@@ -23,7 +23,7 @@ MODEL = "claude-opus-5-5"
 
 
 def run(file: Path | None) -> None:
-    """Show the tour; keep its database in `file`, if one is given."""
+    """Show the tour. Its database is kept in `file`, if one is given."""
     with tempfile.TemporaryDirectory(prefix="boocode-sessions-") as folder:
         path = file or Path(folder) / "demo.db"
         engine = create_engine(file_url(path))
@@ -39,7 +39,7 @@ def run(file: Path | None) -> None:
 
 
 def fill(engine: Engine, now: datetime) -> None:
-    """Keep the demo's sessions, as the agent would have written them in the days before `now`."""
+    """Store the demo's sessions, as the agent would have written them in the days before `now`."""
     repository = ClaudeSessionRepository(engine)
     for number, (days, tell) in enumerate(((6, _umbrella), (2, _tests), (0, _storm))):
         session_id = str(uuid5(NAMESPACE_URL, f"boocode-sessions demo {number}"))
@@ -72,7 +72,7 @@ def _tour(database: Database) -> None:
 
 
 class _Story:
-    """One session while it is being made up."""
+    """Builds one invented session."""
 
     def __init__(self, session_id: str, begins: datetime) -> None:
         self.session_id = session_id

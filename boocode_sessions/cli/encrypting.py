@@ -1,4 +1,4 @@
-"""`generate-key` and `reencrypt`."""
+"""The commands `generate-key` and `reencrypt`."""
 
 from typing import Annotated
 

@@ -40,7 +40,7 @@ def within(
     since: datetime | None,
     until: datetime | None,
 ) -> dict[str, Any]:
-    """The filters that queries share."""
+    """Return the filters as the parameters that queries share."""
     session_id = session
     if session is not None:
         project, session_id = database.session(session, project)

@@ -1,4 +1,4 @@
-"""`list` and `search`."""
+"""The commands `list` and `search`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What a transcript holds beside the conversation that `show` shows, and why it is not there."""
+"""Says which entries of a transcript `show` does not show, and why."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -12,26 +12,26 @@ _REASONS = {
     "team": ("is an agent team's", "are an agent team's"),
     "nameless": ("has no uuid, and so no place in it", "have no uuid, and so no place in it"),
 }
-"""Of messages that belong to a conversation, if not to this one."""
+"""Reasons for messages of a conversation other than the one shown."""
 _QUIET = {
     "meta": ("is the agent's own note", "are the agent's own notes"),
     "other": ("is no message", "are no messages"),
     "shown": ("holds only thinking", "hold only thinking"),
 }
-"""Of what is left out always, and only told where nothing else is there to be shown."""
+"""Reasons for entries that are always left out. They are named only if nothing was shown."""
 
 
 def left_out(
     entries: Iterable[Mapping[str, Any]], conversation: Collection[str], *, of_subagent: bool, is_empty: bool
 ) -> str | None:
-    """A sentence about the entries that are not in a conversation; None where there is nothing to tell.
+    """Return a sentence about the entries that are not in a conversation, or None if there are none.
 
-    `conversation`: the uuids of its messages. `is_empty`: whether none of them was shown.
+    `conversation` has the uuids of its messages. `is_empty` says that none of them was shown.
     """
     counts: Counter[str] = Counter()
     uuids: set[str] = set()
     cut_off_by: dict[str, int] = {}
-    """How many lines stand before one of the conversation that names a parent which had not come yet."""
+    """By a parent that had not come yet: how many branch messages stand before the line that names it."""
     for entry in entries:
         if entry.get("subtype") == "compact_boundary":
             counts["compacted"] += counts.pop("branch", 0)
@@ -56,7 +56,7 @@ def left_out(
 
 
 def _reason(entry: Mapping[str, Any], conversation: Collection[str], *, of_subagent: bool) -> str:
-    # A set would ask for its hash, which an object has none of.
+    # A tuple, not a set: the type may be an object, which has no hash.
     if entry.get("type") not in ("user", "assistant"):
         return "other"
     uuid = entry.get("uuid")

@@ -1,4 +1,4 @@
-"""`import` and `export`."""
+"""The commands `import` and `export`."""
 
 import os
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Layout(StrEnum):
-    """How `export` writes sessions."""
+    """The format in which `export` writes sessions."""
 
     jsonl = "jsonl"
     html = "html"
@@ -210,7 +210,7 @@ def _write_site(
 
 
 def agent_folder() -> Path:
-    """Where the agent keeps its transcripts."""
+    """Return the folder in which the agent keeps its transcripts."""
     return Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude") / "projects"
 
 

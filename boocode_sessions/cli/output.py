@@ -1,4 +1,4 @@
-"""What people and machines see: tables, JSON, questions and progress."""
+"""Output of commands: tables, JSON, questions and progress."""
 
 import json
 import re
@@ -26,12 +26,12 @@ YesOption = Annotated[
 
 
 def print_json(value: object) -> None:
-    """One JSON document, ASCII, so that every pipe takes it."""
+    """Print one JSON document in ASCII, so that every pipe takes it."""
     typer.echo(json.dumps(value, indent=2, default=_plain))
 
 
 def print_json_line(value: object) -> None:
-    """One JSON document as a line, at once: one of many, as they come."""
+    """Print one of several JSON documents as a line, and flush it."""
     typer.echo(json.dumps(value, default=_plain))
     sys.stdout.flush()
 
@@ -44,9 +44,10 @@ def print_rows(
     nothing: Callable[[], str],
     first_to_go: Sequence[str] = (),
 ) -> None:
-    """Rows as a table for people, or as a JSON array with every key of each.
+    """Print rows as a table for people, or as a JSON array with every key of each row.
 
-    `columns`, `first_to_go`: as for `print_table`. `nothing`: gives what is said instead of an empty table.
+    `columns` and `first_to_go` are those of `print_table`. `nothing` returns what to say if there are no
+    rows.
     """
     if as_json:
         print_json(list(rows))
@@ -58,7 +59,7 @@ def print_rows(
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Go on only when the person agrees. Ends the command with status 1 when not."""
+    """Ask a person to agree, or else end the command with status 1."""
     if yes:
         return
     if not is_at_terminal():
@@ -69,15 +70,16 @@ def ask(question: str, *, yes: bool) -> None:
 
 
 def is_at_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """True if there is somebody to ask."""
     return sys.stdin.isatty()
 
 
 @contextmanager
 def progress(label: str, unit: str, total: int | None = None) -> Generator[Callable[[int, int | None], None]]:
-    """A bar with rate and remaining time on standard error; silent when that is no terminal.
+    """Show a bar with rate and remaining time on standard error, if that is a terminal.
 
-    Gives what tells it how much is done, and of how much. `unit`: what is counted; "bytes" are shown as such.
+    It gives a function to call with how much is done, and of how much. `unit` names what is counted; "bytes"
+    are shown as MB and the like.
     """
     from rich.progress import (
         BarColumn,
@@ -107,7 +109,7 @@ def progress(label: str, unit: str, total: int | None = None) -> Generator[Calla
 
 
 def count(number: int, noun: str) -> str:
-    """ "1 session", "2,000 sessions"."""
+    """Return a number with its noun: "1 session", "2,000 sessions"."""
     plural = noun[:-1] + "ies" if noun.endswith("y") and noun != "day" else noun + "s"
     return f"{number:,} {noun if number == 1 else plural}"
 
@@ -126,7 +128,7 @@ PatternOption = Annotated[
 
 
 def redactor(wanted: bool, patterns: Sequence[str] | None = None) -> "Redactor | None":
-    """What takes secrets out; None where nobody asked for it."""
+    """Return a Redactor, or None if no option asks for one."""
     if not wanted and not patterns:
         return None
     from boocode_sessions.redaction import Redactor
@@ -151,7 +153,7 @@ _KIND = re.compile(r"[A-Za-z0-9-]+")
 
 
 def tell_redacted(redacted: "Redactor | None") -> None:
-    """Say what was taken out, without the values."""
+    """Report what was redacted, without the values."""
     for kind, values, places in () if redacted is None else redacted.report:
         say(f"redacted: {kind}, {count(values, 'value')} in {count(places, 'place')}")
 

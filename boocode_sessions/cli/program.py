@@ -1,4 +1,4 @@
-"""The program: its commands, its global options, and what it does with errors."""
+"""The program: its commands, its global options, and its handling of errors."""
 
 import inspect
 import io
@@ -23,7 +23,7 @@ from boocode_sessions.cli.screen import complain, is_terminal
 
 
 class Panel(StrEnum):
-    """Where the help lists a command, in its order."""
+    """The panels in which the help lists commands, in their order."""
 
     set_up = "Set up"
     move = "Move"
@@ -33,10 +33,10 @@ class Panel(StrEnum):
 
 
 def _spared(parameters: list[Any]) -> list[Any]:
-    """Parameters that take a value which is what the command wants already as it is.
+    """Make parameters keep values that have the command's type already.
 
-    For any value typer imports pydantic: a sixth of the processor time of `list`. The help says of no flag
-    that it is a bool, and of no argument that it is a str.
+    For every other value typer imports pydantic, which is a sixth of the processor time of `list`. It also
+    keeps the help from saying that a flag is a bool and an argument a str.
     """
     for parameter in parameters:
         if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument":
@@ -47,7 +47,7 @@ def _spared(parameters: list[Any]) -> list[Any]:
 
 
 def _nothing(ctx: Any) -> None:  # noqa: ANN401 - typer's signature
-    """In place of the type in typer's help."""
+    """Replaces the type in typer's help."""
 
 
 def _processed(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) -> Any:  # noqa: ANN401 - click's
@@ -66,7 +66,7 @@ def _processed(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any
 
 
 class _Helpful:
-    """Help without boxes into a pipe, and parameters that spare an import."""
+    """Prints help into a pipe without boxes, and has parameters that save an import."""
 
     rich_markup_mode: Any
 
@@ -78,19 +78,19 @@ class _Helpful:
         if piped:
             self.rich_markup_mode = None
         super().format_help(ctx, formatter)  # type: ignore[misc]
-        if piped:  # where it breaks a long usage, a blank stays behind
+        if piped:  # a blank stays at the end of a line where a long usage was broken
             formatter.buffer = [re.sub(r" +$", "", formatter.getvalue(), flags=re.MULTILINE)]
 
 
 class Command(_Helpful, TyperCommand):
-    """One command, with completion of values that begin with a dash."""
+    """One command. It can complete values that begin with a dash."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - click's signature
         ctx.meta[_BEFORE] = [word for word in args[-2:] if word != "="][-1:]  # bash splits at an equals sign
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:  # noqa: ANN401 - click's signature
-        """Click takes a dash for the beginning of an option, but the SDK's project keys begin with one."""
+        """Complete a value after its option: click takes `-home-you` for an option, not for a project key."""
         for parameter in self.get_params(ctx):
             takes_value = not (getattr(parameter, "is_flag", False) or getattr(parameter, "count", False))
             if takes_value and {*ctx.meta[_BEFORE]} & {*parameter.opts}:
@@ -99,13 +99,13 @@ class Command(_Helpful, TyperCommand):
 
 
 class Program(_Helpful, TyperGroup):
-    """Answers every error that a person can mend with one line, and exit status 2."""
+    """Answers every error that a person can fix with one line and exit status 2."""
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
         extra["standalone_mode"] = False
         clock.use_machines()
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # one that knows few characters shows ? for the others
+            if isinstance(stream, io.TextIOWrapper):  # shows ? for characters that its encoding lacks
                 stream.reconfigure(errors="replace")
         try:
             code = super().main(*args, **extra)
@@ -135,14 +135,14 @@ class Program(_Helpful, TyperGroup):
 
 
 _BEFORE = "boocode_sessions.before"
-"""Where a command's context keeps the word before the one that is completed."""
+"""The key under which a command's context keeps the word before the one that is completed."""
 
 _PIPE_CLOSED = 141
-"""What a shell reports of a program that the signal ended."""
+"""The exit status that a shell reports for a program that SIGPIPE ended."""
 
 
 def _reader_went_away() -> int:
-    """`boocode-sessions list | head -1`: what is still buffered has no reader, and is not an error."""
+    """Drop buffered output that has no reader, as in `boocode-sessions list | head -1`: it is no error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -193,9 +193,9 @@ def program(
 def over_database(
     name: str, *, panel: Panel, makes_it: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function the command `name`: its first parameter gets the Database that --url and --schema name.
+    """Make a function the command `name`. Its first parameter gets the Database that --url and --schema name.
 
-    `makes_it`: whether the command may create a SQLite file that is not there.
+    `makes_it` lets the command make a SQLite file that does not exist.
     """
 
     def make(function: Callable[..., None]) -> Callable[..., None]:

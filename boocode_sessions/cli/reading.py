@@ -1,4 +1,4 @@
-"""`show`, `tail` and `shell`."""
+"""The commands `show`, `tail` and `shell`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -29,7 +29,7 @@ SubpathOption = Annotated[
 
 
 class Format(StrEnum):
-    """How `show` writes a transcript."""
+    """The format in which `show` writes a transcript."""
 
     text = "text"
     markdown = "markdown"
@@ -108,7 +108,7 @@ def _print_text(
     entries = entries if hidden is None else map(hidden.entry, entries)
 
     def rest(shown: int) -> str | None:
-        """What to say of the entries that were not shown."""
+        """Return what to say about the entries that were not shown."""
         if everything:
             return None if shown else "It holds no entries."
         stored = (followed.entry for followed in _stored(database, found, chosen))
@@ -242,7 +242,7 @@ def _subkeys(database: Database, session: "Session") -> list[str]:
 
 
 def _subpath(database: Database, session: "Session", part: str | None) -> str:
-    """The subpath that was meant; empty for the main transcript."""
+    """Return the subpath that contains `part`; an empty one for the main transcript. Raises BadInput."""
     if part is None:
         return ""
     subkeys = _subkeys(database, session)

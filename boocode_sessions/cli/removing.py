@@ -1,4 +1,4 @@
-"""`prune`, `hold`, `release` and `delete`."""
+"""The commands `prune`, `hold`, `release` and `delete`."""
 
 import itertools
 from dataclasses import asdict

@@ -1,7 +1,7 @@
-"""What people see goes through here: to a terminal, laid out for its width, or into a pipe as it is.
+"""Writes what people see: to a terminal, laid out for its width, or into a pipe as it is.
 
-Into a pipe there is no layout engine: a line is as long as what it says, and never ends in blanks. What tools
-printed may hold escape sequences; a terminal shows them, and obeys none.
+Lines in a pipe have any length and never end in blanks. The output of tools may hold escape sequences: the
+terminal shows them and obeys none.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Part: TypeAlias = tuple[str, str]
-"""A text, and how a terminal that has colours shows it."""
+"""A text and its style in a terminal with colors."""
 
 LONGEST_LAID_OUT = 50_000
-"""Characters that are wrapped at words. What is longer the terminal wraps itself, at its edge: to lay out a
-line of 78 MB took a minute."""
+"""Most characters of a text that is wrapped at words. The terminal itself wraps longer ones at its edge,
+because laying out a line of 78 MB took a minute."""
 
 
 class Screen(Protocol):
-    """Takes what people read, piece by piece."""
+    """Shows text to people, piece by piece."""
 
     width: int | None
-    """Columns of the terminal; None where lines may be of any length."""
+    """Columns of the terminal; None if lines may have any length."""
 
     def write(self, *parts: Part, indent: int = 0, cut: bool = False) -> None:
-        """Show parts, one behind the other, and end the line. `cut`: on one line of the terminal."""
+        """Show parts one after the other and end the line. `cut` fits them into one line of the terminal."""
 
 
 class Pipe:
@@ -83,33 +83,34 @@ _LEAST_WIDTH = 10
 
 
 def console(file: IO[str] | None = None, *, stderr: bool = False, at_terminal: bool | None = None) -> Console:
-    """rich's console, for a terminal as it is."""
+    """Return rich's console with the terminal's real width."""
     from rich.console import Console, ConsoleDimensions
 
     made = Console(
         file=file, stderr=stderr, force_terminal=at_terminal, highlight=False, markup=False, emoji=False
     )
-    if made.is_dumb_terminal:  # rich takes such a one to have 80 columns, however many it has
+    if made.is_dumb_terminal:  # rich takes any such terminal to have 80 columns
         made.size = ConsoleDimensions(*shutil.get_terminal_size())
     return made
 
 
 def is_terminal(file: IO[str] | None) -> bool:
-    """Whether somebody looks at it. Only the file knows: variables such as FORCE_COLOR speak of colours."""
+    """True if somebody looks at the file. Only the file knows: FORCE_COLOR and the like are about colors."""
     return file is not None and file.isatty()
 
 
 def screen_of(file: IO[str] | None = None) -> Screen:
-    """A file, by default standard output."""
+    """Return the Screen of a file, by default of standard output."""
     file = file or sys.stdout
     return Terminal(console(file)) if is_terminal(file) else Pipe(file)
 
 
 @contextmanager
 def paged() -> Generator[Screen]:
-    """Standard output, through the pager when it is a terminal: PAGER, by default `less`.
+    """Return a Screen for standard output. For a terminal it goes through PAGER, by default `less`.
 
-    `less` ends by itself when all fits on one screen. `PAGER=cat` turns paging off; so does TERM=dumb.
+    `less` ends by itself if everything fits on one screen. `PAGER=cat` turns paging off, and so does
+    TERM=dumb.
     """
     words = shlex.split(os.environ.get("PAGER") or "less")
     is_dumb = os.environ.get("TERM", "") in {"", "dumb", "unknown"}
@@ -134,18 +135,18 @@ def paged() -> Generator[Screen]:
 
 
 def complain(line: str) -> None:
-    """One line to standard error."""
+    """Print an error as one line on standard error."""
     _to_stderr(("error: ", "bold red"), (one_line(line), ""))
 
 
 def say(line: str) -> None:
-    """One line about what was done, to standard error: standard output is for what was asked for."""
+    """Print a line about what was done on standard error: standard output is for the results."""
     _to_stderr((one_line(line), ""))
 
 
 def _to_stderr(*parts: Part) -> None:
-    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - None where it was closed
-        sys.stdout.flush()  # where both are one pipe, what was said first comes first
+    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - None if it was closed
+        sys.stdout.flush()  # keeps the order if both are one pipe
     if not is_terminal(sys.stderr):
         Pipe(sys.stderr).write(*parts)
         return
@@ -160,19 +161,19 @@ _IN_ONE_LINE = re.compile(r"[\t\n\u2028\u2029]")
 
 
 def clean(text: str) -> str:
-    """Text that a terminal only shows: what tools printed may hold escape sequences, and half characters."""
+    """Return text that a terminal only shows: tools' output may hold escape sequences and lone surrogates."""
     return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", _LINE_ENDS.sub("\n", text))
 
 
 def one_line(text: str) -> str:
-    """Text with names in it, on one line: a file's name may hold a line's end."""
+    """Return text on one line: names in it, such as a file's, may hold line ends."""
     return _IN_ONE_LINE.sub("\N{REPLACEMENT CHARACTER}", clean(text))
 
 
 def markdown_parts(text: str) -> Iterable[Part]:
-    """Markdown with its marks: every character is shown, and what they stand for can be seen.
+    """Yield Markdown with styles, and with all its marks.
 
-    Rendering it swallowed what only looks like a mark: `Vec<String>`, `__init__`, `0<a and b>1`.
+    Rendering it swallowed text that only looks like a mark: `Vec<String>`, `__init__`, `0<a and b>1`.
     """
     fence = ""
     for line in text.splitlines(keepends=True):
@@ -203,5 +204,5 @@ def _wait(process: subprocess.Popen[str]) -> None:
         try:
             process.wait()
         except KeyboardInterrupt:
-            continue  # meant for the pager, which has seen it too
+            continue  # it was meant for the pager, which got it too
         return

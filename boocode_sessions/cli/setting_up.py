@@ -1,4 +1,4 @@
-"""`demo`, `upgrade`, `status`, `distribute`, `adopt`, `backfill` and `host-revision`."""
+"""The commands `demo`, `upgrade`, `status`, `distribute`, `adopt`, `backfill` and `host-revision`."""
 
 import shlex
 import sys
@@ -206,7 +206,7 @@ def host_revision(
     from boocode_sessions.models import SCHEMA_VERSION
 
     ini = host.find_ini(config)
-    with redirect_stdout(sys.stderr):  # Alembic tells what it does
+    with redirect_stdout(sys.stderr):  # Alembic prints what it does
         path = host.write_revision(
             ini,
             to=SCHEMA_VERSION if to == "head" else to,

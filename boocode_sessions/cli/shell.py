@@ -25,12 +25,12 @@ BANNER = """\
 
 
 def run(database: Database, *, write: bool) -> None:
-    """Open the shell, until its user leaves it."""
+    """Open the shell until its user leaves it."""
     engine = database.engine if write else _reading_engine(database.engine)
     try:
         schema = {"schema_translate_map": {None: database.schema}} if database.schema else {}
         with Session(engine.execution_options(**schema)) as db:
-            # A database without our tables is said now, and not at the first question.
+            # Report a database without our tables now, and not at the first query.
             queries.sessions(db, limit=1)
             db.rollback()
             mode = "writes when you commit" if write else "reads only"
@@ -40,7 +40,7 @@ def run(database: Database, *, write: bool) -> None:
 
 
 def _names(db: Session, database: Database) -> dict[str, Any]:
-    """What is at hand in the shell."""
+    """Return the names that the shell starts with."""
     return {
         "db": db,
         "repo": ClaudeSessionRepository(database.engine, **database.access),
@@ -54,10 +54,10 @@ def _names(db: Session, database: Database) -> dict[str, Any]:
 
 
 def _reading_engine(engine: Engine) -> Engine:
-    """An engine on which each statement sees the newest data, no lock outlives it, and none can write.
+    """Make an engine whose statements see the newest data, leave no locks, and can't write.
 
-    A prompt is left open for hours: a transaction of its own would keep migrations waiting, and on SQLite
-    show the data of its first statement.
+    People leave a prompt open for hours. An open transaction would keep migrations waiting, and on SQLite
+    would show the data as of its first statement.
     """
     made = create_engine(engine.url, isolation_level="AUTOCOMMIT")
 
@@ -78,13 +78,13 @@ def _reading_engine(engine: Engine) -> Engine:
 
 
 _FORBID = "SELECT set_config('default_transaction_read_only', 'on', false) WHERE pg_backend_pid() = %(pid)s"
-"""A pooler answers for the server: the process id that it gave is not the server's own."""
+"""It returns no row behind a pooler, which gives clients process ids other than the server's."""
 
 
 def _interact(banner: str, names: Mapping[str, Any]) -> None:
     if find_spec("IPython") is None:
-        with suppress(ImportError):  # a Python without it still has a prompt
-            import_module("readline")  # gives the prompt its history and editing
+        with suppress(ImportError):  # Python has a prompt even without it
+            import_module("readline")  # adds history and editing to the prompt
         code.interact(banner=banner, local=dict(names), exitmsg="")
         return
     from IPython import start_ipython

@@ -1,4 +1,4 @@
-"""Rows as a table: between tabs in a pipe, and in a terminal no wider than that."""
+"""Prints rows as a table: with tabs in a pipe, and fitted to its width in a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 GAP = 2
 """Blanks between two columns."""
 LEAST_WIDTHS = (24, 12)
-"""What the first text that may be cut gets at least, and every other one."""
+"""Least width of the first text column that may be cut, and of the others."""
 
 
 class Column(NamedTuple):
@@ -24,7 +24,7 @@ class Column(NamedTuple):
     key: str
     heading: str
     is_text: bool
-    """Whether it may be cut."""
+    """True if it may be cut."""
     is_number: bool
     cells: Sequence[str]
     short: Sequence[str]
@@ -32,7 +32,7 @@ class Column(NamedTuple):
 
     @property
     def width(self) -> int:
-        """What it takes when nothing of it is cut."""
+        """The width of the uncut column."""
         from rich.cells import cell_len
 
         return max(map(cell_len, [self.heading, *self.cells]))
@@ -41,11 +41,11 @@ class Column(NamedTuple):
 def print_table(
     screen: Screen, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], first_to_go: Sequence[str]
 ) -> None:
-    """Rows below the columns' headings.
+    """Print rows below the columns' headings.
 
-    `columns`: key -> heading; one that begins with ">" is of numbers, one with "~" of text that may be cut
-    where the terminal is narrow. `first_to_go`: the columns that a narrow terminal does without, in order.
-    A number is never cut, since what is left would read as another one: it is told as 525M.
+    `columns` maps keys to headings. A heading that begins with ">" is for numbers; one with "~" is for text
+    that a narrow terminal may cut. `first_to_go` are the columns that a narrow terminal leaves out, in order.
+    A number is never cut, because the rest would look like another number: it becomes 525M.
     """
     in_pipe = screen.width is None
     made = [
@@ -75,13 +75,13 @@ def _column(key: str, heading: str, values: Sequence[Any], *, in_pipe: bool) -> 
 
 
 _MOST_OF_TEXT = 2_000
-"""Characters of a text that a terminal may show: to measure a title of 78 MB takes 20 s."""
+"""Most characters of a text in a terminal: measuring a title of 78 MB takes 20 s."""
 
 
 def _laid_out(
     columns: Sequence[Column], first_to_go: Sequence[str], room: int
 ) -> tuple[list[Column], list[int]]:
-    """The columns that fit, and their widths: with short numbers where those keep a column in."""
+    """Return the columns that fit and their widths. Short numbers are used if that keeps a column."""
     for number in range(len(first_to_go) + 1):
         kept = [column for column in columns if column.key not in first_to_go[:number]]
         for made in (kept, [column._replace(cells=column.short) for column in kept]):
@@ -95,9 +95,9 @@ def _laid_out(
 
 
 def _squeezed(columns: list[Column], room: int) -> list[Column]:
-    """The columns without the last ones that leave no room for text; the first column and texts stay.
+    """Drop the last columns until text has room. The first column and text columns stay.
 
-    Ids that differ in their last characters only take 36 columns.
+    Ids that differ only in their last characters take 36 characters each.
     """
     needed = sum(min(column.width, _NEVER_LESS) if column.is_text else column.width for column in columns)
     others = [column for column in columns[1:] if not column.is_text]
@@ -107,7 +107,7 @@ def _squeezed(columns: list[Column], room: int) -> list[Column]:
 
 
 def _least(columns: Sequence[Column]) -> list[tuple[Column, int]]:
-    """Each column, and the width that it can't do without."""
+    """Return each column with its least width."""
     texts = [column.key for column in columns if column.is_text]
     first, other = LEAST_WIDTHS
     return [
@@ -117,7 +117,7 @@ def _least(columns: Sequence[Column]) -> list[tuple[Column, int]]:
 
 
 def _widths(columns: Sequence[Column], room: int) -> list[int]:
-    """What each column gets: texts share what the others leave, and the first one gets two parts."""
+    """Return each column's width. Text columns share the rest, and the first of them gets two parts."""
     texts = [column for column in columns if column.is_text]
     left = room - GAP * (len(columns) - 1) - sum(column.width for column in columns if not column.is_text)
     widths = {column.key: column.width for column in columns}
@@ -142,7 +142,7 @@ def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]
 
 
 def _fitted(cell: str, column: Column, width: int) -> str:
-    """A cell in its width, by the room that its characters take on the screen."""
+    """Cut or fill a cell to its width, as measured on the screen."""
     from rich.cells import cell_len
     from rich.text import Text
 
@@ -155,7 +155,7 @@ def _fitted(cell: str, column: Column, width: int) -> str:
 
 
 def _from_match(snippet: str, width: int) -> str:
-    """A snippet from a few words before its match, where cutting its end would cut the match off."""
+    """Begin a snippet a few words before its match if cutting its end would lose the match."""
     from rich.cells import cell_len
 
     match = snippet.find("«")
@@ -166,7 +166,7 @@ def _from_match(snippet: str, width: int) -> str:
 
 
 def _beginnings(ids: Sequence[str]) -> list[str]:
-    """The beginnings by which sessions can be named, where people read them."""
+    """Return the shortest beginnings of ids, from 8 characters, that differ from each other."""
     length = 8
     while len({one[:length] for one in ids}) < len(set(ids)):
         length += 4
@@ -174,7 +174,7 @@ def _beginnings(ids: Sequence[str]) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """One cell."""
+    """Return a value as a cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -189,7 +189,7 @@ def shown(value: object) -> str:
 
 
 def compact(value: object) -> str:
-    """One cell, a large number with its first three digits: 525M for 525,333,312."""
+    """Return a value as a cell, with three digits for a large number: 525M for 525,333,312."""
     if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) < _LEAST_COMPACT:
         return shown(value)
     for unit in ("", "k", "M", "B", "T"):
@@ -205,7 +205,7 @@ _NEXT_UNIT = 999.5
 
 
 def size(number: int | None) -> str:
-    """Bytes as people read them."""
+    """Return a number of bytes in a readable unit."""
     if number is None:
         return ""
     value = float(number)

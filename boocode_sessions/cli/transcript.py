@@ -1,4 +1,4 @@
-"""A transcript's entries as people read them: in a terminal, or as Markdown."""
+"""Shows a transcript's entries to people: in a terminal, or as Markdown."""
 
 import json
 import re
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["user", "assistant", "thinking", "tool", "result", "failure", "note"]
 
 RESULT_LINES = 8
-"""How much of a tool's output is shown when not all of it is wanted."""
+"""Lines of a tool's output that are shown without --all."""
 
 
 class Block(NamedTuple):
@@ -25,16 +25,16 @@ class Block(NamedTuple):
     title: str
     text: str
     speaker: str = ""
-    """Of a part of a message that is no text: whose message it is."""
+    """The speaker and time of a message, for a part that is no text."""
 
     @property
     def heading(self) -> str:
-        """What stands above it: who said it, and when."""
+        """The heading above the block: who said it, and when."""
         return self.title if self.kind in {"user", "assistant"} else self.speaker
 
 
 def blocks(entry: Mapping[str, Any], *, everything: bool = False) -> Iterator[Block]:
-    """What an entry says. `everything`: thinking, and entries that are no message, too."""
+    """Yield the blocks of an entry. `everything` adds thinking, and entries that are no messages."""
     from boocode_sessions._core.attributes import as_message, string_at
 
     entry = as_message(entry)
@@ -58,7 +58,7 @@ _YOU = "You"
 def print_readable(
     screen: "Screen", entries: Iterable[Mapping[str, Any]], *, everything: bool = False
 ) -> int:
-    """Entries for a terminal or a pipe, as they come. Returns how many things they said or did."""
+    """Print entries to a terminal or a pipe as they come, and return how many blocks they had."""
     said = ""
     shown = 0
     for entry in entries:
@@ -73,7 +73,7 @@ def print_readable(
 
 
 def markdown(entries: Iterable[Mapping[str, Any]], *, everything: bool = False) -> Iterator[str]:
-    """Entries as a Markdown document, piece by piece."""
+    """Yield a Markdown document of entries, piece by piece."""
     said = ""
     for entry in entries:
         for block in blocks(entry, everything=everything):
@@ -130,7 +130,7 @@ def _arguments(given: object) -> str:
 
 
 _FILES = ("image", "document", "redacted_thinking")
-"""Parts that hold no text, but a file's bytes."""
+"""Parts that hold a file's bytes and no text."""
 
 
 def _result_text(content: object) -> str:
@@ -158,7 +158,7 @@ def _title(speaker: str, entry: Mapping[str, Any]) -> str:
 
 
 def _note(entry: Mapping[str, Any]) -> str:
-    """What an entry that is no message is about: what it is called, and what somebody wrote in it."""
+    """Return what an entry that is no message is about: its kind, and the text in it."""
     names = (
         "subtype",
         "operation",
@@ -211,7 +211,7 @@ def _beginning(text: str) -> str:
 
 
 def _open_fence(text: str) -> str:
-    """The line that ends a code block which a text leaves open: all that follows would be in it."""
+    """Return the line that closes a code block which a text leaves open; it would swallow what follows."""
     fence = ""
     for line in text.splitlines():
         if (found := _FENCE.match(line)) is None:
@@ -228,7 +228,7 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
 
 def _fenced(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any in the text."""
+    """Return a code block whose fence is longer than any in the text."""
     fence = "```"
     while fence in text:
         fence += "`"

@@ -1,4 +1,4 @@
-"""How values are written on the command line."""
+"""Reads values of the command line."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds
 
 
 def moment(text: str) -> datetime:
-    """A point in time: a date or a time on the reader's clock, one with an offset, or an age such as 7d."""
+    """Parse a date or time, with an offset or in the reader's time zone, or an age such as 7d."""
     if _AGE.fullmatch(text.strip()):
         return datetime.now(UTC) - age(text)
     try:
@@ -24,18 +24,18 @@ def moment(text: str) -> datetime:
 
 
 def age(text: str) -> timedelta:
-    """A span of time: 4w, 30d, 12h, 90m, 45s."""
+    """Parse a span of time: 4w, 30d, 12h, 90m, 45s."""
     found = _AGE.fullmatch(text.strip())
     try:
         if found:
             return timedelta(**{_UNITS[found[2]]: int(found[1])})
     except OverflowError:
-        pass  # said below
+        pass  # reported below
     raise typer.BadParameter(f"{text!r} is no span of time: write 30d, 4w, 12h, 90m or 45s")
 
 
 def number(given: int) -> int:
-    """A number of rows, as every database takes it."""
+    """Check a number of rows against the most that every database takes."""
     if given > _MOST:
         raise typer.BadParameter(f"{given} is too many: {_MOST} is the most")
     return given

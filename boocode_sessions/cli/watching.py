@@ -1,4 +1,4 @@
-"""`status --watch`: what a database holds, a line for each look."""
+"""`status --watch`: prints a line about what the database holds at each look."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ _COLUMNS: "dict[str, Callable[[Holdings, Holdings], str]]" = {
     "behind": lambda now, _: "" if now.behind is None else f"{now.behind:,}",
 }
 _HEADER_EVERY = 20
-"""Lines, so that a screen always shows one."""
+"""Lines between headers. It is small, so that a screen always shows one."""
 
 
 def watch_holdings(database: Database, every_seconds: float, *, as_json: bool) -> None:
@@ -48,7 +48,7 @@ def watch_holdings(database: Database, every_seconds: float, *, as_json: bool) -
 
 
 def _looks(database: Database, every_seconds: float) -> "Iterator[tuple[Holdings, Holdings]]":
-    """Each count with the one before."""
+    """Yield each count with the one before."""
     from boocode_sessions.status import holdings
 
     before = None

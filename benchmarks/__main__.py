@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, print, and with `--write` renew the page in docs/."""
+"""`python -m benchmarks`: measure, print, and with `--write` rewrite docs/performance.md."""
 
 import argparse
 import asyncio
@@ -33,12 +33,12 @@ WORK: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "streaming": streaming.streaming,
 }
 ON_BOTH = ("append", "disk")
-"""What depends on the server's compression is run on Debian's server too, where it is installed."""
+"""Work that depends on the server's compression. It also runs on Debian's server, if that is installed."""
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main() -> None:
-    """Parse and run."""
+    """Parse the arguments and run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller tables")
     parser.add_argument("--only", action="append", choices=WORK, help="this piece of work; may be repeated")

@@ -1,4 +1,4 @@
-"""How long an upgrade holds the table that it adopts, with and without `migrations.prepare` before it.
+"""How long an upgrade locks the table that it adopts, with and without `migrations.prepare` before it.
 
 python -m benchmarks.adopting URL_OF_AN_EMPTY_POSTGRESQL_DATABASE [ROWS]
 """

@@ -1,6 +1,6 @@
-"""What a warm agent saves, and what the backend adds: `python -m benchmarks.agents [URL]`.
+"""What a warm agent saves, and what the backend costs: `python -m benchmarks.agents [URL]`.
 
-The agents are real, their model is the Messages API on loopback of the tests. By default over a SQLite file.
+The agents are real; their model is the tests' Messages API on loopback. The default is a SQLite file.
 """
 
 import os
@@ -30,7 +30,7 @@ CHATS = 20
 
 
 class Statements:
-    """Counts what is sent to the database, without BEGIN."""
+    """Counts the statements sent to the database, except BEGIN."""
 
     def __init__(self, engine: Engine) -> None:
         self.count = 0
@@ -50,7 +50,7 @@ async def seconds_to_first_token(events: AsyncIterator[Any]) -> float:
 
 
 async def first_tokens(make: Callable[[], ClaudeSdkBackend]) -> dict[str, float]:
-    """Median seconds to the first token: of a first turn, of a warm one, of one resumed from the store."""
+    """Return median seconds to the first token: in a first turn, a warm one, and a resumed one."""
     cold, warm, resumed = [], [], []
     for number in range(STARTS):
         chat = f"first tokens {number}"
@@ -70,7 +70,7 @@ async def timed(turn: Callable[[], Awaitable[None]]) -> float:
 
 
 async def added(make: Callable[[], ClaudeSdkBackend], agent: Agent, engine: Engine) -> dict[str, float]:
-    """What a turn takes with the backend, and with the SDK's own client over the same store."""
+    """Measure a turn with the backend, and with the SDK's own client over the same store."""
     options = ClaudeAgentOptions(
         session_store=SQLAlchemySessionStore(engine),
         session_store_flush="eager",
@@ -94,7 +94,7 @@ async def added(make: Callable[[], ClaudeSdkBackend], agent: Agent, engine: Engi
 
         turns = [("backend", with_backend), ("client", with_client)]
         for number in range(TURNS + 2):
-            turns.reverse()  # what an agent writes after its turn is not always the same one's to bear
+            turns.reverse()  # so that late writes of one agent do not always slow the other's turn
             for name, turn in turns:
                 before, used = statements.count, time.process_time()
                 took = await timed(turn)
@@ -114,7 +114,7 @@ async def added(make: Callable[[], ClaudeSdkBackend], agent: Agent, engine: Engi
 
 
 async def at_once(make: Callable[[], ClaudeSdkBackend]) -> dict[str, float]:
-    """So many chats at once: their processes, their memory, and the turns of a second."""
+    """Run CHATS chats at once. Return their processes, their memory, and the turns per second."""
     async with make() as backend:
 
         async def talk(chat: str, turns: int) -> None:

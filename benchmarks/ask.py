@@ -1,16 +1,19 @@
-"""How long the questions of `boocode_sessions.queries` take over a large store, on both databases.
+"""How long `boocode_sessions.queries` take over a large store, on both databases.
 
     python -m benchmarks.ask --entries 1000000
 
-Imports a tree of transcripts into an empty store on the wheel's PostgreSQL and into a SQLite file: sessions
-of 1,000 entries in the shapes and about the sizes of the agent's own; four in ten are lines of answers, two
-an API call; the sessions spread over 90 days and 20 projects. Prints how quick the import was, how long it
-takes to prepare what questions are answered from, as the command `import` does at its end, the median of five
-whole calls of each question, that of an append of 500 before anybody has asked and after, that of the command
-`list` from start to end, what the store takes on disk beside the lines' own bytes, and how long ccusage
-takes. Each time by the clock, and in brackets that of the processors, the server's too, which what else the
-machine does changes less: a processor that shares its core with another still takes half as long again. The
-load average says how busy the machine was. `--url` measures one database, which is filled unless it is.
+Imports a tree of transcripts into an empty store on the wheel's PostgreSQL and into a SQLite file. Sessions
+have 1,000 entries with the agent's shapes and about its sizes: four in ten are lines of answers, two lines to
+an API call. They spread over 90 days and 20 projects.
+
+Prints the speed of the import, and how long it takes to fill the derived tables, as the command `import`
+does at its end. Prints medians of five whole calls of each query, of an append of 500 before the first query
+and after, and of the command `list` as a process. Also prints the size on disk next to the lines' own bytes,
+and how long ccusage takes.
+
+Each time is wall-clock time, with processor time in brackets, including the server's. Processor time depends
+less on other work, but still grows by half if another processor shares the core. The load average shows how
+busy the machine was. `--url` measures one database, and fills it first if it is empty.
 """
 
 import argparse
@@ -46,7 +49,7 @@ from boocode_sessions.sdk import SQLAlchemySessionStore
 
 
 class Took(NamedTuple):
-    """Milliseconds, or megabytes a second: by the clock, and of the processors."""
+    """Milliseconds, or megabytes a second: in wall-clock time and in processor time."""
 
     clock: float
     processors: float
@@ -61,7 +64,7 @@ Answers = Mapping[str, Took]
 
 
 class Stopwatch:
-    """Milliseconds by the clock and of the processors: this program's, its children's, and the server's."""
+    """Measures wall-clock time, and processor time of this program, its children and the server."""
 
     def __init__(self, engine: Engine) -> None:
         self._server: psutil.Process | None = None
@@ -92,10 +95,10 @@ class Stopwatch:
 
 
 def fill(engine: Engine, tree: Path, stopwatch: Stopwatch) -> Answers:
-    """Import the sessions. Megabytes a second."""
+    """Import the sessions. Return megabytes a second."""
     SQLAlchemySessionStore(engine)  # imports the SDK, whose fold the imported sessions then keep
     usual = gc.get_threshold()
-    gc.set_threshold(100_000)  # as the command `import` has it
+    gc.set_threshold(100_000)  # as the command `import` sets it
     took = stopwatch.time(lambda: import_tree(engine, tree))
     gc.set_threshold(*usual)
     with engine.connect() as db:
@@ -105,14 +108,14 @@ def fill(engine: Engine, tree: Path, stopwatch: Stopwatch) -> Answers:
 
 
 def vacuum(engine: Engine) -> None:
-    """As autovacuum would at some time or other; SQLite has none."""
+    """Vacuum, as autovacuum would sooner or later. SQLite has no autovacuum."""
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             db.execute(text("VACUUM ANALYZE"))
 
 
 def sizes(engine: Engine) -> str:
-    """What the lines have, and what they and each index take."""
+    """Describe the bytes of the lines, and of each table and index."""
     with engine.connect() as db:
         size = int(db.scalar(select(func.sum(ClaudeSession.bytes))) or 1)
         if engine.dialect.name == "sqlite":
@@ -129,7 +132,7 @@ def sizes(engine: Engine) -> str:
 
 
 def questions(engine: Engine) -> dict[str, Callable[[], object]]:
-    """What is asked."""
+    """Return the queries to measure, by name."""
     with engine.connect() as db:
         session_id, project_key = db.execute(
             select(ClaudeSession.session_id, ClaudeSession.project_key).order_by(ClaudeSession.session_id)
@@ -162,14 +165,13 @@ def questions(engine: Engine) -> dict[str, Callable[[], object]]:
 def _list(engine: Engine) -> None:
     url = engine.url.render_as_string(hide_password=False)
     command = [sys.executable, "-m", "boocode_sessions", "list", "--json", "--url", url]
-    # With its bytecode at hand, as where it is installed.
+    # With cached bytecode, as in an installation.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 def first(engine: Engine, stopwatch: Stopwatch) -> Answers:
-    """How long preparing takes over entries of which nobody has asked anything yet, and then the first
-    questions."""
+    """Measure `prepare` over entries that no query has read yet, and then the first queries."""
     answers = {"preparing usage and search": stopwatch.time(lambda: queries.prepare(engine))}
     for name, question in (("usage", queries.usage), ("search", partial(queries.search, words="w15000"))):
         answers[f"the first {name} then"] = stopwatch.time(partial(question, engine))
@@ -178,7 +180,7 @@ def first(engine: Engine, stopwatch: Stopwatch) -> Answers:
 
 
 def appending(engine: Engine, stopwatch: Stopwatch) -> Took:
-    """How long an append of 500 takes."""
+    """Measure an append of 500 entries."""
     repository, agent = ClaudeSessionRepository(engine), Agent()
     key: SessionKey = {"project_key": "-home-me-append", "session_id": str(uuid.uuid4())}
     took: list[Took] = []
@@ -190,7 +192,7 @@ def appending(engine: Engine, stopwatch: Stopwatch) -> Took:
 
 
 def ask(url: str, tree: Path, only: Sequence[str]) -> Answers:
-    """Fill a store, if it is empty, and ask."""
+    """Fill a store, if it is empty, and measure the queries."""
     answers: dict[str, Took] = {}
     migrations.upgrade(url)
     filling = create_engine(url)
@@ -199,7 +201,7 @@ def ask(url: str, tree: Path, only: Sequence[str]) -> Answers:
     if not filled:
         answers |= fill(filling, tree, Stopwatch(filling))
     filling.dispose()
-    # Without our time-outs: what takes longer is to be seen, too.
+    # Without our timeouts, so that longer calls show too.
     engine = sqlalchemy.create_engine(normalized(url))
     stopwatch = Stopwatch(engine)
     if not only:
@@ -219,7 +221,7 @@ def ask(url: str, tree: Path, only: Sequence[str]) -> Answers:
 
 
 def print_both(tree: Path, only: Sequence[str]) -> None:
-    """Ask on both databases, and print a table."""
+    """Measure both databases, and print a table."""
     server = Server()
     try:
         file = CACHE / "ask.db"

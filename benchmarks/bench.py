@@ -1,4 +1,4 @@
-"""What a piece of work gets to run with."""
+"""The context that each piece of work runs in."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -16,15 +16,15 @@ class Bench:
     server: Server
     quick: bool
     missing: dict[str, str] = field(default_factory=dict)
-    """Peers that do not run here, and why."""
+    """Peers that can't run here, and why."""
 
     def pick(self, full: int, quick: int) -> int:
-        """A size or a number of rounds."""
+        """Return a size or a number of rounds."""
         return quick if self.quick else full
 
     @contextlib.asynccontextmanager
     async def peers(self, kinds: Iterable[type[Peer]], suffix: str = "") -> AsyncIterator[dict[str, Peer]]:
-        """Each kind, open on a fresh database of its own, by label."""
+        """Yield each kind by label, open on its own fresh database."""
         async with contextlib.AsyncExitStack() as stack:
             ready: dict[str, Peer] = {}
             for kind in kinds:
@@ -42,7 +42,7 @@ class Bench:
     async def reopened(
         self, peers: Mapping[str, Peer], host: str, port: int
     ) -> AsyncIterator[dict[str, Peer]]:
-        """The same databases by another way."""
+        """Yield the same databases, reached through another address."""
         async with contextlib.AsyncExitStack() as stack:
             again: dict[str, Peer] = {}
             for label, peer in peers.items():
@@ -54,12 +54,12 @@ class Bench:
 
 
 def database_of(kind: type[Peer]) -> str:
-    """The name of its database."""
+    """Return the name of its database."""
     return f"bench_{kind.__name__.lower()}"
 
 
 def batches(seed: int, size: int) -> Iterator[list[Entry]]:
-    """A session's lines in batches, without an end."""
+    """Yield endless batches of a session's lines."""
     lines = endless(seed)
     while True:
         yield [next(lines) for _ in range(size)]

@@ -1,4 +1,4 @@
-"""What ccusage takes over the files that a store was filled from, and its totals beside ours."""
+"""How long ccusage takes over the imported files, and its totals next to ours."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from boocode_sessions import queries
 
 
 def print_ccusage(tree: Path) -> None:
-    """How long ccusage takes for its table of days, from start to end, and its totals, where npm has it."""
+    """Print how long ccusage takes for its table of days, as a process, and its totals, if npm has it."""
     if (npx := shutil.which("npx")) is None:
         print("ccusage 17: there is no npx")
         return
@@ -39,7 +39,7 @@ def _totals(tokens: Iterable[int]) -> str:
 
 
 def print_usage(engine: Engine) -> None:
-    """The same totals by `usage`."""
+    """Print the same totals from `usage`."""
     (row,) = queries.usage(engine, by=())
     tokens = (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
     print(f"{engine.dialect.name:10} usage: {_totals(tokens)}", flush=True)

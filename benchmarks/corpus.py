@@ -1,4 +1,4 @@
-"""A tree of transcripts to ask questions of: sessions in the shapes and about the sizes of real ones."""
+"""A tree of transcripts to query: sessions with the shapes and about the sizes of real ones."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ TOOLS = ("Bash", "Read", "Edit", "Grep")
 
 
 class Agent:
-    """Writes sessions: the same number always gives the same lines."""
+    """Writes sessions. Equal numbers give equal lines."""
 
     def __init__(self) -> None:
         self._random = random.Random(1)
-        # The frequencies of words are like those of a language: w0 is in a third of all messages.
+        # Word frequencies are like those of a language: w0 is in a third of all messages.
         words = [f"w{int(20_000 * self._random.random() ** 3)}" for _ in range(400_000)]
         self._prose = [" ".join(words[i * 70 : i * 70 + 20 + i % 80]) for i in range(5000)]
 
@@ -86,7 +86,7 @@ def _answer(number: int, i: int, call: str, block: dict[str, Any]) -> dict[str, 
 
 
 def write_tree(tree: Path, entries: int) -> int:
-    """Write the sessions as the agent keeps them. Returns the bytes."""
+    """Write the sessions in the agent's layout. Return the number of bytes."""
     sessions, agent, size = entries // PER_SESSION, Agent(), 0
     for number in range(sessions):
         began = END - timedelta(days=DAYS) * (1 - number / sessions)

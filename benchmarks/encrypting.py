@@ -1,4 +1,4 @@
-"""What encryption costs: appends and loads with it, against the same without, in wall and processor time.
+"""What encryption costs: appends and loads with and without it, in wall-clock and processor time.
 
 python -m benchmarks.encrypting URL_OF_AN_EMPTY_DATABASE [ROUNDS]
 """

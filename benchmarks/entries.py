@@ -1,7 +1,7 @@
-"""Transcript lines as the agent writes them, from a seed: the same seed gives the same lines.
+"""Transcript lines as the agent writes them. Equal seeds give equal lines.
 
 Shapes and sizes are those of real sessions: a median of 1.0 KB and a mean of 2.4 KB a line, a quarter of the
-lines without a uuid. `python -m benchmarks.entries` prints what they come to.
+lines without a uuid. `python -m benchmarks.entries` prints the actual numbers.
 """
 
 import json
@@ -40,17 +40,17 @@ _TOOLS = ("Bash", "Read", "Edit", "Grep", "Write", "Task")
 
 
 def endless(seed: int) -> Iterator[Entry]:
-    """The lines of one session, without an end."""
+    """Return an endless iterator over the lines of one session."""
     return iter(_Agent(seed))
 
 
 def transcript(seed: int, count: int) -> list[Entry]:
-    """The first `count` lines of a session."""
+    """Return the first `count` lines of a session."""
     return list(islice(endless(seed), count))
 
 
 def describe(entries: Sequence[Entry]) -> str:
-    """What they come to, in words."""
+    """Describe the entries' number and sizes in words."""
     sizes = [len(json.dumps(entry, ensure_ascii=False).encode()) for entry in entries]
     bare = sum("uuid" not in entry for entry in entries) / len(entries)
     middle = f"median {statistics.median(sizes) / 1000:.1f} KB, mean {statistics.mean(sizes) / 1000:.1f} KB"

@@ -4,7 +4,8 @@
     python -m benchmarks.files --quick    100 MB
 
 Lines are as agents write them: median 1.0 KB, mean 2.4 KB, a third without a uuid, text from the standard
-library's source. The server is the tests' one with `fsync` on, or `--url`, whose tables must be empty.
+library's source. The server is the tests' embedded one with `fsync` on, or the database at `--url`, whose
+tables must be empty.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from tests.fixtures.servers import EmbeddedPostgres
 
 MEDIAN_BYTES = 1000
 SIGMA = math.sqrt(2 * math.log(2.4))
-"""Of a log-normal distribution whose mean is 2.4 times its median."""
+"""Sigma of a log-normal distribution whose mean is 2.4 times its median."""
 FILE_BYTES = 4_000_000
 """Mean size of a transcript."""
 
@@ -79,7 +80,7 @@ def main() -> None:
 
 
 class ServerTime:
-    """Processor time of a server on this machine: that of its processes, those that have ended too."""
+    """Processor time of a server on this machine, including its processes that have ended."""
 
     def __init__(self, url: str) -> None:
         with create_engine(url).connect() as connection:
@@ -102,7 +103,7 @@ class ServerTime:
 
 
 def run_step(step: str, url: str, tree: Path, workers: int | None) -> None:
-    """One step in a process of its own, since peak memory never goes down."""
+    """Run one step. Each step has its own process, because peak memory never goes down."""
     engine = create_engine(url)
     began, worked = time.perf_counter(), time.process_time()
     if step == "export":
@@ -121,7 +122,7 @@ def run_step(step: str, url: str, tree: Path, workers: int | None) -> None:
 
 
 def generate(tree: Path, size: int, files: int) -> int:
-    """Write a tree of about so many bytes. Returns the number of lines."""
+    """Write a tree of about `size` bytes. Return the number of lines."""
     chance = random.Random(1)
     text = "".join(
         path.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""Interleaved rounds: every subject takes its turn in each, in a new order, so that noise hits all alike."""
+"""Interleaved rounds. Each round runs every subject once, in a new order, so that noise hits all alike."""
 
 import gc
 import random
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from benchmarks.processors import Clock
 
 Step = Callable[[], Awaitable[float | None]]
-"""Calling it prepares one unit of work; only awaiting that is timed, unless it returns its own seconds."""
+"""A call prepares one unit of work; only awaiting the result is timed, unless it returns its own seconds."""
 
 
 @dataclass
 class Figure:
-    """What one subject took: one sample per step."""
+    """Measurements of one subject: one sample per step."""
 
     label: str
     samples: list[float] = field(default_factory=list)
     client: list[float] = field(default_factory=list)
-    """Processor seconds of this process and its children, where they were measured."""
+    """Processor seconds of this process and its children, if measured."""
     server: list[float] = field(default_factory=list)
-    """And of the database server's processes."""
+    """Processor seconds of the database server's processes, if measured."""
 
     @property
     def median(self) -> float:
@@ -34,14 +34,14 @@ class Figure:
 
     @property
     def processors(self) -> "Figure":
-        """The processor time of client and server together, as a figure of its own."""
+        """Processor time of client and server together, as a separate figure."""
         both = [mine + theirs for mine, theirs in zip(self.client, self.server, strict=True)]
         return Figure(self.label, both, self.client, self.server)
 
 
 @dataclass
 class Line:
-    """One line of the table: a piece of work, and what each subject took for it."""
+    """One line of the table: a piece of work, and each subject's measurements."""
 
     title: str
     unit: str
@@ -49,24 +49,24 @@ class Line:
     baseline: str
     """The label that counts as 1.0."""
     targets: Mapping[str, float] = field(default_factory=dict)
-    """By label: what its ratio is held against."""
+    """Target ratios by label."""
     more_is_better: bool = False
     notes: Sequence[str] = ()
     shortfall: str = ""
-    """Why the target is missed, where it is."""
+    """Why the target is missed, if it is."""
     scale: float = 1000.0
-    """From samples to the unit: seconds to milliseconds, where nothing else is said."""
+    """Factor from samples to the unit; by default seconds to milliseconds."""
 
     def figure(self, label: str) -> Figure | None:
         return next((figure for figure in self.figures if figure.label == label), None)
 
     def ratio(self, label: str) -> float | None:
-        """A subject's median over the baseline's."""
+        """Return a subject's median divided by the baseline's."""
         mine, base = self.figure(label), self.figure(self.baseline)
         return mine.median / base.median if mine and base else None
 
     def met(self, label: str) -> bool | None:
-        """Whether a subject is within its target; None where it has none, or did not run."""
+        """True if a subject meets its target; None if it has none, or did not run."""
         ratio = self.ratio(label)
         target = self.targets.get(label)
         if target is None or ratio is None:
@@ -77,9 +77,9 @@ class Line:
 async def interleave(
     steps: Mapping[str, Step], rounds: int, *, repeat: int = 1, warm_up: int = 1, clock: Clock | None = None
 ) -> list[Figure]:
-    """Run every step `rounds` times `repeat` times, after a warm-up that is not counted.
+    """Run every step `rounds` times `repeat` times, after an uncounted warm-up.
 
-    `clock`: measures processor time too.
+    With a `clock`, measure processor time too.
     """
     figures = {label: Figure(label) for label in steps}
     order = list(steps)
@@ -88,7 +88,7 @@ async def interleave(
         for _ in range(warm_up):
             await steps[label]()
     gc.collect()
-    gc.freeze()  # what the imports left would be walked by every collection
+    gc.freeze()  # else every collection would walk the objects that imports have made
     for _ in range(rounds):
         shuffled.shuffle(order)
         for label in order:

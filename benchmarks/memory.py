@@ -1,4 +1,4 @@
-"""One load in a process of its own: `python -m benchmarks.memory REQUEST` prints its peak in bytes."""
+"""One load in a separate process: `python -m benchmarks.memory REQUEST` prints its peak in bytes."""
 
 import asyncio
 import importlib
@@ -11,7 +11,7 @@ from benchmarks.server import Address
 
 
 def resident(field: str) -> int:
-    """Bytes of resident memory: `VmRSS` now, `VmHWM` at the highest since `forget_peak`."""
+    """Return bytes of resident memory: `VmRSS` now, `VmHWM` at the peak since `forget_peak`."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
@@ -19,7 +19,7 @@ def resident(field: str) -> int:
 
 
 def forget_peak() -> None:
-    """Start the high-water mark anew (Linux)."""
+    """Reset the peak (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

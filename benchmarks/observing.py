@@ -1,4 +1,4 @@
-"""What telemetry costs: appends and loads that OpenTelemetry hears of, against the same without.
+"""What telemetry costs: appends and loads with and without OpenTelemetry.
 
 python -m benchmarks.observing URL_OF_AN_EMPTY_DATABASE [ROUNDS]
 """

@@ -1,6 +1,6 @@
-"""Processor time of this process, its children, and a server's processes, in nanoseconds' resolution.
+"""Processor time of this process, its children, and a server's processes, in nanoseconds.
 
-The clock's time depends on what else the machine does; processor time hardly does.
+Wall-clock time depends on other work on the machine; processor time hardly does.
 """
 
 import os
@@ -17,7 +17,7 @@ class Used(NamedTuple):
 
 
 class Clock:
-    """Reads what the kernel has counted. `find_processes` first, and again when there are new connections."""
+    """Reads the kernel's counts. Call `find_processes` first, and again after new connections."""
 
     def __init__(self, postmaster: int) -> None:
         self._postmaster = postmaster
@@ -25,7 +25,7 @@ class Clock:
         self._server: list[int] = []
 
     def find_processes(self) -> None:
-        """Look up the server's processes, and children of this process such as a peer in another language."""
+        """Find the server's processes, and this process's children, such as a peer in another language."""
         for descriptor in (*self._client, *self._server):
             os.close(descriptor)
         server = _descendants(self._postmaster)
@@ -39,7 +39,7 @@ class Clock:
         ]
 
     def read(self) -> Used:
-        """Processor time that was used until now."""
+        """Return the processor time used so far."""
         client = time.process_time() + sum(map(_seconds, self._client))
         return Used(client, sum(map(_seconds, self._server)))
 

@@ -1,7 +1,7 @@
 """A TCP proxy to a unix socket that holds packets back: `python -m benchmarks.proxy SOCKET MILLISECONDS`.
 
-Prints its port. One thread a direction, which sleeps until just before a packet is due and spins for the
-rest: a timer alone is late by as much as the delay that it should make.
+Prints its port. A thread per direction sleeps until just before a packet is due and spins for the rest,
+because a timer alone is late by as much as the intended delay.
 """
 
 import socket
@@ -15,7 +15,7 @@ _CHUNK = 1 << 18
 
 
 def serve(path: str, delay: float) -> None:
-    """Serve for ever; `delay` is in seconds, each way."""
+    """Serve forever. `delay` is in seconds, each way."""
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     while True:

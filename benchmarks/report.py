@@ -1,4 +1,4 @@
-"""The figures as a page, and a picture of how the listings grow."""
+"""Formats the figures as a page, and plots how the listings grow."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from benchmarks.measure import Line
 
 
 def summary(lines: Sequence[Line]) -> str:
-    """One row a line: the ratio that is held against the target."""
+    """Return a table with one row per target: the ratio and whether it is met."""
     rows = ["| work | this package | target | |", "| --- | --- | --- | --- |"]
     for line in lines:
         for label, target in line.targets.items():
@@ -21,7 +21,7 @@ def summary(lines: Sequence[Line]) -> str:
 
 
 def details(line: Line) -> str:
-    """Everybody's figures for one line."""
+    """Return a section with every subject's figures for one line."""
     measured = any(figure.client for figure in line.figures)
     processors = " processor time: client | server |" if measured else ""
     rows = [
@@ -44,7 +44,7 @@ def details(line: Line) -> str:
 
 
 def growth(lines: Sequence[Line], file: Path) -> None:
-    """A plot of `list_sessions` over the number of entries."""
+    """Plot `list_sessions` over the number of entries."""
     import matplotlib as mpl  # noqa: PLC0415 - only this needs it, and it is slow to import
 
     mpl.use("Agg")
@@ -68,7 +68,7 @@ def growth(lines: Sequence[Line], file: Path) -> None:
 def page(
     heading: str, lines: Sequence[Line], missing: Mapping[str, str], equivalents: Mapping[str, str]
 ) -> str:
-    """The whole page."""
+    """Return the whole page."""
     picture = "![list_sessions over the number of entries, for each store](listing-growth.png)"
     parts = [heading, "## Against the targets", summary(lines), picture, "## Every figure"]
     parts += [details(line) for line in lines]

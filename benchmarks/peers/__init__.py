@@ -1,6 +1,6 @@
-"""The stores that are measured: this package, the peers, and what the database itself can do.
+"""The measured stores: this package, the peers, and the bare database.
 
-Each has a driver of the same shape. Where a peer has no such operation, its driver raises NotSupported.
+Each has a driver with the same interface. If a peer lacks an operation, its driver raises NotSupported.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from benchmarks.entries import Entry
 from benchmarks.server import Address
 
 PROJECT = "-home-dev-project"
-"""The SDK's project key of /home/dev/project."""
+"""The SDK's project key for /home/dev/project."""
 
 
 class NotSupported(Exception):  # noqa: N818 - an answer, not an error
-    """The peer has no such operation, or does not run here."""
+    """The peer lacks this operation, or can't run here."""
 
 
 class Peer:
@@ -24,10 +24,10 @@ class Peer:
 
     label: ClassVar[str]
     equivalent: ClassVar[str]
-    """What stands for the contract's operations, in a sentence."""
+    """The peer's equivalents of the contract's operations, in a sentence."""
 
     async def setup(self, address: Address) -> None:
-        """Make the tables in an empty database, then open."""
+        """Create the tables in an empty database, then open it."""
         raise NotImplementedError
 
     async def open(self, address: Address) -> None:
@@ -35,16 +35,16 @@ class Peer:
         raise NotImplementedError
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
 
     async def append(
         self, session: str, entries: Sequence[Entry], subpath: str | None = None
     ) -> float | None:
-        """Entries to the end of a transcript, in one call."""
+        """Append entries to a transcript, in one call."""
         raise NotSupported
 
     async def append_at_once(self, batches: dict[str, list[Entry]]) -> float:
-        """Every session appends its entries one by one, all sessions at the same time. Returns seconds."""
+        """Let all sessions append their entries one by one, at the same time. Return seconds."""
 
         async def write(session: str, entries: list[Entry]) -> None:
             for entry in entries:
@@ -55,7 +55,7 @@ class Peer:
         return time.perf_counter() - start
 
     async def write_long(self, session: str, entries: Sequence[Entry]) -> None:
-        """A long session, to be loaded: in whatever calls the store takes it."""
+        """Store a long session to load later, in whatever calls the store takes."""
         for start in range(0, len(entries), 500):
             await self.append(session, entries[start : start + 500])
 
@@ -66,7 +66,7 @@ class Peer:
         raise NotSupported
 
     async def list_for_people(self, limit: int) -> float | None:
-        """The SDK's own `list_sessions_from_store` over this store."""
+        """Call the SDK's own `list_sessions_from_store` over this store."""
         raise NotSupported
 
     async def list_subkeys(self, session: str) -> float | None:
@@ -76,5 +76,5 @@ class Peer:
         raise NotSupported
 
     async def fill(self, sessions: int, entries: int, *, first: int = 0) -> None:
-        """Give `sessions` sessions of `entries` small entries each, made by the server itself."""
+        """Let the server make `sessions` sessions of `entries` small entries each."""
         raise NotSupported

@@ -1,4 +1,4 @@
-"""Which stores there are to measure."""
+"""The lists of stores to measure."""
 
 from benchmarks.peers import Peer
 from benchmarks.peers.floor import Floor
@@ -12,9 +12,9 @@ from benchmarks.peers.seed import Seed
 OURS: tuple[type[Peer], ...] = (OursAsync, OursAsyncpg, OursThreads, OursBlocking)
 LISTENED = OursListened
 ADAPTERS: tuple[type[Peer], ...] = (Reference, Seed, Floor)
-"""Of the same contract, or below it."""
+"""Stores with the same contract, or less."""
 OTHERS: tuple[type[Peer], ...] = (OpenAIAgents, GoogleADK, LangGraph)
-"""Of their own contract, each on its own equivalent."""
+"""Stores with another contract, each measured on its own equivalent."""
 
 HEADLINE = OursAsync
 BASELINE = Reference

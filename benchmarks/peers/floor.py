@@ -1,4 +1,4 @@
-"""What the database itself can do: raw COPY in and out, and an index probe per session."""
+"""The bare database: raw COPY in and out, and an index probe per session."""
 
 import json
 from collections.abc import Sequence

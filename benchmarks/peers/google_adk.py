@@ -47,7 +47,7 @@ class GoogleADK(Peer):
         text = types.Part(text=json.dumps(entries[0]))
         event = Event(author="user", content=types.Content(role="user", parts=[text]))
         await self._service.append_event(held, event)
-        held.events.clear()  # it keeps every event in memory as well, which is not what is measured
+        held.events.clear()  # it also keeps every event in memory, which we do not measure
 
     async def write_long(self, session: str, entries: Sequence[Entry]) -> None:
         for entry in entries:

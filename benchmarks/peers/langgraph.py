@@ -26,7 +26,7 @@ class LangGraph(Peer):
         await self._saver.setup()
 
     async def open(self, address: Address) -> None:
-        # The connection's settings are those that its documentation asks for.
+        # Its documentation asks for these connection settings.
         settings = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
         self._pool = AsyncConnectionPool(address.dsn, kwargs=settings, min_size=1, max_size=10, open=False)
         await self._pool.open()

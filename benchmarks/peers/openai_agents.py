@@ -46,7 +46,7 @@ class OpenAIAgents(Peer):
 
 
 class OpenAIAgentsSQLite:
-    """SQLiteSession over one file; WAL, which it sets itself."""
+    """SQLiteSession over one file. It switches to WAL by itself."""
 
     label = "openai-agents SQLiteSession"
 

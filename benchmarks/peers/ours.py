@@ -1,4 +1,4 @@
-"""This package: the SDK's store over an AsyncEngine and over an Engine, and the synchronous repository."""
+"""This package: the SDK's store over an AsyncEngine and an Engine, and the synchronous repository."""
 
 import json
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class _Ours(Peer):
         await self._store.delete(_key(session))
 
     async def fill(self, sessions: int, entries: int, *, first: int = 0) -> None:
-        """As appends would leave the tables, summaries included."""
+        """Fill the tables as appends would, including summaries."""
         summary = fold_session_summary(None, _key("any"), [_SMALL_PROMPT])
         with without_indexes(self._address, "claude_session_entries") as connection:
             connection.execute(
@@ -108,7 +108,7 @@ class OursThreads(_Ours):
 
 
 class OursListened(OursAsync):
-    """A host's tracing or error reporting listens to every statement, as OpenTelemetry and Sentry do."""
+    """With a listener on every statement, like the host's OpenTelemetry or Sentry."""
 
     label: ClassVar[str] = "boocode_sessions (AsyncEngine with a statement listener)"
 
@@ -124,7 +124,7 @@ def _note(*told: object) -> None:
 
 
 class _Blocking:
-    """The repository's methods as coroutines that block: what it costs without any hop."""
+    """The repository's methods as blocking coroutines, to measure it without thread or greenlet switches."""
 
     def __init__(self, engine: Engine) -> None:
         self._repository = ClaudeSessionRepository(engine)

@@ -1,4 +1,4 @@
-"""The Python SDK's reference adapter for PostgreSQL: the statements it issues, in a driver of our own."""
+"""The Python SDK's reference adapter for PostgreSQL: its statements, in our own driver."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 class _Store:
-    """Its methods that the SDK's own listing calls. It keeps no summaries."""
+    """The adapter's methods that the SDK's own listing calls. It keeps no summaries."""
 
     def __init__(self, pool: Any) -> None:  # noqa: ANN401 - asyncpg has no types
         self._pool = pool

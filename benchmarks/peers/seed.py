@@ -1,7 +1,7 @@
-"""The seed that this package grew from: its statements, by its own driver, in its own language.
+"""The seed that this package grew from: its statements, with its own driver and language.
 
-`seed.mjs` issues them through porsager's `postgres` in Node, which npm installs into the cache; it times
-itself, so that the pipe between the two processes is not measured.
+`seed.mjs` runs them through porsager's `postgres` in Node, which npm installs into the cache. It times
+itself, so the pipe between the two processes is not measured.
 """
 
 import asyncio

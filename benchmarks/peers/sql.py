@@ -1,4 +1,4 @@
-"""Rows that the server makes itself, for tables too large to send: the same small entry for every peer."""
+"""Rows that the server generates, for tables too large to send. Every peer gets the same small entry."""
 
 import contextlib
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ EVERY_ENTRY = "generate_series({first}, {last}) AS s, generate_series(1, {entrie
 
 
 def every_entry(sessions: int, entries: int, first: int) -> str:
-    """A FROM list that gives `s` and `i`, session after session."""
+    """Return a FROM list that yields `s` and `i`, session after session."""
     return EVERY_ENTRY.format(first=first, last=first + sessions - 1, entries=entries)
 
 
 @contextlib.contextmanager
 def without_indexes(address: Address, table: str) -> Iterator[psycopg.Connection]:
-    """A connection to fill a table with; its indexes are made again afterwards, which is much quicker.
+    """Yield a connection to fill a table without its indexes, then create them again, which is much quicker.
 
-    The primary key stays, and then the table is vacuumed and analyzed, as autovacuum would.
+    The primary key stays. At the end the table is vacuumed and analyzed, as autovacuum would.
     """
     with psycopg.connect(address.dsn, autocommit=True) as connection:
         indexes = connection.execute(

@@ -1,6 +1,6 @@
-"""The ways in which an append's one statement could reach the driver: docs/decisions/statements-as-text.md.
+"""Ways in which an append's one statement could reach the driver: docs/decisions/statements-as-text.md.
 
-Each encodes and plans as the store does, and runs without its queue, its deadline and its retries.
+Each encodes and plans like the store, but runs without its queue, deadline and retries.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from boocode_sessions._core.statements.append import append_in_one
 
 
 class _Way(OursAsync):
-    """In one greenlet, over a connection of the engine's pool."""
+    """Runs in one greenlet, over a connection from the engine's pool."""
 
     async def append(self, session: str, entries: Sequence[Entry], subpath: str | None = None) -> None:
-        appender = self._store._appender  # noqa: SLF001 - what the store makes of a call
+        appender = self._store._appender  # noqa: SLF001 - encodes as the store does
         request = appender.request({"project_key": PROJECT, "session_id": session}, entries)
         plans = appender._plans(request)  # noqa: SLF001
-        if not plans:  # the session's first
+        if not plans:  # the session's first append
             return await super().append(session, entries, subpath)
         (plan,) = plans
         await self._send(plan)

@@ -1,4 +1,4 @@
-"""Appends: of one writer, over a network, and of fifty sessions at once."""
+"""Appends by one writer, over a network, and by fifty sessions at once."""
 
 from collections.abc import Awaitable, Iterator
 from dataclasses import replace
@@ -16,11 +16,11 @@ from benchmarks.peers.ways import WAYS
 from benchmarks.server import Address
 
 _STEADY = 15
-"""Calls before the first that counts: drivers prepare after 5, PostgreSQL settles on a plan after 10."""
+"""Uncounted calls: drivers prepare after 5, PostgreSQL settles on a plan after 10."""
 
 
 async def one_writer(bench: Bench) -> list[Line]:
-    """1, 100 and 500 entries a call."""
+    """Append 1, 100 and 500 entries per call."""
     lines: list[Line] = []
     plan = ((1, bench.pick(40, 10), 25), (100, bench.pick(40, 8), 1), (500, bench.pick(20, 5), 1))
     for size, rounds, repeat in plan:
@@ -41,7 +41,7 @@ async def one_writer(bench: Bench) -> list[Line]:
 
 
 async def ways(bench: Bench) -> list[Line]:
-    """1 entry a call, by the way in which its statement reaches the driver."""
+    """Append 1 entry per call, in each way that the statement can reach the driver."""
     async with bench.peers((HEADLINE, BASELINE, *WAYS)) as peers:
         steps = {label: _appending(peer, batches(7, 1)) for label, peer in peers.items()}
         bench.server.settle()
@@ -51,7 +51,7 @@ async def ways(bench: Bench) -> list[Line]:
 
 
 async def flushes(bench: Bench) -> list[Line]:
-    """A turn of 40 lines as the SDK flushes it: in one append at its end, or eagerly, each line by itself."""
+    """Append a turn of 40 lines as the SDK flushes it: once at its end, or eagerly, line by line."""
     async with bench.peers((HEADLINE,)) as peers:
         (peer,) = peers.values()
         steps = {_AT_THE_END: _turn(peer, 1), "eager": _turn(peer, _TURN_LINES)}
@@ -72,7 +72,7 @@ _AT_THE_END = "at the turn's end (the SDK's default)"
 
 
 async def disk(bench: Bench) -> list[Line]:
-    """What 6,000 lines take, with indexes, in whatever calls each store takes them."""
+    """Measure the disk space of 6,000 lines, with indexes, in whatever calls each store takes."""
     entries = transcript(5, 6000)
     figures: list[Figure] = []
     async with bench.peers((HEADLINE, *ADAPTERS[:1])) as peers:
@@ -87,7 +87,7 @@ async def disk(bench: Bench) -> list[Line]:
 
 
 async def round_trip(bench: Bench) -> list[Line]:
-    """1 entry a call, 1 ms of network away."""
+    """Append 1 entry per call, over a network with 1 ms of round trip."""
     async with bench.peers((*OURS, *ADAPTERS, *OTHERS)) as near:
         with bench.server.delayed(0.5) as (host, port):
             async with bench.reopened(near, host, port) as peers:
@@ -105,7 +105,7 @@ async def round_trip(bench: Bench) -> list[Line]:
 
 
 async def at_once(bench: Bench) -> list[Line]:
-    """50 sessions that append one entry a call, in one process."""
+    """Append one entry per call in 50 sessions at once, in one process."""
     sessions, each = 50, bench.pick(20, 10)
     async with bench.peers((*OURS[:3], *ADAPTERS[:2], *OTHERS)) as peers:
         steps = {label: _rush(peer, sessions, each) for label, peer in peers.items()}

@@ -1,4 +1,4 @@
-"""Listings of a project with a thousand sessions, and how they grow with the entries."""
+"""Listings of a project with a thousand sessions, and how they grow with the number of entries."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ _SESSIONS = 1000
 
 
 async def listing(bench: Bench) -> list[Line]:
-    """`list_sessions` at 100,000, 400,000 and 1,600,000 entries, `list_sessions_from_store` at 400,000."""
+    """Call `list_sessions` at 100,000 to 1,600,000 entries, `list_sessions_from_store` at 400,000."""
     grown: dict[int, list[Figure]] = {}
     people: list[Figure] = []
     sizes = (100, 400, bench.pick(1600, 800))

@@ -1,4 +1,4 @@
-"""Loading one long session: time, and the memory that it takes at its highest."""
+"""Loads of one long session: time and peak memory."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ _PEAK = "Resident memory at its highest over what it was before the call, each i
 
 
 async def load(bench: Bench) -> list[Line]:
-    """A session of 6,000 entries."""
+    """Load a session of 6,000 entries."""
     entries = transcript(5, bench.pick(6000, 3000))
     kinds = (*OURS, *ADAPTERS, *OTHERS)
     async with bench.peers(kinds) as peers:

@@ -1,4 +1,4 @@
-"""The same work in a table of millions of rows and in an empty one."""
+"""The same work on a table of millions of rows and on an empty one."""
 
 from collections.abc import Awaitable
 
@@ -13,7 +13,7 @@ _STEADY = 15
 
 
 async def scale(bench: Bench) -> list[Line]:
-    """Append and load beside 10 million rows."""
+    """Append and load in a table with 10 million other rows."""
     rows = bench.pick(10_000_000, 1_000_000)
     lines: list[Line] = []
     appends: dict[str, dict[str, Figure]] = {}

@@ -48,7 +48,7 @@ _PEER = OpenAIAgentsSQLite.label
 
 
 async def sqlite(bench: Bench) -> list[Line]:
-    """1, 100 and 500 entries a call; a load."""
+    """Append 1, 100 and 500 entries per call, and load."""
     folder = CACHE / "sqlite"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

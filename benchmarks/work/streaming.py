@@ -1,4 +1,4 @@
-"""A transcript that is read from one end to the other, by `load` and by `iterate`."""
+"""Reading a whole transcript with `load` and with `iterate`."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from boocode_sessions.streaming import iterate_async
 
 
 class _Streamed(OursAsync):
-    """`iterate_async` in the place of `load`."""
+    """`iterate_async` instead of `load`."""
 
     label: ClassVar[str] = "boocode_sessions, iterate_async"
 
@@ -29,7 +29,7 @@ class _Streamed(OursAsync):
 
 
 async def streaming(bench: Bench) -> list[Line]:
-    """Time and memory over 1 GB."""
+    """Measure time and memory over 1 GB."""
     megabytes = bench.pick(1000, 100)
     batch = transcript(5, 3000)
     size = sum(len(json.dumps(entry)) for entry in batch) / 1e6

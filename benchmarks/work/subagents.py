@@ -19,7 +19,7 @@ _WHY_DELETION = "both mark each row as deleted and flush that to the disk, which
 
 
 async def subagents(bench: Bench) -> list[Line]:
-    """`list_subkeys` and `delete`, of short and of longer files."""
+    """Call `list_subkeys` and `delete` with short and longer subagent files."""
     return [*await _subagents(bench, 5), *await _subagents(bench, 50)]
 
 

@@ -72,7 +72,7 @@ def page(
     picture = "![list_sessions over the number of entries, for each store](listing-growth.png)"
     parts = [heading, "## Against the targets", summary(lines), picture, "## Every figure"]
     parts += [details(line) for line in lines]
-    parts += ["## What was measured of each", *(f"- {name}: {what}." for name, what in equivalents.items())]
+    parts += ["## What each subject ran", *(f"- {name}: {what}." for name, what in equivalents.items())]
     parts += [f"- {name} did not run: {why}." for name, why in missing.items()]
     return "\n\n".join(parts) + "\n"
 

@@ -18,7 +18,7 @@ _APP, _USER = "bench", "dev"
 class GoogleADK(Peer):
     label: ClassVar[str] = "google-adk DatabaseSessionService"
     equivalent: ClassVar[str] = (
-        "one `append_event` an entry, its JSON as the event's text; `get_session`; `list_sessions`"
+        "one `append_event` per entry, with its JSON as the event's text; `get_session`; `list_sessions`"
     )
 
     async def setup(self, address: Address) -> None:

@@ -16,7 +16,8 @@ from benchmarks.server import Address
 class LangGraph(Peer):
     label: ClassVar[str] = "langgraph AsyncPostgresSaver"
     equivalent: ClassVar[str] = (
-        "one checkpoint (`aput`) an append, its entries in a channel; `aget_tuple` of one that holds them all"
+        "one checkpoint (`aput`) per append, with its entries in a channel; "
+        "`aget_tuple` of one checkpoint that holds them all"
     )
 
     _pool: Any

@@ -15,7 +15,7 @@ from benchmarks.server import Address
 
 class OpenAIAgents(Peer):
     label: ClassVar[str] = "openai-agents SQLAlchemySession"
-    equivalent: ClassVar[str] = "`add_items` of the entries; `get_items`; it has no listing of sessions"
+    equivalent: ClassVar[str] = "`add_items` with the entries; `get_items`; it has no listing of sessions"
 
     _engine: AsyncEngine
 

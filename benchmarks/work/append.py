@@ -57,7 +57,7 @@ async def flushes(bench: Bench) -> list[Line]:
         steps = {_AT_THE_END: _turn(peer, 1), "eager": _turn(peer, _TURN_LINES)}
         bench.server.settle()
         figures = await interleave(steps, bench.pick(40, 10), warm_up=5, clock=bench.server.clock())
-    note = "An eager append waits for nobody: the agent goes on meanwhile, and takes seconds for such a turn."
+    note = "The agent doesn't wait for an eager append, and takes seconds for such a turn."
     title = f"a turn of {_TURN_LINES} lines, {HEADLINE.label}, by session_store_flush"
     used = [figure.processors for figure in figures]
     processors = "its processor time, Python and server together"
@@ -98,7 +98,7 @@ async def round_trip(bench: Bench) -> list[Line]:
                 steps["SELECT 1 on an open connection"] = lambda: _select_one(bare)
                 figures = await interleave(steps, bench.pick(20, 6), repeat=10, warm_up=_STEADY)
                 await bare.close()
-    note = "The delay is made by a loopback proxy, 0.5 ms each way; SELECT 1 shows what it comes to."
+    note = "A loopback proxy makes the delay, 0.5 ms each way; SELECT 1 shows the total."
     title = "append 1 entry, over 1 ms of network round trip"
     targets = {HEADLINE.label: 0.62}
     return [Line(title, "ms", figures, BASELINE.label, targets, notes=[note], shortfall=_WHY_AWAY)]
@@ -125,22 +125,22 @@ _TARGETS = {
 }
 _WHY_ONE = (
     "the statement also compares and advances the session's row, looks for rows of other programs and "
-    "updates the summary. Of the client's time half is psycopg's, the codec's and the plan's, as much as the "
-    "adapter takes in all; a quarter is SQLAlchemy's connection and execution, which tells listeners of each "
-    "statement; the rest is the queue, the deadline and the tasks of asyncio."
+    "updates the summary. psycopg, the codec and the plan take half of the client's time, as much as the "
+    "whole adapter. SQLAlchemy's connection and execution, which notifies listeners of each statement, take "
+    "a quarter. The queue, the deadline and asyncio's tasks take the rest."
 )
 _WHY_MANY = (
-    "for each entry Python checks every value, extracts the plain columns and folds the summary, and the "
-    "server keeps more indexes, where the adapter has `json.dumps` and two. Where the server compresses with "
-    "lz4 it takes less time than for the adapter."
+    "for each entry, Python checks every value, extracts the plain columns and folds the summary, where the "
+    "adapter only calls `json.dumps`. The server keeps more than the adapter's two indexes. With lz4, the "
+    "server takes less time than for the adapter."
 )
 _WHY = {1: _WHY_ONE, 100: _WHY_MANY, 500: _WHY_MANY}
 _WHY_DISK = "the plain columns and their indexes take more than the adapter's two."
-_WHY_AWAY = "the one round trip takes what SELECT 1 takes, and the statement's own time comes on top of it."
+_WHY_AWAY = "the one round trip takes as long as SELECT 1, and the statement's own time comes on top."
 _WHY_AT_ONCE = (
-    "an append takes some 170 microseconds of a core in Python, in one thread, and as many at the server, "
-    "much as the adapter's. One statement for the plans of 25 sessions was tried: it saves 12 and 40 of "
-    "them, which is less than a fifth."
+    "an append takes some 170 microseconds of a core in Python, in one thread, and as many on the server, "
+    "much like the adapter. We tried one statement for the plans of 25 sessions: it saves 12 and 40 of them, "
+    "which is less than a fifth."
 )
 
 

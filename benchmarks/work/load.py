@@ -11,8 +11,8 @@ from benchmarks.peers import Peer
 from benchmarks.peers.all import ADAPTERS, BASELINE, HEADLINE, OTHERS, OURS
 from benchmarks.peers.seed import Seed
 
-_WHY = "the server has to write JSONB as text, for both: nearly half of the adapter's time."
-_PEAK = "Resident memory at its highest over what it was before the call, each in a process of its own."
+_WHY = "for both, the server has to convert JSONB to text, which is nearly half of the adapter's time."
+_PEAK = "Peak of resident memory during the call, less what it was before, each in a separate process."
 
 
 async def load(bench: Bench) -> list[Line]:

@@ -82,11 +82,11 @@ async def sqlite(bench: Bench) -> list[Line]:
 
 
 _WHY_APPEND = (
-    "an append begins with the write lock, compares and advances the session, keeps each entry once and "
-    "folds the summary, through SQLAlchemy, where the peer stores text. Of a batch most is Python's time."
+    "an append takes the write lock, compares and advances the session, stores each entry once and folds the "
+    "summary, through SQLAlchemy; the peer only stores text. Python takes most of the time of a batch."
 )
-_WHY_LOAD = "each row is checked and decoded by itself, since SQLite does not vouch for its JSON."
-_NOTE = "All in WAL mode with an fsync at each commit. SQLiteSession runs in threads, as ours over an Engine."
+_WHY_LOAD = "each row is checked and decoded separately, because SQLite doesn't guarantee valid JSON."
+_NOTE = "All in WAL mode, with an fsync per commit. SQLiteSession runs in threads, like ours over an Engine."
 
 
 def _appending(store: Any, size: int) -> Step:  # noqa: ANN401 - either

@@ -12,10 +12,10 @@ from benchmarks.peers.seed import Seed
 
 _FILES = 1000
 _WHY_LISTING = (
-    "it reads one row per transcript, however long the transcripts are: of short ones the adapter's index "
-    "holds few more, on a vacuumed table. Most of the time is the transfer of a thousand subpaths."
+    "it reads one row per transcript, however long the transcripts are. If they are short and the table is "
+    "vacuumed, the adapter reads hardly more. The transfer of a thousand subpaths takes most of the time."
 )
-_WHY_DELETION = "both mark each row as deleted and flush that to the disk, which is nearly all of the time."
+_WHY_DELETION = "both mark each row as deleted and flush that to disk, which takes nearly all of the time."
 
 
 async def subagents(bench: Bench) -> list[Line]:

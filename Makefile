@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH := .bench/venv
 
-# Of the tests, on two cores: while one waits, the two others go on.
+# Test processes for two cores: while one waits, the two others run.
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
@@ -18,9 +18,9 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
-env: $(STAMP)  ## make the environment in .venv
+env: $(STAMP)  ## create the environment in .venv
 
-demo: .demo/.installed  ## a tour on SQLite, from nothing
+demo: .demo/.installed  ## tour the command line on SQLite, without any setup
 	.demo/bin/boocode-sessions demo
 
 .demo/.installed: pyproject.toml
@@ -28,29 +28,29 @@ demo: .demo/.installed  ## a tour on SQLite, from nothing
 	.demo/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[cli]"
 	@touch $@
 
-chat: $(STAMP)  ## a chat in the browser on http://127.0.0.1:8000, each with an agent of its own
+chat: $(STAMP)  ## chat in the browser at http://127.0.0.1:8000, with an agent for each chat
 	$(BIN)/python -m examples.chat_app
 
-check: lint audit  ## lint, types, and known holes in the dependencies
+check: lint audit  ## lint, check types, and look for known vulnerabilities in the dependencies
 
-lint: $(STAMP)  ## lint and types alone
+lint: $(STAMP)  ## only lint and check types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-audit: $(STAMP)  ## known holes in the dependencies, and in their lowest versions; says where it can't ask
+audit: $(STAMP)  ## look for known vulnerabilities in the dependencies, lowest versions included; names what it can't check
 	$(BIN)/python -m pip install --quiet "pip-audit>=2.9"
 	$(BIN)/python .ci/audit.py
 
-prices: $(STAMP)  ## compare the bundled list prices with those of the agent that the SDK brings
+prices: $(STAMP)  ## compare the bundled list prices with those of the SDK's bundled agent
 	$(BIN)/python .ci/prices.py
 
-docs: $(STAMP)  ## the documentation as a site, in build/site
+docs: $(STAMP)  ## build the documentation site in build/site
 	$(BIN)/python -m pip install --quiet --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-bench: $(BENCH)/.installed  ## measure against the peers, and write docs/performance.md (some 20 minutes)
+bench: $(BENCH)/.installed  ## measure against the peers and write docs/performance.md (some 20 minutes)
 	$(BENCH)/bin/python -m benchmarks --write
 
 $(BENCH)/.installed: pyproject.toml
@@ -59,7 +59,7 @@ $(BENCH)/.installed: pyproject.toml
 	$(BENCH)/bin/python -m pip install --quiet --editable . --group bench
 	@touch $@
 
-test: $(STAMP)  ## every test, on PostgreSQL and SQLite
+test: $(STAMP)  ## run every test on PostgreSQL and SQLite
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 release:  ## build sdist and wheel, check both, and run every test on the wheel
@@ -76,13 +76,13 @@ release:  ## build sdist and wheel, check both, and run every test on the wheel
 
 RELIABILITY := tests/concurrency tests/faults tests/pgbouncer tests/privacy tests/replicas tests/property/test_any_json_value.py
 
-reliability: $(STAMP)  ## the tests of concurrency and faults, three times as long, with their counts
+reliability: $(STAMP)  ## run the concurrency and fault tests three times as long, and print their counts
 	SOAK=3 $(BIN)/python -m pytest -n 0 -q $(RELIABILITY)
 
-soak: $(STAMP)  ## concurrency, faults and properties, fifteen times as long: SOAK=15, some 20 minutes
+soak: $(STAMP)  ## run the concurrency, fault and property tests fifteen times as long (SOAK=15, some 20 minutes)
 	SOAK=$${SOAK:-15} $(BIN)/python -m pytest -n 0 -q --timeout 600 tests/concurrency tests/faults tests/property
 
-services:  ## PgBouncer and Chromium from the system's packages, for the tests that need them; root only
+services:  ## install PgBouncer and Chromium from system packages, for the tests that need them; needs root
 	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || \
 		{ apt-get update -q && apt-get install -q -y --no-install-recommends pgbouncer; } || \
 		echo "PgBouncer can't be installed here: tests/pgbouncer will be skipped"
@@ -90,14 +90,14 @@ services:  ## PgBouncer and Chromium from the system's packages, for the tests t
 		{ apt-get update -q && apt-get install -q -y --no-install-recommends chromium; } || \
 		echo "Chromium can't be installed here: tests/agents/test_chat_app.py will be skipped"
 
-test-lowest:  ## every test, with the lowest versions that pyproject.toml declares
+test-lowest:  ## run every test with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python .ci/lowest.py > .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/lowest.txt --editable . --group test
 	.venv-lowest/bin/pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
-test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
+test-matrix:  ## run every test with SQLAlchemy 2.0 and 2.1
 	for version in 2.0 2.1; do \
 		$(PYTHON) -m venv .venv-$$version && \
 		.venv-$$version/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
@@ -105,7 +105,7 @@ test-matrix:  ## every test, with SQLAlchemy 2.0 and 2.1
 		.venv-$$version/bin/pytest -n $(WORKERS) --dist loadgroup $(TESTS) || exit 1; \
 	done
 
-clean:  ## remove the environment and what tools left behind
+clean:  ## remove the environments, builds and caches
 	rm -rf $(VENV) .venv-* .demo .release .bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help env demo chat check lint audit prices docs bench test release reliability soak services test-lowest test-matrix clean

@@ -1,4 +1,4 @@
-"""The site's own steps: README.md is its first page, and files outside docs/ are named instead of linked."""
+"""Hooks of the site: README.md becomes its first page, and links to files outside docs/ become plain names."""
 
 import re
 from pathlib import Path
@@ -11,12 +11,12 @@ OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([\w./-]+)\)")
 
 
 def on_files(files: Files, config: Any) -> Files:  # noqa: ANN401 - mkdocs' own
-    """Add the README as index.md, its links as seen from docs/."""
+    """Add the README as index.md, with its links relative to docs/."""
     text = re.sub(r"\]\((?!https?:|#|docs/)", "](../", README.read_text("utf-8")).replace("](docs/", "](")
     files.append(File.generated(config, "index.md", content=text.replace('"docs/', '"')))
     return files
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Name the files that are not part of the site."""
+    """Replace links to files outside the site by their names."""
     return OUTSIDE.sub(r"\1 (`\2`)", markdown)

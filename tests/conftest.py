@@ -1,14 +1,14 @@
-"""Fixtures come as plugins by concern: see tests/fixtures."""
+"""Loads the fixtures, which are plugins by concern: see tests/fixtures."""
 
 import gc
 import logging
 import signal
 from collections.abc import Generator
 
-import hypothesis  # noqa: F401 - its plugin asks who refers to an object: before any is frozen
+import hypothesis  # noqa: F401 - its plugin looks for referrers of objects, so import it before gc.freeze
 import pytest
 
-# A shell that runs the tests in the background makes them, and the programs that they start, deaf to Ctrl-C.
+# A shell that runs the tests in the background makes them, and the programs that they start, ignore SIGINT.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -28,7 +28,7 @@ pytest_plugins = [
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Half a million objects are collected, and stay: no garbage collection looks through them again."""
+    """Freeze the half a million objects that collection makes, so that garbage collection skips them."""
     gc.disable()
     try:
         return (yield)
@@ -38,7 +38,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 class _Fail(logging.Handler):
-    """A question that can't write the derived tables is answered all the same: nobody would see why."""
+    """Fails a test whose query can't write the derived tables. Such a query still answers: nobody would notice."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise AssertionError(record.getMessage())

@@ -1,4 +1,4 @@
-"""Hooks of the site: README.md becomes its first page, and links to files outside docs/ become plain names."""
+"""Hooks of the site: README.md becomes its first page, and links to files outside docs/ become names."""
 
 import re
 from pathlib import Path

@@ -38,7 +38,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 class _Fail(logging.Handler):
-    """Fails a test whose query can't write the derived tables. Such a query still answers: nobody would notice."""
+    """Fails a test whose query can't write the derived tables: it still answers, so nobody would notice."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise AssertionError(record.getMessage())

@@ -1,4 +1,4 @@
-"""A backend over each database, whose agents are real and whose model is on loopback."""
+"""A backend over each database, with real agents whose model is on loopback."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,19 +25,19 @@ LIMITS: dict[str, Any] = {
     "lease_seconds": 6,
     "repair_seconds": 0.2,
 }
-"""Far more than anything here takes, so that only a hang is cut off."""
+"""Far more than any test takes, so that only a hang is cut off."""
 
 
 @pytest.fixture
 def impatient_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three attempts, as ever, without the second of waiting between them."""
+    """Keep the SDK's three attempts, without the second of waiting between them."""
     batcher = "claude_agent_sdk._internal.transcript_mirror_batcher"
     monkeypatch.setattr(f"{batcher}.MIRROR_APPEND_BACKOFF_S", (0.0, 0.0))
 
 
 @pytest.fixture
 def options(agent: Agent) -> Options:
-    """An agent's options: each process has a config folder of its own, and knows only what a store tells."""
+    """Makes agent options. Each process has its own config folder, so it knows only what a store tells it."""
 
     def make(**more: Any) -> ClaudeAgentOptions:
         env = agent.environment() | more.pop("env", {})
@@ -50,7 +50,7 @@ def options(agent: Agent) -> Options:
 
 @pytest.fixture
 def make_backend(engine: Engine, options: Options) -> MakeBackend:
-    """Makes backends over the test's database: several stand for several hosts."""
+    """Makes backends over the test's database. Several backends stand for several hosts."""
 
     def make(
         bind: Engine | AsyncEngine = engine, limits: dict[str, Any] | None = None, **arguments: Any
@@ -69,10 +69,10 @@ def make_backend(engine: Engine, options: Options) -> MakeBackend:
 async def told(
     backend: ClaudeSdkBackend, chat_id: str, prompt: str, agent: str = "claude"
 ) -> list[AgentEvent]:
-    """A whole turn."""
+    """Send a prompt and return all events of its turn."""
     return [event async for event in backend.send(chat_id, prompt, agent=agent)]
 
 
 def text_of(events: list[AgentEvent]) -> str:
-    """What the agent answered."""
+    """Return the agent's answer."""
     return "".join(event.text for event in events if isinstance(event, TextDelta))

@@ -1,7 +1,7 @@
-"""A host in a process of its own: `python -m tests.agents.host`, to be killed.
+"""A host in a separate process, to be killed: `python -m tests.agents.host`.
 
-Reads {"url", "cwd", "env", "prompts": [[chat id, prompt], ...]} from stdin, sends the prompts of each chat
-one after the other and of all chats at once, and prints [chat id, prompt] for each turn that is stored.
+Reads {"url", "cwd", "env", "prompts": [[chat id, prompt], ...]} from stdin. Sends each chat's prompts in
+order, all chats at once, and prints [chat id, prompt] for each stored turn.
 """
 
 import json
@@ -38,7 +38,7 @@ async def _main(order: dict[str, Any]) -> None:
                     sys.stdout.write(json.dumps([chat, prompt]) + "\n")
                     sys.stdout.flush()
                     return True
-        except (ChatHeldError, AgentStartError):  # by a host that has died; or the agent was killed
+        except (ChatHeldError, AgentStartError):  # held by a host that has died; or the agent was killed
             pass
         return False
 

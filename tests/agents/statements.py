@@ -1,4 +1,4 @@
-"""Counts what is sent to the database."""
+"""Counts statements sent to the database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event
 
 @contextmanager
 def counted(engine: Engine) -> Iterator[list[str]]:
-    """The statements that are sent meanwhile, without BEGIN."""
+    """Yield a list that collects the statements of the block, except BEGIN."""
     statements: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -10,12 +10,12 @@ BATCHES = 30
 
 
 def key_of(writer: str) -> SessionKey:
-    """The session that a writer writes to."""
+    """Return the key of a writer's session."""
     return {"project_key": "p", "session_id": writer}
 
 
 def line(writer: str, number: int) -> dict[str, object]:
-    """What it writes: with and without a uuid."""
+    """Return a line. Every second one has a uuid."""
     uuid = {"uuid": f"{writer}-{number}"} if number % 2 else {}
     return {
         "type": "user",
@@ -25,7 +25,7 @@ def line(writer: str, number: int) -> dict[str, object]:
 
 
 def write(url: str, writer: str, keys: str, mode: str, begun: Event) -> None:
-    """Append batch after batch, and say when it has begun."""
+    """Append batch after batch. Set `begun` after the first one."""
     engine = create_engine(url)
     encryption = Encryption(keys.split(","), reads_plain=mode == "plain")
     repository = ClaudeSessionRepository(engine, encryption=encryption)

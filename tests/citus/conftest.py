@@ -17,7 +17,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def cluster(databases: Databases) -> Database:
-    """The distributed database, empty, over the coordinator."""
+    """The empty distributed database, through the coordinator."""
     return databases.distributed()
 
 
@@ -30,7 +30,7 @@ def coordinator(cluster: Database) -> Iterator[Engine]:
 
 @pytest.fixture
 def a_worker(cluster: Database, coordinator: Engine) -> str:
-    """The URL of the same database over one of the workers."""
+    """The URL of the same database through one of the workers."""
     with coordinator.connect() as connection:
         host, port = connection.execute(
             text("SELECT node_name, node_port FROM citus_get_active_worker_nodes() ORDER BY 2 LIMIT 1")
@@ -40,7 +40,7 @@ def a_worker(cluster: Database, coordinator: Engine) -> str:
 
 @pytest.fixture
 def new_on_cluster(cluster: Database, coordinator: Engine) -> Iterator[str]:
-    """A database of its own on every node, with the extension, which has our tables on one server yet."""
+    """A new database on every node, with the extension. Our tables are still on one server."""
     with coordinator.connect() as connection:
         nodes = connection.execute(text("SELECT nodename, nodeport, groupid FROM pg_dist_node")).all()
     name = f"boocode_citus_{os.getpid()}_{next(_numbers)}"

@@ -1,4 +1,4 @@
-"""The way to one server of a cluster: a TCP gate on loopback that can be shut, or let nothing through."""
+"""A TCP gate on loopback in front of one server of a cluster. It can be shut, or block all traffic."""
 
 import contextlib
 import socket
@@ -20,11 +20,11 @@ class Gate:
 
     @property
     def port(self) -> int:
-        """Where it listens, shut too."""
+        """The port on which it listens, even while shut."""
         return int(self._listener.getsockname()[1])
 
     def shut(self) -> None:
-        """Cut all connections, and cut new ones at once: as a server that has died."""
+        """Cut all connections, and new ones at once, like a server that has died."""
         with self._lock:
             self._shut = True
             ends, self._ends = self._ends, []
@@ -33,7 +33,7 @@ class Gate:
                 end.shutdown(socket.SHUT_RDWR)
 
     def block(self) -> None:
-        """Keep all connections, and pass nothing on: as a server that hangs."""
+        """Keep all connections but pass nothing on, like a server that hangs."""
         self._flows.clear()
 
     def open(self) -> None:
@@ -42,7 +42,7 @@ class Gate:
         self._flows.set()
 
     def close(self) -> None:
-        """End it."""
+        """Close the gate for good."""
         self._flows.set()
         self.shut()
         self._listener.close()

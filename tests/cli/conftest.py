@@ -1,4 +1,4 @@
-"""A person at the command line: on an empty database, or on the demo's three sessions."""
+"""The command line, over an empty database or over the demo's three sessions."""
 
 import json
 import os
@@ -21,14 +21,14 @@ from tests.fixtures.databases import Database, Databases
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
-"""When the demo's sessions are told."""
+"""The demo's current time."""
 NAMES_AS_WRITTEN = make_url("sqlite:///%20").database == "%20"
-"""Whether a URL names a file without percent-encoding, as with SQLAlchemy 2.0. None can have a `?` there."""
+"""True if URLs name files without percent-encoding, as in SQLAlchemy 2.0. Such names can't have a `?`."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -40,7 +40,7 @@ class Done:
 
 
 class Terminal:
-    """Runs commands over one database: here, or as programs of their own."""
+    """Runs commands over one database, in this process or as separate programs."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -56,7 +56,7 @@ class Terminal:
         return Done(result.exit_code, result.stdout, result.stderr)
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-        """Start as a program; the caller ends it."""
+        """Start as a separate program. The caller ends it."""
         return subprocess.Popen(
             [sys.executable, "-m", "boocode_sessions", *arguments],
             env=program_environment(self.env),
@@ -68,7 +68,7 @@ class Terminal:
         )
 
     def program(self, *arguments: str, input: str | None = None) -> Done:  # noqa: A002 - subprocess's name for it
-        """Run as a program of its own, to its end."""
+        """Run as a separate program, and wait for its end."""
         done = subprocess.run(
             [sys.executable, "-m", "boocode_sessions", *arguments],
             env=program_environment(self.env),
@@ -82,20 +82,20 @@ class Terminal:
 
 
 def program_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """This source tree, installed or not, and no settings of whoever runs the tests."""
+    """Return an environment for this source tree, without the settings of the person who runs the tests."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
     return kept | {"PYTHONPATH": str(ROOT)} | dict(more)
 
 
 @pytest.fixture
 def terminal(database: Database) -> Terminal:
-    """Over a migrated database without sessions."""
+    """A terminal over a migrated database without sessions."""
     return Terminal(database)
 
 
 @pytest.fixture(scope="session")
 def demo_file(databases: Databases) -> Path:
-    """A SQLite database with the demo's sessions, to be copied."""
+    """A SQLite database with the demo's sessions, to copy from."""
     database = databases.migrated("sqlite")
     engine = database.engine()
     fill(engine, NOW)
@@ -107,14 +107,14 @@ def demo_file(databases: Databases) -> Path:
 
 @pytest.fixture
 def demo(demo_file: Path, tmp_path: Path) -> Terminal:
-    """Over the demo's sessions, on SQLite."""
+    """A terminal over the demo's sessions, on SQLite."""
     shutil.copyfile(demo_file, tmp_path / "demo.db")
     return Terminal(Database("sqlite", f"sqlite:///{tmp_path / 'demo.db'}"))
 
 
 @pytest.fixture
 def demo_anywhere(database: Database) -> Terminal:
-    """Over the demo's sessions, on each database."""
+    """A terminal over the demo's sessions, on each database."""
     engine = database.engine()
     fill(engine, NOW)
     engine.dispose()
@@ -129,5 +129,5 @@ def ids(demo: Terminal) -> list[str]:
 
 @pytest.fixture
 def empty_terminal(empty_database: Database) -> Terminal:
-    """Over a database without our tables."""
+    """A terminal over a database without our tables."""
     return Terminal(empty_database)

@@ -1,4 +1,4 @@
-"""The documentation's code blocks: which of them run, and how."""
+"""Finds the documentation's code blocks, and decides which of them run."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _ELSEWHERE = re.compile(r"run by (?P<path>[\w./-]+\.py)\b", re.DOTALL)
 
 
 class MarkerError(Exception):
-    """A marker that says nothing."""
+    """A marker without a valid reason."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Block:
 
     page: Path
     line: int
-    """Of its first line of code, counted from 1."""
+    """Line number of the first line of code, counted from 1."""
     language: str
     marker: str
-    """The text of the comment right before it; empty without one."""
+    """Text of the comment right before the block; empty if there is none."""
     code: str
 
     @property
     def runs(self) -> bool:
-        """Python and shell run unless a marker says why not.
+        """True for Python and shell blocks, unless a marker says why not.
 
-        Raises MarkerError for a marker without a reason, or one that names a test that is not there.
+        Raises MarkerError for a marker without a reason, or with a test that doesn't exist.
         """
         if self.language not in {"python", "sh", "bash", "shell"}:
             return False
@@ -56,18 +56,18 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """README.md and everything below docs/."""
+    """Return README.md and every page below docs/."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def runs_elsewhere(text: str) -> bool:
-    """Whether a page says that a test of its own runs all its blocks, and that test is there."""
+    """True if a page names an existing test that runs all of its blocks."""
     whole = re.search(r"<!-- this page is run by (tests/[\w./]+\.py) -->", text)
     return whole is not None and (ROOT / whole[1]).is_file()
 
 
 def blocks(page: Path, text: str) -> Iterator[Block]:
-    """The fenced blocks of a page, in order."""
+    """Yield the fenced blocks of a page, in order."""
     lines = text.splitlines()
     number = 0
     marker = ""
@@ -86,7 +86,7 @@ def blocks(page: Path, text: str) -> Iterator[Block]:
 
 
 def _after_comment(lines: list[str], number: int, marker: str) -> tuple[int, str]:
-    """Past this line, or past the comment that begins here; and the marker that then holds."""
+    """Skip this line, or the comment that begins here. Return the next line's number and the marker."""
     line = lines[number].strip()
     if not line:
         return number + 1, marker
@@ -101,7 +101,7 @@ def _after_comment(lines: list[str], number: int, marker: str) -> tuple[int, str
 
 @contextmanager
 def closing_connections() -> Iterator[None]:
-    """Close what a snippet leaves open: it names an engine, and need not say what becomes of it."""
+    """Close connections that a snippet leaves open, so that pages needn't dispose of their engines."""
     opened: list[Any] = []
 
     def remember(connection: Any, _record: object) -> None:
@@ -113,5 +113,5 @@ def closing_connections() -> Iterator[None]:
     finally:
         event.remove(Pool, "connect", remember)
         for connection in opened:
-            if not hasattr(connection, "run_async"):  # an asynchronous one, which its engine closes
+            if not hasattr(connection, "run_async"):  # its async engine closes it
                 connection.close()

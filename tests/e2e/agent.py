@@ -1,4 +1,4 @@
-"""A real agent in folders of its own: the executable from the SDK's wheel, its model on loopback."""
+"""A real agent in its own folders: the executable from the SDK's wheel, with its model on loopback."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ TURN_SECONDS = 40
 
 
 Prepare = Callable[[ClaudeAgentOptions], Awaitable[ClaudeAgentOptions]]
-"""What a program does with its options before it begins a turn."""
+"""Changes a program's options before a turn."""
 
 
 class TurnOptions(TypedDict, total=False):
@@ -44,22 +44,22 @@ class TurnOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Turn:
-    """What came of one prompt."""
+    """The result of one prompt."""
 
     session_id: str
     answer: str
     config: Path
-    """The agent's CLAUDE_CONFIG_DIR. Empty after a resume from a store: the SDK made another."""
+    """The agent's CLAUDE_CONFIG_DIR. Empty after a resume from a store, because the SDK made another."""
     messages: list[Message] = field(default_factory=list)
 
     @property
     def mirror_errors(self) -> list[MirrorErrorMessage]:
-        """What the SDK told the user about appends that failed."""
+        """The SDK's messages about failed appends."""
         return [message for message in self.messages if isinstance(message, MirrorErrorMessage)]
 
 
 class Agent:
-    """Runs one process of the agent a turn, each with an empty config folder: it knows what a store tells."""
+    """Runs an agent process per turn, with an empty config folder, so it knows only what a store tells it."""
 
     def __init__(self, api: MessagesAPI, folder: Path) -> None:
         self.api = api
@@ -73,7 +73,7 @@ class Agent:
         return project_key_for_directory(self.project)
 
     def key(self, turn: Turn) -> SessionKey:
-        """The main transcript that a turn wrote."""
+        """Return the key of a turn's main transcript."""
         return {"project_key": self.project_key, "session_id": turn.session_id}
 
     async def turn(
@@ -92,7 +92,7 @@ class Agent:
     async def turn_in_new_process(
         self, prompt: str, url: str, kind: EngineKind, **options: Unpack[TurnOptions]
     ) -> Turn:
-        """Send a prompt from a new Python process, with a store over such an engine at that URL."""
+        """Send a prompt from a new Python process, with a store over an engine of `kind` at `url`."""
         config = self._empty_config()
         order = {
             "prompt": prompt,
@@ -112,11 +112,11 @@ class Agent:
         return Turn(answer["session_id"], answer["answer"], config)
 
     def environment(self) -> dict[str, str]:
-        """What an agent needs to know to talk to this test's model, with a config folder of its own."""
+        """Return an environment for this test's model, with a new config folder."""
         return self._environment(self._empty_config())
 
     def survivors(self) -> Iterator[psutil.Process]:
-        """Processes at work in the project's folder: the agent itself, and whatever its tools started."""
+        """Yield processes in the project's folder: the agent, and whatever its tools started."""
         for process in psutil.process_iter(["cwd"]):
             if process.info["cwd"] == str(self.project.resolve()):
                 yield process
@@ -135,7 +135,7 @@ class Agent:
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
             "HOME": str(config.parent),
-            "IS_SANDBOX": "1",  # or it refuses to bypass permissions for root
+            "IS_SANDBOX": "1",  # else it refuses to bypass permissions for root
         }
 
     def _options(self, config: Path, options: TurnOptions) -> dict[str, Any]:

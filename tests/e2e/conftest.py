@@ -1,4 +1,4 @@
-"""A real agent for each test, with a model on loopback; it leaves no process behind."""
+"""A real agent for each test, with a model on loopback. It must leave no process behind."""
 
 import os
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from tests.e2e.stores import WatchedStore
 
 @pytest.fixture
 def api() -> Iterator[MessagesAPI]:
-    """The agent's model. Set `api.script`; without one it echoes the prompt."""
+    """The agent's model. Set `api.script`; by default it echoes the prompt."""
     with MessagesAPI() as api:
         yield api
 
 
 @pytest.fixture
 def agent(api: MessagesAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Agent]:
-    """An agent that knows nothing of the developer who runs the tests."""
+    """An agent without the settings of the developer who runs the tests."""
     for name in list(os.environ):
         if name.startswith(("ANTHROPIC_", "CLAUDE", "AWS_", "GOOGLE_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

@@ -1,10 +1,10 @@
-"""A Messages API on loopback, for a real agent to talk to.
+"""A Messages API on loopback for a real agent.
 
-The agent sends `POST /v1/messages` and reads its answer as server-sent events. What it hears is decided by a
-script: a function from one request to the blocks of the reply. Every request is kept, so that a test can ask
+The agent sends `POST /v1/messages` and reads the answer as server-sent events. A script, a function from one
+request to the blocks of the reply, decides the answer. The API keeps every request, so that a test can check
 what the model would have seen.
 
-`python -m tests.e2e.messages_api` starts one and shows what an agent says to it.
+`python -m tests.e2e.messages_api` starts one and prints an agent's requests.
 """
 
 import itertools
@@ -25,12 +25,12 @@ _message_ids = (f"msg_{n:06d}" for n in itertools.count(1))
 
 
 def say(text: str) -> Block:
-    """A block of text."""
+    """Return a text block."""
     return {"type": "text", "text": text}
 
 
 def call(tool: str, /, **arguments: object) -> Block:
-    """A block that asks the agent to run a tool."""
+    """Return a block that asks the agent to run a tool."""
     return {"type": "tool_use", "id": next(_tool_use_ids), "name": tool, "input": arguments}
 
 
@@ -41,18 +41,18 @@ class MessagesRequest:
     body: dict[str, Any]
     session_id: str
     agent_id: str | None
-    """The subagent that speaks; None for the main conversation."""
+    """The id of the calling subagent; None for the main conversation."""
 
     @property
     def kind(self) -> Literal["main", "subagent", "side"]:
-        """Who asks. A side request (for a title, say) offers no tools and is not part of a transcript."""
+        """The caller. A side request, such as for a title, offers no tools and isn't part of a transcript."""
         if not self.body.get("tools"):
             return "side"
         return "subagent" if self.agent_id else "main"
 
     @property
     def conversation(self) -> list[tuple[str, str]]:
-        """(role, text) for each thing said, called or returned, without the reminders that the agent adds."""
+        """(role, text) for each message, tool call and result, without the agent's own reminders."""
         return [
             (message["role"], text)
             for message in self.body["messages"]
@@ -63,12 +63,12 @@ class MessagesRequest:
 
     @property
     def prompt(self) -> str:
-        """What was said last: the user's words, or the last tool's output."""
+        """The last text: the user's words, or a tool's output."""
         return self.conversation[-1][1]
 
     @property
     def answers_a_tool(self) -> bool:
-        """True if this request brings the output of a tool that the reply before it called."""
+        """True if this request returns the output of a tool that the previous reply called."""
         spoken = [message for message in self.body["messages"] if message["role"] in {"user", "assistant"}]
         return any(block["type"] == "tool_result" for block in _blocks(spoken[-1]["content"]))
 
@@ -90,7 +90,7 @@ def _spoken(block: Block) -> str:
 
 
 class RefusedError(Exception):
-    """For a script to raise: the API answers with an error of its own."""
+    """Raise it in a script to let the API answer with an error."""
 
     def __init__(self, status: int, kind: str) -> None:
         super().__init__(kind)
@@ -99,12 +99,12 @@ class RefusedError(Exception):
 
 
 def echo(request: MessagesRequest) -> list[Block]:
-    """The script of an API that was given none."""
+    """Echo the prompt. The default script."""
     return [say(f"You said: {request.prompt}")]
 
 
 class MessagesAPI:
-    """The server; a context manager. On leaving it raises what went wrong inside: a script's error, say."""
+    """The server, a context manager. On exit it raises failures of its threads, such as a script's error."""
 
     def __init__(self, script: Script = echo) -> None:
         self.script = script
@@ -115,7 +115,7 @@ class MessagesAPI:
 
     @property
     def url(self) -> str:
-        """What ANTHROPIC_BASE_URL is to be."""
+        """The value for ANTHROPIC_BASE_URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
@@ -124,12 +124,12 @@ class MessagesAPI:
         return next(request for request in reversed(self.requests) if request.kind == "main")
 
     def reply(self, request: MessagesRequest) -> list[Block]:
-        """The blocks that answer a request, which is kept."""
+        """Keep a request, and return the blocks of its answer."""
         self.requests.append(request)
         return [say("A title")] if request.kind == "side" else self.script(request)
 
     def failed(self, failure: BaseException) -> None:
-        """Keep what went wrong in a server's thread, to be raised where the test sees it."""
+        """Keep a failure of a server thread, to raise it where the test sees it."""
         self._failures.append(failure)
 
     def __enter__(self) -> Self:
@@ -147,7 +147,7 @@ class MessagesAPI:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # server_close() waits for them: none outlives the test
+    daemon_threads = False  # server_close() waits for the threads, so none outlives the test
 
     def __init__(self, api: MessagesAPI) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -164,7 +164,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10
-    """Seconds that a kept-alive connection may be silent before its thread ends."""
+    """Seconds after which a silent keep-alive connection ends its thread."""
 
     def do_HEAD(self) -> None:
         self._empty(200)
@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refused)
             return
         except BaseException:
-            self._empty(400)  # not 500: the agent would ask again, and again
+            self._empty(400)  # not 500, which the agent would retry forever
             raise
         if not body.get("stream"):
             self._json(200, _whole(str(body["model"]), blocks))
@@ -222,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _whole(model: str, blocks: list[Block]) -> dict[str, Any]:
-    """A message that is not streamed: the agent asks for one to see whether a model is there."""
+    """Return an unstreamed message. The agent requests one to check that a model exists."""
     *_, end, _ = events = list(_events(model, blocks))
     message: dict[str, Any] = {**events[0]["message"], **end["delta"], "content": blocks}
     message["usage"] = {**message["usage"], **end["usage"]}
@@ -230,7 +230,7 @@ def _whole(model: str, blocks: list[Block]) -> dict[str, Any]:
 
 
 def _events(model: str, blocks: list[Block]) -> Iterator[dict[str, Any]]:
-    """The events of one streamed message. Its usage grows from first to last, as the real one's does."""
+    """Yield the events of one streamed message. Its usage grows, as the real API's does."""
     start: dict[str, Any] = {
         "id": next(_message_ids),
         "type": "message",

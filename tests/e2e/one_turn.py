@@ -1,6 +1,6 @@
-"""One turn of an agent in a Python process of its own: `python -m tests.e2e.one_turn`.
+"""One turn of an agent in a separate Python process: `python -m tests.e2e.one_turn`.
 
-Reads the order of `Agent.turn_in_new_process` from stdin, and prints {"session_id": ..., "answer": ...}.
+Reads the order from `Agent.turn_in_new_process` on stdin, and prints {"session_id": ..., "answer": ...}.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The stores of these tests."""
+"""Stores for the end-to-end tests."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ EngineKind = Literal["Engine", "AsyncEngine"]
 
 @asynccontextmanager
 async def store_over(kind: EngineKind, url: str) -> AsyncIterator[SQLAlchemySessionStore]:
-    """A store over an engine that `url` opens, which is disposed at the end."""
+    """Yield a store over a new engine for `url`, and dispose of the engine afterwards."""
     if kind == "AsyncEngine":
         async_engine = create_async_engine(url)
         try:
@@ -31,7 +31,7 @@ async def store_over(kind: EngineKind, url: str) -> AsyncIterator[SQLAlchemySess
 
 
 class WatchedStore(SQLAlchemySessionStore):
-    """The store, with a list of its appends and one of its loads."""
+    """The store, with lists of its appends and loads."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)

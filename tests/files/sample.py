@@ -1,4 +1,4 @@
-"""A small tree of transcript files that has one of everything."""
+"""A small tree of transcript files with one of everything."""
 
 import json
 import uuid
@@ -31,7 +31,7 @@ def message(number: int, body: str = "", **members: Any) -> dict[str, Any]:
 
 
 def main_entries() -> list[dict[str, Any]]:
-    """As the agent leaves them: equal lines without a uuid, and much that JSONB refuses or changes."""
+    """Return the agent's kind of entries: equal lines without uuids, values that JSONB refuses or changes."""
     return [
         {"type": "queue-operation", "operation": "enqueue", "content": "hällo"},
         LATCH,
@@ -64,7 +64,7 @@ def file_of(projects: Path, key: SessionKey, ending: str = ".jsonl") -> Path:
 
 
 def write_tree(projects: Path) -> Path:
-    """One session with a subagent, its metadata and a journal; beside it what is no transcript."""
+    """Write a session with a subagent, its metadata and a journal, and files that aren't transcripts."""
     write(file_of(projects, MAIN), main_entries())
     write(file_of(projects, AGENT), [message(11, isSidechain=True), LATCH])
     file_of(projects, AGENT, ".meta.json").write_text(json.dumps(METADATA))
@@ -76,7 +76,7 @@ def write_tree(projects: Path) -> Path:
 
 
 def stored(engine: Engine) -> dict[tuple[str, str, str], list[Any]]:
-    """Everything in the database, by transcript."""
+    """Return everything in the database, by transcript."""
     repository = ClaudeSessionRepository(engine)
     found: dict[tuple[str, str, str], list[Any]] = {}
     with engine.connect() as connection:
@@ -92,12 +92,12 @@ def stored(engine: Engine) -> dict[tuple[str, str, str], list[Any]]:
 
 
 def exactly(entries: Iterable[Mapping[str, Any]] | None) -> list[str]:
-    """What is equal only for equal entries, types included."""
+    """Return a form that is equal only for equal entries, including types."""
     return [json.dumps(entry, sort_keys=True) for entry in entries or []]
 
 
 def rows(engine: Engine) -> list[Any]:
-    """Every row of both tables, to see that nothing has changed."""
+    """Return every row of both tables, to check that nothing has changed."""
     with engine.connect() as connection:
         return [
             *connection.execute(text("SELECT * FROM claude_session_entries ORDER BY id")),

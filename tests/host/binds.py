@@ -1,4 +1,4 @@
-"""What takes a synchronous bind: a host may give any of it something else."""
+"""Finds every function that takes a sync bind, to test it with wrong arguments."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +12,7 @@ KEY = {"project_key": "p", "session_id": "s"}
 
 
 def functions_of_a_bind(folder: Path) -> list[Callable[[Any], object]]:
-    """Every function of ours whose first parameter is an Engine or another bind, but for migrations."""
+    """Return every function of ours whose first parameter is an Engine or another bind, except migrations."""
     return [
         queries.sessions,
         queries.projects,

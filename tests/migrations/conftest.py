@@ -1,4 +1,4 @@
-"""Host projects, and chains that go on."""
+"""Fixtures with host projects and longer chains."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def host(tmp_path: Path) -> Callable[[str, Database], Host]:
 
 @pytest.fixture
 def longer_chain(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Adds a folder of versions to our chain, as a later release would."""
+    """Adds a folder of versions to our chain, as a later release does."""
 
     def add(folder: str) -> None:
         ours = chain.config
@@ -49,7 +49,7 @@ def longer_chain(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def plain_engine(empty_database: Database) -> Iterator[Engine]:
-    """An engine as a host makes it, without any default of ours, over a database without our tables."""
+    """A host's engine, without our defaults, over a database without our tables."""
     engine = create_engine(empty_database.url, poolclass=NullPool)
     yield engine
     engine.dispose()
@@ -57,7 +57,7 @@ def plain_engine(empty_database: Database) -> Iterator[Engine]:
 
 @pytest.fixture
 def run_python() -> Callable[[str], str]:
-    """Runs a program in a fresh interpreter; what it prints."""
+    """Runs a program in a fresh interpreter, and returns its output."""
 
     def run(program: str) -> str:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A host's project, and what the tests look up in its database."""
+"""A host's project, and helpers that inspect its database."""
 
 from io import StringIO
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.fixtures.databases import Database
 
 
 class Host:
-    """An application with an Alembic of its own, in a folder of this test's."""
+    """An application with its own Alembic chain, in this test's folder."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.ini = folder / "alembic.ini"
@@ -33,14 +33,14 @@ class Host:
         command.downgrade(self.config, to)
 
     def check(self) -> None:
-        """Fails when autogenerate would write something."""
+        """Fail if autogenerate would write something."""
         command.check(self.config)
 
     def stamp(self, to: str, *, purge: bool = False) -> None:
         command.stamp(self.config, to, purge=purge)
 
     def script(self, to: str = "head") -> str:
-        """What `alembic upgrade --sql` prints."""
+        """Return the output of `alembic upgrade --sql`."""
         output = StringIO()
         self.config.output_buffer = output
         command.upgrade(self.config, to, sql=True)
@@ -51,13 +51,13 @@ class Host:
 
 
 def tables(engine: Engine, schema: str | None = None) -> set[str]:
-    """Without those in which SQLite keeps an index."""
+    """Return the tables, without those in which SQLite keeps an index."""
     names = inspect(engine).get_table_names(schema=schema)
     return {name for name in names if not name.startswith(WORD_INDEX)}
 
 
 def differences(engine: Engine, schema: str | None = None) -> list[Any]:
-    """What Alembic's comparison finds different between the models and the schema that stands there."""
+    """Return the differences that Alembic finds between the models and the existing schema."""
     metadata = Base.metadata
     if schema:
         metadata = type(metadata)()

@@ -13,7 +13,7 @@ Entry = dict[str, Any]
 
 
 class _Store:
-    """Each call is one statement on its own, as these stores issue them."""
+    """Runs each call as one statement, as these stores do."""
 
     ddl: str
 
@@ -148,7 +148,7 @@ class PythonReference(_Store):
 
 
 def insert_unplaced(engine: Engine, key: SessionKey, entries: Sequence[Entry]) -> None:
-    """Insert as another program does, with the columns that it knows, on either database."""
+    """Insert as another program does, with the columns that it knows."""
     row = {"p": key["project_key"], "s": key["session_id"], "sub": key.get("subpath", "")}
     with engine.begin() as connection:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""Running a script of SQL."""
+"""Runs an SQL script."""
 
 from sqlalchemy import Engine
 

@@ -1,4 +1,4 @@
-"""A real browser without a window, and a web server that notes every request."""
+"""A real headless browser, and a web server that records every request."""
 
 import http.server
 import shutil
@@ -20,7 +20,7 @@ needs_chromium = pytest.mark.skipif(
 
 
 def open_page(url: str, profile: Path, *options: str) -> str:
-    """Open a page in Chromium and return what has become of it, as HTML."""
+    """Open a page in Chromium and return the resulting HTML."""
     done = subprocess.run(
         [
             str(CHROMIUM),
@@ -44,7 +44,7 @@ def open_page(url: str, profile: Path, *options: str) -> str:
 
 @contextmanager
 def serving(files: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Serves files by path. Gives the server's address and the paths that were asked for."""
+    """Serve files by path. Yield the server's address and the list of requested paths."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""Texts that want to run a script, ask the network, or break out of where they are shown."""
+"""Texts that try to run a script, make a request, or escape from their place."""
 
 RUNS = "document.title='owned'"
 

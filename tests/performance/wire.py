@@ -9,11 +9,11 @@ from sqlalchemy import URL
 from tests.reliability.proxy import connector
 
 _FLUSH = b"H\0\0\0\x04"
-"""What psycopg sends behind the end of a pipeline, and does not wait for."""
+"""A message that psycopg sends after the end of a pipeline, without waiting for an answer."""
 
 
 class WireCounter:
-    """Counts round trips: each begins where the client sends something after the server has answered."""
+    """Counts round trips. Each begins when the client sends something after an answer from the server."""
 
     def __init__(self, server: URL) -> None:
         self._connect = connector(server)
@@ -25,7 +25,7 @@ class WireCounter:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def take(self) -> int:
-        """Round trips since this was last asked."""
+        """Return the round trips since the last call."""
         taken, self._count = self._count, 0
         return taken
 

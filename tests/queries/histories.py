@@ -1,4 +1,4 @@
-"""What happens to a store, step by step: by us, and by programs that know nothing of us."""
+"""Histories of a store, step by step, with steps by us and by other programs."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from tests.queries.lines import Line, key
 
 
 class Said(Protocol):
-    """A line to be."""
+    """A line to append."""
 
     def line(self) -> Line: ...
 
@@ -21,7 +21,7 @@ class Said(Protocol):
 def live_through(
     engine: Engine, steps: Sequence[tuple[str, Any, Sequence[Said]]], ask: Callable[[], object]
 ) -> None:
-    """Empty the store, and take the steps; `ask` is one of them."""
+    """Empty the store and take the steps; `ask` is one of them."""
     with engine.begin() as connection:
         for table in Base.metadata.sorted_tables:
             connection.execute(table.delete())

@@ -1,4 +1,4 @@
-"""Lines in the agent's shapes, short to write."""
+"""Short helpers that make lines with the agent's shapes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -11,7 +11,7 @@ Line = dict[str, Any]
 
 
 def at(seconds: float = 0, day: datetime = DAY) -> str:
-    """A timestamp as the agent writes it."""
+    """Return a timestamp as the agent writes it."""
     return f"{day + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
 
 

@@ -1,1 +1,1 @@
-"""What the concurrency and fault tests are made of: a bad network, the ways in, and the verdict."""
+"""Parts of the concurrency and fault tests: a bad network, forms of the contract, and the verdict."""

@@ -1,4 +1,4 @@
-"""Print what the last run of the concurrency and fault tests counted: `python -m tests.reliability`."""
+"""Print the counts of the last run of the concurrency and fault tests: `python -m tests.reliability`."""
 
 import json
 import sys

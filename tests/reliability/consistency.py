@@ -1,4 +1,4 @@
-"""What must hold between the answers that one session gives: its entries, its listing and its summary."""
+"""Checks that a session's entries, listing and summary agree."""
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionSummaryEntry
 from boocode_sessions._core.fold import fold
@@ -7,7 +7,7 @@ from tests.reliability.subjects import Subject
 
 
 def assert_consistent(repository: ClaudeSessionRepository, key: SessionKey) -> None:
-    """What is loaded is listed, and its summary is its fold."""
+    """Assert that a loaded session is listed, and that its summary is its fold."""
     session_id = key["session_id"]
     stored = repository.load(key)
     listed = {s["session_id"]: s["mtime"] for s in repository.list_sessions(key["project_key"])}
@@ -22,14 +22,14 @@ def assert_consistent(repository: ClaudeSessionRepository, key: SessionKey) -> N
 
 
 async def summary_of(subject: Subject, key: SessionKey) -> SessionSummaryEntry:
-    """A session's one summary."""
+    """Return a session's only summary."""
     summaries = await subject.list_session_summaries(key["project_key"])
     (summary,) = [summary for summary in summaries if summary["session_id"] == key["session_id"]]
     return summary
 
 
 async def assert_true_summary(subject: Subject, key: SessionKey) -> None:
-    """The summary is the fold of what is loaded, and as fresh as the listing says."""
+    """Assert that the summary is the fold of the loaded entries, with the listing's mtime."""
     summary = await summary_of(subject, key)
     (listed,) = [
         s for s in await subject.list_sessions(key["project_key"]) if s["session_id"] == key["session_id"]

@@ -1,4 +1,4 @@
-"""What the tests of exactness and privacy looked at, summed up over a run in one process (`-n 0`)."""
+"""Counts the checks of the exactness and privacy tests, over a run in one process (`-n 0`)."""
 
 from collections import Counter
 from typing import Any

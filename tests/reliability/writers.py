@@ -1,4 +1,4 @@
-"""Writers in processes of their own, to be killed: what they were told has landed comes back on a pipe."""
+"""Writers in separate processes, to be killed. Each reports its acknowledged batches through a pipe."""
 
 import multiprocessing
 import os
@@ -33,12 +33,12 @@ PRELOADED = [
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
 ]
-"""What a writer needs, and would import each time."""
+"""Modules that every writer would import."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What one writer does: `batches` to each of its transcripts, side by side over a store."""
+    """One writer's work: `batches` to each of its transcripts, concurrently over one store."""
 
     writer: str
     kind: str
@@ -47,13 +47,13 @@ class Order:
     batches: int = 10**9
     size: int = 3
     attempts: int = 1
-    """Of one call; the SDK makes three. More of them than of the outages."""
+    """Attempts per call; the SDK makes three. Must exceed the number of outages."""
 
 
 async def deliver(
     subject: Subject, key: SessionKey, batch: list[SessionStoreEntry], attempts: int, pause: float = 0.1
 ) -> int:
-    """Send a batch until it is acknowledged. Returns how many attempts failed."""
+    """Send a batch until it is acknowledged. Return how many attempts failed."""
     for failed in range(attempts - 1):
         try:
             await subject.append(key, batch)
@@ -78,19 +78,19 @@ async def _write(order: Order, acknowledge: Connection) -> None:
 
 
 def write(order: Order, acknowledge: Connection) -> None:
-    """The body of a writer's process."""
+    """Run a writer's process."""
     anyio.run(_write, order, acknowledge)
     acknowledge.close()
 
 
 @dataclass
 class Writer:
-    """A writer's process, and what it was told."""
+    """A writer's process, and its acknowledged batches."""
 
     order: Order
     process: BaseProcess
     acknowledged: dict[int, list[Batch]] = field(default_factory=lambda: defaultdict(list))
-    """By the number of the transcript's key."""
+    """Batches by the index of the transcript's key."""
     reader: threading.Thread | None = None
 
     @property
@@ -111,7 +111,7 @@ class Writer:
         self.join()
 
     def join(self, seconds: float = 60) -> int | None:
-        """Wait for its end and for its last word. Its exit code."""
+        """Wait for the process and its last report. Return the exit code."""
         self.process.join(seconds)
         assert not self.process.is_alive(), f"{self.order.writer} did not end"
         if self.reader is not None:
@@ -120,7 +120,7 @@ class Writer:
 
 
 class Fleet:
-    """Starts writers quickly: they are forked from a process that has imported everything."""
+    """Starts writers quickly, by forking a process that has imported everything."""
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
@@ -138,17 +138,17 @@ class Fleet:
         return writer
 
     def fork(self, work: Callable[..., object], *arguments: object) -> BaseProcess:
-        """A process that does some work, of which the caller sees the end."""
+        """Start a process that runs `work`. The caller waits for its end."""
         process = self._context.Process(target=work, args=arguments, daemon=True)
         process.start()
         return process
 
     def event(self) -> Event:
-        """For a process to tell that it has come so far."""
+        """Return an event with which a process can report progress."""
         return self._context.Event()
 
     def acknowledged(self, key: SessionKey) -> list[Batch]:
-        """Every batch to one transcript that a writer was told had landed."""
+        """Return every acknowledged batch of one transcript."""
         return [
             batch
             for writer in self.writers
@@ -165,7 +165,7 @@ class Fleet:
 
 @contextmanager
 def a_fleet() -> Iterator[Fleet]:
-    """Ends its writers at the end."""
+    """Yield a fleet, and end its writers afterwards."""
     root = str(Path(__file__).parents[2])
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = root if before is None else f"{root}{os.pathsep}{before}"

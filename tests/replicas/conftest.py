@@ -1,4 +1,4 @@
-"""A primary and a streaming standby of it."""
+"""A primary and its streaming standby."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.reliability.verdicts import wait_until
 
 
 class Pair:
-    """Two servers."""
+    """A primary and a standby."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -26,13 +26,13 @@ class Pair:
         self.standby = self.add("standby")
 
     def add(self, name: str) -> EmbeddedPostgres:
-        """One more standby, running."""
+        """Start another standby."""
         made = self.primary.standby(self.folder / name / "data")
         made.start()
         return made
 
     def replays(self, *, paused: bool) -> None:
-        """Stop or go on replaying what the primary writes; return when it is so."""
+        """Pause or resume the standby's replay, and wait until that has happened."""
         self.standby.set("recovery_min_apply_delay", "1h" if paused else "0")
         with psycopg.connect(text(self.standby.url).replace("+psycopg", ""), autocommit=True) as standby:
             setting = "SHOW recovery_min_apply_delay"

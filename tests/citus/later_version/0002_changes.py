@@ -1,4 +1,4 @@
-"""What a later release may change, all in one version."""
+"""Everything that a later release may change, in one version."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A version that fails half way."""
+"""A version that fails halfway."""
 
 import sqlalchemy as sa
 from alembic import op

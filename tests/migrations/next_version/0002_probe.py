@@ -1,4 +1,4 @@
-"""A version after the newest one, as a later release would bring it."""
+"""A version after the newest one, as in a later release."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -55,7 +55,7 @@ def dump_sqlite(path: Path) -> str:
 
 
 def dump_postgresql(url: str) -> str:
-    """The schema as the migrations write it, and the rows as INSERTs."""
+    """Return the schema as the migrations write it, and the rows as INSERTs."""
     script = migrations.upgrade_script("postgresql", SCHEMA_VERSION)
     native = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(native) as connection:

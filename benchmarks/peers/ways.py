@@ -65,7 +65,7 @@ class ByText(_Way):
 
 
 class ByDriver(_Way):
-    label: ClassVar[str] = "its text, through the driver's own connection: listeners hear nothing"
+    label: ClassVar[str] = "its text, through the driver's own connection: listeners miss it"
 
     def _row(self, connection: Connection, plan: Plan, parameters: dict[str, Any]) -> object:
         driver: Any = connection.connection.driver_connection

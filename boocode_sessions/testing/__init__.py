@@ -1,12 +1,12 @@
-"""Our reading of the store contract as a suite that any `SessionStore` can run.
+"""The store contract, as this package reads it, as a test suite for any `SessionStore`.
 
     @pytest.mark.anyio
     async def test_my_store_keeps_the_contract() -> None:
         await run_store_conformance(MyStore)
 
-It needs anyio and nothing else, runs under asyncio and trio, and tells all that is broken at once. For one
-pytest test per contract, parametrize over `CONTRACTS` and call `run_contract`. Every contract and its
-reason: docs/conformance.md.
+The suite needs only anyio, runs under asyncio and trio, and reports everything that is broken at once. For
+one pytest test per contract, parametrize over `CONTRACTS` and call `run_contract`. docs/conformance.md lists
+every contract and its reason.
 """
 
 from boocode_sessions.testing import (
@@ -61,7 +61,7 @@ CAPABILITIES = (
     keys.KEYS,
     privacy.PRIVACY,
 )
-"""What a store can do, in the order in which it is checked."""
+"""All capabilities, in the order in which they are checked."""
 
 CONTRACTS = tuple(contract for capability in CAPABILITIES for contract in capability.contracts)
 """Every contract of every capability."""
@@ -73,19 +73,24 @@ async def run_store_conformance(
     skip: frozenset[str] = frozenset(),
     seconds: float = 60,
 ) -> Report:
-    """Check a store against every contract, and tell all that are broken.
+    """Check a store against every contract, and report all that are broken.
 
-    `make_store` is called once per contract, and a second time where two stores write to one session: both
-    should then be over the same data. It may be a coroutine function, and may give the same store each time:
-    no contract uses another one's keys.
+    A contract that needs an optional method is skipped if the store lacks the method. The report says which
+    contracts were skipped, and why.
 
-    `skip`: names of capabilities or of contracts. What needs an optional method that the store does not
-    have is skipped by itself. The report tells which ones, and why.
+    Args:
+        make_store: Called once per contract, and a second time where two stores write to one session: both
+            stores should then have the same data. It may be a coroutine function. It may return the same
+            store each time, since contracts do not share keys.
+        skip: Names of capabilities or contracts to skip.
+        seconds: How long one contract may take.
 
-    `seconds`: what one contract may take.
+    Returns:
+        What passed and what was skipped.
 
-    Raises NonConformingError, an AssertionError that lists every broken contract and carries the report.
-    Raises ValueError for a name in `skip` that there is not.
+    Raises:
+        NonConformingError: A contract is broken. The AssertionError lists all of them, and has the report.
+        ValueError: `skip` has an unknown name.
     """
     known = {contract.name for contract in CONTRACTS} | {capability.name for capability in CAPABILITIES}
     if unknown := sorted(skip - known):

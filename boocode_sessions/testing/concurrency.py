@@ -1,4 +1,4 @@
-"""Many callers at once, in one event loop: every client of the SDK in a process is one."""
+"""Contracts for concurrent callers in one event loop, such as several SDK clients in a process."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ WRITERS = 8
 BATCHES = 5
 PER_BATCH = 4
 LARGE = 600
-"""Entries of an append that most stores send in another way than one of one entry."""
+"""Entries of an append so large that most stores send it in another way than a single entry."""
 
 
 def _batch(writer: int, batch: int) -> list[Entry]:
@@ -31,7 +31,7 @@ async def _write(trial: Trial, writer: int, key: Any) -> None:  # noqa: ANN401 -
 
 
 def _check_whole(loaded: list[Entry]) -> dict[int, list[int]]:
-    """Whether batches are whole and unmixed. The batches of each writer, in the order of the transcript."""
+    """Raise Broken unless batches are whole and unmixed. Returns each writer's batches in stored order."""
     order: dict[int, list[int]] = {}
     for start in range(0, len(loaded), PER_BATCH):
         writer, batch = loaded[start]["writer"], loaded[start]["batch"]
@@ -43,7 +43,8 @@ def _check_whole(loaded: list[Entry]) -> dict[int, list[int]]:
 
 @CONCURRENCY.contract()
 async def writers_of_one_session_never_mix(trial: Trial) -> None:
-    """Batches that mix, or a writer's that swap, give a conversation that never was."""
+    """If batches mix, or one writer's batches swap, the transcript shows a conversation that never
+    happened."""
     async with anyio.create_task_group() as tasks:
         for writer in range(WRITERS):
             tasks.start_soon(_write, trial, writer, trial.key())
@@ -58,7 +59,7 @@ async def writers_of_one_session_never_mix(trial: Trial) -> None:
 
 @CONCURRENCY.contract()
 async def first_writes_do_not_race(trial: Trial) -> None:
-    """Two writers that both find no session yet: one fails on a unique key, or overwrites the other."""
+    """Two writers both find no session yet: one of them fails on a unique key, or overwrites the other."""
     for attempt in range(5):
         key = trial.key(f"s{attempt}")
         async with anyio.create_task_group() as tasks:
@@ -71,7 +72,7 @@ async def first_writes_do_not_race(trial: Trial) -> None:
 
 @CONCURRENCY.contract()
 async def sessions_do_not_mix(trial: Trial) -> None:
-    """A store that gathers appends of several sessions must keep them apart, subagents' too."""
+    """A store that batches appends of several sessions must keep them apart, subagents included."""
     keys = [trial.key(f"s{n}", path) for n in range(4) for path in (None, "subagents/agent-1")]
     async with anyio.create_task_group() as tasks:
         for writer, key in enumerate(keys):
@@ -83,7 +84,7 @@ async def sessions_do_not_mix(trial: Trial) -> None:
 
 @CONCURRENCY.contract()
 async def appends_of_two_stores_keep_the_order_of_the_calls(trial: Trial) -> None:
-    """Large appends that go another way, or number their entries elsewhere, end up out of order."""
+    """If large appends take another path, or number their entries elsewhere, entries end up out of order."""
     stores = [trial.store, await trial.another_store()]
     due: list[Entry] = []
     for call, size in enumerate((1, LARGE, 1, 1, LARGE, 2, LARGE, 1)):
@@ -95,7 +96,7 @@ async def appends_of_two_stores_keep_the_order_of_the_calls(trial: Trial) -> Non
 
 @CONCURRENCY.contract()
 async def one_batch_from_many_is_stored_once(trial: Trial) -> None:
-    """Two processes that import one file: a check before the insert lets both of them in."""
+    """Two processes import the same file: a check before the insert lets both of them in."""
     async with anyio.create_task_group() as tasks:
         for _ in range(WRITERS):
             tasks.start_soon(trial.store.append, trial.key(), entries(1, 2, 3))
@@ -104,7 +105,7 @@ async def one_batch_from_many_is_stored_once(trial: Trial) -> None:
 
 @CONCURRENCY.contract()
 async def a_reader_never_sees_half_a_batch(trial: Trial) -> None:
-    """What is loaded while others write is whole batches, and later loads only add to the end of it."""
+    """A load during writes returns whole batches, and later loads only add to its end."""
     before: list[Entry] = []
     done = False
 
@@ -133,7 +134,8 @@ async def a_reader_never_sees_half_a_batch(trial: Trial) -> None:
 
 @CONCURRENCY.contract("list_session_summaries")
 async def a_summary_loses_no_update(trial: Trial) -> None:
-    """Read, fold, write without a lock: the title that came between is gone, behind a fresh mtime."""
+    """A store that reads, folds and writes without a lock loses a title set in between, and its fresh mtime
+    hides that."""
     fields = ("customTitle", "aiTitle", "lastPrompt", "summary", "gitBranch")
 
     async def write(field: str) -> None:
@@ -153,7 +155,7 @@ async def a_summary_loses_no_update(trial: Trial) -> None:
 
 @CONCURRENCY.contract("delete")
 async def a_deletion_leaves_whole_batches(trial: Trial) -> None:
-    """An append that runs into a deletion is there whole or not at all, and neither fails."""
+    """An append that meets a deletion is stored whole or not at all, and neither call fails."""
     async with anyio.create_task_group() as tasks:
         for writer in range(WRITERS // 2):
             tasks.start_soon(_write, trial, writer, trial.key())

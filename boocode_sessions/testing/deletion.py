@@ -1,4 +1,4 @@
-"""delete."""
+"""Contracts of delete."""
 
 from boocode_sessions.testing.suite import Capability, Trial, entries, expect
 
@@ -9,7 +9,7 @@ _PATHS = ("subagents/agent-1", "subagents/agent-10", "subagents/agent-1/inner", 
 
 @DELETION.contract("delete")
 async def a_key_never_written_is_no_error(trial: Trial) -> None:
-    """Clean-up runs twice, and on sessions that never came to write."""
+    """Cleanup code runs twice, and on sessions that never wrote anything."""
     await trial.store.delete(trial.key())
     await trial.store.delete(trial.key(subpath="subagents/agent-1"))
     await trial.store.append(trial.key(), entries(1))
@@ -20,7 +20,7 @@ async def a_key_never_written_is_no_error(trial: Trial) -> None:
 
 @DELETION.contract("delete")
 async def a_session_goes_with_all_its_subagents(trial: Trial) -> None:
-    """What subagents read stays behind otherwise, where no listing shows it."""
+    """A subagent's transcript that stays behind keeps what it read, and no listing shows it."""
     keys = [trial.key(), *(trial.key(subpath=path) for path in _PATHS)]
     for key in keys:
         await trial.store.append(key, entries(1))
@@ -31,7 +31,7 @@ async def a_session_goes_with_all_its_subagents(trial: Trial) -> None:
 
 @DELETION.contract("delete")
 async def subagents_without_a_main_transcript_go_too(trial: Trial) -> None:
-    """A deletion that first looks for the main transcript leaves them for good."""
+    """A deletion that first looks for the main transcript leaves these subagents behind for good."""
     await trial.store.append(trial.key(subpath=_PATHS[0]), entries(1))
     await trial.store.delete(trial.key())
     await trial.expect(trial.key(subpath=_PATHS[0]), None, "the deletion of its session")
@@ -39,7 +39,7 @@ async def subagents_without_a_main_transcript_go_too(trial: Trial) -> None:
 
 @DELETION.contract("delete")
 async def other_sessions_stay(trial: Trial) -> None:
-    """A deletion by prefix, or with a wildcard in the id, takes the neighbours."""
+    """A deletion by prefix, or with a wildcard in the id, deletes other sessions too."""
     for key in (trial.key("s"), trial.key("s", _PATHS[0]), trial.key("_"), trial.key("%")):
         await trial.store.append(key, entries(1))
     others = [
@@ -59,7 +59,8 @@ async def other_sessions_stay(trial: Trial) -> None:
 
 @DELETION.contract("delete")
 async def one_subagent_goes_alone(trial: Trial) -> None:
-    """Read as a prefix, or as the main transcript, its path takes more than was asked."""
+    """A deletion that takes the path for a prefix, or for the main transcript, deletes more than was
+    asked."""
     others = [trial.key(), *(trial.key(subpath=path) for path in _PATHS[1:])]
     for key in [*others, trial.key(subpath=_PATHS[0])]:
         await trial.store.append(key, entries(1))
@@ -71,7 +72,7 @@ async def one_subagent_goes_alone(trial: Trial) -> None:
 
 @DELETION.contract("delete", "list_sessions")
 async def a_subagents_deletion_moves_no_mtime(trial: Trial) -> None:
-    """Tidying up would reorder the sessions."""
+    """Cleaning up subagents would reorder the sessions."""
     await trial.store.append(trial.key(), entries(1))
     await trial.store.append(trial.key(subpath=_PATHS[0]), entries(1))
     before = await trial.listed()
@@ -84,7 +85,7 @@ async def a_subagents_deletion_moves_no_mtime(trial: Trial) -> None:
 
 @DELETION.contract("delete")
 async def a_deleted_session_can_begin_anew(trial: Trial) -> None:
-    """A tombstone, or a cached position, loses or misplaces what comes next."""
+    """A tombstone or a cached position loses or misplaces the next entries."""
     await trial.store.append(trial.key(), entries(1, 2))
     await trial.store.delete(trial.key())
     await trial.store.append(trial.key(), entries(3))

@@ -1,4 +1,4 @@
-"""Every JSON value comes back."""
+"""Contracts for values: every JSON value comes back as it was."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _LONE = ["\ud800", "\udfff", "a\ud800b", "\ude00\ud83d", "\ud800\ud800"]
 
 
 async def _comes_back(trial: Trial, values: list[Any], what: str) -> None:
-    """In the first append and, inside other values, in a later one."""
+    """Check the values in a first append and, nested, in a later one."""
     first = [entry(n, uuid=f"u{n}", value=value) for n, value in enumerate(values)]
     await trial.store.append(trial.key(), first)
     await trial.expect(trial.key(), first, what)
@@ -21,25 +21,27 @@ async def _comes_back(trial: Trial, values: list[Any], what: str) -> None:
 
 @EXACTNESS.contract()
 async def nul_characters(trial: Trial) -> None:
-    """Tools print NULs. JSONB refuses them, so the append fails for good, with all that follows it."""
+    """Tools print NUL characters. JSONB refuses them, so the append, and all that follow it, fail for
+    good."""
     await _comes_back(trial, ["\0", "a\0b", "\0\0", "\\\0", "\\u0000", "\\\\u0000\0"], "texts with NUL")
 
 
 @EXACTNESS.contract()
 async def lone_surrogates(trial: Trial) -> None:
-    """JavaScript cuts strings between surrogates. UTF-8 does not have them: the append fails for good."""
+    """JavaScript can cut a string inside a surrogate pair. UTF-8 has no lone surrogates, so the append fails
+    for good."""
     await _comes_back(trial, _LONE, "lone surrogates")
 
 
 @EXACTNESS.contract()
 async def surrogate_pairs(trial: Trial) -> None:
-    """A pair is one character, however it was given; told apart from two lone ones."""
+    """A pair is one character, however it was given, and differs from two lone surrogates."""
     await _comes_back(trial, ["\U0001f600", "\ud83d\ude00", "\ud83d \ude00"], "surrogate pairs")
 
 
 @EXACTNESS.contract()
 async def hostile_keys_of_objects(trial: Trial) -> None:
-    """Members' names take the same texts as values: empty, NUL, surrogates, and a prototype's."""
+    """Member names can hold the same texts as values: empty, NUL, surrogates, `__proto__`."""
     names = ["", "\0", *_LONE, "\U0001f600", "a.b", "$ref", "__proto__", "0", " ", "entry"]
     values = [{name: name for name in names}, *({name: [name]} for name in names)]
     await _comes_back(trial, values, "hostile names of members")
@@ -47,7 +49,7 @@ async def hostile_keys_of_objects(trial: Trial) -> None:
 
 @EXACTNESS.contract()
 async def hostile_texts(trial: Trial) -> None:
-    """Placeholders, quotes and escapes: what a statement built by hand, or a format, takes for its own."""
+    """A hand-built statement or a format string takes placeholders, quotes and escapes for its own."""
     values = [
         "",
         "'; DROP TABLE claude_session_entries; --",
@@ -62,7 +64,7 @@ async def hostile_texts(trial: Trial) -> None:
 
 @EXACTNESS.contract()
 async def floats(trial: Trial) -> None:
-    """JSONB turns 1e23 into an integer, and a store that rounds to 15 digits changes a cost or a time."""
+    """JSONB turns 1e23 into an integer, and rounding to 15 digits changes a cost or a time."""
     values = [
         0.1,
         1e23,
@@ -79,13 +81,14 @@ async def floats(trial: Trial) -> None:
 
 @EXACTNESS.contract()
 async def negative_zero(trial: Trial) -> None:
-    """A float of its own in JSON and in Python; numeric columns have no such value."""
+    """JSON and Python distinguish -0.0 from 0.0. Numeric columns do not."""
     await _comes_back(trial, [-0.0, 0.0, [-0.0, 0.0]], "-0.0")
 
 
 @EXACTNESS.contract()
 async def large_integers(trial: Trial) -> None:
-    """Past 2**53 a double rounds; past 2**63 a column overflows, and fast JSON libraries turn to floats."""
+    """A double rounds above 2**53, a column overflows above 2**63, and fast JSON libraries switch to
+    floats."""
     values = [2**53 + 1, 2**63, -(2**63) - 1, 2**64, 10**40 + 7, -(10**40) - 7, 10**4299 + 3]
     await _comes_back(trial, values, "integers of up to 4,300 digits")
 
@@ -106,7 +109,7 @@ async def empty_containers(trial: Trial) -> None:
 
 @EXACTNESS.contract()
 async def deep_nesting(trial: Trial) -> None:
-    """A codec that recurses in Python gives up where the SDK's own parser did not."""
+    """A codec that recurses in Python fails on nesting that the SDK's own parser accepts."""
     deep: Any = -0.0
     for level in range(200):
         deep = [deep] if level % 2 else {"k": deep}
@@ -115,7 +118,7 @@ async def deep_nesting(trial: Trial) -> None:
 
 @EXACTNESS.contract()
 async def an_entry_of_nothing(trial: Trial) -> None:
-    """Entries are opaque: a store that needs a type, a uuid or a timestamp refuses what may come."""
+    """Entries are opaque. A store that requires a type, a uuid or a timestamp refuses valid entries."""
     batch: list[Entry] = [{}, {"type": "x"}, {"": ""}, {"type": None, "timestamp": 7, "message": "text"}]
     await trial.store.append(trial.key(), batch)
     await trial.expect(trial.key(), batch, "entries with no known member, or of another type")
@@ -123,7 +126,8 @@ async def an_entry_of_nothing(trial: Trial) -> None:
 
 @EXACTNESS.contract()
 async def the_new_body_of_a_known_uuid(trial: Trial) -> None:
-    """It takes another way than the first one: as exact, and with nothing of the old in it."""
+    """A store may write a new body by another path than the first. It must be as exact, and keep nothing of
+    the old body."""
     values: list[Any] = ["\0", "plain", "\ud800", 1e23, 1, -0.0, 0.0, [{"\0": {}}]]
     for value in values:
         newer = entry(1, uuid="u", value=value)

@@ -1,4 +1,4 @@
-"""Exactly once."""
+"""Contracts for exactly-once storage."""
 
 from boocode_sessions.testing.suite import Capability, Trial, entries, entry, expect
 
@@ -7,7 +7,8 @@ IDEMPOTENCY = Capability("idempotency", "An entry with a uuid is stored once, ho
 
 @IDEMPOTENCY.contract()
 async def a_batch_sent_again_is_stored_once(trial: Trial) -> None:
-    """The SDK sends a batch again when its answer was lost: the transcript doubles."""
+    """The SDK sends a batch again if its answer was lost. A store without idempotency doubles the
+    transcript."""
     for _ in range(3):
         await trial.store.append(trial.key(), entries(1, 2, 3))
     await trial.expect(trial.key(), entries(1, 2, 3), "the same three entries sent three times")
@@ -15,14 +16,14 @@ async def a_batch_sent_again_is_stored_once(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract()
 async def a_uuid_twice_in_one_batch_is_stored_once(trial: Trial) -> None:
-    """An import of a file that holds a line twice fails on the unique index, or doubles it."""
+    """A file can hold a line twice. Its import then fails on the unique index, or stores the line twice."""
     await trial.store.append(trial.key(), entries(1, 2, 1))
     await trial.expect(trial.key(), entries(1, 2), "a batch that holds a uuid twice")
 
 
 @IDEMPOTENCY.contract()
 async def of_a_batch_that_overlaps_only_the_new_is_added(trial: Trial) -> None:
-    """A store that looks at a batch's first entry, or at the whole batch, loses the rest or doubles it."""
+    """A store that checks only a batch's first entry, or the batch as a whole, loses or doubles the rest."""
     await trial.store.append(trial.key(), entries(1, 2, 3))
     await trial.store.append(trial.key(), entries(2, 4, 1, 5))
     await trial.expect(trial.key(), entries(1, 2, 3, 4, 5), "two batches that overlap")
@@ -30,7 +31,8 @@ async def of_a_batch_that_overlaps_only_the_new_is_added(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract()
 async def a_uuid_counts_in_its_own_transcript_only(trial: Trial) -> None:
-    """Forks keep uuids, and so do subagents' copies: a key over uuid alone loses the other transcript."""
+    """Forks and copies of subagents keep uuids. With a key over the uuid alone, the other transcript loses
+    entries."""
     keys = [
         trial.key(),
         trial.key(subpath="subagents/agent-1"),
@@ -45,7 +47,8 @@ async def a_uuid_counts_in_its_own_transcript_only(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract()
 async def a_new_body_is_the_last_of_its_uuid(trial: Trial) -> None:
-    """The SDK's reader takes a uuid's last line; the first body would show what was since mended."""
+    """The SDK's reader takes the last line of a uuid. If that is the first body, a correction is not
+    shown."""
     await trial.store.append(trial.key(), entries(1, 2, 3))
     newer = {**entries(2)[0], "text": "newer"}
     for _ in range(2):
@@ -55,7 +58,7 @@ async def a_new_body_is_the_last_of_its_uuid(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract()
 async def entries_without_a_uuid_are_added_again(trial: Trial) -> None:
-    """Only a uuid makes two entries one: a mode switch that is repeated is written twice."""
+    """Only a uuid makes two entries the same. A mode switch that happens twice has to be stored twice."""
     batch = [entry(1), *entries(2), entry(3)]
     await trial.store.append(trial.key(), batch)
     await trial.store.append(trial.key(), list(batch))
@@ -64,7 +67,7 @@ async def entries_without_a_uuid_are_added_again(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract()
 async def only_text_is_a_uuid(trial: Trial) -> None:
-    """An empty, missing or numeric uuid would make one entry of all that carry it."""
+    """A store that accepts an empty, missing or numeric uuid takes all entries with it for one entry."""
     batch = [entry(n, uuid=uuid) for n, uuid in enumerate(["", "", None, None, 7, 7])]
     await trial.store.append(trial.key(), batch)
     await trial.expect(trial.key(), batch, "entries whose uuid is empty, null or a number")
@@ -72,7 +75,7 @@ async def only_text_is_a_uuid(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract()
 async def uuids_are_compared_to_the_letter(trial: Trial) -> None:
-    """A collation that folds case, width, accents or trailing spaces loses an entry."""
+    """A collation that ignores case, width, accents or trailing spaces loses an entry."""
     uuids = [
         "u",
         "U",
@@ -95,7 +98,7 @@ async def uuids_are_compared_to_the_letter(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract("delete")
 async def a_deleted_uuid_can_be_sent_again(trial: Trial) -> None:
-    """A remembered uuid that outlives its transcript makes a re-import empty."""
+    """A store that remembers uuids beyond their transcript's deletion imports nothing the second time."""
     await trial.store.append(trial.key(), entries(1, 2))
     await trial.store.delete(trial.key())
     await trial.store.append(trial.key(), entries(2, 1))
@@ -104,7 +107,8 @@ async def a_deleted_uuid_can_be_sent_again(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract("list_sessions")
 async def a_batch_sent_again_moves_no_mtime(trial: Trial) -> None:
-    """A repeated import would make every old session the newest, and continue_conversation picks it."""
+    """A repeated import would make every old session the newest, and continue_conversation picks the
+    newest."""
     await trial.store.append(trial.key(), entries(1, 2))
     before = await trial.listed()
     await trial.tick()
@@ -114,7 +118,7 @@ async def a_batch_sent_again_moves_no_mtime(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract("list_session_summaries")
 async def a_batch_sent_again_is_not_folded_again(trial: Trial) -> None:
-    """Folded twice, an old batch rolls the title back to what it was."""
+    """An old batch that is folded twice resets the title to an earlier one."""
     first = [entry(1, uuid="1", customTitle="first")]
     await trial.store.append(trial.key(), first)
     await trial.store.append(trial.key(), [entry(2, uuid="2", customTitle="second")])
@@ -125,7 +129,7 @@ async def a_batch_sent_again_is_not_folded_again(trial: Trial) -> None:
 
 @IDEMPOTENCY.contract("list_session_summaries")
 async def a_new_body_is_folded(trial: Trial) -> None:
-    """The summary is of what load gives: a title that was mended would stay."""
+    """The summary describes what load returns. Without the fold, a corrected title stays wrong."""
     await trial.store.append(trial.key(), [entry(1, uuid="1", customTitle="first"), *entries(2)])
     await trial.store.append(trial.key(), [entry(1, uuid="1", customTitle="newer")])
     loaded = await trial.store.load(trial.key())

@@ -1,4 +1,4 @@
-"""Which keys there are, and which are refused."""
+"""Contracts for keys: which ones differ, and which ones are refused."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ KEYS = Capability(
 
 @KEYS.contract()
 async def keys_are_compared_to_the_letter(trial: Trial) -> None:
-    """Parts joined with a separator, folded or trimmed make one transcript of two."""
+    """A store that joins the parts with a separator, folds case or trims makes one transcript of two."""
     texts = [
         "s",
         "S",
@@ -44,7 +44,7 @@ async def keys_are_compared_to_the_letter(trial: Trial) -> None:
 
 @KEYS.contract("list_sessions")
 async def any_session_id_is_listed(trial: Trial) -> None:
-    """An id with a separator in it is taken for a subagent's, and its session is never offered."""
+    """If an id with a separator is taken for a subagent's key, its session is never offered."""
     ids = ["s", "s/t", "s:t", "%", "\u00e9", "s t", "'"]
     for session in ids:
         await trial.store.append(trial.key(session), entries(1))
@@ -59,7 +59,8 @@ async def _refuse(trial: Trial, key: Any, what: str) -> None:  # noqa: ANN401 - 
 
 @KEYS.contract()
 async def an_empty_subpath_is_refused(trial: Trial) -> None:
-    """It is neither the main transcript nor a subagent's; a caller that computed it is in error."""
+    """An empty subpath names neither the main transcript nor a subagent's. A caller that computed it has a
+    bug."""
     await trial.store.append(trial.key(), entries(1))
     await _refuse(trial, trial.key(subpath=""), "an empty subpath")
     await trial.expect(trial.key(), entries(1), "an append with an empty subpath")
@@ -67,7 +68,7 @@ async def an_empty_subpath_is_refused(trial: Trial) -> None:
 
 @KEYS.contract("delete")
 async def a_deletion_with_an_empty_subpath_deletes_nothing(trial: Trial) -> None:
-    """Read as the main transcript, it turns the deletion of one subagent's into that of the session."""
+    """If an empty subpath meant the main transcript, deleting one subagent would delete the session."""
     for path in (None, "subagents/agent-1"):
         await trial.store.append(trial.key(subpath=path), entries(1))
     await refused(trial.store.delete(trial.key(subpath="")), "delete with an empty subpath")
@@ -77,7 +78,7 @@ async def a_deletion_with_an_empty_subpath_deletes_nothing(trial: Trial) -> None
 
 @KEYS.contract()
 async def empty_and_missing_parts_are_refused(trial: Trial) -> None:
-    """All that is written without an id would become one transcript, of everybody's."""
+    """Everything written without an id would become one transcript that everybody shares."""
     bad: list[Any] = [
         trial.key(""),
         {"project_key": "", "session_id": "s"},
@@ -99,7 +100,8 @@ async def parts_that_are_not_text_are_refused(trial: Trial) -> None:
 
 @KEYS.contract()
 async def a_nul_in_a_key_cuts_nothing_off(trial: Trial) -> None:
-    """An id that is cut at the NUL is another session's; refused, or a session of its own, it is not."""
+    """An id that is cut at the NUL names another session. A store may refuse the id, or keep it as a session
+    of its own."""
     await trial.store.append(trial.key("s"), entries(1))
     if await error_of(trial.store.append(trial.key("s\0t"), entries(2))) is None:
         await trial.expect(trial.key("s\0t"), entries(2), "an append to a session with NUL in its id")

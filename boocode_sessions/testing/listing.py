@@ -1,4 +1,4 @@
-"""list_sessions."""
+"""Contracts of list_sessions."""
 
 import time
 
@@ -14,7 +14,8 @@ _DAY_MS = 86_400_000
 
 @LISTING.contract("list_sessions")
 async def a_project_lists_its_own_sessions(trial: Trial) -> None:
-    """Another project's sessions are not to be resumed here, nor one listed per batch."""
+    """Sessions of another project must not be resumed here, and each session is listed once, not once per
+    batch."""
     for session in ("a", "b", "a"):
         await trial.store.append(trial.key(session), [entry(1)])
     await trial.store.append(trial.key("c", project=trial.other_project), [entry(1)])
@@ -24,14 +25,14 @@ async def a_project_lists_its_own_sessions(trial: Trial) -> None:
 
 @LISTING.contract("list_sessions")
 async def an_unknown_project_has_none(trial: Trial) -> None:
-    """An error, or None, would break the picker of a new project."""
+    """An error, or None, would break the session picker of a new project."""
     found = await trial.store.list_sessions(trial.project)
     expect(found == [], f"list_sessions of a project never written gives {type(found).__name__}, not []")
 
 
 @LISTING.contract("list_sessions")
 async def mtime_is_epoch_milliseconds_of_now(trial: Trial) -> None:
-    """Seconds, floats or texts sort wrong, and so does the time that an entry claims."""
+    """Seconds, floats and texts sort wrong, and so does an entry's own timestamp."""
     await trial.store.append(trial.key(), [entry(1, timestamp="2001-01-01T00:00:00.000Z")])
     mtime = (await trial.listed())["s"]
     expect(type(mtime) is int, f"mtime is of type {type(mtime).__name__}, not int")
@@ -41,7 +42,7 @@ async def mtime_is_epoch_milliseconds_of_now(trial: Trial) -> None:
 
 @LISTING.contract("list_sessions")
 async def an_append_moves_the_mtime(trial: Trial) -> None:
-    """The newest session is the one that continue_conversation picks."""
+    """continue_conversation picks the newest session."""
     for session in ("first", "second", "first"):
         await trial.store.append(trial.key(session), [entry(1)])
         await trial.tick()
@@ -51,7 +52,7 @@ async def an_append_moves_the_mtime(trial: Trial) -> None:
 
 @LISTING.contract("list_sessions")
 async def a_subagents_append_moves_no_mtime(trial: Trial) -> None:
-    """Its summary, which subagents leave alone, would look stale from then on."""
+    """Subagents do not change the summary, so a newer mtime would make it look stale from then on."""
     await trial.store.append(trial.key(), [entry(1)])
     before = await trial.listed()
     await trial.tick()
@@ -61,14 +62,15 @@ async def a_subagents_append_moves_no_mtime(trial: Trial) -> None:
 
 @LISTING.contract("list_sessions")
 async def subagents_alone_make_no_session(trial: Trial) -> None:
-    """A session that can't be resumed, as it has no main transcript, must not be offered."""
+    """A session without a main transcript can't be resumed and must not be offered."""
     await trial.store.append(trial.key(subpath="subagents/agent-1"), [entry(1)])
     expect(await trial.listed() == {}, "a session without a main transcript is listed")
 
 
 @LISTING.contract("list_sessions", "delete")
 async def a_deleted_session_is_gone(trial: Trial) -> None:
-    """A listing of its own that a deletion forgets offers sessions that are not there."""
+    """A listing that is stored separately, and that the deletion forgets, offers sessions that no longer
+    exist."""
     await trial.store.append(trial.key("a"), entries(1))
     await trial.store.append(trial.key("b"), entries(1))
     await trial.store.delete(trial.key("a"))
@@ -77,7 +79,7 @@ async def a_deleted_session_is_gone(trial: Trial) -> None:
 
 @LISTING.contract("list_sessions")
 async def a_listing_agrees_with_load(trial: Trial) -> None:
-    """What is listed can be loaded, right after the append: no cache, no replica that lags."""
+    """A listed session can be loaded right after the append: no stale cache, no lagging replica."""
     for number in range(20):
         await trial.store.append(trial.key(f"s{number}"), entries(number))
         expect(f"s{number}" in await trial.listed(), "a session is not listed right after its append")

@@ -1,4 +1,4 @@
-"""list_subkeys."""
+"""Contracts of list_subkeys."""
 
 from boocode_sessions.testing.suite import Capability, Trial, entries, expect
 
@@ -7,7 +7,7 @@ SUBKEYS = Capability("subkeys", "list_subkeys gives each subagent's path once, a
 
 @SUBKEYS.contract("list_subkeys")
 async def each_subpath_is_listed_once(trial: Trial) -> None:
-    """Resume loads each listed path: one per batch would load, and write, a transcript many times."""
+    """Resume loads each listed path. With one path per batch it loads and writes a transcript many times."""
     paths = [
         "subagents/agent-2",
         "subagents/agent-1",
@@ -24,7 +24,7 @@ async def each_subpath_is_listed_once(trial: Trial) -> None:
 
 @SUBKEYS.contract("list_subkeys")
 async def the_main_transcript_is_none(trial: Trial) -> None:
-    """An empty path in the list makes resume write the main transcript over itself."""
+    """An empty path in the list makes resume overwrite the main transcript with itself."""
     await trial.store.append(trial.key(), entries(1))
     found = await trial.store.list_subkeys(trial.key())
     expect(found == [], f"a session with a main transcript only has the subkeys {found}")
@@ -32,14 +32,14 @@ async def the_main_transcript_is_none(trial: Trial) -> None:
 
 @SUBKEYS.contract("list_subkeys")
 async def an_unknown_session_has_none(trial: Trial) -> None:
-    """Resume asks for them before it knows whether there are any."""
+    """Resume asks for subkeys before it knows whether there are any."""
     found = await trial.store.list_subkeys(trial.key())
     expect(found == [], f"list_subkeys of a session never written gives {type(found).__name__}, not []")
 
 
 @SUBKEYS.contract("list_subkeys")
 async def other_sessions_are_not_searched(trial: Trial) -> None:
-    """A listing by prefix, or with a wildcard in the id, finds the neighbours' subagents."""
+    """A listing by prefix, or with a wildcard in the id, finds the subagents of other sessions."""
     await trial.store.append(trial.key("s2", "subagents/agent-2"), entries(1))
     await trial.store.append(trial.key("s", "subagents/agent-3", trial.other_project), entries(1))
     await trial.store.append(trial.key("s", "subagents/agent-1"), entries(1))
@@ -50,7 +50,7 @@ async def other_sessions_are_not_searched(trial: Trial) -> None:
 
 @SUBKEYS.contract("list_subkeys", "delete")
 async def a_deleted_subagent_is_gone(trial: Trial) -> None:
-    """Resume would load None for a path that it was told of."""
+    """Resume would load None for a listed path."""
     for path in ("a", "b"):
         await trial.store.append(trial.key(subpath=path), entries(1))
     await trial.store.delete(trial.key(subpath="a"))

@@ -1,4 +1,4 @@
-"""What a contract is, how one is checked, and the report."""
+"""Contracts, how to check one, and the report."""
 
 import json
 import secrets
@@ -17,23 +17,23 @@ MakeStore: TypeAlias = Callable[[], object | Awaitable[object]]
 
 
 class Broken(AssertionError):  # noqa: N818 - a verdict, not a mishap
-    """The store does not keep a contract. The text says what it did instead."""
+    """The store breaks a contract. The message says what it did instead."""
 
 
 class Skipped(Exception):  # noqa: N818 - a verdict, not a mishap
-    """A contract can't be checked here. The text says why."""
+    """A contract can't be checked here. The message says why."""
 
 
 @dataclass(frozen=True)
 class Contract:
-    """One thing that a store has to do."""
+    """One requirement on a store."""
 
     name: str
     """`capability.function`."""
     reason: str
-    """Which mistake it catches, and what that costs the store's users."""
+    """The mistake that the contract catches, and what it costs the store's users."""
     needs: tuple[str, ...]
-    """The optional methods that it calls."""
+    """The optional methods that the contract calls."""
     check: Callable[["Trial"], Awaitable[None]] = field(repr=False)
 
     @property
@@ -55,7 +55,7 @@ class Capability:
     def contract(
         self, *needs: str
     ) -> Callable[[Callable[["Trial"], Awaitable[None]]], Callable[["Trial"], Awaitable[None]]]:
-        """Make a function a contract of this capability; its docstring is the reason."""
+        """Decorate a function as a contract of this capability. Its docstring is the reason."""
 
         def add(check: Callable[["Trial"], Awaitable[None]]) -> Callable[["Trial"], Awaitable[None]]:
             name = f"{self.name}.{getattr(check, '__name__', '')}"
@@ -67,7 +67,7 @@ class Capability:
 
 
 class Trial:
-    """What a contract works with: a store, and a project whose name nothing else has."""
+    """A store to check, and project names that nothing else uses."""
 
     def __init__(self, store: Any, make_store: MakeStore) -> None:  # noqa: ANN401 - any store
         self.store = store
@@ -82,7 +82,7 @@ class Trial:
         return key
 
     async def expect(self, key: SessionKey, entries: Sequence[Entry] | None, after: str) -> None:
-        """Whether `load` gives these entries, types included."""
+        """Raise Broken unless `load` returns these entries, types included."""
         loaded = await self.store.load(key)
         if loaded is None or entries is None:
             expect(loaded is entries, f"after {after}, load gives {_count(loaded)}, not {_count(entries)}")
@@ -90,7 +90,7 @@ class Trial:
             raise Broken(f"after {after}, load gives {_difference(list(loaded), entries)}")
 
     async def expect_newest(self, key: SessionKey, newer: Entry, others: Sequence[Entry], after: str) -> None:
-        """Whether `load` gives `newer` as the last entry of its uuid, and of other uuids just `others`."""
+        """Raise Broken unless `load` returns `newer` last of its uuid, and otherwise just `others`."""
         loaded: list[Entry] = await self.store.load(key) or []
         bodies = [item for item in loaded if item.get("uuid") == newer["uuid"]]
         expect(bodies, f"after {after}, load gives no entry of that uuid")
@@ -102,44 +102,44 @@ class Trial:
         expect(canonical(rest) == canonical(list(others)), f"after {after}, other entries are lost or moved")
 
     async def another_store(self) -> Any:  # noqa: ANN401 - any store
-        """A second store over the same data; the one there is, where each is made with data of its own."""
+        """Return a second store over the same data, or the first one if each new store has its own data."""
         other = await made_by(self._make_store)
         probe = self.key("probe", project=self.other_project)
         await self.store.append(probe, entries(1))
         return self.store if await other.load(probe) is None else other
 
     async def listed(self) -> dict[str, Any]:
-        """The project's listing: session -> mtime."""
+        """Return the project's mtimes by session id."""
         sessions = await self.store.list_sessions(self.project)
         ids = [session["session_id"] for session in sessions]
         expect(len(ids) == len(set(ids)), "list_sessions gives a session more than once")
         return {session["session_id"]: session["mtime"] for session in sessions}
 
     async def summaries(self, project: str | None = None) -> dict[str, Any]:
-        """The project's summaries: session -> summary."""
+        """Return the project's summaries by session id."""
         found = await self.store.list_session_summaries(project or self.project)
         ids = [summary["session_id"] for summary in found]
         expect(len(ids) == len(set(ids)), "list_session_summaries gives a session more than once")
         return {summary["session_id"]: summary for summary in found}
 
     async def tick(self) -> None:
-        """Let a clock of milliseconds move on."""
+        """Wait until a millisecond clock has advanced."""
         await anyio.sleep(0.02)
 
 
 def expect(holds: object, otherwise: str) -> None:
-    """Raises Broken, with what the store did otherwise."""
+    """Raise Broken unless `holds`. `otherwise` says what the store did instead."""
     if not holds:
         raise Broken(otherwise)
 
 
 async def refused(call: Awaitable[object], what: str) -> None:
-    """Whether a call raises; which error is the store's own affair."""
+    """Raise Broken unless the call raises. The store may choose the error."""
     expect(await error_of(call) is not None, f"{what} is accepted")
 
 
 async def error_of(call: Awaitable[object]) -> Exception | None:
-    """What a call raises, if it does."""
+    """Return the exception that a call raises, or None."""
     try:
         await call
     except Exception as error:  # noqa: BLE001 - whatever a store raises
@@ -148,23 +148,23 @@ async def error_of(call: Awaitable[object]) -> Exception | None:
 
 
 def entry(number: int, **members: Any) -> Entry:  # noqa: ANN401 - any JSON values
-    """An entry without a uuid."""
+    """Make an entry without a uuid."""
     return {"type": "x", "n": number, **members}
 
 
 def entries(*numbers: int) -> list[Entry]:
-    """Entries with a uuid each."""
+    """Make entries, each with its own uuid."""
     return [entry(number, uuid=f"uuid-{number}") for number in numbers]
 
 
 def canonical(value: object) -> str:
-    """A JSON value as text that tells 1, 1.0 and true apart, and not the order of keys."""
+    """Return a JSON value as text that distinguishes 1, 1.0 and true, but not the order of keys."""
     return json.dumps(value, sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A contract that the store does not keep."""
+    """A contract that the store breaks."""
 
     contract: Contract
     what: str
@@ -186,7 +186,7 @@ class Skip:
 
 @dataclass
 class Report:
-    """What became of every contract."""
+    """The outcome of every contract."""
 
     passed: list[Contract] = field(default_factory=list[Contract])
     failed: list[Failure] = field(default_factory=list[Failure])
@@ -200,7 +200,7 @@ class Report:
 
 
 class NonConformingError(AssertionError):
-    """Some contracts are broken. The text is the report."""
+    """Some contracts are broken. The message is the report."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
@@ -213,7 +213,7 @@ async def check_contracts(
     skip: frozenset[str],
     seconds: float,
 ) -> Report:
-    """Check each contract, whatever became of the others."""
+    """Check each contract, even after others have failed."""
     report = Report()
     for contract in contracts:
         if contract.name in skip or contract.capability in skip:
@@ -231,7 +231,17 @@ async def check_contracts(
 
 
 async def run_contract(contract: Contract, make_store: MakeStore, *, seconds: float = 60) -> None:
-    """Check one contract. Raises Broken, Skipped, or what the store raises."""
+    """Check one contract.
+
+    Args:
+        contract: The contract, from `CONTRACTS`.
+        make_store: As for `run_store_conformance`.
+        seconds: How long the contract may take.
+
+    Raises:
+        Broken: The store breaks the contract. Exceptions of the store itself pass through.
+        Skipped: The store lacks a method that the contract needs.
+    """
     store = await made_by(make_store)
     missing = [method for method in contract.needs if not _has(store, method)]
     if missing:
@@ -247,13 +257,13 @@ async def run_contract(contract: Contract, make_store: MakeStore, *, seconds: fl
 
 
 async def made_by(make_store: MakeStore) -> Any:  # noqa: ANN401 - any store
-    """What it makes, awaited where it is a coroutine function."""
+    """Make a store, and await it if `make_store` returned an awaitable."""
     made = make_store()
     return await made if isawaitable(made) else made
 
 
 def _has(store: object, method: str) -> bool:
-    """Whether the store's class has a method of its own, and not the one of the SDK's Protocol."""
+    """Return True if the store's class has the method itself, not only from the SDK's Protocol."""
     found = getattr(type(store), method, None)
     module = getattr(found, "__module__", None) or ""
     name = getattr(found, "__qualname__", None)

@@ -1,4 +1,4 @@
-"""list_session_summaries."""
+"""Contracts of list_session_summaries."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def _conversation() -> list[Entry]:
 
 @SUMMARIES.contract("list_session_summaries")
 async def a_summary_is_the_sdks_fold(trial: Trial) -> None:
-    """`data` is opaque: what is interpreted, renamed or dropped is missing in every listing."""
+    """`data` is opaque. Whatever a store interprets, renames or drops is missing in every listing."""
     expected = fold(None, Transcript(trial.project, "s", ""), _conversation())
     if expected is None:
         raise Skipped("claude_agent_sdk, which has the fold, is not installed")
@@ -48,7 +48,7 @@ async def a_summary_is_the_sdks_fold(trial: Trial) -> None:
 
 @SUMMARIES.contract("list_session_summaries")
 async def a_fold_goes_on_from_the_last(trial: Trial) -> None:
-    """A fold that begins anew with each batch loses the first prompt."""
+    """A fold that starts over with each batch loses the first prompt."""
     for item in _conversation():
         await trial.store.append(trial.key(), [item])
     await trial.store.append(trial.key(project=trial.other_project), _conversation())
@@ -61,7 +61,7 @@ async def a_fold_goes_on_from_the_last(trial: Trial) -> None:
 
 @SUMMARIES.contract("list_session_summaries", "list_sessions")
 async def a_summary_is_as_fresh_as_the_listing(trial: Trial) -> None:
-    """One whose mtime is older counts as stale: every listing then loads whole transcripts."""
+    """A summary with an older mtime counts as stale, and every listing then loads whole transcripts."""
     for item in _conversation():
         await trial.store.append(trial.key(), [item])
         await trial.store.append(trial.key(subpath="subagents/agent-1"), [item])
@@ -72,7 +72,7 @@ async def a_summary_is_as_fresh_as_the_listing(trial: Trial) -> None:
 
 @SUMMARIES.contract("list_session_summaries")
 async def a_project_lists_its_own_summaries(trial: Trial) -> None:
-    """Another project's titles are not to be shown here."""
+    """Titles of another project must not be shown here."""
     await trial.store.append(trial.key("a"), _conversation())
     await trial.store.append(trial.key("b", project=trial.other_project), _conversation())
     found = await trial.summaries()
@@ -94,7 +94,7 @@ async def a_subagent_changes_no_summary(trial: Trial) -> None:
 
 @SUMMARIES.contract("list_session_summaries")
 async def a_summary_keeps_any_text(trial: Trial) -> None:
-    """A NUL in a title, stored as JSONB or text, makes the append fail for good."""
+    """A title can hold a NUL. If the store keeps it as JSONB or text, the append fails for good."""
     for number, text in enumerate(["\0", "\ud800", "\U0001f600 \u00e9", "\\u0000", "'\"%s{}"]):
         item = _prompt(number, f"prompt {text}", customTitle=f"title {text}")
         await trial.store.append(trial.key(f"s{number}"), [item])
@@ -105,7 +105,7 @@ async def a_summary_keeps_any_text(trial: Trial) -> None:
 
 @SUMMARIES.contract("list_session_summaries", "delete")
 async def a_deleted_sessions_summary_is_gone(trial: Trial) -> None:
-    """A fold that goes on from a deleted summary brings deleted text back."""
+    """A fold that continues from a deleted summary brings deleted text back."""
     await trial.store.append(trial.key(), _conversation())
     await trial.store.delete(trial.key())
     expect(await trial.summaries() == {}, "a deleted session has a summary")
@@ -118,7 +118,7 @@ async def a_deleted_sessions_summary_is_gone(trial: Trial) -> None:
 
 @SUMMARIES.contract("list_session_summaries")
 async def a_listed_summary_is_a_copy(trial: Trial) -> None:
-    """The SDK's fold and its callers may change what they are given."""
+    """The SDK's fold and its callers may change the summary that they get."""
     await trial.store.append(trial.key(), _conversation())
     before = canonical(await trial.summaries())
     (await trial.summaries())["s"]["data"].clear()

@@ -1,6 +1,6 @@
-"""A session store from nothing: migrate, append, list, load. On SQLite, or where BOOCODE_SESSIONS_URL says.
+"""A session store from scratch: migrate, append, list, load.
 
-Run it with `python examples/quickstart.py`.
+Run it with `python examples/quickstart.py`. It uses the database in BOOCODE_SESSIONS_URL, or SQLite.
 """
 
 import os
@@ -21,7 +21,7 @@ from boocode_sessions.engine import create_engine
 
 
 def main() -> None:
-    """Keep a short session, and read it back."""
+    """Store a short session and read it back."""
     with tempfile.TemporaryDirectory(prefix="boocode-sessions-") as folder:
         url = os.environ.get("BOOCODE_SESSIONS_URL") or f"sqlite:///{Path(folder) / 'sessions.db'}"
         engine = create_engine(url)
@@ -32,7 +32,7 @@ def main() -> None:
         key: SessionKey = {"project_key": "quickstart", "session_id": str(uuid4())}
         turn = [said("user", "Is it going to rain?"), said("assistant", "Take an umbrella.")]
         repository.append(key, turn)
-        repository.append(key, turn)  # the same again, as after a lost answer: nothing doubles
+        repository.append(key, turn)  # sent again, as after a lost answer: nothing doubles
         repository.append({**key, "subpath": "subagents/agent-1"}, [said("assistant", "A cloud, I saw.")])
 
         for listed in repository.list_sessions("quickstart"):
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def said(role: str, text: str) -> dict[str, Any]:
-    """A transcript line, shaped like the agent's own."""
+    """Make a transcript line in the agent's format."""
     return {
         "type": role,
         "uuid": str(uuid4()),

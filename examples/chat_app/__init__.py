@@ -1,1 +1,1 @@
-"""A chat in the browser, behind which each chat has a warm agent: docs/agents.md."""
+"""A chat in the browser, with a warm agent behind each chat: docs/agents.md."""

@@ -1,4 +1,4 @@
-"""Serves the chats on loopback: `python -m examples.chat_app`, or `make chat`."""
+"""Serve the chats on loopback: `python -m examples.chat_app`, or `make chat`."""
 
 import os
 from contextlib import ExitStack
@@ -15,7 +15,7 @@ from examples.chat_app.demo_model import demo_model
 def main() -> None:
     """Serve until Ctrl-C."""
     folder = Path(os.environ.get("CHAT_FOLDER", ".chat")).resolve()
-    work = folder / "work"  # the agents' own
+    work = folder / "work"  # the agents' working folder
     work.mkdir(parents=True, exist_ok=True)
     engine = create_engine(os.environ.get("DATABASE_URL", f"sqlite:///{folder}/chats.db"))
     with ExitStack() as stack:

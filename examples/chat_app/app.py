@@ -29,29 +29,29 @@ from examples.chat_app.models import Base
 
 PAGE = Path(__file__).with_name("page.html")
 RETRY_MS = 500
-"""After which a tab that has lost the server asks for it again."""
+"""How long a tab that has lost its connection waits before it reconnects."""
 
 
 class NewChat(BaseModel):
-    """A chat to be begun."""
+    """The body of a request for a new chat."""
 
     title: str = Field(min_length=1, max_length=200)
 
 
 class Prompt(BaseModel):
-    """What a user says."""
+    """The body of a request with a prompt."""
 
     text: str = Field(min_length=1)
 
 
 class Answer(BaseModel):
-    """What a user says to a permission."""
+    """The user's answer to a permission request."""
 
     allow: bool
 
 
 def create_app(engine: Engine, options: ClaudeAgentOptions) -> FastAPI:
-    """The application over a database, whose tables it makes, and agents with these options."""
+    """Create the application. On startup it creates its tables in the database."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,10 +68,10 @@ def create_app(engine: Engine, options: ClaudeAgentOptions) -> FastAPI:
             conversations = Conversations(engine, backend, tasks)
             app.state.engine, app.state.backend, app.state.conversations = engine, backend, conversations
             yield
-            tasks.cancel_scope.cancel()  # interrupts the turns, which are stored as far as they went
+            tasks.cancel_scope.cancel()  # interrupts the turns; what they have done so far is stored
 
     app = FastAPI(title="Chats", lifespan=lifespan)
-    # An agent obeys this server: a page of another name must not reach it through the user's browser.
+    # Agents obey this server, so a page under another host name must not reach it through the user's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     _add_routes(app)
     return app
@@ -117,12 +117,12 @@ def _add_routes(app: FastAPI) -> None:
 
 
 def page() -> FileResponse:
-    """The one page."""
+    """Return the page."""
     return FileResponse(PAGE)
 
 
 def list_chats(engine: TheEngine) -> list[dict[str, Any]]:
-    """All chats, and what they have cost."""
+    """Return all chats with their cost."""
     return chats.list_chats(engine)
 
 
@@ -134,19 +134,19 @@ def add_chat(chat: NewChat, engine: TheEngine) -> dict[str, str]:
 async def follow(
     chat_id: KnownChat, conversations: TheConversations, last_event_id: Annotated[str | None, Header()] = None
 ) -> AsyncIterator[ServerSentEvent]:
-    """A chat's events: all of them, or those after the one that the browser saw last."""
+    """Stream a chat's events: all of them, or those after the last one that the browser saw."""
     async with conversations.open(chat_id) as log:
         async for entry in log.follow(last_event_id):
             yield ServerSentEvent(data=entry.event, id=entry.id, retry=RETRY_MS)
 
 
 async def say(chat_id: KnownChat, prompt: Prompt, conversations: TheConversations) -> None:
-    """Let the agent answer a prompt: the events tell how."""
+    """Send the agent a prompt. Its answer comes as events."""
     await conversations.say(chat_id, prompt.text)
 
 
 async def interrupt(chat_id: KnownChat, backend: TheBackend) -> None:
-    """End the turn that is under way."""
+    """End the running turn."""
     try:
         await backend.interrupt(chat_id)
     except NoTurnError as error:
@@ -154,7 +154,7 @@ async def interrupt(chat_id: KnownChat, backend: TheBackend) -> None:
 
 
 async def answer(request_id: str, answer: Answer, backend: TheBackend) -> None:
-    """Allow a tool, or deny it: once, whichever tab is first."""
+    """Allow or deny a tool. The first tab to answer decides."""
     try:
         backend.answer(request_id, allow=answer.allow)
     except PermissionAnsweredError as error:

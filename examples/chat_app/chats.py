@@ -1,4 +1,4 @@
-"""What the database knows of the chats."""
+"""Reads and writes chats in the database."""
 
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,7 @@ from examples.chat_app.models import Chat
 
 
 def add_chat(engine: Engine, title: str) -> str:
-    """A new chat. Returns its id."""
+    """Store a new chat and return its id."""
     chat = Chat(id=uuid4().hex, title=title)
     with Session(engine) as db, db.begin():
         db.add(chat)
@@ -20,7 +20,7 @@ def add_chat(engine: Engine, title: str) -> str:
 
 
 def list_chats(engine: Engine) -> list[dict[str, Any]]:
-    """The chats, and what their agents have spent: one query over the application's table and ours."""
+    """Return the chats and their agents' cost, in one query over the application's table and ours."""
     with Session(engine) as db:
         chats = db.scalars(select(Chat).options(joinedload(Chat.agent)).order_by(Chat.title)).all()
         return [
@@ -40,7 +40,7 @@ def has_chat(engine: Engine, chat_id: str) -> bool:
 
 
 def history(engine: Engine, chat_id: str) -> list[dict[str, Any]]:
-    """What was said in a chat, as the events that told it."""
+    """Return a chat's conversation as events, like those of its turns."""
     with Session(engine) as db:
         chat = db.scalars(select(Chat).filter_by(id=chat_id).options(joinedload(Chat.agent))).one()
     if chat.agent is None:
@@ -49,7 +49,7 @@ def history(engine: Engine, chat_id: str) -> list[dict[str, Any]]:
         messages = conversation(
             engine, chat.agent.session_id, project_key=chat.agent.project_key, queued=True
         )
-    except UnknownSessionError:  # the chat's first turn has not written a line
+    except UnknownSessionError:  # the chat's first turn has not written a line yet
         return []
     return [event for message in messages for event in _events(message)]
 

@@ -1,4 +1,4 @@
-"""The chats that somebody looks at, or that are at work."""
+"""The chats that are open in a tab or have a running turn."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from examples.chat_app.log import Event, Log
 
 
 class Conversations:
-    """One log for each of them: all tabs of a chat see the same."""
+    """Keeps one log per chat, so that all tabs of a chat see the same events."""
 
     def __init__(self, engine: Engine, backend: AgentBackend, tasks: TaskGroup) -> None:
         self._engine = engine
@@ -27,8 +27,8 @@ class Conversations:
 
     @asynccontextmanager
     async def open(self, chat_id: str) -> AsyncIterator[Log]:
-        """The chat's log, kept while it is used: afterwards the database has all of it."""
-        async with self._lock:  # or two tabs that come at once would read the history twice
+        """Yield the chat's log. Its last user drops it, since the database then has everything."""
+        async with self._lock:  # else two tabs that open at once would read the history twice
             if (log := self._logs.get(chat_id)) is None:
                 log = Log(await anyio.to_thread.run_sync(chats.history, self._engine, chat_id))
                 self._logs[chat_id] = log
@@ -41,11 +41,11 @@ class Conversations:
                 del self._logs[chat_id]
 
     async def say(self, chat_id: str, prompt: str) -> None:
-        """Let the agent answer, whether or not a tab stays for it. Returns once every tab has the prompt."""
+        """Send a prompt. The turn runs even if all tabs close. Returns once every tab has the prompt."""
         await self._tasks.start(self._answer, chat_id, prompt)
 
     def hear(self, chat_id: str, event: AgentEvent) -> None:
-        """Tell those who look what the agent does between turns, or asks; the database has it too."""
+        """Show open tabs an event from between turns, which may be a permission request."""
         if (log := self._logs.get(chat_id)) is not None:
             log.add(log.turns, _told(event))
 
@@ -62,7 +62,7 @@ class Conversations:
             try:
                 async for event in self._backend.send(chat_id, prompt):
                     log.add(turn, _told(event))
-            except (AgentError, SessionStoreError) as error:  # their texts hold nothing that was said
+            except (AgentError, SessionStoreError) as error:  # their messages hold no transcript content
                 log.add(turn, {"kind": "Refused", "message": str(error)})
 
 

@@ -1,8 +1,8 @@
-"""A model for whoever has no key: the Messages API on loopback of the tests.
+"""A demo model for users without an API key: the tests' Messages API on loopback.
 
-It repeats what it is told; on "run COMMAND" it calls the Bash tool, for which the agent may ask leave, on
-"background COMMAND" without a wait for its end; on "what did I say first?" it tells, so that a chat which was
-resumed shows that it remembers.
+The model repeats its prompts. On "run COMMAND" it calls the Bash tool, for which the agent may ask
+permission. On "background COMMAND" it does so without waiting for the command to end. On "what did I say
+first?" it answers with the first prompt, which shows that a resumed chat remembers.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.e2e.messages_api import Block, MessagesAPI, MessagesRequest, call, sa
 
 
 def script(request: MessagesRequest) -> list[Block]:
-    """What the model answers."""
+    """Return the model's answer."""
     if request.answers_a_tool:
         return [say(f"It said: {request.prompt}")]
     if request.prompt.startswith("run "):
@@ -27,6 +27,6 @@ def script(request: MessagesRequest) -> list[Block]:
 
 @contextmanager
 def demo_model() -> Iterator[dict[str, str]]:
-    """The environment of agents that talk to it."""
+    """Run the model and yield the environment for agents that use it."""
     with MessagesAPI(script) as api:
         yield {"ANTHROPIC_BASE_URL": api.url, "ANTHROPIC_API_KEY": "sk-none"}

@@ -1,4 +1,4 @@
-"""The events of one chat, for every tab that shows it, from the first or from the last one that it saw."""
+"""The events of one chat. Each tab follows them from the first event, or from the last one that it saw."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
@@ -10,26 +10,26 @@ Event = dict[str, Any]
 
 
 class Entry(NamedTuple):
-    """An event, and the id by which a tab says later how far it has read."""
+    """An event, and the id with which a reconnecting tab says how far it has read."""
 
     id: str
     event: Event
 
 
 class Log:
-    """Begins with what the database has of the chat, and goes on with what its turns tell.
+    """Starts with the chat's history from the database and continues with the events of its turns.
 
-    A tab that comes back with an id of another log, from before a restart for example, begins anew.
+    A tab that reconnects with another log's id, for example from before a restart, starts from the beginning.
     """
 
     def __init__(self, history: Iterable[Event]) -> None:
         self._name = uuid4().hex[:8]
         self.turns = 0
-        """The number of the newest."""
+        """The number of the latest turn."""
         self._events: list[Event] = [{"kind": "Reset"}]
         self._grown = anyio.Event()
         self.users = 0
-        """Tabs that follow it, and turns that write to it."""
+        """The number of tabs that follow the log, plus the turns that write to it."""
         turn = 0
         for event in history:
             turn = self.begin_turn(event["text"]) if event["kind"] == "Prompt" else turn
@@ -37,19 +37,19 @@ class Log:
                 self.add(turn, event)
 
     def begin_turn(self, prompt: str) -> int:
-        """Tell every tab of a prompt. Returns the turn's number."""
+        """Show every tab a prompt. Returns the turn's number."""
         self.turns += 1
         self.add(self.turns, {"kind": "Prompt", "text": prompt})
         return self.turns
 
     def add(self, turn: int, event: Event) -> None:
-        """Tell every tab what has happened in a turn."""
+        """Show every tab an event of a turn."""
         self._events.append({"turn": turn, **event})
         self._grown.set()
         self._grown = anyio.Event()
 
     async def follow(self, last_seen: str | None) -> AsyncIterator[Entry]:
-        """What comes after the event that was seen last, and then what comes, without end."""
+        """Yield the events after the last one seen, and then new ones without end."""
         place = self._place_after(last_seen or "")
         while True:
             while place < len(self._events):

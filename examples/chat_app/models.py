@@ -1,4 +1,4 @@
-"""The application's own table, which points at the agent behind a chat."""
+"""The application's table of chats, related to the agent behind each chat."""
 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -6,7 +6,7 @@ from boocode_sessions.agents import ClaudeAgentSession
 
 
 class Base(DeclarativeBase):
-    """The application's. It does not know of our tables."""
+    """The application's own base. It does not include our tables."""
 
 
 class Chat(Base):
@@ -17,8 +17,8 @@ class Chat(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     title: Mapped[str]
 
-    # A function, because our models are in a registry of their own; no foreign key, because a chat has no
-    # agent before its first prompt.
+    # The arguments are functions because our models have a registry of their own. There is no foreign key,
+    # because a chat has no agent before its first prompt.
     agent: Mapped[ClaudeAgentSession | None] = relationship(
         lambda: ClaudeAgentSession,
         primaryjoin=lambda: Chat.id == ClaudeAgentSession.chat_id,

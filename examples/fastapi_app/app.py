@@ -30,7 +30,7 @@ from .users import (
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """One engine and one backend for the process. Leaving ends every agent."""
+    """Open one engine and one backend for the process. On shutdown every agent ends."""
     engine = create_async_engine(database_url())
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     agents = ClaudeSdkBackend(engine, options_of_chat, project_key=project_key_of_chat)
@@ -43,7 +43,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 async def session(request: Request) -> AsyncIterator[AsyncSession]:
-    """One unit of work: committed at the end, rolled back by an exception."""
+    """Yield a session that is committed at the end, or rolled back by an exception."""
     async with request.app.state.sessions.begin() as db:
         yield db
 
@@ -74,12 +74,12 @@ async def chats(user: User, db: Db) -> list[dict[str, str]]:
 
 @app.get("/sessions")
 async def sessions(user: User, db: Db) -> list[queries.SessionRow]:
-    """What the user's agents have written: titles, counts, times."""
+    """Return the sessions of the user's agents: titles, counts, times."""
     return await run_sync(queries.sessions, db, project_key=project_key_of(user))
 
 
 async def own_chat(chat_id: str, user: User, db: Db) -> Chat:
-    """A chat of this user's; another's is not there."""
+    """Return a chat of this user. Another user's chat gives 404."""
     chat = await db.get(Chat, chat_id)
     if chat is None or chat.user != user:
         raise HTTPException(404, "no such chat")
@@ -91,7 +91,7 @@ OwnChat = Annotated[Chat, Depends(own_chat)]
 
 @app.get("/chats/{chat_id}")
 async def read(chat: OwnChat, db: Db) -> list[dict[str, Any]]:
-    """The chat's conversation, as a resume would see it."""
+    """Return the chat's conversation, as a resume would see it."""
     of_chat = ClaudeAgentSession.chat_id == agent_chat_id(chat.user, chat.id)
     session_id = await db.scalar(select(ClaudeAgentSession.session_id).where(of_chat))
     if session_id is None:
@@ -102,7 +102,7 @@ async def read(chat: OwnChat, db: Db) -> list[dict[str, Any]]:
 
 @app.post("/chats/{chat_id}/prompts")
 async def answer(chat: OwnChat, given: Prompt, request: Request) -> StreamingResponse:
-    """The agent's answer as server-sent events. Who hangs up interrupts the turn."""
+    """Stream the agent's answer as server-sent events. A client that disconnects interrupts the turn."""
     agents: ClaudeSdkBackend = request.app.state.agents
     events = agents.send(agent_chat_id(chat.user, chat.id), given.prompt)
     return StreamingResponse(_sent(events), media_type="text/event-stream")
@@ -115,7 +115,7 @@ async def _sent(events: AsyncIterator[AgentEvent]) -> AsyncIterator[str]:
 
 @app.delete("/me")
 async def leave(user: User, db: Db, request: Request) -> dict[str, int]:
-    """Everything of the user: chats, sessions, agents."""
+    """Delete everything of the user: chats, sessions, agents."""
     agents: ClaudeSdkBackend = request.app.state.agents
     for chat_id in await db.scalars(select(Chat.id).where(Chat.user == user)):
         await agents.close(agent_chat_id(user, chat_id))

@@ -1,10 +1,10 @@
-"""The application's own table."""
+"""The application's table."""
 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    """The application's. It does not know of our tables."""
+    """The application's own base. It does not include our tables."""
 
 
 class Chat(Base):

@@ -1,4 +1,4 @@
-"""What differs from one deployment to the next."""
+"""Settings that differ between deployments."""
 
 import os
 from pathlib import Path
@@ -9,18 +9,18 @@ def database_url() -> str:
 
 
 def workspace() -> Path:
-    """Where the agents work: one folder for all users, since they have no tools."""
+    """Return the agents' working folder: one for all users, since the agents have no tools."""
     folder = Path(os.environ.get("WORKSPACE", "workspace")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def agent_files() -> Path:
-    """Where the agents keep files of their own, a folder for each user."""
+    """Return the folder of the agents' own files, which has a subfolder for each user."""
     return Path(os.environ.get("AGENT_FILES", "agent_files")).resolve()
 
 
 def tokens() -> dict[str, str]:
-    """Who may come in: token -> user. Put your own login in its place."""
+    """Return the users by token. Replace this with your own login."""
     pairs = os.environ.get("TOKENS", "ada-token=ada,bob-token=bob").split(",")
     return dict(pair.split("=") for pair in pairs)

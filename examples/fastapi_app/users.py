@@ -1,4 +1,4 @@
-"""What belongs to one user. Nothing here takes a user's name or a project key from a request."""
+"""Everything that depends on the user. The user comes from the login, never from a request."""
 
 import shutil
 from asyncio import to_thread
@@ -28,24 +28,25 @@ User = Annotated[str, Depends(current_user)]
 
 
 def project_key_of(user: str) -> str:
-    """Under which all sessions of the user's agents are stored, and nobody else's."""
+    """Return the project key of this user's sessions, and of nobody else's."""
     return f"user-{user}"
 
 
 def agent_chat_id(user: str, chat_id: str) -> str:
-    """What the agents know a chat by."""
+    """Return the backend's id of a chat."""
     return f"{user}/{chat_id}"
 
 
 def project_key_of_chat(agent_chat: str, _key: str) -> str:
-    """For the backend: the SDK's own key is the folder's, which all users share."""
+    """Return a chat's project key, for the backend. All users share the folder, and so the SDK's own key."""
     return project_key_of(agent_chat.partition("/")[0])
 
 
 def options_of_chat(agent_chat: str, _agent: str) -> ClaudeAgentOptions:
-    """For the backend: nothing of the folder's own settings, and no tools, which would share its files.
+    """Return a chat's options, for the backend: without the folder's settings and without tools.
 
-    CLAUDE_CONFIG_DIR: the agent writes a file of each session too, which must be no other user's.
+    Tools would share the folder's files. Each user has a CLAUDE_CONFIG_DIR, because the agent also writes
+    each session to a file there.
     """
     folder = agent_files() / agent_chat.partition("/")[0]
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ def options_of_chat(agent_chat: str, _agent: str) -> ClaudeAgentOptions:
 
 
 async def forget(db: AsyncSession, user: str) -> int:
-    """Delete everything of a user, in the caller's transaction. Returns how many sessions there were."""
+    """Delete everything of a user, in the caller's transaction. Returns the number of sessions."""
     project_key = project_key_of(user)
     repository = AsyncClaudeSessionRepository(db)
     sessions = await run_sync(queries.sessions, db, project_key=project_key, limit=None)

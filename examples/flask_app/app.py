@@ -20,14 +20,14 @@ from boocode_sessions.sdk import SQLAlchemySessionStore
 
 
 class Base(DeclarativeBase):
-    """The application's. It does not know of our tables."""
+    """The application's own base. It does not include our tables."""
 
 
 db = SQLAlchemy(model_class=Base)
 
 
 class Chat(db.Model):  # type: ignore[name-defined, misc]
-    """One chat of a user. Its id is its session's."""
+    """One chat of a user. Its id is also its session's id."""
 
     __tablename__ = "chats"
 
@@ -39,7 +39,7 @@ class Chat(db.Model):  # type: ignore[name-defined, misc]
 def create_app(**config: object) -> Flask:
     app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ.get("DATABASE_URL", "sqlite:///flask_app.db")
-    app.config["TOKENS"] = {"ada-token": "ada", "bob-token": "bob"}  # put your own login in its place
+    app.config["TOKENS"] = {"ada-token": "ada", "bob-token": "bob"}  # replace with your own login
     app.config["WORKSPACE"] = str(Path.cwd())
     app.config["AGENT_FILES"] = str(Path.cwd() / "agent_files")
     app.config.update(config)
@@ -63,22 +63,22 @@ def log_in() -> None:
 
 @cache
 def store_of(engine: Engine, user: str) -> SQLAlchemySessionStore:
-    """The user's own store, kept: all agents work in one folder, and only this tells their sessions apart."""
+    """Return the user's store, made once. All agents work in one folder: only its key tells users apart."""
     return SQLAlchemySessionStore(engine, project_key=project_key_of(user))
 
 
 def project_key_of(user: str) -> str:
-    """From the login, never from a request."""
+    """Return the user's project key. The user comes from the login, never from a request."""
     return f"user-{user}"
 
 
 def agent_files() -> Path:
-    """Where the user's agents keep files of their own: one of each session, which must be nobody else's."""
+    """Return the folder of the agents' own files, one for each session, which is the user's alone."""
     return Path(current_app.config["AGENT_FILES"], g.user)
 
 
 def own_chat(chat_id: str) -> Chat:
-    """A chat of this user's; another's is not there."""
+    """Return a chat of this user. Another user's chat gives 404."""
     chat = db.session.get(Chat, chat_id)
     return chat if chat is not None and chat.user == g.user else abort(404)
 
@@ -96,12 +96,12 @@ def chats() -> ResponseReturnValue:
 
 
 def sessions() -> ResponseReturnValue:
-    """What the user's agents have written: titles, counts, times."""
+    """Return the sessions of the user's agents: titles, counts, times."""
     return jsonify(queries.sessions(db.session, project_key=project_key_of(g.user)))
 
 
 def read(chat_id: str) -> ResponseReturnValue:
-    """The chat's conversation, as a resume would see it."""
+    """Return the chat's conversation, as a resume would see it."""
     chat = own_chat(chat_id)
     key = project_key_of(g.user)
     if ClaudeSessionRepository(db.session).load({"project_key": key, "session_id": chat.id}) is None:
@@ -111,15 +111,15 @@ def read(chat_id: str) -> ResponseReturnValue:
 
 
 def answer(chat_id: str) -> ResponseReturnValue:
-    """A turn of the agent, and its answer."""
+    """Run a turn of the agent and return its answer."""
     chat = own_chat(chat_id)
     key = {"project_key": project_key_of(g.user), "session_id": chat.id}
     began = ClaudeSessionRepository(db.session).load(key) is not None
-    db.session.commit()  # a turn is long: hold no transaction meanwhile
+    db.session.commit()  # a turn is long, so hold no transaction meanwhile
     options = ClaudeAgentOptions(
         cwd=current_app.config["WORKSPACE"],
         session_store=store_of(db.engine, g.user),
-        session_store_flush="eager",  # each line as it comes: a process that dies loses no turn
+        session_store_flush="eager",  # store each line as it comes, so that a process that dies loses no turn
         resume=chat.id if began else None,
         session_id=None if began else chat.id,
         setting_sources=[],
@@ -138,7 +138,7 @@ async def turn(prompt: str, options: ClaudeAgentOptions) -> str:
 
 
 def leave() -> ResponseReturnValue:
-    """Delete everything of the user: in one transaction, and then the agents' files."""
+    """Delete everything of the user in one transaction, and then the agents' files."""
     key = project_key_of(g.user)
     found = queries.sessions(db.session, project_key=key, limit=None)
     repository = ClaudeSessionRepository(db.session)

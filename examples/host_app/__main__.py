@@ -1,4 +1,4 @@
-"""Writes a chat with its session, and reads them back."""
+"""Write a chat with its session, and read them back."""
 
 from contextlib import contextmanager
 from uuid import uuid4

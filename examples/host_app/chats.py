@@ -1,4 +1,4 @@
-"""What the application does: each function is part of its caller's unit of work."""
+"""The application's operations. Each function is part of its caller's unit of work."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def key_of(chat: Chat) -> SessionKey:
 
 
 def start_chat(db: Session, title: str, session_id: str, entries: list[dict[str, Any]]) -> Chat:
-    """A new chat and the first entries of its session: both are there, or neither."""
+    """Store a new chat and the first entries of its session: both or neither."""
     chat = Chat(title=title, session_id=session_id)
     db.add(chat)
     db.flush()
@@ -24,13 +24,13 @@ def start_chat(db: Session, title: str, session_id: str, entries: list[dict[str,
 
 
 def drop_chat(db: Session, chat: Chat) -> None:
-    """Take the chat away, with its whole session."""
+    """Delete the chat and its whole session."""
     ClaudeSessionRepository(db).delete(key_of(chat))
     db.delete(chat)
 
 
 def busiest_chats(db: Session, most: int = 10) -> list[tuple[str, int]]:
-    """Titles and numbers of entries: one query over the application's table and ours."""
+    """Return titles and numbers of entries, in one query over the application's table and ours."""
     entries = func.count(ClaudeSessionEntry.id)
     joined = (ClaudeSessionEntry.session_id == Chat.session_id) & (
         ClaudeSessionEntry.project_key == PROJECT_KEY

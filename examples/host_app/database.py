@@ -1,4 +1,4 @@
-"""The application's engine and sessions. `session()` is what FastAPI would be given as a dependency."""
+"""The application's engine and sessions. In FastAPI, `session` would be a dependency."""
 
 import os
 from collections.abc import Generator
@@ -22,16 +22,16 @@ def engine(at: str) -> Engine:
 
 
 def session() -> Generator[Session]:
-    """One unit of work: committed at the end, rolled back by an exception."""
+    """Yield a session that is committed at the end, or rolled back by an exception."""
     with sessionmaker(engine(url())).begin() as db:
         yield db
 
 
 @cache
 def store_over(engine: Engine) -> SQLAlchemySessionStore:
-    """What the agents of all chats write through, with `session_store_flush="eager"`; one for the process.
+    """Return the process's one store, for the agents of all chats. Use `session_store_flush="eager"` with it.
 
-    Without a project key of ours, sessions would be under one that the SDK makes of the agent's folder, and a
-    chat's `transcript` would not find them.
+    Without our own project key, the SDK would derive one from the agent's folder, and `Chat.transcript` would
+    not find the sessions.
     """
     return SQLAlchemySessionStore(engine, project_key=PROJECT_KEY)

@@ -1,15 +1,15 @@
-"""The application's own tables, one of which points at a Claude session."""
+"""The application's table of chats, each with the id of a Claude session."""
 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from boocode_sessions import ClaudeSessionEntry
 
 PROJECT_KEY = "host-app"
-"""Of all sessions of this application, whatever folder its agents work in: see `database.store_over`."""
+"""The project key of all sessions of this application, whatever folder its agents work in."""
 
 
 class Base(DeclarativeBase):
-    """The application's. It does not know of our tables."""
+    """The application's own base. It does not include our tables."""
 
 
 class Chat(Base):
@@ -21,8 +21,8 @@ class Chat(Base):
     title: Mapped[str]
     session_id: Mapped[str] = mapped_column(unique=True)
 
-    # A function, because our models are in a registry of their own; no foreign key, because a session has
-    # many entries, and no row before its first one.
+    # The arguments are functions because our models have a registry of their own. There is no foreign key,
+    # because a session has many entries, and no row before the first one.
     transcript: Mapped[list[ClaudeSessionEntry]] = relationship(
         lambda: ClaudeSessionEntry,
         primaryjoin=lambda: (

@@ -1,4 +1,4 @@
-"""The application's own tests, over its own migrations."""
+"""The application's tests, over its own migrations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

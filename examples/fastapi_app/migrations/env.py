@@ -1,4 +1,4 @@
-"""The application's env.py, for asyncio. One line of it is ours: `include_name`."""
+"""The application's env.py, for asyncio. Only `include_name` is there for boocode-sessions."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A short env.py for Flask-Migrate. The one that `flask db init` writes does as well."""
+"""A short env.py for Flask-Migrate. The file that `flask db init` writes works too."""
 
 from alembic import context
 from flask import current_app

@@ -1,4 +1,4 @@
-"""The application's env.py. One line of it is ours: `include_name`."""
+"""The application's env.py. Only `include_name` is there for boocode-sessions."""
 
 from alembic import context
 from sqlalchemy import NullPool, create_engine

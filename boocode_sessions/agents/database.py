@@ -81,7 +81,7 @@ class Database:
         and ends by itself: whatever it still commits carries a number, which a retry recognizes. `atomic`
         means that `work` is one statement, which needs no BEGIN and no COMMIT.
 
-        Raises SessionStoreError.
+        Raises SessionStoreError, or an AgentError of `work`. Other exceptions of `work` are logged.
         """
 
         def prepared(opened: StoreConnection) -> _T:
@@ -92,7 +92,7 @@ class Database:
             except Exception as error:
                 if database_errors.is_of_database(error, connecting=False):
                     raise
-                # Raised as it is, a mistake in the host's writer would end the agents of all chats.
+                # Without this, a bug in the host's writer would end the agents of all chats.
                 _log.exception("%s: the writer has failed", operation)
                 raise SessionStoreError(
                     f"{operation}: the writer raised {type(error).__name__}; the log says where"

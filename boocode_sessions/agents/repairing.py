@@ -29,7 +29,7 @@ class Repair:
             return None
 
     async def save(self, process: AgentProcess) -> None:
-        """Make the last attempt before a process ends. If it fails, copy the agent's file where it stays."""
+        """Try once more before a process ends. If that fails, copy the agent's file to a lasting folder."""
         store = process.store
         if not store.is_behind:
             return

@@ -86,8 +86,8 @@ class Settlement:
 class AgentSessionWriter(Protocol):
     """Stores leases and costs. `AgentSessions` implements it; a host can implement it over its own table.
 
-    Every method runs in a transaction of `connection` that the backend commits. The backend logs any other
-    exception than those named here, and treats the call as one that the database has refused.
+    Every method runs in a transaction of `connection` that the backend commits. If a method raises another
+    exception than those named here, the backend logs it and treats it as a failure of the database.
     """
 
     @property

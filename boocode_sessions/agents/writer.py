@@ -128,7 +128,7 @@ class AgentSessionWriter(Protocol):
         ...
 
     def renew(self, connection: Connection, lease: Lease, seconds: float) -> bool:
-        """Extend the lease.
+        """Hold the chat for longer, or again after a release, unless somebody else has taken it.
 
         Args:
             connection: Where to write. The backend commits.
@@ -141,8 +141,8 @@ class AgentSessionWriter(Protocol):
         ...
 
     def repair(self, connection: Connection, lease: Lease, number: int) -> None:
-        """Note a repair. It makes the fence refuse an append that began earlier, or the append would land
-        after the lines that the repair adds.
+        """Note a repair, so that the fence refuses an append that began earlier. Otherwise that append could
+        land after the lines that the repair adds.
 
         Args:
             connection: Where to write. The backend commits.

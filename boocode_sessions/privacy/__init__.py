@@ -1,6 +1,6 @@
 """Encryption at rest: transcripts are encrypted before they reach the database.
 
-Needs the `encryption` extra. Only the command line imports this package.
+Needs the `encryption` extra. Within boocode_sessions, only the command line imports this package.
 """
 
 from boocode_sessions.errors import MissingExtraError

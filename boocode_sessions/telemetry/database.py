@@ -30,10 +30,10 @@ GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int | None]]] = {
     ),
     "sessions.behind": (
         "{session}",
-        "Sessions with entries that no question has taken",
+        "Sessions with entries that usage, tools and search have yet to process",
         lambda held: held.behind,
     ),
-    "size": ("By", "On disk", lambda held: held.bytes),
+    "size": ("By", "Size on disk", lambda held: held.bytes),
 }
 """Unit, description and value of each gauge, by the part of its name after `boocode_sessions.`."""
 

@@ -32,13 +32,13 @@ class Instruments:
             "boocode_sessions.append.entries", "{entry}", "Entries that appends were given"
         )
         self.queue_size = meter.create_up_down_counter(
-            "boocode_sessions.append.queue.size", "{append}", "Appends that wait for their turn"
+            "boocode_sessions.append.queue.size", "{append}", "Appends that wait in the queue"
         )
-        self.queue_time = seconds("boocode_sessions.append.queue.wait_time", "How long they wait")
+        self.queue_time = seconds("boocode_sessions.append.queue.wait_time", "How long appends wait")
         self.batch_appends = counts(
             "boocode_sessions.append.batch.size", "{append}", "Appends that go to the database together"
         )
-        self.batch_entries = counts("boocode_sessions.append.batch.entries", "{entry}", "And their entries")
+        self.batch_entries = counts("boocode_sessions.append.batch.entries", "{entry}", "Entries of a batch")
         self.lock_wait = seconds(
             "boocode_sessions.lock.wait_time", "How long the lock of a session takes, its round trip included"
         )

@@ -4,7 +4,9 @@ from copy import deepcopy
 
 from boocode_sessions.testing.suite import Capability, Trial, entries, entry, expect, refused
 
-APPENDING = Capability("appending", "What was appended is loaded: all of it, in order, from its own key.")
+APPENDING = Capability(
+    "appending", "load returns everything that was appended to a key, in order, and nothing else."
+)
 
 
 @APPENDING.contract()

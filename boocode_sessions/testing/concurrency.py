@@ -7,9 +7,7 @@ import anyio.lowlevel
 
 from boocode_sessions.testing.suite import Capability, Entry, Trial, canonical, entries, entry, expect
 
-CONCURRENCY = Capability(
-    "concurrency", "Callers at the same time neither lose, nor double, nor mix anything."
-)
+CONCURRENCY = Capability("concurrency", "Concurrent callers lose, double and mix nothing.")
 
 WRITERS = 8
 BATCHES = 5

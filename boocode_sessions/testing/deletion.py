@@ -2,7 +2,7 @@
 
 from boocode_sessions.testing.suite import Capability, Trial, entries, expect
 
-DELETION = Capability("deletion", "A deletion takes what its key names, all of it, and nothing else.")
+DELETION = Capability("deletion", "A deletion removes everything that its key names, and nothing else.")
 
 _PATHS = ("subagents/agent-1", "subagents/agent-10", "subagents/agent-1/inner", "subagents/agent")
 

@@ -5,7 +5,7 @@ from typing import Any
 from boocode_sessions.testing.suite import Capability, Trial, entries, error_of, expect, refused
 
 KEYS = Capability(
-    "keys", "A key is text to the letter; what is no key is refused before anything is touched."
+    "keys", "Keys are compared exactly, and an invalid key is refused before anything is written."
 )
 
 

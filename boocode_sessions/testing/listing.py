@@ -5,7 +5,7 @@ import time
 from boocode_sessions.testing.suite import Capability, Trial, entries, entry, expect
 
 LISTING = Capability(
-    "listing", "list_sessions gives each main transcript of a project, and when it was written."
+    "listing", "list_sessions returns each main transcript of a project, with the time of its last append."
 )
 
 _SECONDS_WOULD_BE = 10**12

@@ -5,7 +5,7 @@ from typing import Any
 
 from boocode_sessions.testing.suite import Capability, Trial, entries, entry, error_of, expect
 
-PRIVACY = Capability("privacy", "An error tells what is wrong and where, and nothing of a transcript.")
+PRIVACY = Capability("privacy", "An error says what is wrong and where, and repeats nothing of a transcript.")
 
 _CANARY = "canary-7f3a"
 

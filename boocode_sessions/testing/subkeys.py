@@ -2,7 +2,7 @@
 
 from boocode_sessions.testing.suite import Capability, Trial, entries, expect
 
-SUBKEYS = Capability("subkeys", "list_subkeys gives each subagent's path once, and no other's.")
+SUBKEYS = Capability("subkeys", "list_subkeys returns each subagent's path once, and no other path.")
 
 
 @SUBKEYS.contract("list_subkeys")

@@ -49,7 +49,7 @@ class MissingExtraError(SessionStoreError, ImportError):
     Args:
         feature: The feature, for the message.
         package: What to pass to `pip install`.
-        module: The missing module; the message names `package` without it.
+        module: The missing module, which the message then names instead of `package`.
     """
 
     def __init__(self, feature: str, package: str, module: str | None = None) -> None:

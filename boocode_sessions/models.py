@@ -38,11 +38,12 @@ VERSION_TABLE = "boocode_sessions_alembic_version"
 """Our own version table, because packages that share `alembic_version` overwrite each other's version."""
 
 COMPATIBLE_RANGE = "compatible_range"
-"""The column of VERSION_TABLE with the range of package versions that work with the schema, such as
-"0001..0003". It ends at the schema's own version. A version that only adds to the schema keeps the start."""
+"""The column of VERSION_TABLE that says which versions of the package work with the schema: those whose
+SCHEMA_VERSION is in its range, such as "0001..0003". The range ends at the schema's own version. A migration
+that only adds to the schema keeps the range's start."""
 
 UNPLACED = 2**63 - 1
-"""The `position` of a row that another program inserted, until we place it. It sorts after placed rows."""
+"""The `position` of a row that another program inserted, until we place it. Such rows sort last."""
 
 
 class ClaudeSessionEntry(EntryAttributes, Base):
@@ -55,7 +56,8 @@ class ClaudeSessionEntry(EntryAttributes, Base):
 
     __tablename__ = "claude_session_entries"
 
-    # Fixed-length columns come first: PostgreSQL then pads nothing, and SQLite stops reading a row early.
+    # Fixed-length columns come first, so that PostgreSQL pads nothing, and so that SQLite, which reads a row
+    # up to the last column asked for, reads little.
     id: Mapped[int] = mapped_column(ROW_ID, primary_key=True, autoincrement=True)
     """The row's identity. Only unplaced rows are ordered by it."""
     position: Mapped[int] = mapped_column(BigInteger, server_default=text(str(UNPLACED)))

@@ -50,7 +50,8 @@ class ClaudeSessionRepository:
             Session, a call joins the caller's transaction, savepoints included, and never commits. The
             caller must then retry a COMMIT whose answer was lost, since only the caller sees the loss.
         schema: The schema of the tables, if they are not on the connection's search path.
-        encryption: A `privacy.Encryption`. Every write is encrypted, and a read refuses plain text.
+        encryption: A `privacy.Encryption`, which encrypts every write. Reading plain text is an error, unless
+            it has `reads_plain`.
         tenant: The repository can reach the sessions of this tenant only, whatever their keys are. Without
             a tenant it reaches all sessions by their stored project keys: docs/many-users.md.
         replica: An Engine over a streaming standby of the PostgreSQL server behind `bind`. Reads go to the

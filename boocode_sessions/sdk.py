@@ -40,6 +40,8 @@ class SQLAlchemySessionStore:
     Make one per process and keep it, since it remembers where it left each session. If `project_key` names
     the user, make one per user. Tasks can share a store; over an Engine, event loops can share it too.
 
+    Every method raises a SessionStoreError if it fails. The error's text never holds transcript content.
+
     Args:
         bind: An Engine, which runs in worker threads under asyncio and trio; or an AsyncEngine, which needs
             asyncio because SQLAlchemy does. The engine is used as it is and never disposed of.
@@ -47,7 +49,8 @@ class SQLAlchemySessionStore:
         project_key: The project key of everything that goes through this store, or a function that derives
             it from the SDK's, such as `lambda key: f"user-42/{key}"`. The SDK derives its own key from the
             agent's folder, so users who share a folder share their sessions unless you set this.
-        encryption: A `privacy.Encryption`. Every write is encrypted, and a read refuses plain text.
+        encryption: A `privacy.Encryption`, which encrypts every write. Reading plain text is an error, unless
+            it has `reads_plain`.
         tenant: The store can reach the sessions of this tenant only, whatever their keys are.
         replica: An engine of the same kind over a streaming standby of `bind`'s PostgreSQL server. Reads go
             there, and still see everything acknowledged before they began: docs/past-one-machine.md.
@@ -56,8 +59,6 @@ class SQLAlchemySessionStore:
         TypeError: An argument has the wrong type.
         InvalidKeyError: `project_key` or `tenant` can't be part of a key.
         UnsupportedBindError: The database is neither PostgreSQL nor SQLite.
-
-    Every method raises a SessionStoreError, whose text never holds transcript content.
     """
 
     @checked

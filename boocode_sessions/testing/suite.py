@@ -240,7 +240,7 @@ async def run_contract(contract: Contract, make_store: MakeStore, *, seconds: fl
 
     Raises:
         Broken: The store breaks the contract. Exceptions of the store itself pass through.
-        Skipped: The store lacks a method that the contract needs.
+        Skipped: The contract can't be checked here: mostly, the store lacks a method that it needs.
     """
     store = await made_by(make_store)
     missing = [method for method in contract.needs if not _has(store, method)]

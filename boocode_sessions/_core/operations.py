@@ -110,6 +110,7 @@ def remove(connection: StoreConnection, sessions: Collection[Session]) -> None:
     forget_texts(connection, sessions)
     connection.write(deletions.delete_entries(), in_sessions(sessions))
     connection.write(deletions.delete_sessions(), in_sessions(sessions))
+    connection.write(derived.delete_unused_digests(), in_sessions(sessions))
 
 
 def forget_texts(connection: StoreConnection, sessions: Collection[Session]) -> None:
@@ -120,7 +121,7 @@ def forget_texts(connection: StoreConnection, sessions: Collection[Session]) -> 
     """
     # This comes first, because it waits for others to stop taking words from these sessions. Such words would
     # be stored after the deletion.
-    connection.write(derived.search_anew(), in_sessions(sessions))
+    connection.write(derived.search_anew(connection.dialect), [in_session(session) for session in sessions])
     if connection.dialect == "sqlite":
         connection.write(searches.forget_words(of_sessions=True), in_sessions(sessions))
     connection.write(searches.delete_texts(), in_sessions(sessions))

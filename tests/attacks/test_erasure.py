@@ -94,6 +94,36 @@ def test_a_deletion_leaves_no_words_of_a_search_under_way(
     assert CANARY not in everything_stored(engine)
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite has one writer
+@pytest.mark.parametrize("remove", [_delete, _delete_a_subagent])
+def test_a_search_of_a_new_session_takes_no_words_of_a_deletion_under_way(
+    engine: Engine, database: Database, remove: Callable[[Engine], None]
+) -> None:
+    """Nobody has asked yet, so that the deletion finds no digest to lock."""
+    repository = ClaudeSessionRepository(engine)
+    repository.append(MAIN, [message(1, "kept")])
+    repository.append(AGENT, [message(2, CANARY)])
+    other = database.engine()
+    searching = threading.Thread(target=queries.search, args=(engine, CANARY))
+
+    def interfere(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if searching.ident is None and "DELETE FROM claude_session_entries" in statement:
+            searching.start()
+            searching.join(1)  # it may wait for this deletion
+
+    event.listen(other, "before_cursor_execute", interfere)
+    remove(other)
+    searching.join(30)
+    other.dispose()
+    assert CANARY not in everything_stored(engine)
+
+
+def test_a_deletion_leaves_no_digest_of_a_session_that_nobody_has_asked_for(engine: Engine) -> None:
+    ClaudeSessionRepository(engine).append(MAIN, [message(1, CANARY)])
+    _delete(engine)
+    assert MAIN["session_id"] not in everything_stored(engine)
+
+
 @pytest.mark.parametrize("dialect", ["postgresql"])
 def test_a_prune_of_several_sessions_waits_for_a_search_before_it_locks_one(
     engine: Engine, database: Database
@@ -117,6 +147,6 @@ def test_a_prune_of_several_sessions_waits_for_a_search_before_it_locks_one(
     queries.search(engine, CANARY)
     removing.join(30)
     other.dispose()
-    [locks] = [at for at, one in enumerate(said) if one.startswith("UPDATE claude_session_digests")]
+    [locks] = [at for at, one in enumerate(said) if "INTO claude_session_digests" in one]
     assert said.index("searched") < locks
     assert CANARY not in everything_stored(engine)

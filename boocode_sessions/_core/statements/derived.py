@@ -212,8 +212,12 @@ def begin_to_write() -> Update:
 
 def insert_digests(dialect: str) -> postgresql.Insert | sqlite.Insert:
     """Insert the digests that are missing. One parameter set per session."""
+    return _insert_digest(dialect).on_conflict_do_nothing()
+
+
+def _insert_digest(dialect: str) -> postgresql.Insert | sqlite.Insert:
     insert = sqlite.insert(DIGESTS) if dialect == "sqlite" else postgresql.insert(DIGESTS)
-    return insert.values(project_key=PROJECT, session_id=SESSION).on_conflict_do_nothing()
+    return insert.values(project_key=PROJECT, session_id=SESSION)
 
 
 @cache
@@ -230,13 +234,21 @@ def set_digest() -> Update:
 
 
 @cache
-def search_anew() -> Update:
-    """Make search read sessions of one project again from the start. Parameters: those of `in_sessions`."""
-    return (
-        update(DIGESTS)
-        .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id.in_(SESSION_IDS))
-        .values(searched_to=0)
-    )
+def search_anew(dialect: str) -> postgresql.Insert | sqlite.Insert:
+    """Make search read a session again from the start. One parameter set per session.
+
+    A search of the session waits for the commit. If the digest is missing, it is inserted: otherwise a search
+    could insert it, and take words of entries that the caller is deleting.
+    """
+    whose = ["project_key", "session_id"]
+    return _insert_digest(dialect).on_conflict_do_update(index_elements=whose, set_={"searched_to": 0})
+
+
+@cache
+def delete_unused_digests() -> Delete:
+    """Delete the digests of sessions of one project that hold nothing. Parameters: those of `in_sessions`."""
+    whose = (DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id.in_(SESSION_IDS))
+    return delete(DIGESTS).where(*whose, DIGESTS.c.counted_to == 0)
 
 
 @cache

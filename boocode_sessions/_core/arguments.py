@@ -41,7 +41,7 @@ _ACCEPTED: dict[Any, Any] = {float: (int, float), Sequence: (Iterable,)}
 
 
 def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Check each argument against its annotation, though not the items of a list. Raises TypeError."""
+    """Make a function check its arguments against their annotations, but not a list's items (TypeError)."""
     parameters = inspect.signature(function).parameters.values()
     names = [one.name for one in parameters if one.kind is not one.VAR_POSITIONAL]
     # Evaluated at the first call, so that importing the package evaluates no annotations.

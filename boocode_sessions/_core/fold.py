@@ -34,7 +34,7 @@ def fold(
         previous = {"session_id": transcript.session_id, "mtime": 0, "data": dict(data)}
     try:
         return fold_session_summary(previous, transcript.key, entries)["data"]
-    except Exception as error:  # noqa: BLE001 - the SDK's code over any content; see the docstring
+    except Exception as error:  # noqa: BLE001 - the SDK may raise anything; see the docstring
         _log.warning("no summary of %s: the SDK's fold raised %s", transcript, type(error).__name__)
         return None
 

@@ -108,7 +108,7 @@ def batch(requests: Sequence[Any]) -> AbstractContextManager[None]:
 
 
 def connect(engine: Engine) -> Connection:
-    """Return a connection from the engine's pool, and tell how long it took."""
+    """Return a connection from the engine's pool, and tell the observer how long that took."""
     if not _observers:
         return engine.connect()
     started = time.perf_counter()
@@ -118,7 +118,7 @@ def connect(engine: Engine) -> Connection:
 
 
 def lock(dialect: str, work: Callable[[], _T]) -> _T:
-    """Run work that waits for a lock, and tell how long it took."""
+    """Run work that waits for a lock, and tell the observer how long that took."""
     if not _observers:
         return work()
     watching = _observers[0]

@@ -49,7 +49,7 @@ def _drivers_autocommit(pooled: PoolProxiedConnection) -> object:
         return getattr(driver, "autocommit", None)
     if _DRIVERS_AUTOCOMMIT not in pooled.info:  # only aiosqlite's thread may ask for it
         own: Any = getattr(driver, "_conn", None)
-        asked = driver._execute(getattr, own, "autocommit", None)  # noqa: SLF001 - it has no other way
+        asked = driver._execute(getattr, own, "autocommit", None)  # noqa: SLF001 - aiosqlite has no other way
         pooled.info[_DRIVERS_AUTOCOMMIT] = await_only(asked)
     return pooled.info[_DRIVERS_AUTOCOMMIT]
 

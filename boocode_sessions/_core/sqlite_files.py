@@ -41,7 +41,7 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def make_private(name: str) -> None:
-    """Create a missing SQLite file that only its owner can read. Its log and journal get the same mode."""
+    """Create a SQLite file for its owner alone, unless it exists. Its log and journal get the same mode."""
     path = name
     if name.startswith("file:"):
         parts = urlsplit(name)

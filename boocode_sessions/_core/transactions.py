@@ -18,7 +18,7 @@ from boocode_sessions.models import ClaudeSessionEntry
 
 
 class CurrentSession(NamedTuple):
-    """A function that returns a host's current Session, for scoped sessions. It is called once per call."""
+    """A function that returns a host's current Session, as for scoped sessions. Each call asks it anew."""
 
     get: Callable[[], OrmSession]
 

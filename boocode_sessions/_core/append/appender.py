@@ -196,7 +196,7 @@ def pipelines(connection: StoreConnection) -> bool:
 def run_pipelined(connection: StoreConnection, plans: Sequence[Plan]) -> None:
     """Run many plans in one round trip.
 
-    For 25 sessions this halves the time and takes a third of the client's work (benchmarks: `at-once`).
+    For 25 sessions that takes half the time and a third of the client's work (benchmarks: `at-once`).
     Raises OvertakenError unless all plans land.
     """
     by_kind: dict[PlanKind, list[Plan]] = {}

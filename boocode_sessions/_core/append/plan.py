@@ -149,7 +149,7 @@ def _make_plan(
             None if data is None else seal_summary(cipher, transcript.session, encode_summary(data))
         )
     if guarded:
-        assert tail is not None  # noqa: S101 - who knows a version knows the transcript's end
+        assert tail is not None  # noqa: S101 - a known version has the transcript's end
         parameters["newest_position"] = tail.position
     tails = {**version.tails, transcript.subpath: Tail(next_position - 1, call, call_tokens)}
     if fence is not None:
@@ -248,7 +248,7 @@ def _few_parameters(plan: Plan, at: int | None) -> dict[str, Any]:
     time = None if at is None else str(_EPOCH + timedelta(microseconds=at))
     parameters = {**plan.parameters, "opens": plan.opens, "at": time}
     for place, item in enumerate(plan.encoded):
-        # Not `connection.utf8`: it declares the type TEXT, and Citus passes such a parameter on as one.
+        # Not `connection.utf8`, which declares its parameters as TEXT: Citus passes those on as parameters.
         parameters |= zip(_columns(place), item.row(bytes.decode), strict=True)
     return parameters
 

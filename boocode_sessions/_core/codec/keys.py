@@ -12,7 +12,7 @@ from typing import Any
 from boocode_sessions._core.codec.json_text import encode_sorted, with_a_whole_stack
 
 UUID_KEY_LENGTHS = (16, 17)
-"""Lengths of keys made from a uuid: its 16 bytes if the agent could have written it, else a hash of it."""
+"""Lengths of keys made from a uuid: its 16 bytes if it is in the agent's format, else a hash of its text."""
 LINE_KEY_LENGTH = 21
 """Length of keys made from a line's content."""
 

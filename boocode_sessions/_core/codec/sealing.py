@@ -35,7 +35,7 @@ class SessionCipher(Protocol):
         ...
 
     def fingerprints(self, fingerprint: bytes) -> Sequence[bytes]:
-        """Return a content's fingerprint under each key, in its own length. A new row gets the first."""
+        """Return a content's fingerprint under each key, its length unchanged. New rows get the first."""
         ...
 
 
@@ -108,7 +108,7 @@ class Opener:
         if not _is_sealed(self._cipher, self._session, stored):
             return str(stored).encode()  # SQLite returns another program's text `7` as a number
         if self._of_session is None:
-            assert self._cipher is not None  # noqa: S101 - _is_sealed has raised
+            assert self._cipher is not None  # noqa: S101 - _is_sealed raises without one
             self._of_session = self._cipher.of(self._session)
         try:
             bound_to = self._begins + _POSITION.pack(position) + (dedup_key or b"")
@@ -137,7 +137,7 @@ def decode_summary(cipher: Cipher | None, session: Session, stored: str | None) 
     try:
         if not _is_sealed(cipher, session, stored):
             return dict(decode(stored))
-        assert cipher is not None  # noqa: S101 - _is_sealed has raised
+        assert cipher is not None  # noqa: S101 - _is_sealed raises without one
         return dict(decode(cipher.of(session).open(stored, _SUMMARY)))
     except DamagedEntryError:
         return None

@@ -184,7 +184,7 @@ def _take(
         if lines >= BATCH_LINES:
             break
         session = item.session
-        assert item.digest_id is not None  # noqa: S101 - it was made above
+        assert item.digest_id is not None  # noqa: S101 - inserted above
         digest = Digest(session.project_key, item.digest_id)
         if item.changed and session in renewed_before:
             done.add(session)  # its entries keep changing in ways that no position shows

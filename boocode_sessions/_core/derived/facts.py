@@ -63,7 +63,7 @@ class UseFact(NamedTuple):
         )
 
 
-_FIRST = datetime(1, 1, 1)  # noqa: DTZ001 - compared with times whose zone was taken off
+_FIRST = datetime(1, 1, 1)  # noqa: DTZ001 - compared with times without a zone
 
 Key: TypeAlias = tuple[bytes, str]
 """The hash of a call or use, and the session that a fork copied its lines from (`''` for own lines)."""

@@ -53,7 +53,7 @@ class statement_clock(SQLFunction[Any]):  # noqa: N801 - named as the SQL functi
     """The storage clock, which stands still within a statement and moves on within a transaction.
 
     PostgreSQL's clock_timestamp() doesn't stand still, and a distributed database refuses it in an UPDATE.
-    Its now() doesn't move on.
+    Its now() doesn't move on within a transaction.
     """
 
     postgresql = "statement_timestamp()"

@@ -43,5 +43,5 @@ def _spelled(
     compiled = statement.compile(
         dialect=dialect, schema_translate_map=dict(schemas) or None, render_schema_translate=bool(schemas)
     )
-    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - of a statement
+    assert isinstance(compiled, SQLCompiler)  # noqa: S101 - true for a statement
     return Spelled(compiled.string, compiled.positiontup)

@@ -112,7 +112,7 @@ def append_in_one(kind: PlanKind) -> Select[int]:
 
 @cache
 def insert_few_entries(many: int, *, main: bool) -> Insert:
-    """Insert entries after `advance_alone`, as one VALUES. A distributed database keeps its query plan.
+    """Insert entries after `advance_alone`, as one VALUES. A distributed database keeps that query's plan.
 
     Parameters: those of the plan; `opens`, as in `append_in_one`; for the main transcript `at`, the entries'
     time as text; and those of COLUMNS with each entry's index: size_0. A known idempotency key makes the

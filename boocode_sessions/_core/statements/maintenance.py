@@ -138,7 +138,8 @@ def select_prunable(*, of_project: bool = False) -> Select[str, str, int]:
 
     Parameters: `before`; `keep`, how many of the newest to leave out; and the project's.
     Shape: (project_key, session_id, placed entries) per session, project by project, the oldest first. Their
-    subagents may have written since. A session without a main transcript counts as the oldest.
+    subagents may have written since. A session without a main transcript counts as the oldest. Held sessions
+    are left out.
     The cost grows with the sessions and the unplaced rows.
     """
     written = select_written_sessions(of_project=of_project).order_by(None).subquery("last")

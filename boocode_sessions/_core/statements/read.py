@@ -137,7 +137,7 @@ def select_subkeys() -> Select[str]:
 
 @cache
 def select_versions() -> Select[str, str | None]:
-    """Select the migration that the schema is at, and the versions of the package that work with it.
+    """Select the schema's version, and the range of versions whose packages work with it.
 
     Shape: (version, range as "0001..0003"); no row in a table that Alembic has just made.
     """

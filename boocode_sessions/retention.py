@@ -170,7 +170,7 @@ def hold(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
 
 @checked
 def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
-    """End a session's hold. A session that is not on hold is no error. The parameters are those of `hold`."""
+    """Like `hold`, but end the exemption. A session that is not on hold is no error."""
     session = session_of(key)
     UnitOfWork(bind, schema).write(
         f"release {session}",

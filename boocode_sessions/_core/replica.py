@@ -81,7 +81,14 @@ class Replicated:
     def read(
         self, operation: str, work: Callable[[StoreConnection], _T], on_primary: Reads, on_replica: Reads
     ) -> _T:
-        """Run work that only reads, on the replica if it can be up to date in time."""
+        """Run work that only reads, on the replica if it can be up to date in time.
+
+        Args:
+            operation: The label that error messages name.
+            work: Reads over the connection that it gets.
+            on_primary: Runs work on the primary.
+            on_replica: Runs work on the replica.
+        """
         if time.monotonic() < self._rests_until:
             return on_primary(operation, work)
         try:

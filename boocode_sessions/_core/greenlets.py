@@ -77,7 +77,8 @@ async def run_sync(
     """
     if not callable(function):  # pyright: ignore[reportUnnecessaryComparison] - callers may be untyped
         raise TypeError(
-            f"function is such a one as queries.sessions, and bind follows it, not {type(function).__name__}"
+            f"function is a callable such as queries.sessions, not {type(function).__name__}: "
+            "the bind comes after it"
         )
     return await in_greenlet(partial(function, in_callers_scope(core_of(bind)), *args, **kwargs))
 

@@ -107,7 +107,7 @@ def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
     return b"".join(pieces)
 
 
-GIVE_KEY = "give `encryption=` with its key, or to the command line BOOCODE_SESSIONS_KEY_FILE"
+GIVE_KEY = "pass `encryption=` with its key, or set BOOCODE_SESSIONS_KEY_FILE for the command line"
 
 
 def decode(text: str | bytes) -> SessionStoreEntry:

@@ -89,7 +89,7 @@ def prune(
     alone, so that no transaction holds sessions while it waits for another.
 
     Args:
-        bind: An Engine or sessionmaker; or a Connection or Session, whose end the sessions' writers wait for.
+        bind: An Engine or sessionmaker. Over a Connection or Session, writers wait for your transaction.
         inactive_for: The time without an append, by the storage clock: an import counts as an append.
         project_key: Prune only this project.
         keep: How many of each project's newest sessions stay, however old. Sessions on `hold` always stay.
@@ -180,12 +180,12 @@ def release(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
 
 @checked
 def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
-    """Remove a session's rows, and then what is left of them in the database's files. Returns its entries.
+    """Erase a session from the tables and the database's files, and return how many entries it had.
 
-    On PostgreSQL it vacuums our tables beside live writers. Until their space is reused, the files still hold
-    the rows, and the search index single words. VACUUM FULL rewrites all files, and blocks all writers. On
-    SQLite it rewrites the file and empties the write-ahead log, which fails while others read. Backups,
-    archived WAL and replicas keep the rows: see docs/retention.md.
+    On PostgreSQL it vacuums our tables beside live writers. The files keep the bytes of deleted rows until
+    new rows take their space, and the search index keeps single words; VACUUM FULL rewrites it all, but
+    blocks all writers. On SQLite it rewrites the file and empties the write-ahead log, which fails while
+    others read. Backups, archived WAL and replicas keep the rows: see docs/retention.md.
 
     Args:
         bind: An Engine, because a VACUUM can't be in a transaction.

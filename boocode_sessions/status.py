@@ -58,7 +58,7 @@ class SchemaStatus:
     found: str | None
     """The version that was found; None without our tables."""
     compatible: bool
-    """True if this version of the package works with it, as with a newer schema that only adds to ours."""
+    """True if this package works with the schema. Newer schemas that only add to ours work too."""
     pending: list[str]
     """The versions that `upgrade` would apply."""
 

@@ -90,7 +90,7 @@ def adopt(
     batch_rows: int = PAGE_ROWS,
     progress: OnProgress = lambda _: None,
 ) -> Adopted:
-    """Copy the table of the Python SDK's reference adapter in the same PostgreSQL database, in order.
+    """Copy the Python SDK's reference table, with its order and times, in the same PostgreSQL database.
 
     No row is copied twice: run it again for the last rows once the old store's writers have stopped.
 

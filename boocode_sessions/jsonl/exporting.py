@@ -66,8 +66,8 @@ def export_tree(
     """Write sessions as the files from which the agent resumes them.
 
     Each file holds its transcript as it was at one moment, and appears whole or not at all. The agent orders
-    sessions by their files' times. A file gets the time at which its latest line was said, as before an
-    import, or if no line says that, the time at which its last line was stored.
+    sessions by their files' times. A file's time is when its latest line was said, as before an import. If no
+    line has a time, it is when the last line was stored.
 
     Args:
         bind: An Engine, sessionmaker, Connection or Session.

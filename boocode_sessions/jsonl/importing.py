@@ -86,7 +86,7 @@ def import_tree(
         schema: The schema of the tables, if the connection's search path does not lead to it.
         encryption: The store's `privacy.Encryption`, if it has one.
         project_key: The project key to store under, or a function that makes it from the name of a project's
-            folder. Give the store's own. The default is that name.
+            folder, as the store has it. The default is the folder's name.
         strict: Stop at the first broken line. What came before it stays stored.
         workers: Threads. The default is 3, or 1 on SQLite. A Connection, a Session or an async engine uses 1.
         progress: Called from the threads, one call at a time.

@@ -60,7 +60,7 @@ def ignore_owned_objects(include_object: IncludeObject | None = None) -> Include
 
 
 def has_model(_item: SchemaItem, name: str | None, type_: str, _reflected: bool, _other: object) -> bool:
-    """Filter `context.configure(include_object=...)` of our own chain: all but SQLite's index tables."""
+    """Leave out SQLite's index tables, as an `include_object` of our own chain."""
     return type_ != "table" or name is None or not name.startswith(WORD_INDEX)
 
 

@@ -1,4 +1,4 @@
-"""Renders transcripts as HTML pages. Each is one self-contained file without scripts and requests.
+"""Renders transcripts as HTML pages. Each is one self-contained file without scripts or requests.
 
 A transcript is hostile input: a tool's result, a file's name or a title may hold markup that is meant to run.
 Every text is escaped. Markdown passes no HTML through and links only to the web. The Content-Security-Policy

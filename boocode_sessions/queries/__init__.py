@@ -4,8 +4,8 @@ Each function takes a `bind` (an Engine, sessionmaker, Connection or Session) an
 rows. IPython and Jupyter show it as a table, and `to_pandas()` and `to_polars()` turn it into a data frame.
 Queries change no transcript, and rows of every writer count. Times are aware and in UTC; `since` is inclusive
 and `until` is exclusive. `schema` names the schema of the tables, if the connection's search path does not
-lead to it. Over an AsyncEngine or an AsyncSession, `await boocode_sessions.run_sync(queries.sessions,
-engine)`.
+lead to it. Over an AsyncEngine or an AsyncSession, use `boocode_sessions.run_sync`:
+`await run_sync(queries.sessions, engine)`.
 """
 
 from importlib import import_module

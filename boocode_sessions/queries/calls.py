@@ -31,7 +31,7 @@ from boocode_sessions.models import SessionCall, SessionDigest
 from boocode_sessions.queries.scope import Scope
 
 _DAY = literal_column("96", Integer())
-"""Quarter hours of a day, as a literal: PostgreSQL does not see that two parameters are equal."""
+"""Quarter hours of a day, as a literal: PostgreSQL would take equal parameters for different values."""
 
 
 class _Merged(NamedTuple):

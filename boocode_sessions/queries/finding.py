@@ -59,7 +59,7 @@ def projects(
 def find_session(
     bind: Bind, session_id: str, *, project_key: str | None = None, schema: str | None = None
 ) -> SessionRef:
-    """Return the session whose id is `session_id` or begins with it.
+    """Return the session whose id is `session_id`, or else the only one whose id begins with it.
 
     Args:
         bind: An Engine, sessionmaker, Connection or Session.

@@ -75,8 +75,8 @@ def sessions(
     """List sessions, the one that was used last first.
 
     Sessions are sorted by `last_said`, or by `updated` if that is None. Rows that another program inserted
-    count from when they were stored. It is one statement over one row per session. A few more statements read
-    entries if another program has inserted into the listed sessions, or if they have no summary yet.
+    count from when they were stored. One statement reads one row per session. A few more read entries if
+    another program has inserted into the listed sessions, or if they have no summary yet.
 
     Args:
         bind: An Engine, sessionmaker, Connection or Session.

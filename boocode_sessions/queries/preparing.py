@@ -16,10 +16,10 @@ def prepare(
 ) -> None:
     """Add new entries to the tables from which `usage`, `tools` and `search` answer.
 
-    These queries do the same first, so nobody has to call it. It serves to do the work when nobody waits,
-    such as after an import. It works in short transactions beside live writers, and can be stopped and run
-    again. Over a Connection or a Session it does nothing, because their transaction is the caller's. It adds
-    no words of an encrypted store, which can't be searched.
+    These queries do the same first, so nobody has to call it. Call it when nobody waits, such as after an
+    import. It works in short transactions beside live writers, and can be stopped and run again. Over a
+    Connection or a Session it does nothing, because their transaction is the caller's. It adds no words of an
+    encrypted store, which can't be searched.
 
     Args:
         bind: An Engine or sessionmaker.

@@ -32,17 +32,17 @@ def check(
             metavar="PATH",
             exists=True,
             file_okay=False,
-            help="The .claude/projects folder to compare with, else your own.",
+            help="The .claude/projects folder to compare with; by default your own.",
         ),
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Take in what the files have and the database lacks.")
+        bool, typer.Option("--repair", help="Import the lines that only the files have.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Look for what sessions lack: broken chains, tool results, subagents, lines that only the agent has.
+    """Find broken chains, calls without results, missing subagents, and lines that only files have.
 
-    The exit status is 1 if something is missing.
+    The exit status is 1 if anything is missing.
     """
     from boocode_sessions import queries
     from boocode_sessions.agents.integrity import check_session

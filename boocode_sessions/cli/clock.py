@@ -78,6 +78,6 @@ TimezoneOption = Annotated[
         metavar="ZONE",
         callback=_use,
         is_eager=True,
-        help="Whose days and hours are meant: UTC or a name as Europe/Vienna; by default your machine's.",
+        help="The time zone: UTC, or a name such as Europe/Vienna; by default your machine's.",
     ),
 ]

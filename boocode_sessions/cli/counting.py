@@ -41,7 +41,7 @@ def usage(
     by: Annotated[
         list[By],
         typer.Option(
-            "--by", "-b", metavar="day|model|project|session", help="What to sum over; may be given twice."
+            "--by", "-b", metavar="day|model|project|session", help="What to group by; may be repeated."
         ),
     ] = [  # noqa: B006 - typer copies it
         By.day,
@@ -49,7 +49,7 @@ def usage(
     ],
     cost: Annotated[
         bool,
-        typer.Option("--cost", help="And what they cost, by the list prices that come with this."),
+        typer.Option("--cost", help="Add the cost, by the list prices in this package."),
     ] = False,
     prices: Annotated[
         Path | None,
@@ -57,7 +57,7 @@ def usage(
             "--prices",
             envvar=PRICES_VARIABLE,
             metavar="FILE",
-            help="And what they cost by your own prices: a JSON file.",
+            help="Add the cost, by your own prices in a JSON file.",
         ),
     ] = None,
     project: ProjectOption = None,
@@ -66,9 +66,9 @@ def usage(
     until: UntilOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Sum up tokens and, with `--cost` or `--prices`, what they cost.
+    """Sum up tokens and, with `--cost` or `--prices`, their cost.
 
-    One call of the API spans several lines: each is counted once, across forks too.
+    An API call spans several lines. Each call counts once, even if forks copied it.
     """
     from boocode_sessions import queries
 
@@ -134,7 +134,7 @@ def tools(
     ] = 50,
     json: JsonOption = False,
 ) -> None:
-    """Count tool calls, their failures and how long they took, in seconds; or list the calls."""
+    """Count tool calls and failures, and show how many seconds the calls took; or list the calls."""
     from boocode_sessions import queries
 
     if failed or tool is not None:

@@ -14,10 +14,10 @@ from boocode_sessions.cli.screen import say
 def generate_key(
     key_id: Annotated[
         str | None,
-        typer.Option("--id", metavar="ID", help="The key's id, such as 2026-11; by default one made of it."),
+        typer.Option("--id", metavar="ID", help="The key's id, such as 2026-11; by default made from it."),
     ] = None,
 ) -> None:
-    """Print a new encryption key. Keep it where the database is not: without it nothing is readable."""
+    """Print a new encryption key. Keep it away from the database: without it nothing can be read."""
     from boocode_sessions.privacy import generate_key as make
 
     typer.echo(make(key_id))
@@ -35,9 +35,9 @@ def reencrypt(
     ] = 0.0,
     json: JsonOption = False,
 ) -> None:
-    """Encrypt everything under the newest key, beside live writers, in batches.
+    """Encrypt everything with the newest key, in batches, beside live writers.
 
-    It can be stopped and run again. What was there before stays in the database's files until a VACUUM.
+    It can be stopped and run again. The old rows stay in the database's files until a VACUUM.
     """
     if (encryption := database.encryption) is None:
         raise BadInput(f"there is no key: set {KEY_FILE_VARIABLE} or {KEYS_VARIABLE}")

@@ -14,12 +14,12 @@ SinceOption = Annotated[
         "--since",
         metavar="WHEN",
         parser=moment,
-        help="From then on: 2026-11-22, a time as 2026-11-22T18:00, or an age as 7d, 12h, 30m.",
+        help="From this time on: 2026-11-22, 2026-11-22T18:00, or an age such as 7d, 12h, 30m.",
     ),
 ]
 UntilOption = Annotated[
     datetime | None,
-    typer.Option("--until", metavar="WHEN", parser=moment, help="Before then, written likewise."),
+    typer.Option("--until", metavar="WHEN", parser=moment, help="Before this time, written like --since."),
 ]
 InSessionOption = Annotated[
     str | None,
@@ -27,7 +27,7 @@ InSessionOption = Annotated[
         "--session",
         "-s",
         metavar="ID",
-        help="Only this session, by its id's beginning.",
+        help="Only this session, by its id or its beginning.",
         autocompletion=complete_session,
     ),
 ]

@@ -45,13 +45,11 @@ def list_(
     ] = 50,
     everything: Annotated[
         bool,
-        typer.Option(
-            "--all", "-a", help="Subagents' among the main transcripts, and those without a prompt too."
-        ),
+        typer.Option("--all", "-a", help="Also sessions that a subagent wrote, and those without a prompt."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """List sessions, the one that was worked in last first; those too of which only subagents' are there."""
+    """List sessions, the most recently used first, including those with only subagents' transcripts."""
     from boocode_sessions import queries
 
     found: Sequence[SessionRow] = queries.sessions(
@@ -115,13 +113,13 @@ def _name(row: Mapping[str, Any]) -> str:
 def search(
     database: Database,
     *,
-    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What was said.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="What to search for.")],
     places: Annotated[
         list[Place],
         typer.Option(
             "--in",
             metavar="messages|tools",
-            help="What messages say, or what tools were given and gave back; may be repeated.",
+            help="Search messages, or the inputs and outputs of tools; may be repeated.",
         ),
     ] = [Place.messages],  # noqa: B006 - typer copies it
     project: ProjectOption = None,
@@ -133,9 +131,10 @@ def search(
     ] = 20,
     json: JsonOption = False,
 ) -> None:
-    """Find entries by what was said, the best matches first.
+    """Find entries by their text, best matches first.
 
-    A word finds those that begin so; main.py and "a phrase" are found as they stand; or, -not.
+    A word also finds longer words that begin with it; main.py and "a phrase" are found as they are. `or` and
+    -without work too.
     """
     from boocode_sessions import queries
     from boocode_sessions.queries.wanted import Wanted

@@ -44,7 +44,7 @@ WorkersOption = Annotated[
         "-w",
         metavar="N",
         min=1,
-        help="How many files at a time; by default what suits the machine.",
+        help="How many threads to use; by default as many as suit the database.",
     ),
 ]
 
@@ -63,11 +63,11 @@ def import_(
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take in the transcripts that the agent keeps in files.
+    """Import the transcripts that the agent keeps in files.
 
-    A second import adds only what is new. A broken line is reported with its file and number, as is a file
-    that lies where no transcript does, and the rest goes on; the exit status is then 1. At the end it
-    prepares what `usage`, `tools` and `search` are answered from; stopped there, it has imported everything.
+    A second import adds only what is new. Broken lines and files that are no transcripts are reported, and
+    the import goes on; the exit status is then 1. At the end it fills the tables that `usage`, `tools` and
+    `search` read. If you stop it there, everything is imported already.
     """
     from boocode_sessions.errors import SessionStoreError
     from boocode_sessions.jsonl import import_tree
@@ -130,11 +130,11 @@ def export(
     workers: WorkersOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write sessions as the agent keeps them in files, so that it can resume from there.
+    """Write sessions as the agent's own files, from which it can resume them.
 
-    Files that are there already are left alone and reported; the exit status is then 1. `--format html`
-    writes a small site instead: an index, and a page for each session, of which a later run writes those that
-    have changed.
+    Files that exist already are left alone and reported; the exit status is then 1. `--format html` writes a
+    small site instead: an index, and a page for each session. A later run writes only pages that have
+    changed.
     """
     hidden = redactor(redact, redact_pattern)
     session_id = None

@@ -115,14 +115,14 @@ def count(number: int, noun: str) -> str:
 
 
 RedactOption = Annotated[
-    bool, typer.Option("--redact", help="Put placeholders in the place of keys, tokens and passwords.")
+    bool, typer.Option("--redact", help="Replace keys, tokens and passwords with placeholders.")
 ]
 PatternOption = Annotated[
     list[str] | None,
     typer.Option(
         "--redact-pattern",
         metavar="NAME=REGEX",
-        help="And in the place of what this finds; may be given several times.",
+        help="Also replace what this matches; may be repeated.",
     ),
 ]
 

@@ -53,16 +53,16 @@ def show(
     everything: Annotated[
         bool,
         typer.Option(
-            "--all", "-a", help="Thinking, whole tool results, and entries that are no messages too."
+            "--all", "-a", help="Also thinking, whole tool results, and entries that are no messages."
         ),
     ] = False,
     redact: RedactOption = False,
     redact_pattern: PatternOption = None,
 ) -> None:
-    """Read a session: what a resume of it would see.
+    """Show a session as a resume would see it.
 
-    `--format html` prints one self-contained page, with the subagents inside; `--format jsonl` prints every
-    line of the transcript, exactly as it was stored.
+    `--format html` prints one self-contained page that includes the subagents. `--format jsonl` prints every
+    line of the transcript exactly as it was stored.
     """
     hidden = redactor(redact, redact_pattern)
     found = database.session(session, project)
@@ -146,7 +146,7 @@ def tail(
             metavar="N",
             min=0,
             callback=number,
-            help="How many of the last entries to begin with.",
+            help="How many of the last entries to show first.",
         ),
     ] = 10,
     main_only: Annotated[bool, typer.Option("--main", help="Leave subagents' entries out.")] = False,
@@ -186,10 +186,10 @@ def shell(
     database: Database,
     *,
     write: Annotated[
-        bool, typer.Option("--write", help="Let `db` change rows; without it every statement only reads.")
+        bool, typer.Option("--write", help="Let `db` change rows; by default it can only read.")
     ] = False,
 ) -> None:
-    """Open a Python shell on the database: IPython where it is installed.
+    """Open a Python shell on the database: IPython if it is installed.
 
     `db` is a SQLAlchemy Session, `repo` the repository; the models, `select` and the queries
     are imported.

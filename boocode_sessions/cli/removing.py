@@ -40,7 +40,7 @@ def prune(
             "--inactive-for",
             metavar="AGE",
             parser=age,
-            help="Without an append, and an import is one, for so long: 30d, 12h, 4w.",
+            help="How long ago the last append or import must be: 30d, 12h, 4w.",
         ),
     ],
     project: ProjectOption = None,
@@ -54,13 +54,13 @@ def prune(
             help="How many of each project's newest sessions stay anyway.",
         ),
     ] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
     """Delete whole sessions that had no append for a while, beside live writers, in batches.
 
-    A session that is held stays.
+    Sessions on hold stay.
     """
     from boocode_sessions import retention
 
@@ -136,7 +136,7 @@ def release(database: Database, session: MeantSession, project: ProjectOption = 
 def delete(
     database: Database, session: MeantSession, project: ProjectOption = None, yes: YesOption = False
 ) -> None:
-    """Delete one session, its subagents' transcripts included."""
+    """Delete one session, including its subagents' transcripts."""
     from boocode_sessions.repository import ClaudeSessionRepository
 
     key = _key(database, session, project)

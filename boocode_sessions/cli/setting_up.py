@@ -27,7 +27,7 @@ def demo(
         typer.Argument(metavar="FILE", help="Where to keep the demo's database; by default it is removed."),
     ] = None,
 ) -> None:
-    """See it work, on a database of its own: make the tables, keep some sessions, ask about them."""
+    """Take a tour on a database of its own: make the tables, store some sessions, query them."""
     from boocode_sessions.cli.demo import run
 
     if file is not None and file.exists():
@@ -46,11 +46,11 @@ def upgrade(
     prepare: Annotated[
         bool,
         typer.Option(
-            "--prepare", help="Only the long part of adopting a big table, which leaves its writers be."
+            "--prepare", help="Only do the long part of adopting a big table, while its writers go on."
         ),
     ] = False,
 ) -> None:
-    """Bring the database's schema to the version that this package needs."""
+    """Upgrade the database's schema to the version that this package needs."""
     from boocode_sessions import migrations
     from boocode_sessions.status import schema_status
 
@@ -76,7 +76,7 @@ def status(
     database: Database,
     *,
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Go on, a line for each look, until Ctrl-C.")
+        bool, typer.Option("--watch", "-w", help="Print a line for each look, until Ctrl-C.")
     ] = False,
     every_seconds: Annotated[
         float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often to look.")
@@ -85,7 +85,7 @@ def status(
 ) -> None:
     """Show the database, its schema version, counts, sizes, and summaries that are behind.
 
-    The exit status is 2 when the schema is not the one that is needed.
+    The exit status is 2 if this package can't use the schema.
     """
     from boocode_sessions.status import holdings, schema_status, schemas_with_tables
 
@@ -112,13 +112,14 @@ def distribute(
     database: Database,
     *,
     shards: Annotated[
-        int, typer.Option("--shards", min=1, metavar="N", help="How many parts the projects are spread over.")
+        int,
+        typer.Option("--shards", min=1, metavar="N", help="How many shards to spread the projects over."),
     ] = 32,
     online: Annotated[
         bool, typer.Option("--online", help="Copy while writers go on; needs wal_level = logical.")
     ] = False,
 ) -> None:
-    """Spread the tables over the servers of a Citus cluster, each project's rows on one of them.
+    """Spread the tables over the servers of a Citus cluster, with each project on one of them.
 
     It can be stopped and run again. `status` shows the shards.
     """
@@ -142,10 +143,10 @@ def adopt(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy what the Python SDK's reference adapter has stored in the same database: PostgreSQL only.
+    """Copy the table of the Python SDK's reference adapter from the same PostgreSQL database.
 
-    It can be stopped and run again: nothing is copied twice. A transcript that has gone on here since is not
-    completed, but reported; the exit status is then 1.
+    It can be stopped and run again: nothing is copied twice. A transcript that has gone on here is reported
+    and not completed; the exit status is then 1.
     """
     from boocode_sessions.adoption import adopt as run
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, cast
 from boocode_sessions import queries
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.attributes import string_at, text_of, tools_of, visible
-from boocode_sessions._core.greenlets import core_of, in_greenlet
+from boocode_sessions._core.greenlets import in_greenlet
 from boocode_sessions.errors import MissingExtraError
 from boocode_sessions.models import ClaudeSession, ClaudeSessionEntry
 
@@ -106,7 +106,7 @@ class UsageAdmin(BaseView):
         """Render the page."""
         bind = cast("Any", self._admin_ref).session_maker
         if self._admin_ref.is_async:
-            rows = await in_greenlet(lambda: queries.usage(cast("Any", core_of(bind))))
+            rows = await in_greenlet(lambda: queries.usage(lambda: bind().sync_session))
         else:
             rows = await asyncio.to_thread(queries.usage, bind)
         shown = {"request": request, "title": "Usage", "subtitle": "", "rows": rows[::-1], "names": _AMOUNTS}

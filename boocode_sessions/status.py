@@ -31,13 +31,14 @@ from boocode_sessions._core.binds import check_bind
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.database_errors import is_of_database, translate
 from boocode_sessions._core.derived.catching_up import is_readable
+from boocode_sessions._core.derived.indexing import is_encrypted
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import MAIN
 from boocode_sessions._core.schema_check import found_schema
 from boocode_sessions._core.sql.types import UTCDateTime
+from boocode_sessions._core.statements.derived import select_behind_count
 from boocode_sessions._core.statements.parameters import table_name, unplaced
 from boocode_sessions._core.statements.read import is_true_fold
-from boocode_sessions._core.statements.search import select_behind_count
 from boocode_sessions._core.transactions import connected
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.migrations.distributing import DISTRIBUTED
@@ -81,6 +82,7 @@ class Holdings:
     """Sessions whose summary is missing or is not the fold of all entries: listings read those whole."""
     behind: int | None
     """Sessions with entries that the search index lacks. The next `search` adds them, and so does `backfill`.
+    In an encrypted store, which has no such index, sessions with entries that `usage` has yet to add up.
     None if the user may not read the derived tables."""
     bytes: int
     """Size on disk: the tables and indexes on PostgreSQL, the whole database file on SQLite."""
@@ -163,13 +165,19 @@ def _holdings(connection: StoreConnection) -> Holdings:
         unplaced=others,
         held=held,
         stale_summaries=sessions - fresh,
-        behind=connection.select(select_behind_count()).scalar_one() if is_readable(connection) else None,
+        behind=_count_behind(connection),
         bytes=_bytes(connection, distributed=shards is not None),
         shards=shards,
         nodes=nodes,
         newest=newest,
         oldest=oldest,
     )
+
+
+def _count_behind(connection: StoreConnection) -> int | None:
+    if not is_readable(connection):
+        return None
+    return connection.select(select_behind_count(encrypted=is_encrypted(connection))).scalar_one()
 
 
 def _count(connection: StoreConnection, model: type[Base], condition: ColumnElement[bool]) -> int:

@@ -30,7 +30,7 @@ GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int | None]]] = {
     ),
     "sessions.behind": (
         "{session}",
-        "Sessions with entries that usage, tools and search have yet to process",
+        "Sessions with entries that search, or in an encrypted store usage, has yet to process",
         lambda held: held.behind,
     ),
     "size": ("By", "Size on disk", lambda held: held.bytes),

@@ -27,6 +27,7 @@ from boocode_sessions import (
 from boocode_sessions._core.keys import Session
 from boocode_sessions.jsonl import import_tree
 from boocode_sessions.privacy import Encryption, EncryptionKey, generate_key, read_keys
+from boocode_sessions.status import holdings
 from tests.fixtures.canaries import listening, told_by
 from tests.fixtures.databases import Database
 
@@ -325,6 +326,13 @@ def test_an_idempotency_key_confirms_no_guess(engine: Engine, tmp_path: Path) ->
 def test_search_says_that_it_is_off(engine: Engine) -> None:
     with pytest.raises(EncryptionError, match="search is off"):
         queries.search(engine, CANARY)
+
+
+@pytest.mark.usefixtures("repository")
+def test_no_session_stays_behind_for_its_search(engine: Engine) -> None:
+    assert holdings(engine).behind == holdings(engine).sessions > 0
+    queries.usage(engine)
+    assert holdings(engine).behind == 0
 
 
 def test_no_error_and_no_log_tells_a_key_or_content(engine: Engine) -> None:

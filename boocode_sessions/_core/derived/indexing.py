@@ -144,9 +144,14 @@ def _store(connection: StoreConnection, digest: Digest, said: Sequence[Said]) ->
         connection.write(statements.insert_texts(in_values=False), {"rows": listed})
 
 
+def is_encrypted(connection: StoreConnection) -> bool:
+    """True if the newest entry is encrypted. Then the database can't search, and has no words to add."""
+    return connection.select(statements.select_newest_mark()).scalar_one_or_none() == SEALED
+
+
 def check_plain(connection: StoreConnection) -> None:
-    """Raise EncryptionError if the newest entry is encrypted, because the database can't read it."""
-    if connection.select(statements.select_newest_mark()).scalar_one_or_none() == SEALED:
+    """Raise EncryptionError if the store is encrypted."""
+    if is_encrypted(connection):
         raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
 
 

@@ -128,6 +128,19 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
 
 
 @cache
+def select_behind_count(*, encrypted: bool) -> Select[int]:
+    """Count the sessions with entries that search doesn't find yet. Shape: one row (count,).
+
+    An `encrypted` store can't be searched: there it counts those with entries that usage doesn't cover yet.
+    """
+    row, digest = ClaudeSession, SessionDigest
+    whose = (digest.project_key == row.project_key) & (digest.session_id == row.session_id)
+    covered_to = func.coalesce(digest.counted_to if encrypted else digest.searched_to, 0)
+    rows = select(func.count()).select_from(row).outerjoin(digest, whose)
+    return rows.where(covered_to < row.next_position)
+
+
+@cache
 def select_orphans(within: Within) -> Select[str, int]:
     """Select the digests of sessions that no longer exist. Shape: (project_key, id) per digest."""
     row, digest = aliased(ClaudeSession), SessionDigest

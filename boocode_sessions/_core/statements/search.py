@@ -42,7 +42,7 @@ from boocode_sessions._core.attributes import QUEUED
 from boocode_sessions._core.sql.json_values import json_string
 from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
 from boocode_sessions._core.statements.asking import TEXTS, Asked
-from boocode_sessions._core.statements.derived import DIGESTS, EVERYWHERE, Within
+from boocode_sessions._core.statements.derived import DIGESTS, Within
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION_IDS,
@@ -89,13 +89,6 @@ def select_unsearched_sessions(within: Within) -> Select[str, str, int, int]:
         .where(searched_to < row.next_position),
         row,
     )
-
-
-@cache
-def select_behind_count() -> Select[int]:
-    """Count the sessions with entries that search doesn't find yet. Shape: one row (count,)."""
-    behind = select_unsearched_sessions(EVERYWHERE).subquery("behind")
-    return select(func.count()).select_from(behind)
 
 
 def _page() -> Sequence[ColumnElement[bool]]:

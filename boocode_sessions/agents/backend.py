@@ -133,6 +133,7 @@ class ClaudeSdkBackend:
         """Return the `chat_id` of the chat's row in `claude_agent_sessions`, which includes the tenant."""
         return self._services.chat_key(chat_id)
 
+    @checked
     async def send(self, chat_id: str, prompt: str, *, agent: str = "claude") -> AsyncGenerator[AgentEvent]:
         """Run one turn and yield its events as they come. TurnEnded is the last one.
 

@@ -308,3 +308,11 @@ async def test_a_database_that_is_away_refuses_the_next_turn(
             connection.execute(text("ALTER TABLE away RENAME TO claude_agent_sessions"))
         assert text_of(await told(backend, "chat", "Again.")) == "You said: Again."
     assert row(engine).turns == 2
+
+
+async def test_a_prompt_of_another_type_ends_no_chat(make_backend: MakeBackend) -> None:
+    async with make_backend() as backend:
+        with pytest.raises(TypeError, match="prompt is text, not bytes"):
+            await told(backend, "chat", b"Hello.")  # type: ignore[arg-type]
+        for chat in ("chat", "other"):
+            assert text_of(await told(backend, chat, "Hello.")) == "You said: Hello."

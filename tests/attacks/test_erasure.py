@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import Engine, event, make_url, text
+from sqlalchemy.orm import Session
 
-from boocode_sessions import ClaudeSessionRepository, queries
+from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionStoreError, queries
 from boocode_sessions.retention import erase, hold, prune
 from tests.attacks.test_rotation import everything_stored
 from tests.files.sample import AGENT, MAIN, message
@@ -149,4 +150,48 @@ def test_a_prune_of_several_sessions_waits_for_a_search_before_it_locks_one(
     other.dispose()
     [locks] = [at for at, one in enumerate(said) if "INTO claude_session_digests" in one]
     assert said.index("searched") < locks
+    assert CANARY not in everything_stored(engine)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("question", ["usage", "search"])
+def test_deletions_in_one_transaction_do_not_deadlock_with_a_question(
+    engine: Engine, database: Database, question: str
+) -> None:
+    """Each holds a session that the other wants: the server would end the host's transaction."""
+    repository = ClaudeSessionRepository(engine)
+    keys: list[SessionKey] = [{"project_key": "p", "session_id": name} for name in "ab"]
+    for key in keys:
+        repository.append(key, [message(1, CANARY)])
+    queries.usage(engine)
+    if question == "usage":
+        for key in keys:
+            repository.append(key, [message(2, CANARY)])
+    other, failures = database.engine(), list[Exception]()
+
+    def remove(taken: str) -> None:
+        try:
+            with Session(other) as db:
+                for key in sorted(keys, key=lambda key: key["session_id"] == taken):
+                    ClaudeSessionRepository(db).delete(key)
+                db.commit()
+        except SessionStoreError as error:
+            failures.append(error)
+
+    removing: list[threading.Thread] = []
+
+    def interfere(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not removing and ("INTO claude_session_texts" in statement or "SET counted_to" in statement):
+            held = text("SELECT session_id FROM claude_session_digests FOR UPDATE SKIP LOCKED")
+            with other.connect() as look:
+                [free] = look.execute(held).scalars()
+            removing.append(threading.Thread(target=remove, args=("a" if free == "b" else "b",)))
+            removing[0].start()
+            removing[0].join(0.5)  # it waits for the session that this question holds
+
+    event.listen(engine, "after_cursor_execute", interfere)
+    queries.usage(engine) if question == "usage" else queries.search(engine, CANARY)
+    removing[0].join(30)
+    other.dispose()
+    assert failures == []
     assert CANARY not in everything_stored(engine)

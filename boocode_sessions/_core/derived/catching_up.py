@@ -172,20 +172,23 @@ def _take(
 ) -> tuple[set[Session], frozenset[Session]]:
     """Take about BATCH_LINES lines. Return the sessions that are done, and all that were begun anew."""
     lock(connection)
-    connection.write(statements.insert_digests(connection.dialect), [in_session(one) for one in sessions])
-    behind = statements.select_behind(EVERYWHERE, some=True)
-    rows = connection.select(behind, among(sessions))
-    found = {item.session: item for item in map(_behind, rows)}
+    found = _look_again(connection, sessions)
+    # Only these: an INSERT would wait for whoever is deleting a session, even though its digest is there.
+    if new := [in_session(item.session) for item in found.values() if item.digest_id is None]:
+        connection.write(statements.insert_digests(connection.dialect), new)
+        found = _look_again(connection, sessions)
     done = {session for session in sessions if session not in found}
     renewed = set(renewed_before)
     taken: list[tuple[Digest, Facts]] = []
     lines = 0
-    for item in found.values():
+    for place, item in enumerate(found.values()):
         if lines >= BATCH_LINES:
             break
         session = item.session
         assert item.digest_id is not None  # noqa: S101 - inserted above
         digest = Digest(session.project_key, item.digest_id)
+        if connection.select(statements.lock_digest(wait=not place), digest.parameters).first() is None:
+            continue  # somebody is deleting it, or has
         if item.changed and session in renewed_before:
             done.add(session)  # its entries keep changing in ways that no position shows
             continue
@@ -212,6 +215,11 @@ def _take(
         connection.write(statements.set_digest(), progress)
     store(connection, taken)
     return done, frozenset(renewed)
+
+
+def _look_again(connection: StoreConnection, sessions: Sequence[Session]) -> dict[Session, Behind]:
+    rows = connection.select(statements.select_behind(EVERYWHERE, some=True), among(sessions))
+    return {item.session: item for item in map(_behind, rows)}
 
 
 def _empty(connection: StoreConnection, digest: Digest) -> None:

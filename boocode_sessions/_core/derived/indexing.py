@@ -24,7 +24,7 @@ from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import search as statements
-from boocode_sessions._core.statements.derived import EVERYWHERE, Within, lock_searched
+from boocode_sessions._core.statements.derived import EVERYWHERE, Within, lock_digest
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
@@ -93,9 +93,11 @@ def _take(within: Within, named: Mapping[str, str], connection: StoreConnection)
     """Take about BATCH_CHARS characters."""
     lock(connection)
     chars = 0
-    for item in look_for_unsearched(connection, within, named):
-        locked = connection.select(lock_searched(), item.digest.parameters).first()
-        searched_to, counted_to = locked or (0, 0)  # a deletion may have come in between
+    for place, item in enumerate(look_for_unsearched(connection, within, named)):
+        locked = connection.select(lock_digest(wait=not place), item.digest.parameters).first()
+        if locked is None:  # a deletion has come in between
+            continue
+        searched_to, counted_to = locked
         while searched_to < counted_to and chars < BATCH_CHARS:
             page = {**in_session(item.session), "from_position": searched_to, "to_position": counted_to}
             rows = connection.select(statements.select_said(), {**page, "most": PAGE_ENTRIES}).all()

@@ -265,13 +265,16 @@ def delete_unused_digests() -> Delete:
 
 
 @cache
-def lock_searched() -> Select[int, int]:
+def lock_digest(*, wait: bool) -> Select[int, int]:
     """Lock a digest until the commit: deletions of its session wait. Parameters: in_project, in_digest.
 
-    Shape: one row (searched_to, counted_to); no row if it is gone.
+    Wait only for the first digest of a transaction: a host may delete several sessions in one, in another
+    order, and each would wait for the other.
+    Shape: one row (searched_to, counted_to); no row if it is gone, or if it is locked and `wait` is False.
     """
     whose = (DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
-    return select(DIGESTS.c.searched_to, DIGESTS.c.counted_to).where(*whose).with_for_update()
+    locked = select(DIGESTS.c.searched_to, DIGESTS.c.counted_to).where(*whose)
+    return locked.with_for_update(skip_locked=not wait)
 
 
 @cache

@@ -131,7 +131,7 @@ def prune(
     return PruneResult(removed, dry_run)
 
 
-_MOST_ENTRIES = 5000
+_MAX_ENTRIES = 5000
 """Most entries that one transaction removes, unless one session has more: their writers wait for it."""
 
 
@@ -141,7 +141,7 @@ def _batches(candidates: Sequence[tuple[Session, int]], most: int) -> Iterator[l
     total = 0
     for session, entries in candidates:
         total += max(1, entries)
-        full = len(batch) == most or total > _MOST_ENTRIES
+        full = len(batch) == most or total > _MAX_ENTRIES
         if batch and (full or session.project_key != batch[0].project_key):
             yield batch
             batch, total = [], entries

@@ -14,7 +14,7 @@ from anyio.lowlevel import RunVar
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
-MOST_THREADS = 40
+MAX_THREADS = 40
 """Maximum threads for all stores in one event loop. It isn't anyio's own limit: the application's threads
 might use that up while they wait for us."""
 
@@ -48,6 +48,6 @@ def _threads() -> anyio.CapacityLimiter:
     try:
         return _limiter.get()
     except LookupError:
-        limiter = anyio.CapacityLimiter(MOST_THREADS)
+        limiter = anyio.CapacityLimiter(MAX_THREADS)
         _limiter.set(limiter)
         return limiter

@@ -36,7 +36,7 @@ Bind: TypeAlias = Engine | Callable[[], OrmSession] | Connection | OrmSession | 
 
 Work: TypeAlias = Callable[[StoreConnection], T]
 
-_MOST_TRIES = 5
+_MAX_TRIES = 5
 """Maximum tries for our own transaction if it keeps losing against others, at a stricter isolation level."""
 
 _schema_checked: WeakKeyDictionary[Pool, Collection[str | None]] = WeakKeyDictionary()
@@ -146,7 +146,7 @@ class UnitOfWork:
         def connections() -> AbstractContextManager[Connection]:
             return transactions.writing(self.bind, in_doubt)
 
-        tries = _MOST_TRIES if self.own else 1
+        tries = _MAX_TRIES if self.own else 1
         while True:
             tries -= 1
             try:

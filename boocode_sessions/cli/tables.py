@@ -66,7 +66,7 @@ def print_table(
 
 def _column(key: str, heading: str, values: Sequence[Any], *, in_pipe: bool) -> Column:
     if heading.startswith("~") and not in_pipe:
-        values = [value[:_MOST_OF_TEXT] if isinstance(value, str) else value for value in values]
+        values = [value[:_MAX_CELL_CHARS] if isinstance(value, str) else value for value in values]
     cells = [shown(value) for value in values]
     short = [compact(value) for value in values]
     if key == "session_id" and not in_pipe:
@@ -74,7 +74,7 @@ def _column(key: str, heading: str, values: Sequence[Any], *, in_pipe: bool) -> 
     return Column(key, heading.lstrip(">~"), heading.startswith("~"), heading.startswith(">"), cells, short)
 
 
-_MOST_OF_TEXT = 2_000
+_MAX_CELL_CHARS = 2_000
 """Most characters of a text in a terminal: measuring a title of 78 MB takes 20 s."""
 
 

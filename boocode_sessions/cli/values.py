@@ -8,7 +8,7 @@ import typer
 from boocode_sessions.cli import clock
 
 _AGE = re.compile(r"(\d+)\s*(w|d|h|m|s)")
-_MOST = 2**31 - 1
+_MAX_INT = 2**31 - 1
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
@@ -36,6 +36,6 @@ def age(text: str) -> timedelta:
 
 def number(given: int) -> int:
     """Check a number of rows against the most that every database takes."""
-    if given > _MOST:
-        raise typer.BadParameter(f"{given} is too many: {_MOST} is the most")
+    if given > _MAX_INT:
+        raise typer.BadParameter(f"{given} is too many: {_MAX_INT} is the most")
     return given

@@ -18,9 +18,9 @@ PROJECTS = "projects"
 SUBAGENTS = "subagents"
 """The folder inside a session's folder that holds its subagents' transcripts."""
 
-MOST_LINE = 256 << 20
+MAX_LINE_BYTES = 256 << 20
 """Most bytes of a line: PostgreSQL accepts no longer entry. A crash can leave a file that is all one line."""
-LINE_TOO_LONG = f"it is longer than {MOST_LINE >> 20} MB"
+LINE_TOO_LONG = f"it is longer than {MAX_LINE_BYTES >> 20} MB"
 
 
 class Unusable(NamedTuple):
@@ -127,9 +127,9 @@ def whole_lines(file: BinaryIO, size: int) -> Iterator[bytes | None]:
 
     A file can grow faster than it is read. Some of the system's files have no size, and no end either.
     """
-    size = size or MOST_LINE
-    while file.tell() < size and (line := file.readline(MOST_LINE)):
-        if len(line) < MOST_LINE or line.endswith(b"\n"):
+    size = size or MAX_LINE_BYTES
+    while file.tell() < size and (line := file.readline(MAX_LINE_BYTES)):
+        if len(line) < MAX_LINE_BYTES or line.endswith(b"\n"):
             yield line
             continue
         yield None
@@ -141,9 +141,9 @@ def read_document(path: Path) -> bytes:
     """Read a file that is one JSON document. Raises InvalidEntryError if it can't be read or is too long."""
     try:
         with path.open("rb") as file:
-            document = file.read(MOST_LINE)
+            document = file.read(MAX_LINE_BYTES)
     except OSError as error:
         raise InvalidEntryError(f"it can't be read: {error.strerror}") from error
-    if len(document) == MOST_LINE:
+    if len(document) == MAX_LINE_BYTES:
         raise InvalidEntryError(LINE_TOO_LONG)
     return document

@@ -26,7 +26,7 @@ CHUNK_BYTES = 1 << 20
 """A transaction ends with the line that reaches this many bytes."""
 CHUNK_LINES = 2000
 """Most lines that one transaction adds."""
-MOST_BROKEN = 100
+MAX_BROKEN = 100
 """Most broken lines that a result names. The callback gets all of them."""
 
 
@@ -173,7 +173,7 @@ class _Import:
             raise BrokenLineError(str(broken))
         with self._lock:
             self._at = replace(self._at, broken=self._at.broken + 1)
-            if len(self._first_broken) < MOST_BROKEN:
+            if len(self._first_broken) < MAX_BROKEN:
                 self._first_broken.append(broken)
             if self._on_broken is not None:
                 self._on_broken(broken)

@@ -12,8 +12,8 @@ from boocode_sessions._core.derived.words import is_single, plain_words_in, word
 SNIPPET_CHARS = 160
 _LEAST_BEGINNING = 3
 """Characters that a word needs to find longer words that begin with it."""
-_MOST_TERMS = 32
-_MOST_SPANS = 200
+_MAX_TERMS = 32
+_MAX_SPANS = 200
 _TYPED = re.compile(r'(-?)"([^"]*)"?|(\S+)')
 
 
@@ -67,7 +67,7 @@ class Wanted(NamedTuple):
                 )
                 begins = begins or is_single(last)
                 groups[-1].append(Term(tuple(item.word for item in found), begins, negated))
-        some = (tuple(group[:_MOST_TERMS]) for group in groups)
+        some = (tuple(group[:_MAX_TERMS]) for group in groups)
         return cls(tuple(group for group in some if not all(term.negated for term in group)))
 
     def for_postgresql(self) -> str:
@@ -109,7 +109,7 @@ class Wanted(NamedTuple):
         spans = [
             (words[at].start, words[at + len(term.words) - 1].end, number)
             for number, (term, found) in enumerate(places)
-            for at in found[:_MOST_SPANS]
+            for at in found[:_MAX_SPANS]
         ]
         return _snippet(text, sorted(spans))
 
@@ -126,7 +126,7 @@ def _snippet(text: str, spans: list[tuple[int, int, int]]) -> str:
     def terms_from(start: int) -> int:
         return len({number for at, end, number in spans if start <= at and end <= start + SNIPPET_CHARS})
 
-    starts = (at for at, _, _ in spans[:_MOST_SPANS])
+    starts = (at for at, _, _ in spans[:_MAX_SPANS])
     first = max(starts, key=lambda at: (terms_from(at), -at), default=0)
     start = max(0, first - SNIPPET_CHARS // 4)
     end = start + SNIPPET_CHARS

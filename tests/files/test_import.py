@@ -17,7 +17,7 @@ from boocode_sessions import ClaudeSessionRepository, migrations, queries
 from boocode_sessions.engine import create_engine
 from boocode_sessions.errors import BrokenLineError, NotATranscriptTreeError
 from boocode_sessions.jsonl import BrokenLine, Progress, export_tree, import_tree
-from boocode_sessions.jsonl.folders import MOST_LINE
+from boocode_sessions.jsonl.folders import MAX_LINE_BYTES
 from boocode_sessions.retention import erase
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from boocode_sessions.status import holdings
@@ -446,9 +446,9 @@ def test_a_line_without_end_costs_no_memory_and_stops_nothing(engine: Engine, tm
     metadata = tmp_path / "p" / "s" / "subagents" / "agent-1.meta.json"
     write(metadata.with_name("agent-1.jsonl"), [message(2)])
     metadata.touch()
-    os.truncate(metadata, MOST_LINE)
+    os.truncate(metadata, MAX_LINE_BYTES)
     with file.open("r+b") as opened:
-        opened.seek(MOST_LINE + 1, os.SEEK_END)
+        opened.seek(MAX_LINE_BYTES + 1, os.SEEK_END)
         opened.write(b"\n" + line(message(3)))
     result = import_tree(engine, tmp_path, workers=1)
     assert (result.added, result.broken) == (3, 2)

@@ -268,7 +268,7 @@ def test_a_session_that_came_alive_after_the_first_look_stays(engine: Engine) ->
 def test_sessions_go_together_unless_they_are_of_two_projects_or_too_large(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "_MOST_ENTRIES", 6)
+    monkeypatch.setattr(retention, "_MAX_ENTRIES", 6)
     keys = [*(key_of(f"s{number}") for number in range(4)), key_of("t", "q"), key_of("u", "q")]
     append(engine, *keys)
     age(engine, 31, *keys)

@@ -116,7 +116,7 @@ def append_in_pages(engine: Engine, batch: list[Any]) -> Any:
 def append_in_steps(engine: Engine, batch: list[Any]) -> Any:
     """As an append of more than one JSON document can carry."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "MOST_IN_ONE", 0)
+        patch.setattr(plan, "MAX_BYTES_IN_ONE", 0)
         return append_in_steady_state(engine, batch)
 
 

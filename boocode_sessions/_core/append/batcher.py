@@ -28,15 +28,15 @@ from boocode_sessions.errors import TimedOutError, UnavailableError
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
-MOST_BATCHES = 2
+MAX_BATCHES = 2
 """Maximum batches at the database at a time: this process prepares one while the other runs there."""
-MOST_BATCHES_DISTRIBUTED = 8
+MAX_BATCHES_DISTRIBUTED = 8
 """The same for a distributed database. There each batch holds one project's appends, because several
 projects would need a two-phase commit across their servers."""
-MOST_SESSIONS = 25
+MAX_SESSIONS = 25
 """Maximum sessions in one batch. If more were allowed, fifty sessions would form a single batch, and this
 process would prepare nothing while it runs."""
-MOST_LOCKING = 4
+MAX_LOCKING = 4
 """Maximum appends at a time that first lock and read their session. One of these places is reserved for
 appends that have not met a locked session yet."""
 FIRST_WAIT_SECONDS = 0.02
@@ -58,8 +58,8 @@ class Batcher:
         """`one_writer`: the database allows one writer at a time, so more connections would only wait."""
         self.appender = appender
         self.run = run
-        self.most_batches = 1 if one_writer else MOST_BATCHES
-        self.most_locking = 1 if one_writer else MOST_LOCKING
+        self.max_batches = 1 if one_writer else MAX_BATCHES
+        self.max_locking = 1 if one_writer else MAX_LOCKING
 
     async def append(self, request: AppendRequest) -> None:
         """Append, in one batch with other appends that wait. Raises SessionStoreError."""
@@ -98,8 +98,8 @@ class _Queue:
     def __init__(self, batcher: Batcher) -> None:
         self._appender = batcher.appender
         self._run = batcher.run
-        self._most = batcher.most_batches
-        self._most_locking = batcher.most_locking
+        self._max_batches_plain = batcher.max_batches
+        self._max_locking = batcher.max_locking
         self._waiting: deque[_Waiting] = deque()
         self._to_lock: deque[_Waiting] = deque()
         """Appends that must first lock and read their session."""
@@ -110,14 +110,14 @@ class _Queue:
         self._locking = 0
 
     @property
-    def _most_batches(self) -> int:
-        return MOST_BATCHES_DISTRIBUTED if self._appender.distributed else self._most
+    def _max_batches(self) -> int:
+        return MAX_BATCHES_DISTRIBUTED if self._appender.distributed else self._max_batches_plain
 
     def add(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
         if (watching := observing.observer()) is not None:
             watching.queued(waiting.request)
-        if self._batches < self._most_batches and waiting.request.session not in self._busy:
+        if self._batches < self._max_batches and waiting.request.session not in self._busy:
             self._batches += 1
             spawn(self._serve_batches)
 
@@ -160,7 +160,7 @@ class _Queue:
         return Outcome(landed=False, error=failure)
 
     def _start_locking(self) -> None:
-        while self._locking < self._most_locking and self._locking < len(self._to_lock) + len(
+        while self._locking < self._max_locking and self._locking < len(self._to_lock) + len(
             self._locked_out
         ):
             self._locking += 1
@@ -190,14 +190,14 @@ class _Queue:
     def _next_to_lock(self) -> _Waiting | None:
         if self._to_lock:
             return self._to_lock.popleft()
-        if self._locked_out and (self._locking < self._most_locking or self._most_locking == 1):
+        if self._locked_out and (self._locking < self._max_locking or self._max_locking == 1):
             return self._locked_out.popleft()
         return None
 
     def _end(self, waiting: _Waiting, outcome: Outcome) -> None:
         self._busy.discard(waiting.request.session)
         waiting.end(outcome)
-        if self._waiting and self._batches < self._most_batches:
+        if self._waiting and self._batches < self._max_batches:
             self._batches += 1
             spawn(self._serve_batches)
 
@@ -227,7 +227,7 @@ class _Queue:
                 continue
             rows += len(request.encoded)
             size += request.size
-            if chosen and (rows > PAGE_ROWS or size > PAGE_BYTES or chosen == MOST_SESSIONS):
+            if chosen and (rows > PAGE_ROWS or size > PAGE_BYTES or chosen == MAX_SESSIONS):
                 return
             sessions.add(session)
             chosen += 1

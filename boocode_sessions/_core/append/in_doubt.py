@@ -18,7 +18,7 @@ from boocode_sessions._core.append.request import AppendRequest, Fence
 from boocode_sessions._core.codec import new_nonce
 from boocode_sessions._core.keys import Transcript
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """Maximum bytes of JSON of the remembered calls. One lost connection may leave a whole batch in doubt."""
 _CALL_BYTES = 1000
 """What a call takes in addition to its JSON."""
@@ -35,8 +35,8 @@ class _Call(NamedTuple):
 class CallsInDoubt:
     """Remembers calls in doubt by the caller's list object. Safe to call from any thread."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._calls: LRUCache[tuple[int, Transcript], _Call] = LRUCache(most_bytes, lambda call: call.size)
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._calls: LRUCache[tuple[int, Transcript], _Call] = LRUCache(max_bytes, lambda call: call.size)
         self._abandoned: WeakSet[AppendRequest] = WeakSet()
         self._lock = threading.Lock()
 
@@ -78,6 +78,6 @@ class CallsInDoubt:
     def _remember(self, request: AppendRequest) -> None:
         if (watching := observing.observer()) is not None:
             watching.in_doubt()
-        size = min(request.size + _CALL_BYTES, MOST_BYTES)
+        size = min(request.size + _CALL_BYTES, MAX_BYTES)
         call = _Call(request.given, request.nonce, request.fingerprint, size)
         self._calls[id(request.given), request.transcript] = call

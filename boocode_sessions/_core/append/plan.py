@@ -40,9 +40,9 @@ PAGE_ROWS = 500
 """Maximum entries in one plan. Code that reads a transcript in pages uses this size too."""
 PAGE_BYTES = 4 << 20
 """Maximum bytes of entries in one plan, unless the plan has a single entry."""
-MOST_IN_VALUES = 10
+MAX_ENTRIES_AS_VALUES = 10
 """Maximum entries that a distributed database takes more quickly as VALUES than as one JSON parameter."""
-MOST_IN_ONE = 32 << 20
+MAX_BYTES_IN_ONE = 32 << 20
 """Maximum bytes of entries in one statement, where they travel in one JSON document. PostgreSQL refuses JSON
 documents over 256 MB, and a large entry with a NUL is sent twice."""
 
@@ -206,7 +206,7 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
     at: Any = advanced[0]
     if connection.dialect == "sqlite":
         connection.write_rows(insert_rows, stored_rows(plan, at, bytes.decode))
-    elif len(plan.encoded) > MOST_IN_VALUES:
+    elif len(plan.encoded) > MAX_ENTRIES_AS_VALUES:
         ids = select_new_ids(connection.connection.dialect, connection.effective_schema)
         drawn = connection.select(ids, {"many": len(plan.encoded)}).scalar_one()
         parameters = {**in_one_parameters(connection, plan), "ids": drawn}
@@ -234,7 +234,7 @@ def runs_in_one(connection: StoreConnection, plan: Plan) -> bool:
 
 def fits_in_one(plan: Plan) -> bool:
     """True if a plan is small enough for one statement."""
-    return bool(plan.parameters["added_bytes"] <= MOST_IN_ONE)
+    return bool(plan.parameters["added_bytes"] <= MAX_BYTES_IN_ONE)
 
 
 def in_one_parameters(connection: StoreConnection, plan: Plan) -> dict[str, Any]:

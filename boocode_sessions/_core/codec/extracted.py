@@ -117,9 +117,9 @@ def _members(value: object) -> _Object:
 
 
 def _label(value: object) -> str | None:
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_LABEL_BYTES:
         return None
-    if not value.isascii() and (_SURROGATE.search(value) or len(value.encode()) > _LONGEST):
+    if not value.isascii() and (_SURROGATE.search(value) or len(value.encode()) > _MAX_LABEL_BYTES):
         return None
     return None if "\0" in value else str.__str__(value)  # a plain str, even for a subclass
 
@@ -129,7 +129,7 @@ def _count(value: object) -> int | None:
         value = math.floor(value)
     if not isinstance(value, int) or isinstance(value, bool):
         return None
-    return min(max(int(value), 0), _MOST)
+    return min(max(int(value), 0), _MAX_INT)
 
 
 def _time(said: object) -> str | None:
@@ -167,9 +167,9 @@ _Object: TypeAlias = Mapping[str, object]
 _NOTHING: _Object = {}
 _NO_BLOCK = (None, None, None, None)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_LONGEST = 128
+_MAX_LABEL_BYTES = 128
 """Maximum bytes of a label: with the key's 2,000, an index row stays below the 2,704 that a B-tree takes."""
-_MOST = 2_147_483_647
+_MAX_INT = 2_147_483_647
 """The largest value of an integer column."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_2000, _YEAR_3000 = (datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000 for year in (2000, 3000))

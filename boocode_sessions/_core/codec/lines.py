@@ -153,7 +153,7 @@ def _pieces(line: bytes) -> Iterator[tuple[bytes, bool]]:
     """Cut a line into whole JSON objects (True) and the text between (False), less NULs and whitespace."""
     text = line.decode()
     at = start = 0  # where the next piece begins, and where to look for an object
-    tries = _MOST_TRIES
+    tries = _MAX_TRIES
     while tries and (begins := _OBJECT.search(text, start)):
         start = begins.start()
         between = text[at:start].strip(_NOTHING)
@@ -192,7 +192,7 @@ def _refuse_constant(literal: str) -> None:  # noqa: ARG001 - json's signature
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _OBJECT = re.compile(r'\{(?=\s*["}])')
-_MOST_TRIES = 1000
+_MAX_TRIES = 1000
 """Maximum objects of a torn record to try: each try can take as long as reading the whole line."""
 _NOTHING = " \t\r\n\0\ufeff"
 """Characters that may stand between two records and are dropped."""

@@ -19,9 +19,9 @@ from boocode_sessions._core.attributes import as_message, text_of
 
 SEARCHED_CHARS = 50_000
 """How many characters at the beginning of a text are searched."""
-MOST_WORDS = 16_000
+MAX_WORDS = 16_000
 """Maximum words of a text. PostgreSQL has no positions beyond 16,383."""
-MOST_WORD_CHARS = 64
+MAX_WORD_CHARS = 64
 """Maximum characters of a word. Only the beginning of a longer one counts."""
 
 _WITHOUT_SPACES = (
@@ -45,17 +45,17 @@ class Word(NamedTuple):
 
 def words_in(text: str) -> list[Word]:
     """Return the words of a text, in order. No text takes longer than another of the same length."""
-    return list(islice(_words(text[:SEARCHED_CHARS]), MOST_WORDS))
+    return list(islice(_words(text[:SEARCHED_CHARS]), MAX_WORDS))
 
 
 def plain_words_in(text: str) -> list[str]:
     """Return the same words without their places, ten times as fast if the text is ASCII."""
     text = text[:SEARCHED_CHARS]
     if not text.isascii():
-        return [word for word, _, _ in islice(_words(text), MOST_WORDS)]
-    words = _ASCII_RUN.findall(text.lower())[:MOST_WORDS]
-    if max(map(len, words), default=0) > MOST_WORD_CHARS:
-        words = [word[:MOST_WORD_CHARS] for word in words]
+        return [word for word, _, _ in islice(_words(text), MAX_WORDS)]
+    words = _ASCII_RUN.findall(text.lower())[:MAX_WORDS]
+    if max(map(len, words), default=0) > MAX_WORD_CHARS:
+        words = [word[:MAX_WORD_CHARS] for word in words]
     return words
 
 
@@ -74,11 +74,11 @@ def _words(text: str) -> Iterator[Word]:
 
 def _folded(word: str) -> str:
     """Return a word without case, width and combining marks: letters and digits only."""
-    word = word[:MOST_WORD_CHARS]
+    word = word[:MAX_WORD_CHARS]
     if word.isascii():
         return word.lower()
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
-    return "".join(filter(str.isalnum, plain))[:MOST_WORD_CHARS]
+    return "".join(filter(str.isalnum, plain))[:MAX_WORD_CHARS]
 
 
 def is_single(word: Word) -> bool:
@@ -92,7 +92,7 @@ def as_vector(words: Sequence[str]) -> str:
     return " ".join(map(operator.add, words, _PLACES))
 
 
-_PLACES = [f":{place}" for place in range(1, MOST_WORDS + 1)]
+_PLACES = [f":{place}" for place in range(1, MAX_WORDS + 1)]
 
 
 # What entries say

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
-_MOST = 256
+_MAX_TEXTS = 256
 """Maximum texts that are kept. Each engine has a dialect of its own."""
 
 
@@ -36,7 +36,7 @@ def spelled(statement: ClauseElement, dialect: Dialect, schemas: Mapping[str | N
     return _spelled(statement, dialect, frozenset(schemas.items()))
 
 
-@lru_cache(_MOST)
+@lru_cache(_MAX_TEXTS)
 def _spelled(
     statement: ClauseElement, dialect: Dialect, schemas: frozenset[tuple[str | None, str | None]]
 ) -> Spelled:

@@ -70,7 +70,7 @@ _KNOWN = bindparam("known_position", type_=BigInteger)
 _NEXT = bindparam("next_position", type_=BigInteger)
 _ENTRIES = bindparam("entries", type_=Text)
 
-_MOST_KINDS = 64
+_MAX_KINDS = 64
 """Maximum statements that a cache keeps. Each condition has statements of its own."""
 
 
@@ -96,7 +96,7 @@ class PlanKind(NamedTuple):
     """A further condition. For an agent: its host still has the chat."""
 
 
-@lru_cache(_MOST_KINDS)
+@lru_cache(_MAX_KINDS)
 def append_in_one(kind: PlanKind) -> Select[int]:
     """Append in one statement. Shape: one row (1,) if it landed, no row if not.
 
@@ -166,7 +166,7 @@ def _select_rows(
     return rows.join_from(source, items, true()), place
 
 
-@lru_cache(_MOST_KINDS)
+@lru_cache(_MAX_KINDS)
 def advance(kind: PlanKind) -> ReturningUpdate[Any]:
     """Advance a session's next position past the new entries, if it is still the one that we know.
 
@@ -189,7 +189,7 @@ def advance_alone(kind: PlanKind) -> ReturningUpdate[int | None]:
     return _advance(kind._replace(condition=None)).returning(type_coerce(at, BigInteger))
 
 
-@lru_cache(_MOST_KINDS)
+@lru_cache(_MAX_KINDS)
 def select_allowed(condition: Condition) -> Select[int]:
     """Check that a condition holds until the commit. Shape: one row (1,) if it does; no row if not."""
     return select(ONE).where(condition.holds)

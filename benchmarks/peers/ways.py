@@ -17,7 +17,7 @@ from benchmarks.server import Address
 from boocode_sessions._core.append.plan import Plan, in_one_parameters
 from boocode_sessions._core.codec import encode_rows
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.sql.spelled import spelled
+from boocode_sessions._core.sql.compiled import compile_text
 from boocode_sessions._core.statements.append import append_in_one
 
 
@@ -47,7 +47,7 @@ class _Way(OursAsync):
         raise NotImplementedError
 
     def _text(self, plan: Plan) -> str:
-        return spelled(append_in_one(plan.kind), self._engine.sync_engine.dialect, {}).text
+        return compile_text(append_in_one(plan.kind), self._engine.sync_engine.dialect, {}).text
 
 
 class ByCore(_Way):

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from boocode_sessions._core.codec import Cipher
-from boocode_sessions._core.sql.spelled import Spelled, spelled
+from boocode_sessions._core.sql.compiled import CompiledText, compile_text
 
 _Row = TypeVarTuple("_Row")
 
@@ -53,14 +53,14 @@ class StoreConnection(NamedTuple):
 
     def run(self, statement: ClauseElement, parameters: Mapping[str, Any]) -> CursorResult[Any]:
         """Run a statement as text. Its parameters and rows have the driver's own values."""
-        said = self._spelled(statement)
-        return self.connection.exec_driver_sql(said.text, said.arguments(parameters))
+        compiled = self._compile(statement)
+        return self.connection.exec_driver_sql(compiled.text, compiled.arguments(parameters))
 
     def write_rows(
-        self, spell: Callable[[Dialect, str | None], str], rows: Sequence[tuple[Any, ...]]
+        self, render: Callable[[Dialect, str | None], str], rows: Sequence[tuple[Any, ...]]
     ) -> None:
-        """Run an INSERT as text, with values as they are stored. `spell` returns the text."""
-        self.connection.exec_driver_sql(spell(self.connection.dialect, self.effective_schema), list(rows))
+        """Run an INSERT as text, with values as they are stored. `render` returns the text."""
+        self.connection.exec_driver_sql(render(self.connection.dialect, self.effective_schema), list(rows))
 
     @property
     def utf8(self) -> Callable[[bytes], object]:
@@ -71,17 +71,17 @@ class StoreConnection(NamedTuple):
 
     def count_rows(self, statement: ClauseElement, parameters: Iterable[Mapping[str, Any]]) -> int:
         """Like `run`, for many parameter sets. Return how many rows all of them returned."""
-        said = self._spelled(statement)
-        arguments = list(map(said.arguments, parameters))
+        compiled = self._compile(statement)
+        arguments = list(map(compiled.arguments, parameters))
         options = {"preserve_rowcount": True}
-        return self.connection.exec_driver_sql(said.text, arguments, execution_options=options).rowcount
+        return self.connection.exec_driver_sql(compiled.text, arguments, execution_options=options).rowcount
 
-    def _spelled(self, statement: ClauseElement) -> Spelled:
+    def _compile(self, statement: ClauseElement) -> CompiledText:
         options: Mapping[str, Any] = self.connection.get_execution_options()
         schemas: dict[str | None, str | None] = options.get("schema_translate_map") or {}
         if self.schema:
             schemas = {**schemas, None: self.schema}
-        return spelled(statement, self.connection.dialect, schemas)
+        return compile_text(statement, self.connection.dialect, schemas)
 
     def _options(self) -> dict[str, Any]:
         # Passed per statement: set on the connection, it would outlive our call in a host's transaction.

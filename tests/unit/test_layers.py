@@ -16,7 +16,7 @@ LAYERS = [
         "_core.distributed",
         "_core.observing",
         "_core.refused_connections",
-        "_core.sql.spelled",
+        "_core.sql.compiled",
         "_core.sqlite_files",
     },
     {

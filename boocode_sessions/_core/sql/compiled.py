@@ -19,7 +19,7 @@ _MAX_TEXTS = 256
 """Maximum texts that are kept. Each engine has a dialect of its own."""
 
 
-class Spelled(NamedTuple):
+class CompiledText(NamedTuple):
     """The text of a statement, for one dialect and schema."""
 
     text: str
@@ -31,17 +31,19 @@ class Spelled(NamedTuple):
         return parameters if self.places is None else tuple(map(parameters.__getitem__, self.places))
 
 
-def spelled(statement: ClauseElement, dialect: Dialect, schemas: Mapping[str | None, str | None]) -> Spelled:
+def compile_text(
+    statement: ClauseElement, dialect: Dialect, schemas: Mapping[str | None, str | None]
+) -> CompiledText:
     """Return a statement's text. `schemas` is a `schema_translate_map`."""
-    return _spelled(statement, dialect, frozenset(schemas.items()))
+    return _compile(statement, dialect, frozenset(schemas.items()))
 
 
 @lru_cache(_MAX_TEXTS)
-def _spelled(
+def _compile(
     statement: ClauseElement, dialect: Dialect, schemas: frozenset[tuple[str | None, str | None]]
-) -> Spelled:
+) -> CompiledText:
     compiled = statement.compile(
         dialect=dialect, schema_translate_map=dict(schemas) or None, render_schema_translate=bool(schemas)
     )
     assert isinstance(compiled, SQLCompiler)  # noqa: S101 - true for a statement
-    return Spelled(compiled.string, compiled.positiontup)
+    return CompiledText(compiled.string, compiled.positiontup)

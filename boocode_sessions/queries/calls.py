@@ -25,8 +25,8 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import CallFact
 from boocode_sessions._core.derived.missing import Missing, counted
 from boocode_sessions._core.keys import Session
-from boocode_sessions._core.statements.asking import Asked, is_single, is_summed, of_digest
 from boocode_sessions._core.statements.derived import QUARTER, TOKENS
+from boocode_sessions._core.statements.derived_reads import DerivedQuery, is_single, is_summed, of_digest
 from boocode_sessions.models import SessionCall, SessionDigest
 from boocode_sessions.queries.scope import Scope
 
@@ -54,7 +54,9 @@ def grouped_calls(
         groups: Some of day, model, project_key and session_id. A `day` is the number of a quarter hour.
         utc: True if days are UTC days, so that any quarter hour of the day will do.
     """
-    statement = _statement(groups, scope.asked(connection, open_sessions=missing.open_sessions), utc=utc)
+    statement = _statement(
+        groups, scope.derived_query(connection, open_sessions=missing.open_sessions), utc=utc
+    )
     merged: dict[bytes, _Merged] = {}
     parameters = {**scope.parameters, **missing.parameters}
     for row in connection.select(statement, parameters) if missing.readable else ():
@@ -96,7 +98,7 @@ def _merge(merged: dict[bytes, _Merged], call: bytes, fact: CallFact, session: S
 
 
 @cache
-def _statement(groups: frozenset[str], asked: Asked, *, utc: bool) -> Select[*tuple[Any, ...]]:
+def _statement(groups: frozenset[str], query: DerivedQuery, *, utc: bool) -> Select[*tuple[Any, ...]]:
     """Select sums of the calls with lines in one session only, and each of the other calls.
 
     It is one statement, so that no call is counted twice, or not at all, while others catch up. Shape: (call,
@@ -119,7 +121,7 @@ def _statement(groups: frozenset[str], asked: Asked, *, utc: bool) -> Select[*tu
             func.count().label("calls"),
             *(cast(func.sum(getattr(SessionCall, name)), BigInteger).label(name) for name in TOKENS),
         )
-        .where(*is_summed(SessionCall, asked), *asked.times(SessionCall.at.expression), *asked.quarters())
+        .where(*is_summed(SessionCall, query), *query.times(SessionCall.at.expression), *query.quarters())
         .group_by(*finest.values())
         .subquery("part")
     )
@@ -154,7 +156,7 @@ def _statement(groups: frozenset[str], asked: Asked, *, utc: bool) -> Select[*tu
             *(cast(getattr(SessionCall, name), BigInteger) for name in TOKENS),
         )
         .join_from(SessionCall, SessionDigest, of_digest(SessionCall))
-        .where(*is_single(SessionCall, asked))
+        .where(*is_single(SessionCall, query))
     )
     return sums.union_all(single)  # type: ignore[return-value]
 

@@ -15,8 +15,8 @@ from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import check_parts
 from boocode_sessions._core.sql.json_values import json_label, json_string
 from boocode_sessions._core.sql.times import json_time
-from boocode_sessions._core.statements.asking import Asked
 from boocode_sessions._core.statements.derived import QUARTER, Within
+from boocode_sessions._core.statements.derived_reads import DerivedQuery
 from boocode_sessions._core.statements.parameters import literal_unplaced, unplaced
 from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
@@ -74,11 +74,13 @@ class Scope(NamedTuple):
         quarters = {f"{name}_quarter": at // QUARTER for name, at in times.items()}
         return {**self.named, **times, **quarters}
 
-    def asked(self, connection: StoreConnection, *, open_sessions: bool = False) -> Asked:
+    def derived_query(self, connection: StoreConnection, *, open_sessions: bool = False) -> DerivedQuery:
         """Return what a statement over the derived tables depends on."""
         within = Within(self.project_key is not None, self.session_id is not None)
         distributed = is_distributed(connection.connection)
-        return Asked(within, self.since is not None, self.until is not None, open_sessions, distributed)
+        return DerivedQuery(
+            within, self.since is not None, self.until is not None, open_sessions, distributed
+        )
 
     def holding(self) -> Callable[[int], bool]:
         """Return a function that is True for times, in the form of the derived tables, in the time range."""

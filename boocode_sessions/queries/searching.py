@@ -170,11 +170,11 @@ def _texts(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kin
     words of a phrase. So the first statement searches only the newest texts, and the next about as many as
     are needed.
     """
-    asked = scope.asked(connection)
+    query = scope.derived_query(connection)
     on_sqlite = connection.dialect == "sqlite"
     said = wanted.for_sqlite() if on_sqlite else wanted.for_postgresql()
     parameters: dict[str, Any] = {**scope.parameters, "wanted": said, "most": RANKED}
-    statement = statements.select_matching(connection.dialect, asked, kinds)
+    statement = statements.select_matching(connection.dialect, query, kinds)
 
     def found_from(from_id: int) -> list[int]:
         return list(connection.select(statement, {**parameters, "from_id": from_id}).scalars())

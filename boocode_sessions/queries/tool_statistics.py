@@ -24,7 +24,7 @@ from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import UseFact, greatest
 from boocode_sessions._core.derived.missing import Missing, ask, counted
-from boocode_sessions._core.statements.asking import Asked, is_single, is_summed
+from boocode_sessions._core.statements.derived_reads import DerivedQuery, is_single, is_summed
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.models import SessionToolUse
 from boocode_sessions.queries.rows import Rows
@@ -124,7 +124,7 @@ def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict
         known = merged.get(use)
         merged[use] = fact if known is None else known.merged(fact)
 
-    statement = _statement(scope.asked(connection, open_sessions=missing.open_sessions))
+    statement = _statement(scope.derived_query(connection, open_sessions=missing.open_sessions))
     parameters = {**scope.parameters, **missing.parameters}
     for use, tool, *values in connection.select(statement, parameters) if missing.readable else ():
         if use is None:
@@ -147,7 +147,7 @@ def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict
 
 
 @cache
-def _statement(asked: Asked) -> Select[*tuple[Any, ...]]:
+def _statement(query: DerivedQuery) -> Select[*tuple[Any, ...]]:
     """Select sums per tool of the uses with lines in one session only, and each of the other uses.
 
     Shape: (NULL, tool, uses, failures, unanswered, microseconds, longest microseconds) per tool, and (use,
@@ -168,9 +168,9 @@ def _statement(asked: Asked) -> Select[*tuple[Any, ...]]:
             cast(func.coalesce(func.sum(micros), zero), BigInteger),
             func.max(micros),
         )
-        .where(*is_summed(use, asked), use.tool.is_not(None), *asked.times(use.asked_at.expression))
+        .where(*is_summed(use, query), use.tool.is_not(None), *query.times(use.asked_at.expression))
         .group_by(use.tool)
     )
     columns = (use.call, use.tool, cast(use.failed, BigInteger), use.asked_at, use.answered_at)
-    single = select(*columns, no_number, no_number).where(*is_single(use, asked))
+    single = select(*columns, no_number, no_number).where(*is_single(use, query))
     return sums.union_all(single)  # type: ignore[return-value]

@@ -42,10 +42,10 @@ LAYERS = [
     },
     {"_core.replica", "_core.statements.append", "_core.statements.derived", "_core.schema_check"},
     {
-        "_core.statements.asking",
+        "_core.statements.derived_reads",
         "_core.statements.listing",
         "_core.statements.place",
-        "_core.statements.storing",
+        "_core.statements.derived_writes",
     },
     {"_core.statements.search"},
     {"_core.statements.maintenance", "_core.transactions"},

@@ -19,15 +19,15 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 import boocode_sessions
 from boocode_sessions._core.statements import (
     append,
-    asking,
     delete,
     derived,
+    derived_reads,
+    derived_writes,
     maintenance,
     place,
     read,
     search,
     standby,
-    storing,
 )
 from boocode_sessions._core.statements.append import Condition, PlanKind
 
@@ -132,8 +132,8 @@ def _mentions(text: str) -> tuple[list[str], list[str]]:
         derived.set_digest(),
         search.set_searched(),
         search.delete_texts(),
-        *(derived.empty_digest(table) for table in (derived.DIGESTS, derived.CALLS, asking.TEXTS)),
-        *(storing.mark_shared(table) for table in (derived.CALLS, derived.USES)),
+        *(derived.empty_digest(table) for table in (derived.DIGESTS, derived.CALLS, derived_reads.TEXTS)),
+        *(derived_writes.mark_shared(table) for table in (derived.CALLS, derived.USES)),
     ],
     ids=sql,
 )

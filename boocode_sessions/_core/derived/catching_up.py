@@ -15,8 +15,8 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import Facts, Line, micros
 from boocode_sessions._core.derived.storing import Digest, store
 from boocode_sessions._core.keys import Session
-from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
+from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements.derived import (
     CALLS,
     DIGESTS,
@@ -75,13 +75,13 @@ def is_readable(connection: StoreConnection) -> bool:
     if connection.dialect == "sqlite":
         return True
     dialect = connection.connection.dialect
-    return connection.select(asking.select_readable(dialect, connection.effective_schema)).scalar_one()
+    return connection.select(derived_reads.select_readable(dialect, connection.effective_schema)).scalar_one()
 
 
 def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) -> Standing:
     """Look for what is missing. `named` has the project and the session that a query names."""
     if not is_readable(connection):
-        sessions = connection.select(asking.select_placed_sessions(within), named)
+        sessions = connection.select(derived_reads.select_placed_sessions(within), named)
         whole = [Behind(Session(*row), None, 0, 0, UNPLACED, 0) for row in sessions]
         return Standing(whole, (), readable=False)
     rows = connection.select(statements.select_behind(within), named)
@@ -225,5 +225,5 @@ def _look_again(connection: StoreConnection, sessions: Sequence[Session]) -> dic
 def _empty(connection: StoreConnection, digest: Digest) -> None:
     if connection.dialect == "sqlite":
         connection.write(forget_words(), {"in_digest": digest.id})
-    for table in (CALLS, USES, asking.TEXTS):
+    for table in (CALLS, USES, derived_reads.TEXTS):
         connection.write(statements.empty_digest(table), digest.parameters)

@@ -22,7 +22,7 @@ from boocode_sessions._core.derived.storing import Digest
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
-from boocode_sessions._core.statements import asking
+from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements import search as statements
 from boocode_sessions._core.statements.derived import EVERYWHERE, Within, lock_digest
 from boocode_sessions._core.statements.parameters import in_session
@@ -189,7 +189,7 @@ def read_unsearched(
     yield from connection.select(statements.select_unplaced_messages(within), named)
     sessions: list[Sequence[Any]] = []
     if not readable:
-        found = connection.select(asking.select_placed_sessions(within), named)
+        found = connection.select(derived_reads.select_placed_sessions(within), named)
         sessions = [(*session, 0, UNPLACED) for session in found]
     elif not indexed:
         sessions = list(connection.select(statements.select_unsearched_sessions(within), named))

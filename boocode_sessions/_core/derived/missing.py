@@ -14,8 +14,8 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import Behind, Standing, catch_up, look, read_lines
 from boocode_sessions._core.derived.facts import CallFact, Facts, Key, UseFact, line_of
 from boocode_sessions._core.keys import Session
-from boocode_sessions._core.statements import asking
 from boocode_sessions._core.statements import derived as statements
+from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements.derived import Within
 from boocode_sessions._core.statements.parameters import among, are_among, in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -51,7 +51,7 @@ class Missing(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters of `statements.asking.Asked`."""
+        """The parameters of `statements.derived_reads.DerivedQuery`."""
         if not self.open_sessions:
             return {}
         return {"open": json.dumps(sorted(self.open | self.dead)), "dead": json.dumps(sorted(self.dead))}
@@ -144,7 +144,7 @@ def find_missing(
     opened |= set(_digests_of(connection, unplaced)) - dead
     calls = {call for of_session in facts.values() for call, _ in of_session.calls}
     uses = {use for of_session in facts.values() for use, _ in of_session.uses}
-    opened |= _meeting(connection, SessionCall, calls) | _meeting(connection, SessionToolUse, uses)
+    opened |= _digests_with(connection, SessionCall, calls) | _digests_with(connection, SessionToolUse, uses)
     return Missing(facts, frozenset(opened - dead), frozenset(dead), readable=True)
 
 
@@ -180,12 +180,12 @@ def _digests_of(connection: StoreConnection, sessions: Collection[Session]) -> S
     return connection.select(statement, among(sessions)).scalars().all() if sessions else ()
 
 
-def _meeting(
+def _digests_with(
     connection: StoreConnection, model: type[SessionCall | SessionToolUse], calls: set[bytes]
 ) -> set[int]:
     found: set[int] = set()
     for some in in_parts(list(calls), _VALUES_A_STATEMENT):
-        found |= set(connection.select(asking.select_meeting(model), {"calls": some}).scalars())
+        found |= set(connection.select(derived_reads.select_digests_of(model), {"calls": some}).scalars())
     return found
 
 
@@ -207,7 +207,7 @@ def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
     }
     there: set[str] = set()
     for some in in_parts(list(origins), _VALUES_A_STATEMENT):
-        there |= set(connection.select(asking.select_there(), {"sessions": some}).scalars())
+        there |= set(connection.select(derived_reads.select_existing(), {"sessions": some}).scalars())
     return [
         Counted(
             session,

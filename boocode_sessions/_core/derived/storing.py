@@ -11,7 +11,7 @@ from sqlalchemy import Executable, Table
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.facts import Facts
 from boocode_sessions._core.distributed import is_distributed
-from boocode_sessions._core.statements import storing as statements
+from boocode_sessions._core.statements import derived_writes as statements
 from boocode_sessions._core.statements.derived import CALLS, QUARTER, TOKENS, USES
 from boocode_sessions._core.statements.parameters import in_parts
 
@@ -89,16 +89,16 @@ def _mark_shared(connection: StoreConnection, table: Table, calls: Iterable[byte
     A copy is always marked. It is no reason to mark the session that it is copied from, since only one of the
     two counts at a time.
     """
-    found: dict[bytes, list[_Telling]] = {}
+    found: dict[bytes, list[_StoredRow]] = {}
     for some in in_parts(sorted(calls), _CALLS_A_STATEMENT):
-        twice = connection.select(statements.select_told_twice(table), {"calls": some}).scalars().all()
-        for row in connection.select(statements.select_telling(table), {"calls": twice}) if twice else ():
-            found.setdefault(row[0], []).append(_Telling(Digest(*row[1:3]), *row[3:]))
+        twice = connection.select(statements.select_repeated_calls(table), {"calls": some}).scalars().all()
+        for row in connection.select(statements.select_rows_of(table), {"calls": twice}) if twice else ():
+            found.setdefault(row[0], []).append(_StoredRow(Digest(*row[1:3]), *row[3:]))
     shared: dict[tuple[Digest, str], list[bytes]] = {}
-    for call, telling in found.items():
-        for one in telling:
+    for call, rows in found.items():
+        for one in rows:
             if not one.shared and any(
-                other is not one and other.copied_from != one.session_id for other in telling
+                other is not one and other.copied_from != one.session_id for other in rows
             ):
                 shared.setdefault((one.digest, one.copied_from), []).append(call)
     for (digest, copy), marked in sorted(shared.items()):
@@ -108,7 +108,7 @@ def _mark_shared(connection: StoreConnection, table: Table, calls: Iterable[byte
             )
 
 
-class _Telling(NamedTuple):
+class _StoredRow(NamedTuple):
     """A row that tells of a call or a tool use."""
 
     digest: Digest

@@ -41,8 +41,8 @@ from sqlalchemy.types import TypeEngine
 from boocode_sessions._core.attributes import QUEUED
 from boocode_sessions._core.sql.json_values import json_string
 from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
-from boocode_sessions._core.statements.asking import TEXTS, Asked
 from boocode_sessions._core.statements.derived import DIGESTS, Within
+from boocode_sessions._core.statements.derived_reads import TEXTS, DerivedQuery
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION_IDS,
@@ -202,7 +202,7 @@ class Kinds(NamedTuple):
 
 
 @cache
-def select_matching(dialect: str, asked: Asked, kinds: Kinds) -> Select[int]:
+def select_matching(dialect: str, query: DerivedQuery, kinds: Kinds) -> Select[int]:
     """Select the `most` newest texts that match `wanted`, newest first. Shape: (id,) per text.
 
     On PostgreSQL only those with an id of at least `from_id`.
@@ -211,17 +211,17 @@ def select_matching(dialect: str, asked: Asked, kinds: Kinds) -> Select[int]:
     text = SessionText
     wanted = bindparam("wanted", type_=Text)
     identity: ColumnElement[int] = WORDS.c.rowid if dialect == "sqlite" else text.id.expression
-    conditions: list[Any] = [*asked.times(text.at.expression)]
-    if any(asked.within):
-        digests = asked.within.narrow(select(SessionDigest.id), SessionDigest)
+    conditions: list[Any] = [*query.times(text.at.expression)]
+    if any(query.within):
+        digests = query.within.narrow(select(SessionDigest.id), SessionDigest)
         conditions.append(text.digest_id.in_(digests))
-    if asked.within.project:
+    if query.within.project:
         conditions.append(text.project_key == PROJECT)
     if not (kinds.messages and kinds.tools):
         conditions.append(identity % literal_column("2") == literal_column(str(int(kinds.tools))))
     if dialect == "sqlite":
         matching = select(identity).where(WORDS.c[WORD_INDEX].op("MATCH")(wanted), *conditions)
-        if any(asked.within) or asked.since or asked.until:
+        if any(query.within) or query.since or query.until:
             matching = matching.join_from(WORDS, text, text.id == identity)
     else:
         says = text.words.expression.op("@@")(sql_cast(wanted, postgresql.TSQUERY()))

@@ -33,7 +33,7 @@ from boocode_sessions.models import SessionCall, SessionDigest, SessionText, Ses
 TEXTS = cast("Table", SessionText.__table__)
 
 
-class Asked(NamedTuple):
+class DerivedQuery(NamedTuple):
     """A query of a derived table, without its times."""
 
     within: Within
@@ -74,38 +74,38 @@ def of_digest(row: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a model or a s
     return and_(SessionDigest.project_key == row.project_key, SessionDigest.id == row.digest_id)
 
 
-def is_summed(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - SessionCall or SessionToolUse
+def is_summed(model: Any, query: DerivedQuery) -> list[Any]:  # noqa: ANN401 - SessionCall or SessionToolUse
     """Conditions: the rows that the database sums up."""
-    conditions: list[Any] = [model.shared == NO, *_within(model, asked)]
-    if asked.open_sessions:
+    conditions: list[Any] = [model.shared == NO, *_within(model, query)]
+    if query.open_sessions:
         conditions.append(~in_json_list(model.digest_id, bindparam("open", type_=Text)))
     return conditions
 
 
-def is_single(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - as above
+def is_single(model: Any, query: DerivedQuery) -> list[Any]:  # noqa: ANN401 - as above
     """Conditions: the rows that are read one by one. Copies from sessions that still exist don't count."""
     single = model.shared == YES
-    conditions: list[Any] = [*_within(model, asked)]
-    if asked.open_sessions:
+    conditions: list[Any] = [*_within(model, query)]
+    if query.open_sessions:
         single = or_(single, in_json_list(model.digest_id, bindparam("open", type_=Text)))
         conditions.append(~in_json_list(model.digest_id, bindparam("dead", type_=Text)))
     return [
         single,
-        or_(model.copied_from == literal_column("''"), model.copied_from.not_in(select_sessions_there())),
+        or_(model.copied_from == literal_column("''"), model.copied_from.not_in(select_stored_sessions())),
         *conditions,
     ]
 
 
-def _within(model: Any, asked: Asked) -> list[Any]:  # noqa: ANN401 - as above
-    if not any(asked.within):
+def _within(model: Any, query: DerivedQuery) -> list[Any]:  # noqa: ANN401 - as above
+    if not any(query.within):
         return []
-    conditions = [model.digest_id.in_(asked.within.narrow(select(SessionDigest.id), SessionDigest))]
-    if asked.distributed and asked.within.project:
+    conditions = [model.digest_id.in_(query.within.narrow(select(SessionDigest.id), SessionDigest))]
+    if query.distributed and query.within.project:
         conditions.append(model.project_key == PROJECT)
     return conditions
 
 
-def select_sessions_there() -> Any:  # noqa: ANN401 - a compound select
+def select_stored_sessions() -> Any:  # noqa: ANN401 - a compound select
     """Select the ids of all sessions that have entries.
 
     Served by: claude_session_entries_first_idx and claude_session_entries_unplaced_idx.
@@ -117,15 +117,15 @@ def select_sessions_there() -> Any:  # noqa: ANN401 - a compound select
 
 
 @cache
-def select_there() -> Select[str]:
+def select_existing() -> Select[str]:
     """Select those of `sessions` that have entries. Shape: (session_id,) per session."""
-    there = select_sessions_there().subquery("there")
+    there = select_stored_sessions().subquery("there")
     wanted = bindparam("sessions", expanding=True, type_=Text)
     return select(there.c.session_id).where(there.c.session_id.in_(wanted))
 
 
 @cache
-def select_meeting(model: type[SessionCall | SessionToolUse]) -> Select[int]:
+def select_digests_of(model: type[SessionCall | SessionToolUse]) -> Select[int]:
     """Select the digests that sum up one of `calls`. Shape: (digest_id,) per digest."""
     calls = bindparam("calls", expanding=True, type_=LargeBinary)
     return select(model.digest_id).where(model.call.in_(calls), model.shared == NO).distinct()

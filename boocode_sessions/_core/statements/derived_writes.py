@@ -96,7 +96,7 @@ def _insertion(table: Table, dialect: str, *, in_values: bool) -> postgresql.Ins
 
 
 @cache
-def select_told_twice(table: Table) -> Select[bytes]:
+def select_repeated_calls(table: Table) -> Select[bytes]:
     """Select those of `calls` that have several rows. Shape: (call,) per call.
 
     Served by: claude_session_calls_call_idx, claude_session_tool_uses_call_idx.
@@ -105,7 +105,7 @@ def select_told_twice(table: Table) -> Select[bytes]:
 
 
 @cache
-def select_telling(table: Table) -> Select[*tuple[Any, ...]]:
+def select_rows_of(table: Table) -> Select[*tuple[Any, ...]]:
     """Select the rows of `calls`.
 
     Shape: (call, project_key, digest_id, copied_from, session_id, shared) per row. The session is None if

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.attributes import string_at, text_of, time_of, visible
-from boocode_sessions._core.derived.facts import NOTICE
+from boocode_sessions._core.derived.records import NOTICE
 from boocode_sessions.pages.blocks import Line
 from boocode_sessions.pages.entries import Reader
 from boocode_sessions.pages.text import code_styles

@@ -22,8 +22,8 @@ from sqlalchemy import (
 )
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.facts import CallFact
 from boocode_sessions._core.derived.missing import Missing, counted
+from boocode_sessions._core.derived.records import CallRecord
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements.derived import QUARTER, TOKENS
 from boocode_sessions._core.statements.derived_reads import DerivedQuery, is_single, is_summed, of_digest
@@ -37,7 +37,7 @@ _DAY = literal_column("96", Integer())
 class _Merged(NamedTuple):
     """A call that may have lines in several sessions."""
 
-    fact: CallFact
+    record: CallRecord
     session: Session
     """The session of the line that was stored first."""
 
@@ -68,33 +68,33 @@ def grouped_calls(
                 **dict(zip(TOKENS, map(int, tokens), strict=True)),
             }
         else:
-            fact = CallFact(position, row_id, at, day, model, tuple(tokens))
-            _merge(merged, call, fact, Session(project, session))
+            record = CallRecord(position, row_id, at, day, model, tuple(tokens))
+            _merge(merged, call, record, Session(project, session))
     for of_session in counted(connection, missing):
-        for (call, _), fact in of_session.calls.items():
-            _merge(merged, call, fact, of_session.session)
+        for (call, _), record in of_session.calls.items():
+            _merge(merged, call, record, of_session.session)
     holds = scope.holding()
-    for fact, session in merged.values():
-        if holds(fact.at):
-            said_at = fact.said_at
+    for record, session in merged.values():
+        if holds(record.at):
+            said_at = record.said_at
             values = {
                 "day": None if said_at is None else said_at // QUARTER,
-                "model": fact.model,
+                "model": record.model,
                 **session._asdict(),
             }
             yield {name: values[name] for name in groups} | {
                 "calls": 1,
-                **dict(zip(TOKENS, fact.tokens, strict=True)),
+                **dict(zip(TOKENS, record.tokens, strict=True)),
             }
 
 
-def _merge(merged: dict[bytes, _Merged], call: bytes, fact: CallFact, session: Session) -> None:
+def _merge(merged: dict[bytes, _Merged], call: bytes, record: CallRecord, session: Session) -> None:
     known = merged.get(call)
     if known is not None:
-        first = fact[:2] < known.fact[:2]
-        merged[call] = _Merged(known.fact.merged(fact), session if first else known.session)
+        first = record[:2] < known.record[:2]
+        merged[call] = _Merged(known.record.merged(record), session if first else known.session)
     else:
-        merged[call] = _Merged(fact, session)
+        merged[call] = _Merged(record, session)
 
 
 @cache

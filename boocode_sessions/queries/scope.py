@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, literal_column, or_, select, union_all
 from sqlalchemy.orm import aliased
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.facts import micros
+from boocode_sessions._core.derived.records import micros
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import check_parts
 from boocode_sessions._core.sql.json_values import json_label, json_string

@@ -13,8 +13,8 @@ from boocode_sessions._core.attributes import string_at, time_of
 from boocode_sessions._core.codec import decode, extract
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import is_readable
-from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.derived.indexing import check_plain, read_unsearched, searchable
+from boocode_sessions._core.derived.records import micros
 from boocode_sessions._core.derived.words import message_of, tools_of
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.statements import search as statements

@@ -22,8 +22,8 @@ from sqlalchemy import (
 
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.facts import UseFact, greatest
 from boocode_sessions._core.derived.missing import Missing, ask, counted
+from boocode_sessions._core.derived.records import ToolUseRecord, greatest
 from boocode_sessions._core.statements.derived_reads import DerivedQuery, is_single, is_summed
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.models import SessionToolUse
@@ -118,11 +118,11 @@ class _Total:
 
 def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict[str, _Total]:
     totals: dict[str, _Total] = {}
-    merged: dict[bytes, UseFact] = {}
+    merged: dict[bytes, ToolUseRecord] = {}
 
-    def merge(use: bytes, fact: UseFact) -> None:
+    def merge(use: bytes, record: ToolUseRecord) -> None:
         known = merged.get(use)
-        merged[use] = fact if known is None else known.merged(fact)
+        merged[use] = record if known is None else known.merged(record)
 
     statement = _statement(scope.derived_query(connection, open_sessions=missing.open_sessions))
     parameters = {**scope.parameters, **missing.parameters}
@@ -131,10 +131,10 @@ def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict
             calls, failures, unanswered, micros = map(int, values[:4])
             totals.setdefault(tool, _Total()).add(calls, failures, unanswered, micros, values[4])
         else:
-            merge(use, UseFact(tool, *values[:3]))
+            merge(use, ToolUseRecord(tool, *values[:3]))
     for of_session in counted(connection, missing):
-        for (use, _), fact in of_session.uses.items():
-            merge(use, fact)
+        for (use, _), record in of_session.uses.items():
+            merge(use, record)
     holds = scope.holding()
     for tool, failed, asked_at, answered_at in merged.values():
         if tool is not None and asked_at is not None and holds(asked_at):

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.facts import Facts, Line, micros
+from boocode_sessions._core.derived.records import Line, SessionRecords, micros
 from boocode_sessions._core.derived.storing import Digest, store
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived as statements
@@ -179,7 +179,7 @@ def _take(
         found = _look_again(connection, sessions)
     done = {session for session in sessions if session not in found}
     renewed = set(renewed_before)
-    taken: list[tuple[Digest, Facts]] = []
+    taken: list[tuple[Digest, SessionRecords]] = []
     lines = 0
     for place, item in enumerate(found.values()):
         if lines >= BATCH_LINES:
@@ -205,10 +205,10 @@ def _take(
         if whole and start and transcripts != item.transcripts:
             end = transcripts = 0  # a transcript was deleted: the next batch takes the whole session again
         else:
-            facts = Facts()
+            records = SessionRecords()
             for line in read:
-                facts.add(session, line)
-            taken.append((digest, facts))
+                records.add(session, line)
+            taken.append((digest, records))
             if whole and end >= targets[session]:
                 done.add(session)
         progress = {**digest.parameters, "counted_to": end, "transcripts": transcripts}

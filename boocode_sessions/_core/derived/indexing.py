@@ -16,8 +16,8 @@ from boocode_sessions._core.derived.catching_up import (
     no_progress,
     take_new,
 )
-from boocode_sessions._core.derived.facts import micros
 from boocode_sessions._core.derived.missing import caught_up, could_write
+from boocode_sessions._core.derived.records import micros
 from boocode_sessions._core.derived.storing import Digest
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
 from boocode_sessions._core.distributed import is_distributed

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import Behind, Standing, catch_up, look, read_lines
-from boocode_sessions._core.derived.facts import CallFact, Facts, Key, UseFact, line_of
+from boocode_sessions._core.derived.records import CallRecord, Key, SessionRecords, ToolUseRecord, line_of
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements import derived_reads
@@ -40,14 +40,14 @@ _VALUES_A_STATEMENT = 500
 class Missing(NamedTuple):
     """What was read from the entries."""
 
-    facts: Mapping[Session, Facts]
+    records: Mapping[Session, SessionRecords]
     open: frozenset[int]
-    """Digests of the sessions of these facts, and of those that share a call with them. Their calls are
+    """Digests of the sessions of these records, and of those that share a call with them. Their calls are
     merged one by one, and not summed up in the database."""
     dead: frozenset[int]
     """Digests that hold what no longer exists. Their rows don't count."""
     readable: bool
-    """True if the derived tables may be read. If not, these facts are all there is."""
+    """True if the derived tables may be read. If not, these records are all there is."""
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -124,12 +124,12 @@ def find_missing(
     connection: StoreConnection, standing: Standing, within: Within, named: Mapping[str, str]
 ) -> Missing:
     """Read what the derived tables lack."""
-    facts: dict[Session, Facts] = {}
+    records: dict[Session, SessionRecords] = {}
     opened: set[int] = set()
     dead = {orphan.id for orphan in standing.orphans}
     for item in standing.behind:
-        facts[item.session] = Facts()
-        whole = _read_behind(connection, item, facts[item.session])
+        records[item.session] = SessionRecords()
+        whole = _read_behind(connection, item, records[item.session])
         if item.digest_id is not None:
             (opened if whole else dead).add(item.digest_id)
     unplaced: set[Session] = set()
@@ -137,37 +137,39 @@ def find_missing(
         session = Session(row[0], row[1])
         line = line_of(*row[2:])
         if line is not None:
-            facts.setdefault(session, Facts()).add(session, line)
+            records.setdefault(session, SessionRecords()).add(session, line)
             unplaced.add(session)
     if not standing.readable:
-        return Missing(facts, frozenset(), frozenset(), readable=False)
+        return Missing(records, frozenset(), frozenset(), readable=False)
     opened |= set(_digests_of(connection, unplaced)) - dead
-    calls = {call for of_session in facts.values() for call, _ in of_session.calls}
-    uses = {use for of_session in facts.values() for use, _ in of_session.uses}
+    calls = {call for of_session in records.values() for call, _ in of_session.calls}
+    uses = {use for of_session in records.values() for use, _ in of_session.uses}
     opened |= _digests_with(connection, SessionCall, calls) | _digests_with(connection, SessionToolUse, uses)
-    return Missing(facts, frozenset(opened - dead), frozenset(dead), readable=True)
+    return Missing(records, frozenset(opened - dead), frozenset(dead), readable=True)
 
 
-def _read_behind(connection: StoreConnection, item: Behind, facts: Facts) -> bool:
+def _read_behind(connection: StoreConnection, item: Behind, records: SessionRecords) -> bool:
     """Read what a digest lacks. Return True if what it has is right; if not, the whole session was read."""
     start, transcripts = item.counted_to, item.digested_transcripts
     if not item.changed:
-        transcripts += _read(connection, item.session, start, item.next_position, facts)
+        transcripts += _read(connection, item.session, start, item.next_position, records)
         if not start or transcripts == item.transcripts:
             return True
-        facts.calls.clear()
-        facts.uses.clear()
-    _read(connection, item.session, 0, item.next_position, facts)
+        records.calls.clear()
+        records.uses.clear()
+    _read(connection, item.session, 0, item.next_position, records)
     return False
 
 
-def _read(connection: StoreConnection, session: Session, start: int, end: int, facts: Facts) -> int:
+def _read(
+    connection: StoreConnection, session: Session, start: int, end: int, records: SessionRecords
+) -> int:
     transcripts = 0
     while True:
         lines, firsts = read_lines(connection, session, start, end, PAGE_LINES)
         transcripts += firsts
         for line in lines:
-            facts.add(session, line)
+            records.add(session, line)
         if len(lines) < PAGE_LINES:
             return transcripts
         start = lines[-1].position + 1
@@ -190,19 +192,19 @@ def _digests_with(
 
 
 class Counted(NamedTuple):
-    """The facts of a session that count, without copies from sessions that still exist."""
+    """The records of a session that count, without copies from sessions that still exist."""
 
     session: Session
-    calls: Mapping[Key, CallFact]
-    uses: Mapping[Key, UseFact]
+    calls: Mapping[Key, CallRecord]
+    uses: Mapping[Key, ToolUseRecord]
 
 
 def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
-    """Return the facts that count, out of those that were read from the entries."""
+    """Return the records that count, out of those that were read from the entries."""
     origins = {
         origin
-        for facts in missing.facts.values()
-        for _, origin in itertools.chain(facts.calls, facts.uses)
+        for records in missing.records.values()
+        for _, origin in itertools.chain(records.calls, records.uses)
         if origin
     }
     there: set[str] = set()
@@ -211,8 +213,8 @@ def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
     return [
         Counted(
             session,
-            {key: fact for key, fact in facts.calls.items() if key[1] not in there},
-            {key: fact for key, fact in facts.uses.items() if key[1] not in there},
+            {key: record for key, record in records.calls.items() if key[1] not in there},
+            {key: record for key, record in records.uses.items() if key[1] not in there},
         )
-        for session, facts in missing.facts.items()
+        for session, records in missing.records.items()
     ]

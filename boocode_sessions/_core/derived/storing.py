@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Executable, Table
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.facts import Facts
+from boocode_sessions._core.derived.records import SessionRecords
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.statements import derived_writes as statements
 from boocode_sessions._core.statements.derived import CALLS, QUARTER, TOKENS, USES
@@ -30,7 +30,7 @@ class Digest(NamedTuple):
         return {"in_project": self.project_key, "in_digest": self.id}
 
 
-def store(connection: StoreConnection, taken: Sequence[tuple[Digest, Facts]]) -> None:
+def store(connection: StoreConnection, taken: Sequence[tuple[Digest, SessionRecords]]) -> None:
     """Merge what the lines of these sessions tell into the stored rows."""
     calls: list[dict[str, Any]] = [
         {
@@ -38,17 +38,17 @@ def store(connection: StoreConnection, taken: Sequence[tuple[Digest, Facts]]) ->
             "project_key": digest.project_key,
             "call": call,
             "copied_from": copied_from,
-            "position": fact.position,
-            "row_id": fact.row_id,
-            "at": fact.at,
-            "said_at": fact.said_at,
-            "quarter": fact.at // QUARTER,
-            "model": fact.model,
-            **dict(zip(TOKENS, fact.tokens, strict=True)),
-            "shared": int(bool(copied_from) or fact.said_at != fact.at),
+            "position": record.position,
+            "row_id": record.row_id,
+            "at": record.at,
+            "said_at": record.said_at,
+            "quarter": record.at // QUARTER,
+            "model": record.model,
+            **dict(zip(TOKENS, record.tokens, strict=True)),
+            "shared": int(bool(copied_from) or record.said_at != record.at),
         }
-        for digest, facts in taken
-        for (call, copied_from), fact in facts.calls.items()
+        for digest, records in taken
+        for (call, copied_from), record in records.calls.items()
     ]
     uses: list[dict[str, Any]] = [
         {
@@ -56,11 +56,11 @@ def store(connection: StoreConnection, taken: Sequence[tuple[Digest, Facts]]) ->
             "project_key": digest.project_key,
             "call": call,
             "copied_from": copied_from,
-            **fact._asdict(),
+            **record._asdict(),
             "shared": int(bool(copied_from)),
         }
-        for digest, facts in taken
-        for (call, copied_from), fact in facts.uses.items()
+        for digest, records in taken
+        for (call, copied_from), record in records.uses.items()
     ]
     for table, upsert, rows in (
         (CALLS, statements.upsert_calls, calls),

@@ -46,7 +46,7 @@ DIGESTS = cast_type("Table", SessionDigest.__table__)
 CALLS = cast_type("Table", SessionCall.__table__)
 USES = cast_type("Table", SessionToolUse.__table__)
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-"""The token columns, in the order of `derived.facts.Tokens`."""
+"""The token columns, in the order of `derived.records.Tokens`."""
 
 # Literals, because a prepared statement can use a partial index only for values that it knows.
 NO, YES = literal_column("0", Integer()), literal_column("1", Integer())
@@ -159,7 +159,7 @@ def select_lines() -> Select[*tuple[Any, ...]]:
     """Select the entries that tell of a call, of a tool use, or of a new transcript, oldest first.
 
     They are the first `most` of a session from position `from_position` to before `to_position`.
-    Shape: the columns that make a `derived.facts.Line`, then is_first.
+    Shape: the columns that make a `derived.records.Line`, then is_first.
     Served by: claude_session_entries_position_idx.
     """
     several = (Entry.tool_count.is_not(None)) & (Entry.tool_use_id.is_(None))

@@ -1,4 +1,4 @@
-"""What lines tell about API calls and tool uses, and how several lines' facts are merged.
+"""What lines tell about API calls and tool uses, and how several lines' records are merged.
 
 A call is spread over several lines, whose token counts grow. A fork or a resume copies them to other
 sessions. A message id and a request id identify a call. A message id without a request id identifies a call
@@ -26,7 +26,7 @@ Tokens: TypeAlias = tuple[int, int, int, int, int]
 """Input, output, cache reads, cache writes, and those of the cache writes that are kept for an hour."""
 
 
-class CallFact(NamedTuple):
+class CallRecord(NamedTuple):
     """What is known about a call."""
 
     position: int
@@ -36,16 +36,16 @@ class CallFact(NamedTuple):
     model: str | None
     tokens: Tokens
 
-    def merged(self, other: CallFact) -> CallFact:
-        """Return this fact with what other lines tell."""
+    def merged(self, other: CallRecord) -> CallRecord:
+        """Return this record with what other lines tell."""
         first = min(self[:2], other[:2])
         model = greatest(self.model, other.model)
         tokens = tuple(map(max, self.tokens, other.tokens))
         at, said_at = min(self.at, other.at), least(self.said_at, other.said_at)
-        return CallFact(*first, at, said_at, model, cast("Tokens", tokens))
+        return CallRecord(*first, at, said_at, model, cast("Tokens", tokens))
 
 
-class UseFact(NamedTuple):
+class ToolUseRecord(NamedTuple):
     """What is known about a tool use."""
 
     tool: str | None
@@ -53,9 +53,9 @@ class UseFact(NamedTuple):
     asked_at: int | None
     answered_at: int | None
 
-    def merged(self, other: UseFact) -> UseFact:
-        """Return this fact with what other lines tell."""
-        return UseFact(
+    def merged(self, other: ToolUseRecord) -> ToolUseRecord:
+        """Return this record with what other lines tell."""
+        return ToolUseRecord(
             greatest(self.tool, other.tool),
             greatest(self.failed, other.failed),
             least(self.asked_at, other.asked_at),
@@ -69,36 +69,36 @@ Key: TypeAlias = tuple[bytes, str]
 """The hash of a call or use, and the session that a fork copied its lines from (`''` for own lines)."""
 
 
-class Facts:
+class SessionRecords:
     """What the lines of one session tell."""
 
     def __init__(self) -> None:
-        self.calls: dict[Key, CallFact] = {}
-        self.uses: dict[Key, UseFact] = {}
+        self.calls: dict[Key, CallRecord] = {}
+        self.uses: dict[Key, ToolUseRecord] = {}
 
-    def add_call(self, key: Key, fact: CallFact) -> None:
+    def add_call(self, key: Key, record: CallRecord) -> None:
         known = self.calls.get(key)
-        self.calls[key] = fact if known is None else known.merged(fact)
+        self.calls[key] = record if known is None else known.merged(record)
 
-    def add_use(self, key: Key, fact: UseFact) -> None:
+    def add_use(self, key: Key, record: ToolUseRecord) -> None:
         known = self.uses.get(key)
-        self.uses[key] = fact if known is None else known.merged(fact)
+        self.uses[key] = record if known is None else known.merged(record)
 
     def add(self, session: Session, line: Line) -> None:
         """Add what a line tells."""
         at = line.said_at if line.said_at is not None else line.stored_at
         copied_from = line.forked_from or ""
         if line.type == "assistant" and line.model != NOTICE:
-            call = CallFact(line.position, line.row_id, at, line.said_at, line.model, line.tokens)
+            call = CallRecord(line.position, line.row_id, at, line.said_at, line.model, line.tokens)
             self.add_call((_identity(session, line), copied_from), call)
         if line.tool_count is None:
             return
         for use, name, failed in _uses(line):
             if line.type == "assistant":
-                fact = UseFact(name or "", None, at, None)
+                record = ToolUseRecord(name or "", None, at, None)
             else:
-                fact = UseFact(None, int(bool(failed)), None, at)
-            self.add_use((use, copied_from), fact)
+                record = ToolUseRecord(None, int(bool(failed)), None, at)
+            self.add_use((use, copied_from), record)
 
 
 class Line(NamedTuple):

@@ -140,7 +140,7 @@ class Intake:
 
     def _lacks_some(self, connection: StoreConnection, lines: Sequence[NumberedLine]) -> bool:
         where = in_transcript(self._transcript)
-        newest, _, others = connection.select(place.select_standing(), where).one()
+        newest, _, others = connection.select(place.select_newest_positions(), where).one()
         if others:
             return True  # they have to be placed first
         self._look(connection, newest)

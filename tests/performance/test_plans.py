@@ -168,10 +168,10 @@ def test_an_append_probes_its_session_once_and_reads_no_other_entry(
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (place.select_standing(), POSITION),
+        (place.select_newest_positions(), POSITION),
         (place.select_last_call(), POSITION),
     ],
-    ids=["standing", "last call"],
+    ids=["newest positions", "last call"],
 )
 def test_what_a_lock_reads_is_found_by_the_index(plans: "Plans", statement: Any, index: str) -> None:
     plan = plans.of(statement, in_transcript(MAIN))

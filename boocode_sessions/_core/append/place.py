@@ -43,12 +43,12 @@ def lock(connection: StoreConnection, transcript: Transcript) -> Version:
     """Lock a session until the commit, place other programs' rows, and return the session's state."""
     session = in_session(transcript.session)
     next_position, main_position, summary = lock_row(connection, transcript.session)
-    newest, newest_main, others = _standing(connection, transcript)
+    newest, newest_main, others = _newest_positions(connection, transcript)
     if others or main_position != newest_main:  # other programs have inserted, or deleted
         if others:
             placed = place_rows(connection, transcript.session, next_position, summary=Summary.FOLD)
             next_position = placed.next_position
-            newest, newest_main, _ = _standing(connection, transcript)
+            newest, newest_main, _ = _newest_positions(connection, transcript)
         else:
             recount(connection, transcript.session, next_position, Summary.FOLD)
         summary = connection.select(statements.select_summary(), session).scalar_one()
@@ -78,9 +78,11 @@ def lock_row(connection: StoreConnection, session: Session) -> tuple[int, int | 
     return row[0], row[1], row[2]
 
 
-def _standing(connection: StoreConnection, transcript: Transcript) -> tuple[int | None, int | None, bool]:
+def _newest_positions(
+    connection: StoreConnection, transcript: Transcript
+) -> tuple[int | None, int | None, bool]:
     newest, newest_main, others = connection.select(
-        statements.select_standing(), in_transcript(transcript)
+        statements.select_newest_positions(), in_transcript(transcript)
     ).one()
     return newest, newest_main, bool(others)
 
@@ -180,7 +182,7 @@ def place_rows(
                 main_written_at = at if main_written_at is None else max(at, main_written_at)
         for subpath in by_subpath:
             if subpath not in begun:
-                begun[subpath] = _standing(connection, Transcript(*session, subpath))[0] is not None
+                begun[subpath] = _newest_positions(connection, Transcript(*session, subpath))[0] is not None
         keyed = dict(_keyed(connection, session, by_subpath))
         placed: list[dict[str, Any]] = []
         for place, (row_id, subpath, _, _) in enumerate(found):

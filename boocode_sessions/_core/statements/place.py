@@ -72,8 +72,8 @@ def lock_session(dialect: str) -> ReturningInsert[int, int | None, str | None]:
 
 
 @cache
-def select_standing() -> Select[int | None, int | None, bool]:
-    """Select where a transcript and its session stand.
+def select_newest_positions() -> Select[int | None, int | None, bool]:
+    """Select up to where a transcript and its session are placed.
 
     Shape: one row (the transcript's newest placed position, the main transcript's, whether the session has
     rows that other programs inserted and nobody has placed).

@@ -202,7 +202,7 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
         lock_row(connection, session)
         statement = statements.select_content(connection.dialect)
         content = connection.select(statement, in_sessions([session])).first()
-        catching_up.forget(connection, session)
+        catching_up.delete_digest(connection, session)
         operations.remove(connection, [session])
         if connection.dialect == "sqlite":
             connection.write(merge_words(), {})

@@ -13,7 +13,7 @@ from boocode_sessions._core.append.plan import PAGE_ROWS
 from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.indexing import take_everything
+from boocode_sessions._core.derived.indexing import fill_derived_tables
 from boocode_sessions._core.keys import MAIN, Transcript
 from boocode_sessions._core.statements.parameters import Entry, unplaced
 from boocode_sessions._core.statements.read import newest_main_exists
@@ -85,7 +85,7 @@ def backfill(
             break
         folded += unit_of_work.write(f"fold {main}", partial(fold_main, main), bounded=False)
     if unit_of_work.own:
-        take_everything(unit_of_work)
+        fill_derived_tables(unit_of_work)
     return Backfilled(placed, folded)
 
 

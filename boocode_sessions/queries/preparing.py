@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.derived.catching_up import no_progress
-from boocode_sessions._core.derived.indexing import take_everything
+from boocode_sessions._core.derived.indexing import fill_derived_tables
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
 
@@ -33,4 +33,4 @@ def prepare(
     """
     unit_of_work = UnitOfWork(bind, schema)
     if unit_of_work.own:
-        take_everything(unit_of_work, progress or no_progress)
+        fill_derived_tables(unit_of_work, progress or no_progress)

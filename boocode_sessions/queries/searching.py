@@ -13,7 +13,7 @@ from boocode_sessions._core.attributes import string_at, time_of
 from boocode_sessions._core.codec import decode, extract
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import is_readable
-from boocode_sessions._core.derived.indexing import check_plain, read_unsearched, searchable
+from boocode_sessions._core.derived.indexing import check_plain, read_unsearched, try_to_index
 from boocode_sessions._core.derived.records import micros
 from boocode_sessions._core.derived.words import message_of, tools_of
 from boocode_sessions._core.keys import Transcript
@@ -110,7 +110,7 @@ def search(
     unit_of_work = UnitOfWork(bind, schema)
     within = Within.named(scope.named)
     unit_of_work.read("look whether entries can be searched", check_plain)
-    indexed = searchable(unit_of_work, within, scope.named)
+    indexed = try_to_index(unit_of_work, within, scope.named)
 
     def operation(connection: StoreConnection) -> list[Match]:
         # Read this before the index: an entry that is indexed in between is found twice, and not missed.

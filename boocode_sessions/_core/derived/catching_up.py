@@ -60,7 +60,7 @@ class Behind(NamedTuple):
         return self.digest_id is not None and self.counted_to >= self.next_position
 
 
-class Standing(NamedTuple):
+class Coverage(NamedTuple):
     """How far the digests cover the sessions of a query."""
 
     behind: Sequence[Behind]
@@ -78,43 +78,43 @@ def is_readable(connection: StoreConnection) -> bool:
     return connection.select(derived_reads.select_readable(dialect, connection.effective_schema)).scalar_one()
 
 
-def look(connection: StoreConnection, within: Within, named: Mapping[str, str]) -> Standing:
+def read_coverage(connection: StoreConnection, within: Within, named: Mapping[str, str]) -> Coverage:
     """Look for what is missing. `named` has the project and the session that a query names."""
     if not is_readable(connection):
         sessions = connection.select(derived_reads.select_placed_sessions(within), named)
         whole = [Behind(Session(*row), None, 0, 0, UNPLACED, 0) for row in sessions]
-        return Standing(whole, (), readable=False)
+        return Coverage(whole, (), readable=False)
     rows = connection.select(statements.select_behind(within), named)
     behind = [_behind(row) for row in rows]
     orphans = connection.select(statements.select_orphans(within), named)
-    return Standing(behind, [Digest(*row) for row in orphans])
+    return Coverage(behind, [Digest(*row) for row in orphans])
 
 
-def take_new(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
+def catch_up_all(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
     """Take what is missing from all sessions. Raises SessionStoreError."""
-    standing = unit_of_work.read("look for new entries", lambda it: look(it, EVERYWHERE, {}))
-    catch_up(unit_of_work, standing, progress)
+    coverage = unit_of_work.read("look for new entries", lambda it: read_coverage(it, EVERYWHERE, {}))
+    catch_up(unit_of_work, coverage, progress)
 
 
-def catch_up(unit_of_work: UnitOfWork, standing: Standing, progress: OnProgress = no_progress) -> None:
+def catch_up(unit_of_work: UnitOfWork, coverage: Coverage, progress: OnProgress = no_progress) -> None:
     """Take what is missing. Raises SessionStoreError if that can't be stored; what is done stays."""
-    for orphans in in_parts(standing.orphans, BATCH_SESSIONS):
+    for orphans in in_parts(coverage.orphans, BATCH_SESSIONS):
         unit_of_work.write(
             "remove what was taken from deleted sessions",
             partial(_remove, orphans),
             lock_seconds=LOCK_SECONDS,
         )
-    left: list[Session] = [item.session for item in standing.behind]
-    targets = {item.session: item.next_position for item in standing.behind}
+    left: list[Session] = [item.session for item in coverage.behind]
+    targets = {item.session: item.next_position for item in coverage.behind}
     renewed: frozenset[Session] = frozenset()
     while left:
         done, renewed = unit_of_work.write(
             "take calls and tool uses from new entries",
-            partial(_take, tuple(left[:BATCH_SESSIONS]), targets, renewed),
+            partial(_digest_batch, tuple(left[:BATCH_SESSIONS]), targets, renewed),
             lock_seconds=LOCK_SECONDS,
         )
         left = [session for session in left if session not in done]
-        progress(len(standing.behind) - len(left), len(standing.behind))
+        progress(len(coverage.behind) - len(left), len(coverage.behind))
 
 
 def read_lines(
@@ -138,7 +138,7 @@ def _line(row: Sequence[Any]) -> Line:
     return Line._make((*row[:2], micros(stored_at), said, *row[4:8], tuple(row[8:13]), *row[13:19]))
 
 
-def forget(connection: StoreConnection, session: Session) -> None:
+def delete_digest(connection: StoreConnection, session: Session) -> None:
     """Remove what was taken from a session that this transaction deletes. Otherwise a later query does it."""
     lock(connection)
     found = connection.select(statements.select_digest(), in_session(session)).scalars().all()
@@ -164,7 +164,7 @@ def lock(connection: StoreConnection) -> None:
         connection.select(statements.lock_catching_up(connection.effective_schema))
 
 
-def _take(
+def _digest_batch(
     sessions: Sequence[Session],
     targets: Mapping[Session, int],
     renewed_before: frozenset[Session],

@@ -12,11 +12,11 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import (
     LOCK_SECONDS,
     OnProgress,
+    catch_up_all,
     lock,
     no_progress,
-    take_new,
 )
-from boocode_sessions._core.derived.missing import caught_up, could_write
+from boocode_sessions._core.derived.missing import try_to_catch_up, try_to_write
 from boocode_sessions._core.derived.records import micros
 from boocode_sessions._core.derived.storing import Digest
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
@@ -51,7 +51,7 @@ class Said(NamedTuple):
     words: Sequence[str]
 
 
-def look_for_unsearched(
+def find_unsearched(
     connection: StoreConnection, within: Within, named: Mapping[str, str]
 ) -> list[Unsearched]:
     """Return the sessions of which search doesn't find all that their digests cover."""
@@ -71,14 +71,14 @@ def index_new(
     """Make search find everything. Raises SessionStoreError if nothing may be written."""
     most = 0
 
-    def look(connection: StoreConnection) -> list[Unsearched]:
-        return look_for_unsearched(connection, within, named)
+    def find(connection: StoreConnection) -> list[Unsearched]:
+        return find_unsearched(connection, within, named)
 
-    while left := len(unit_of_work.read("look for entries to search", look)):
+    while left := len(unit_of_work.read("look for entries to search", find)):
         most = max(most, left)
         progress(most - left, most)
         unit_of_work.write(
-            "take the words of new entries", partial(_take, within, named), lock_seconds=LOCK_SECONDS
+            "take the words of new entries", partial(_index_batch, within, named), lock_seconds=LOCK_SECONDS
         )
 
 
@@ -89,11 +89,11 @@ def said_in(entry: Mapping[str, Any], row_id: int, at: int) -> Iterator[Said]:
             yield Said(2 * row_id + kind, at, words)
 
 
-def _take(within: Within, named: Mapping[str, str], connection: StoreConnection) -> None:
+def _index_batch(within: Within, named: Mapping[str, str], connection: StoreConnection) -> None:
     """Take about BATCH_CHARS characters."""
     lock(connection)
     chars = 0
-    for place, item in enumerate(look_for_unsearched(connection, within, named)):
+    for place, item in enumerate(find_unsearched(connection, within, named)):
         locked = connection.select(lock_digest(wait=not place), item.digest.parameters).first()
         if locked is None:  # a deletion has come in between
             continue
@@ -157,12 +157,12 @@ def check_plain(connection: StoreConnection) -> None:
         raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
 
 
-def take_everything(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
+def fill_derived_tables(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
     """Take what is missing from all sessions: calls and tool uses, then words, unless the store is encrypted.
 
     Raises SessionStoreError if nothing may be written.
     """
-    take_new(unit_of_work, progress)
+    catch_up_all(unit_of_work, progress)
     try:
         unit_of_work.read("look whether entries can be searched", check_plain)
     except EncryptionError:
@@ -170,11 +170,11 @@ def take_everything(unit_of_work: UnitOfWork, progress: OnProgress = no_progress
     index_new(unit_of_work, EVERYWHERE, {}, progress)
 
 
-def searchable(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
+def try_to_index(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
     """Make search find everything. Return False if that was impossible."""
-    if not caught_up(unit_of_work, within, named):
+    if not try_to_catch_up(unit_of_work, within, named):
         return False
-    return could_write(lambda: index_new(unit_of_work, within, named))
+    return try_to_write(lambda: index_new(unit_of_work, within, named))
 
 
 def read_unsearched(

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import select
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.catching_up import Behind, Standing, catch_up, look, read_lines
+from boocode_sessions._core.derived.catching_up import Behind, Coverage, catch_up, read_coverage, read_lines
 from boocode_sessions._core.derived.records import CallRecord, Key, SessionRecords, ToolUseRecord, line_of
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived as statements
@@ -79,39 +79,39 @@ def ask(
     """
     unit_of_work = UnitOfWork(bind, schema)
     within = Within.named(named)
-    is_there = caught_up(unit_of_work, within, named)
+    is_there = try_to_catch_up(unit_of_work, within, named)
 
     def answer(connection: StoreConnection) -> T:
-        standing = Standing((), ()) if is_there else look(connection, within, named)
-        return question(connection, find_missing(connection, standing, within, named))
+        coverage = Coverage((), ()) if is_there else read_coverage(connection, within, named)
+        return question(connection, find_missing(connection, coverage, within, named))
 
     # How long reading entries takes depends on their number, so that has no deadline.
     return unit_of_work.read(operation, answer) if is_there else unit_of_work.scan(operation, answer)
 
 
-def caught_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
+def try_to_catch_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
     """Take what is missing. Return True if nothing is missing any more.
 
     It takes nothing over a Connection or a Session, whose transaction isn't ours to write in.
     """
     if not unit_of_work.own:
         return False
-    standing = unit_of_work.read("look for new entries", lambda connection: look(connection, within, named))
-    if not standing.readable:
+    coverage = unit_of_work.read("look for new entries", lambda it: read_coverage(it, within, named))
+    if not coverage.readable:
         return False
-    if not (standing.behind or standing.orphans):
+    if not (coverage.behind or coverage.orphans):
         return True
-    return could_write(lambda: catch_up(unit_of_work, standing))
+    return try_to_write(lambda: catch_up(unit_of_work, coverage))
 
 
-def could_write(take: Callable[[], None]) -> bool:
-    """True if `take` could write the derived tables. If not, the answer is the same, only slower.
+def try_to_write(write: Callable[[], None]) -> bool:
+    """True if `write` could write the derived tables. If not, the answer is the same, only slower.
 
     That is normal on a replica, for a role that may only read, and when a lock is held. Any other reason is
     logged.
     """
     try:
-        take()
+        write()
     except _EXPECTED:
         return False
     except SessionStoreError as error:
@@ -121,13 +121,13 @@ def could_write(take: Callable[[], None]) -> bool:
 
 
 def find_missing(
-    connection: StoreConnection, standing: Standing, within: Within, named: Mapping[str, str]
+    connection: StoreConnection, coverage: Coverage, within: Within, named: Mapping[str, str]
 ) -> Missing:
     """Read what the derived tables lack."""
     records: dict[Session, SessionRecords] = {}
     opened: set[int] = set()
-    dead = {orphan.id for orphan in standing.orphans}
-    for item in standing.behind:
+    dead = {orphan.id for orphan in coverage.orphans}
+    for item in coverage.behind:
         records[item.session] = SessionRecords()
         whole = _read_behind(connection, item, records[item.session])
         if item.digest_id is not None:
@@ -139,7 +139,7 @@ def find_missing(
         if line is not None:
             records.setdefault(session, SessionRecords()).add(session, line)
             unplaced.add(session)
-    if not standing.readable:
+    if not coverage.readable:
         return Missing(records, frozenset(), frozenset(), readable=False)
     opened |= set(_digests_of(connection, unplaced)) - dead
     calls = {call for of_session in records.values() for call, _ in of_session.calls}

@@ -23,7 +23,7 @@ from typing import (
 import msgspec
 
 from boocode_sessions._core.attributes import visible
-from boocode_sessions._core.codec import replace_lone_surrogates, with_a_whole_stack
+from boocode_sessions._core.codec import replace_lone_surrogates, with_fresh_stack
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -50,7 +50,7 @@ class Rows(list[T], Generic[T]):
     """Fields that a table leaves out."""
 
     def __init__(self, row_type: type[T], rows: Iterable[T] = ()) -> None:
-        super().__init__(with_a_whole_stack(_writable, row) for row in rows)
+        super().__init__(with_fresh_stack(_writable, row) for row in rows)
         self.row_type = row_type
 
     @overload

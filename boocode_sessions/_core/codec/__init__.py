@@ -17,7 +17,7 @@ from boocode_sessions._core.codec.entries import (
     same_entry,
 )
 from boocode_sessions._core.codec.extracted import FAST, Extracted, extract, said_at
-from boocode_sessions._core.codec.json_text import Line, replace_lone_surrogates, with_a_whole_stack
+from boocode_sessions._core.codec.json_text import Line, replace_lone_surrogates, with_fresh_stack
 from boocode_sessions._core.codec.keys import (
     LINE_KEY_LENGTH,
     UUID_KEY_LENGTHS,
@@ -82,7 +82,7 @@ __all__ = [
     "seal_entry",
     "seal_summary",
     "uuid_key",
-    "with_a_whole_stack",
+    "with_fresh_stack",
     "write_line",
     "write_metadata",
 ]

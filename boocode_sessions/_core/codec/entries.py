@@ -11,7 +11,7 @@ from boocode_sessions._core.codec.json_text import (
     encode_ascii,
     encode_plain,
     encode_sorted,
-    with_a_whole_stack,
+    with_fresh_stack,
 )
 from boocode_sessions._core.codec.keys import call_key, fingerprint, uuid_key
 from boocode_sessions._core.codec.problems import problem_in
@@ -81,7 +81,7 @@ def encode_each(
                 f"{transcript}: entries[{position}] is not a dict but {type(entry).__name__}"
             )
         try:
-            line = with_a_whole_stack(encode, cast("dict[Any, Any]", entry))
+            line = with_fresh_stack(encode, cast("dict[Any, Any]", entry))
         except (TypeError, ValueError, RecursionError):
             problem = f"{transcript}: entries[{position}]{problem_in(entry)}"
         else:
@@ -107,13 +107,13 @@ def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:
     return b"".join(pieces)
 
 
-GIVE_KEY = "pass `encryption=` with its key, or set BOOCODE_SESSIONS_KEY_FILE for the command line"
+KEY_HINT = "pass `encryption=` with its key, or set BOOCODE_SESSIONS_KEY_FILE for the command line"
 
 
 def decode(text: str | bytes) -> SessionStoreEntry:
     """Return the entry that was stored as this exact text. Raises DamagedEntryError, MissingKeyError."""
     try:
-        entry: object = with_a_whole_stack(decode_text, text)
+        entry: object = with_fresh_stack(decode_text, text)
     except (TypeError, ValueError, RecursionError):  # TypeError: SQLite returns the text `7` as a number
         problem = "is not JSON that Python can read"
     else:
@@ -121,7 +121,7 @@ def decode(text: str | bytes) -> SessionStoreEntry:
             return cast("SessionStoreEntry", entry)
         problem = f"is of type {type(entry).__name__}, not a JSON object"
     if str(text).removeprefix("b'").startswith(SEALED):
-        raise MissingKeyError(f"a stored entry is encrypted: {GIVE_KEY}")
+        raise MissingKeyError(f"a stored entry is encrypted: {KEY_HINT}")
     # Raised outside the handler: a JSONDecodeError holds the whole document and must not stay chained.
     raise DamagedEntryError(f"a stored entry {problem}")
 
@@ -138,7 +138,7 @@ def same_entry(stored: bytes, encoded: EncodedEntry) -> bool:
 
 
 def _canonical(entry: Mapping[str, Any]) -> str:
-    return with_a_whole_stack(encode_sorted, entry)
+    return with_fresh_stack(encode_sorted, entry)
 
 
 def content_of(encoded: EncodedEntry) -> bytes:

@@ -30,7 +30,7 @@ standard library's form."""
 _SCALARS = frozenset({str, int, bool, type(None)})
 
 
-def with_a_whole_stack(work: Callable[[_A], _T], argument: _A) -> _T:
+def with_fresh_stack(work: Callable[[_A], _T], argument: _A) -> _T:
     """Return `work(argument)`, which recurses. If the caller's stack is too deep for it, use a new thread.
 
     Otherwise one caller could append an entry that another, deeper in its stack, can't read.

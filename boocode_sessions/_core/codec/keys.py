@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from boocode_sessions._core.codec.json_text import encode_sorted, with_a_whole_stack
+from boocode_sessions._core.codec.json_text import encode_sorted, with_fresh_stack
 
 UUID_KEY_LENGTHS = (16, 17)
 """Lengths of keys made from a uuid: its 16 bytes if it is in the agent's format, else a hash of its text."""
@@ -69,7 +69,7 @@ def fingerprint_in(dedup_key: bytes) -> bytes | None:
 
 def fingerprint(entry: Mapping[str, Any]) -> bytes:
     """Return the same bytes for equal entries. Types count; the order of keys doesn't."""
-    canonical = with_a_whole_stack(encode_sorted, entry)
+    canonical = with_fresh_stack(encode_sorted, entry)
     return hashlib.sha256(canonical.encode()).digest()[:_FINGERPRINT_BYTES]
 
 

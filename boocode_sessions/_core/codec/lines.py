@@ -12,7 +12,7 @@ from boocode_sessions._core.codec.json_text import (
     encode,
     encode_ascii,
     encode_plain,
-    with_a_whole_stack,
+    with_fresh_stack,
     write,
 )
 from boocode_sessions._core.codec.problems import MAX_DEPTH
@@ -48,12 +48,12 @@ class LineReader:
         problem = "it is not JSON"
         try:
             text = line.decode()
-            entry: object = with_a_whole_stack(self._decode, text)
+            entry: object = with_fresh_stack(self._decode, text)
             if isinstance(entry, dict):
                 members = cast("dict[str, Any]", entry)
                 if self._plain and _is_plain(text):
                     return Line(members, line if self._as_is else encode_plain(members), None)
-                return with_a_whole_stack(encode, members)
+                return with_fresh_stack(encode, members)
             problem = "it is JSON, but not an object"
         except UnicodeDecodeError:
             problem = "it is not UTF-8"
@@ -97,7 +97,7 @@ class LineReader:
     def read_metadata(self, document: bytes) -> Line:
         """Return the entry that a live mirror sends for a subagent's `.meta.json` file."""
         entry = {**self.read(document).entry, "type": AGENT_METADATA}
-        return with_a_whole_stack(encode, entry)
+        return with_fresh_stack(encode, entry)
 
     def _decode(self, text: str) -> object:
         self._plain = True
@@ -127,9 +127,9 @@ def write_line(entry: Mapping[str, Any]) -> bytes:
     """
     ordered = {"type": entry["type"], **entry} if "type" in entry else dict(entry)
     try:
-        return with_a_whole_stack(write, ordered) + b"\n"
+        return with_fresh_stack(write, ordered) + b"\n"
     except ValueError:  # a lone surrogate, or another program's entry, nested deeper than ours may be
-        return with_a_whole_stack(encode_ascii, ordered).encode() + b"\n"
+        return with_fresh_stack(encode_ascii, ordered).encode() + b"\n"
 
 
 def write_metadata(entry: Mapping[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from boocode_sessions._core.codec.entries import GIVE_KEY, EncodedEntry, decode
+from boocode_sessions._core.codec.entries import KEY_HINT, EncodedEntry, decode
 from boocode_sessions._core.codec.json_text import encode_ascii
 from boocode_sessions._core.keys import Session, Transcript
 from boocode_sessions.errors import SEALED, DamagedEntryError, MissingKeyError, PlainEntryError
@@ -154,7 +154,7 @@ def content_keys_of(cipher: Cipher | None, session: Session, fingerprint: bytes)
 def _is_sealed(cipher: Cipher | None, session: Session, stored: object) -> bool:
     sealed = isinstance(stored, str) and stored.startswith(SEALED)  # SQLite returns the text `7` as a number
     if sealed and cipher is None:
-        raise MissingKeyError(f"{session} is encrypted: {GIVE_KEY}")
+        raise MissingKeyError(f"{session} is encrypted: {KEY_HINT}")
     if not sealed and cipher is not None and not cipher.reads_plain:
         raise PlainEntryError(
             f"{session} is not encrypted throughout: find out who wrote to it without the key; to encrypt a "

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, SmallIn
 from sqlalchemy.orm import Mapped, mapped_column
 
 from boocode_sessions._core.attributes import EntryAttributes
-from boocode_sessions._core.base import Base, only
+from boocode_sessions._core.base import Base, partial_where
 from boocode_sessions._core.derived_models import SessionCall, SessionDigest, SessionText, SessionToolUse
 from boocode_sessions._core.sql.functions import storage_clock
 from boocode_sessions._core.sql.types import JSON_DOCUMENT, ROW_ID, UTCDateTime
@@ -124,7 +124,7 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "subpath",
             "dedup_key",
             unique=True,
-            **only("dedup_key IS NOT NULL"),
+            **partial_where("dedup_key IS NOT NULL"),
         ),
         # One row per transcript, for list_subkeys.
         Index(
@@ -132,7 +132,7 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "project_key",
             "session_id",
             "subpath",
-            **only("is_first IS NOT NULL"),
+            **partial_where("is_first IS NOT NULL"),
         ),
         # Only other writers' rows. Listings find these rows here, and read every other session from its own
         # row, so a listing's cost grows with sessions and not with entries.
@@ -142,13 +142,13 @@ class ClaudeSessionEntry(EntryAttributes, Base):
             "session_id",
             "subpath",
             "created_at",
-            **only(f"position = {UNPLACED}"),
+            **partial_where(f"position = {UNPLACED}"),
         ),
         # `queries.tool_calls` finds its calls in this index alone: a use and its result are neighbors in it.
         Index(
             "claude_session_entries_tools_idx",
             *("tool_use_id", "said_at", "created_at", "tool_count", "tool_name", "failed", "forked_from"),
-            **only("tool_count IS NOT NULL"),
+            **partial_where("tool_count IS NOT NULL"),
         ),
         # Without this, SQLite reuses the ids of deleted rows.
         {"sqlite_autoincrement": True},

@@ -17,6 +17,6 @@ class Base(DeclarativeBase):
     metadata = MetaData()
 
 
-def only(condition: str) -> dict[str, Any]:
+def partial_where(condition: str) -> dict[str, Any]:
     """Return the arguments that limit an index to the rows that meet a condition, on both databases."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import DDL, BigInteger, Index, Integer, LargeBinary, SmallInteger, Text, event, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from boocode_sessions._core.base import Base, only
+from boocode_sessions._core.base import Base, partial_where
 from boocode_sessions._core.sql.types import ROW_ID, WORD_INDEX, WORDS, create_word_index
 
 
@@ -31,7 +31,7 @@ class SessionDigest(Base):
 
     __table_args__ = (
         Index("claude_session_digests_session_idx", "project_key", "session_id", unique=True),
-        Index("claude_session_digests_behind_idx", "id", **only("searched_to < counted_to")),
+        Index("claude_session_digests_behind_idx", "id", **partial_where("searched_to < counted_to")),
         {"sqlite_autoincrement": True},
     )
 
@@ -75,7 +75,7 @@ class SessionCall(Base):
             *("quarter", "model", "shared", "at", "input_tokens", "output_tokens", "cache_read_tokens"),
             *("cache_write_tokens", "cache_write_1h_tokens", "digest_id"),
         ),
-        Index("claude_session_calls_shared_idx", "digest_id", **only("shared = 1")),
+        Index("claude_session_calls_shared_idx", "digest_id", **partial_where("shared = 1")),
         {"sqlite_with_rowid": False},
     )
 
@@ -105,7 +105,7 @@ class SessionToolUse(Base):
             "claude_session_tool_uses_tool_idx",
             *("tool", "shared", "asked_at", "failed", "answered_at", "digest_id"),
         ),
-        Index("claude_session_tool_uses_shared_idx", "digest_id", **only("shared = 1")),
+        Index("claude_session_tool_uses_shared_idx", "digest_id", **partial_where("shared = 1")),
         {"sqlite_with_rowid": False},
     )
 

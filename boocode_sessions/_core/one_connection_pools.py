@@ -19,7 +19,7 @@ _locks: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
 _turns: WeakKeyDictionary[Pool, WeakKeyDictionary[AbstractEventLoop, "_Turn"]] = WeakKeyDictionary()
 
 
-def alone(pool: Pool) -> AbstractContextManager[object]:
+def exclusive(pool: Pool) -> AbstractContextManager[object]:
     """Wait for other threads and tasks that use the pool's only connection.
 
     AssertionPool isn't made for threads: two that ask at once may get the same connection.

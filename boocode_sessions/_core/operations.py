@@ -99,7 +99,7 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
     if transcript.is_main:
         remove(connection, [session])
         return
-    forget_texts(connection, [session])
+    delete_search_data(connection, [session])
     connection.write(deletions.delete_transcript(), in_transcript(transcript))
     # One more, so that writers who know the transcript read it again.
     recount(connection, session, next_position + 1, Summary.KEEP)
@@ -107,13 +107,13 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
 
 def remove(connection: StoreConnection, sessions: Collection[Session]) -> None:
     """Delete sessions of one project. The caller has locked them."""
-    forget_texts(connection, sessions)
+    delete_search_data(connection, sessions)
     connection.write(deletions.delete_entries(), in_sessions(sessions))
     connection.write(deletions.delete_sessions(), in_sessions(sessions))
     connection.write(derived.delete_unused_digests(), in_sessions(sessions))
 
 
-def forget_texts(connection: StoreConnection, sessions: Collection[Session]) -> None:
+def delete_search_data(connection: StoreConnection, sessions: Collection[Session]) -> None:
     """Delete what search finds in sessions of one project.
 
     The words of deleted entries have to disappear with them. Other derived data doesn't reveal what was said.
@@ -121,7 +121,7 @@ def forget_texts(connection: StoreConnection, sessions: Collection[Session]) -> 
     """
     # This comes first, because it waits for others to stop taking words from these sessions. Such words would
     # be stored after the deletion.
-    connection.write(derived.search_anew(connection.dialect), [in_session(session) for session in sessions])
+    connection.write(derived.reset_search(connection.dialect), [in_session(session) for session in sessions])
     if connection.dialect == "sqlite":
-        connection.write(searches.forget_words(of_sessions=True), in_sessions(sessions))
+        connection.write(searches.delete_words(of_sessions=True), in_sessions(sessions))
     connection.write(searches.delete_texts(), in_sessions(sessions))

@@ -27,7 +27,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import lock
 from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import Session, Transcript
-from boocode_sessions._core.operations import forget_texts
+from boocode_sessions._core.operations import delete_search_data
 from boocode_sessions._core.statements import search as searches
 from boocode_sessions._core.statements.parameters import Entry, in_parts, in_session, unplaced
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
@@ -96,7 +96,7 @@ def reencrypt(
         if not after:
             break
     summaries = _encrypt_summaries(unit_of_work, encryption)
-    while unit_of_work.write("forget the words of what is encrypted", _forget_words):
+    while unit_of_work.write("forget the words of what is encrypted", _delete_words):
         pass
     left = select(func.count()).select_from(Entry).where(unplaced())
     return Reencrypted(
@@ -188,14 +188,14 @@ def _write_summaries(todo: Sequence[tuple[Session, str]], connection: StoreConne
     return len(changed)
 
 
-def _forget_words(connection: StoreConnection) -> bool:
+def _delete_words(connection: StoreConnection) -> bool:
     """Remove some sessions from the search index, which holds plain text. True if some may be left."""
     lock(connection)
     sessions = connection.select(statements.select_searched(), {"most": BATCH_ROWS}).all()
     for project, session_id in sessions:
         session = Session(project, session_id)
         # If another tenant's session is not encrypted, the next search indexes it again.
-        forget_texts(connection, [session])
+        delete_search_data(connection, [session])
     if sessions and connection.dialect == "sqlite":
         connection.write(searches.merge_words(), {})
     return len(sessions) == BATCH_ROWS

@@ -132,7 +132,7 @@ def _mentions(text: str) -> tuple[list[str], list[str]]:
         derived.set_digest(),
         search.set_searched(),
         search.delete_texts(),
-        *(derived.empty_digest(table) for table in (derived.DIGESTS, derived.CALLS, derived_reads.TEXTS)),
+        *(derived.delete_of_digest(table) for table in (derived.DIGESTS, derived.CALLS, derived_reads.TEXTS)),
         *(derived_writes.mark_shared(table) for table in (derived.CALLS, derived.USES)),
     ],
     ids=sql,

@@ -25,7 +25,7 @@ from boocode_sessions._core.statements.derived import (
     Within,
 )
 from boocode_sessions._core.statements.parameters import among, in_parts, in_session
-from boocode_sessions._core.statements.search import forget_words, set_searched
+from boocode_sessions._core.statements.search import delete_words, set_searched
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.models import UNPLACED
 
@@ -153,7 +153,7 @@ def _remove(digests: Sequence[Digest], connection: StoreConnection) -> None:
 def _drop(digests: Sequence[Digest], connection: StoreConnection) -> None:
     for digest in digests:
         _empty(connection, digest)
-        connection.write(statements.empty_digest(DIGESTS), digest.parameters)
+        connection.write(statements.delete_of_digest(DIGESTS), digest.parameters)
 
 
 def lock(connection: StoreConnection) -> None:
@@ -224,6 +224,6 @@ def _look_again(connection: StoreConnection, sessions: Sequence[Session]) -> dic
 
 def _empty(connection: StoreConnection, digest: Digest) -> None:
     if connection.dialect == "sqlite":
-        connection.write(forget_words(), {"in_digest": digest.id})
+        connection.write(delete_words(), {"in_digest": digest.id})
     for table in (CALLS, USES, derived_reads.TEXTS):
-        connection.write(statements.empty_digest(table), digest.parameters)
+        connection.write(statements.delete_of_digest(table), digest.parameters)

@@ -247,7 +247,7 @@ def set_digest() -> Update:
 
 
 @cache
-def search_anew(dialect: str) -> postgresql.Insert | sqlite.Insert:
+def reset_search(dialect: str) -> postgresql.Insert | sqlite.Insert:
     """Make search read a session again from the start. One parameter set per session.
 
     A search of the session waits for the commit. If the digest is missing, it is inserted: otherwise a search
@@ -278,7 +278,7 @@ def lock_digest(*, wait: bool) -> Select[int, int]:
 
 
 @cache
-def empty_digest(table: Table) -> Delete:
+def delete_of_digest(table: Table) -> Delete:
     """Delete what was taken from a session, or its digest. Parameters: in_project, in_digest."""
     digest_id = table.c.id if table is DIGESTS else table.c.digest_id
     return delete(table).where(table.c.project_key == PROJECT, digest_id == _DIGEST)

@@ -158,7 +158,7 @@ def insert_word_rows(dialect: Dialect, schema: str | None) -> str:
 
 
 @cache
-def forget_words(*, of_sessions: bool = False) -> Insert:
+def delete_words(*, of_sessions: bool = False) -> Insert:
     """Remove the texts of a digest, or of sessions, from SQLite's index, before they are deleted."""
     gone = select(literal("delete"), TEXTS.c.id, type_coerce(TEXTS.c.words, Text))
     whose = _is_of_sessions() if of_sessions else TEXTS.c.digest_id == _DIGEST

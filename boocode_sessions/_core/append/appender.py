@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
 
 
 LANDED = Outcome(landed=True)
-OVERTAKEN = Outcome(landed=False)
+STALE = Outcome(landed=False)
 
 
 class Appender:
@@ -81,7 +81,7 @@ class Appender:
     def run(self, request: AppendRequest) -> None:
         """Append, on the quick path if possible. Raises SessionStoreError."""
         (outcome,) = self.run_known([request])
-        if outcome is OVERTAKEN:
+        if outcome is STALE:
             outcome = self.run_locked(request)
         if outcome.error is not None:
             raise outcome.error
@@ -95,7 +95,7 @@ class Appender:
         # Every process sorts sessions the same way, so that batches that share sessions can't deadlock.
         ordered = sorted(range(len(requests)), key=lambda place: requests[place].session)
         plans = {place: found for place in ordered if (found := self._plans(requests[place]))}
-        outcomes = [OVERTAKEN] * len(requests)
+        outcomes = [STALE] * len(requests)
         if not plans:
             return outcomes
         batch = [requests[place] for place in plans]
@@ -197,7 +197,7 @@ def run_pipelined(connection: StoreConnection, plans: Sequence[Plan]) -> None:
     """Run many plans in one round trip.
 
     For 25 sessions that takes half the time and a third of the client's work (benchmarks: `at-once`).
-    Raises OvertakenError unless all plans land.
+    Raises StaleVersionError unless all plans land.
     """
     by_kind: dict[PlanKind, list[Plan]] = {}
     for plan in plans:
@@ -206,7 +206,7 @@ def run_pipelined(connection: StoreConnection, plans: Sequence[Plan]) -> None:
         if connection.count_rows(
             append_in_one(kind), [in_one_parameters(connection, plan) for plan in alike]
         ) != len(alike):
-            raise OvertakenError
+            raise StaleVersionError
 
 
 def run_plans(connection: StoreConnection, plans: Sequence[Plan]) -> bool:
@@ -217,11 +217,11 @@ def run_plans(connection: StoreConnection, plans: Sequence[Plan]) -> bool:
     for plan in rest:
         if not run_plan(connection, plan):
             # The first page locked the row: only a program that takes no locks can have written since.
-            raise OvertakenError
+            raise StaleVersionError
     return True
 
 
-class OvertakenError(DatabaseError):
+class StaleVersionError(DatabaseError):
     """Another writer has changed a session of this transaction: roll back, then lock and read first."""
 
 

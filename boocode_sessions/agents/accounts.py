@@ -23,20 +23,20 @@ class Accounts:
         self._seconds = services.limits.lease_seconds
         # Our own writer runs one statement per method. A host's writer may run more.
         self._atomic = type(services.writer) is AgentSessions
-        self._new = Settlement()
+        self._unwritten = Settlement()
         self._since_turn = Settlement()
-        self._unsure: list[tuple[int, Settlement]] = []
+        self._in_doubt: list[tuple[int, Settlement]] = []
         """Settlements with their numbers that may or may not be written."""
         self._renewed_at = 0.0
-        self._state_is_old = False
+        self._state_is_stale = False
         self.lease: Lease | None = None
         self.holds = False
         """True while this process holds the chat, as far as it knows."""
 
     @property
-    def owes(self) -> bool:
+    def has_unwritten(self) -> bool:
         """True if something still has to be written."""
-        return bool(self._unsure or self._state_is_old or self._new != Settlement())
+        return bool(self._in_doubt or self._state_is_stale or self._unwritten != Settlement())
 
     async def acquire(self, chat_id: str, agent: str, project_key: str) -> Lease:
         """Take the chat's lease. Raises ChatHeldError or SessionStoreError."""
@@ -57,7 +57,7 @@ class Accounts:
             atomic=self._atomic,
         )
         if self.lease is not None and self.lease.token != lease.token:
-            self._unsure.clear()  # the row refuses them now, since they name the old token
+            self._in_doubt.clear()  # the row refuses them now, since they name the old token
         elif self.lease is not None:
             lease.settlements = max(lease.settlements, self.lease.settlements)
             lease.repairs = max(lease.repairs, self.lease.repairs)
@@ -104,15 +104,15 @@ class Accounts:
     def spend(self, usage: Usage, cost_usd: float = 0.0) -> None:
         """Add to what was spent."""
         spent = Settlement(usage, cost_usd)
-        self._new, self._since_turn = self._new + spent, self._since_turn + spent
+        self._unwritten, self._since_turn = self._unwritten + spent, self._since_turn + spent
 
     def end_turn(self, error: str | None, *, is_answered: bool) -> None:
         """Note how a turn ended."""
-        self._new += Settlement(turns=int(is_answered), has_ended=True, error=error)
+        self._unwritten += Settlement(turns=int(is_answered), has_ended=True, error=error)
 
-    def owes_state(self) -> None:
+    def mark_state_stale(self) -> None:
         """Note that the next settlement must update the row's `incomplete`."""
-        self._state_is_old = True
+        self._state_is_stale = True
 
     def spent(self) -> Settlement:
         """Return what was spent since the last call."""
@@ -120,20 +120,20 @@ class Accounts:
         return spent
 
     async def settle(self, *, release: bool, incomplete: bool) -> bool:
-        """Write what is owed. Returns True if everything is written."""
+        """Write what is unwritten. Returns True if everything is written."""
         lease = self.lease
         if lease is None:
             return False
-        if self.owes or (release and self.holds):
-            settlement = replace(self._new, release=release, incomplete=incomplete)
-            self._unsure.append((lease.next_settlement(), settlement))
-            self._new, self._state_is_old = Settlement(), False
+        if self.has_unwritten or (release and self.holds):
+            settlement = replace(self._unwritten, release=release, incomplete=incomplete)
+            self._in_doubt.append((lease.next_settlement(), settlement))
+            self._unwritten, self._state_is_stale = Settlement(), False
         try:
-            while self._unsure:
-                await self._write(lease, *self._unsure[0])
-                self._unsure.pop(0)
+            while self._in_doubt:
+                await self._write(lease, *self._in_doubt[0])
+                self._in_doubt.pop(0)
         except FencedError:
-            self._unsure.clear()
+            self._in_doubt.clear()
             self.holds = False
             return False
         except SessionStoreError:

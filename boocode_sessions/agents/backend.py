@@ -84,7 +84,7 @@ class ClaudeSdkBackend:
     ) -> None:
         self._limits = limits or Limits()
         same_for_all = options if isinstance(options, ClaudeAgentOptions) else ClaudeAgentOptions()
-        keeper = writer or AgentSessions()
+        writer = writer or AgentSessions()
         database = Database(bind, schema, self._limits.database_seconds, encryption=encryption, tenant=tenant)
         self._services = Services(
             options_for=options if callable(options) else lambda _chat_id, _agent: same_for_all,
@@ -93,13 +93,13 @@ class ClaudeSdkBackend:
             schema=schema,
             store=SQLAlchemySessionStore(bind, schema=schema, encryption=encryption, tenant=database.tenant),
             project_key_for=_project_key_for(project_key),
-            writer=keeper,
-            held=Condition(keeper.fence),
+            writer=writer,
+            fence=Condition(writer.fence),
             holder=Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid()),
             pool=Pool(self._limits.max_warm, self._limits.pool_seconds),
             permissions=Permissions(self._limits.permission_seconds),
             guard=Guard(),
-            on_background=on_background or _not_heard,
+            on_background=on_background or _ignore_event,
             start_afresh=start_afresh,
         )
         self._chats: dict[ChatKey, Chat] = {}
@@ -223,7 +223,7 @@ class ClaudeSdkBackend:
         """
         if (process := self._process(chat_id, agent)) is not None:
             await process.set_model(model)
-        self._wish(chat_id, agent, model=model)
+        self._override(chat_id, agent, model=model)
 
     async def set_permission_mode(self, chat_id: str, mode: PermissionMode, *, agent: str = "claude") -> None:
         """Switch the chat's agent to another permission mode, for as long as this backend lives.
@@ -238,10 +238,10 @@ class ClaudeSdkBackend:
         """
         if (process := self._process(chat_id, agent)) is not None:
             await process.set_permission_mode(mode)
-        self._wish(chat_id, agent, permission_mode=mode)
+        self._override(chat_id, agent, permission_mode=mode)
 
-    def _wish(self, chat_id: str, agent: str, **options: Any) -> None:  # noqa: ANN401 - fields of ClaudeAgentOptions
-        self._services.wishes.setdefault((chat_id, agent), {}).update(options)
+    def _override(self, chat_id: str, agent: str, **options: Any) -> None:  # noqa: ANN401 - fields of ClaudeAgentOptions
+        self._services.overrides.setdefault((chat_id, agent), {}).update(options)
 
     def _process(self, chat_id: str, agent: str) -> AgentProcess | None:
         chat = self._chats.get((chat_id, agent))
@@ -257,5 +257,5 @@ def _project_key_for(given: str | ProjectKeyFor | None) -> ProjectKeyFor:
     return lambda _chat_id, _key: given
 
 
-def _not_heard(_chat_id: str, _agent: str, _event: AgentEvent) -> None:
+def _ignore_event(_chat_id: str, _agent: str, _event: AgentEvent) -> None:
     """Ignore what happens between turns. The transcript has it."""

@@ -63,7 +63,7 @@ class Chat:
 
     def stop(self, turn: Turn) -> None:
         """End a turn early, or take it out of the queue."""
-        turn.stop_wanted = True
+        turn.stop_requested = True
         if turn in self._queue:
             self._queue.remove(turn)
             turn.emit(TurnEnded("interrupted"))
@@ -81,13 +81,13 @@ class Chat:
         self._wake()
 
     @property
-    def rested_at(self) -> float:
+    def last_active_at(self) -> float:
         """When the agent was last busy."""
-        return self._reader.heard_at
+        return self._reader.last_active_at
 
     def can_be_evicted(self) -> bool:
         """True if nothing runs, nothing waits, and nothing has to be written."""
-        return not (self._evicted or self._is_busy() or self._is_behind() or self._accounts.owes)
+        return not (self._evicted or self._is_busy() or self._is_behind() or self._accounts.has_unwritten)
 
     def is_ending(self) -> bool:
         """True if the chat was asked to end its process and has nothing left to do."""
@@ -105,7 +105,7 @@ class Chat:
         try:
             while True:
                 if self._queue and not self._closing:
-                    await self._take(self._queue.popleft())
+                    await self._run_turn(self._queue.popleft())
                 elif self._should_end():
                     await self._end_process()
                     if self._closing:
@@ -113,7 +113,7 @@ class Chat:
                     if not self._queue:
                         return  # `forget` runs without awaiting first, so nobody can queue anything before it
                 else:
-                    await self._rest()
+                    await self._idle()
         finally:
             forget()
             self._closing = True
@@ -135,9 +135,9 @@ class Chat:
             return False
         if process.has_ended:
             return True
-        if process.store.imports or self._evicted:
+        if process.store.reads_from_file or self._evicted:
             return not process.is_at_work
-        idle_for = anyio.current_time() - self.rested_at
+        idle_for = anyio.current_time() - self.last_active_at
         return not self._is_busy() and idle_for >= self._limits.idle_seconds
 
     def _is_busy(self) -> bool:
@@ -147,23 +147,23 @@ class Chat:
     def _is_behind(self) -> bool:
         return self.process is not None and self.process.store.is_behind
 
-    async def _rest(self) -> None:
+    async def _idle(self) -> None:
         """Wait for the next prompt. Write what is left to write, and renew or release the lease meanwhile."""
         seconds = min(self._limits.lease_seconds / 3, self._limits.idle_seconds)
         if self._is_behind():
             seconds = min(seconds, self._limits.repair_seconds)
         await self._sleep(seconds)
-        if self._queue:  # the next turn acquires the lease and writes what is owed
+        if self._queue:  # the next turn acquires the lease and writes the rest
             return
         await self._catch_up_if_due()
-        if self._accounts.owes or (self._accounts.holds and not self._is_busy()):
+        if self._accounts.has_unwritten or (self._accounts.holds and not self._is_busy()):
             await self._accounts.settle(release=not self._is_busy(), incomplete=self._is_behind())
         elif self._is_busy():  # with a background task, for example
             await self._keep_lease(at_once=not self._accounts.holds)
         # Even if nothing was written: an agent may report that it is idle only after its turn.
         self._services.pool.notify()
 
-    async def _take(self, turn: Turn) -> None:
+    async def _run_turn(self, turn: Turn) -> None:
         self._reader.turn = turn
         try:
             process = await self._prepare()
@@ -172,7 +172,7 @@ class Chat:
             await self._accounts.settle(release=not self._queue, incomplete=self._is_behind())
             turn.refuse(error)
         else:
-            if turn.stop_wanted or self._closing:
+            if turn.stop_requested or self._closing:
                 await self._accounts.settle(release=not self._queue, incomplete=self._is_behind())
                 ended = TurnEnded("interrupted")
             else:
@@ -181,7 +181,7 @@ class Chat:
             turn.emit(ended)
             turn.close()
         finally:
-            self._reader.heard_at = anyio.current_time()
+            self._reader.last_active_at = anyio.current_time()
             self._services.pool.notify()
 
     async def _prepare(self) -> AgentProcess:
@@ -210,7 +210,7 @@ class Chat:
             self._services.pool.leave(self)
             raise
         self._tasks.start_soon(self._reader.read, self.process)
-        await self._starter.follow(self.process, options)
+        await self._starter.apply_overrides(self.process, options)
         await self._keep_lease()
         if self.process.store.is_fenced:  # lost while it waited for a place in the pool, or started
             raise ChatHeldError(f"another process has taken {lease} over: send the prompt there")
@@ -224,7 +224,7 @@ class Chat:
         self._tasks.start_soon(process.prompt, turn.prompt, turn.id)
         while not (turn.result or process.has_ended or process.store.is_fenced):
             now = anyio.current_time()
-            if drained_at is None and (turn.stop_wanted or self._closing or now >= deadline):
+            if drained_at is None and (turn.stop_requested or self._closing or now >= deadline):
                 timed_out = now >= deadline
                 drained_at = now + (_CLOSE_SECONDS if self._closing else self._limits.drain_seconds)
                 await process.interrupt(drained_at - now)
@@ -248,7 +248,7 @@ class Chat:
         if not is_answered:  # its last lines, and what they cost, may not have arrived here
             process.store.is_behind = True
             accounts.spend(process.count_unconfirmed())
-            self._services.permissions.withdraw(self._reader.tell)
+            self._services.permissions.withdraw(self._reader.emit)
         await self._catch_up_if_due(at_once=True)
         is_stored = not (process.store.is_fenced or process.store.is_behind)
         error = (turn.failure or reason) if reason in {"failed", "timed_out"} else None
@@ -281,9 +281,9 @@ class Chat:
             return
         lines = await self._repair.catch_up(self.process.store, at_once=at_once)
         if lines is not None:
-            self._reader.tell(MirrorRepaired(lines))
+            self._reader.emit(MirrorRepaired(lines))
             if self._reader.turn is None:
-                self._accounts.owes_state()
+                self._accounts.mark_state_stale()
 
     async def _keep_lease(self, *, at_once: bool = False) -> None:
         if await self._accounts.renew(at_once=at_once) is False and self.process is not None:

@@ -39,22 +39,22 @@ class Guard:
                 errors="surrogateescape",  # a folder's name may be any bytes
                 start_new_session=True,  # a signal to the host's group, such as Ctrl-C, must not end it first
             )
-        self._tell(f"+{pid} {folder}")
+        self._write_line(f"+{pid} {folder}")
 
     def unwatch(self, pid: int) -> None:
         """Forget a process that has ended."""
-        self._tell(f"-{pid}")
+        self._write_line(f"-{pid}")
 
     def close(self) -> None:
         """End the helper process, after all agents have ended."""
-        self._tell("stop")
+        self._write_line("stop")
         program, self._program = self._program, None
         if program is not None and program.stdin is not None:
             with contextlib.suppress(OSError):
                 program.stdin.close()
             program.wait(_GRACE_SECONDS)
 
-    def _tell(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         if self._program is not None and self._program.stdin is not None:
             with contextlib.suppress(OSError, ValueError):  # somebody killed the helper process
                 self._program.stdin.write(line + "\n")
@@ -74,7 +74,7 @@ def descendants(pids: set[int]) -> set[int]:
     return found
 
 
-def end_marked(mark: str) -> None:
+def kill_marked(mark: str) -> None:
     """Kill the processes that have this text in their environment. Without /proc it finds none.
 
     An agent's tools inherit the mark. Once the agent itself has been killed, the mark is the only link left.

@@ -15,7 +15,7 @@ from boocode_sessions._core.tenants import TENANT_OPTION, given_project, say_ten
 from boocode_sessions._core.transactions import connected
 from boocode_sessions.agents.models import ClaudeAgentSession
 from boocode_sessions.agents.transcripts import folder_of, lines_to_import
-from boocode_sessions.agents.values import get, get_objects
+from boocode_sessions.agents.values import get, get_list
 from boocode_sessions.jsonl import import_tree
 from boocode_sessions.repository import ClaudeSessionRepository
 
@@ -129,7 +129,7 @@ def _missing_results(subpath: str, entries: Sequence[Mapping[str, Any]]) -> Iter
     answered: set[str] = set()
     last_said = 0
     for position, entry in enumerate(entries):
-        for block in get_objects(entry.get("message"), "content"):
+        for block in get_list(entry.get("message"), "content"):
             match block:
                 case {"type": "tool_use", "id": str(tool_use_id)}:
                     called[tool_use_id] = position

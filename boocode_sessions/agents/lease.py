@@ -64,9 +64,9 @@ class AgentSessions:
             "of_agent": agent,
             "in_project": project_key,
             "in_session": session_id,
-            **_by(holder, seconds),
+            **_holder_parameters(holder, seconds),
         }
-        row = connection.execute(_take(connection.dialect.name), parameters).one_or_none()
+        row = connection.execute(_acquire(connection.dialect.name), parameters).one_or_none()
         if row is None:
             raise _held_elsewhere(connection, chat_id, agent)
         return Lease(
@@ -84,7 +84,9 @@ class AgentSessions:
 
     def renew(self, connection: Connection, lease: Lease, seconds: float) -> bool:
         """Like AgentSessionWriter.renew."""
-        return _changes_a_row(connection, _renew(), _of(lease) | _by(lease.holder, seconds))
+        return _changes_a_row(
+            connection, _renew(), _lease_key(lease) | _holder_parameters(lease.holder, seconds)
+        )
 
     @property
     def fence(self) -> ColumnElement[bool]:
@@ -101,12 +103,14 @@ class AgentSessions:
 
     def repair(self, connection: Connection, lease: Lease, number: int) -> None:
         """Like AgentSessionWriter.repair. The row stays locked until the transaction ends."""
-        if not _changes_a_row(connection, _set("repairs"), _of(lease) | {"repairs_now": number}):
+        if not _changes_a_row(connection, _set("repairs"), _lease_key(lease) | {"repairs_now": number}):
             raise lease.fenced()
 
     def move(self, connection: Connection, lease: Lease, session_id: str) -> None:
         """Like AgentSessionWriter.move."""
-        if not _changes_a_row(connection, _set("session_id"), _of(lease) | {"session_id_now": session_id}):
+        if not _changes_a_row(
+            connection, _set("session_id"), _lease_key(lease) | {"session_id_now": session_id}
+        ):
             raise lease.fenced()
 
     def settle(self, connection: Connection, lease: Lease, number: int, settlement: Settlement) -> None:
@@ -120,12 +124,12 @@ class AgentSessions:
             "an_error": settlement.error,
             "is_free": settlement.release,
             **{f"more_{name}": value for name, value in spent.items()},
-            **_of(lease),
+            **_lease_key(lease),
         }
         if _changes_a_row(connection, _settle(), parameters):
             return
         held = select(_TABLE.c.settlements).where(_is_ours())
-        if connection.execute(held, _of(lease)).scalar() is None:
+        if connection.execute(held, _lease_key(lease)).scalar() is None:
             raise lease.fenced()
 
 
@@ -169,14 +173,14 @@ _COUNTS = (
 
 
 @cache
-def _take(dialect: str) -> Any:  # noqa: ANN401 - two dialects' Insert
+def _acquire(dialect: str) -> Any:  # noqa: ANN401 - two dialects' Insert
     """Insert the chat's row, or take the existing one if it is free, ours, or its lease has run out.
 
     Shape: one row, or none if another process holds the chat.
     Served by: claude_agent_sessions_pkey.
     """
     columns = _TABLE.c
-    held = _held()
+    holder_values = _holder_values()
     values = {
         "chat_id": _CHAT,
         "agent": _AGENT,
@@ -185,11 +189,11 @@ def _take(dialect: str) -> Any:  # noqa: ANN401 - two dialects' Insert
         "session_id": bindparam("in_session", type_=Text),
         "fencing_token": literal(1),
         "created_at": storage_clock(),
-        **held,
+        **holder_values,
     }
     is_same = columns.holder == _HOLDER
     taken = {
-        **held,
+        **holder_values,
         "fencing_token": columns.fencing_token + case((is_same, 0), else_=1),
         "settlements": case((is_same, columns.settlements), else_=0),
     }
@@ -210,7 +214,7 @@ def _take(dialect: str) -> Any:  # noqa: ANN401 - two dialects' Insert
 
 @cache
 def _renew() -> Update:
-    return update(_TABLE).where(_is_ours()).values(_held()).returning(_TABLE.c.chat_id)
+    return update(_TABLE).where(_is_ours()).values(_holder_values()).returning(_TABLE.c.chat_id)
 
 
 @cache
@@ -240,7 +244,7 @@ def _settle() -> Update:
     return statement.returning(columns.chat_id)
 
 
-def _held() -> dict[str, Any]:
+def _holder_values() -> dict[str, Any]:
     return {
         "holder": _HOLDER,
         "host": bindparam("on_host", type_=Text),
@@ -251,8 +255,8 @@ def _held() -> dict[str, Any]:
     }
 
 
-def _by(holder: Holder, seconds: float) -> dict[str, Any]:
-    """Return the parameters of `_held`."""
+def _holder_parameters(holder: Holder, seconds: float) -> dict[str, Any]:
+    """Return the parameters of `_holder_values`."""
     return {"of_holder": holder.id, "on_host": holder.host, "in_process": holder.pid, "seconds": seconds}
 
 
@@ -266,7 +270,7 @@ def _is_ours() -> ColumnElement[bool]:
     )
 
 
-def _of(lease: Lease) -> dict[str, Any]:
+def _lease_key(lease: Lease) -> dict[str, Any]:
     """Return the parameters of `_is_ours`."""
     return {
         "of_chat": lease.chat_id,

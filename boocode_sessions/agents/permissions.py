@@ -17,7 +17,7 @@ from boocode_sessions.agents.events import (
     PermissionRequested,
 )
 
-_REMEMBERED = 1000
+_CLOSED_KEPT = 1000
 """How many closed requests to remember, so that a late answer gets the right error."""
 
 PermissionResult = PermissionResultAllow | PermissionResultDeny
@@ -36,7 +36,7 @@ class Permissions:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._open: dict[str, _Request] = {}
-        self._closed: deque[str] = deque(maxlen=_REMEMBERED)
+        self._closed: deque[str] = deque(maxlen=_CLOSED_KEPT)
 
     async def ask(
         self,

@@ -11,7 +11,7 @@ class Evictable(Protocol):
     """The owner of a process."""
 
     @property
-    def rested_at(self) -> float:
+    def last_active_at(self) -> float:
         """When the process was last busy."""
         ...
 
@@ -64,7 +64,9 @@ class Pool:
         free = self._size - len(self._members)
         ending = sum(other.is_ending() for other in self._members)
         idle = [other for other in self._members if other.can_be_evicted()]
-        for other in sorted(idle, key=lambda other: other.rested_at)[: max(0, self._waiting - free - ending)]:
+        for other in sorted(idle, key=lambda other: other.last_active_at)[
+            : max(0, self._waiting - free - ending)
+        ]:
             other.evict()
 
     def leave(self, member: Evictable) -> None:

@@ -31,7 +31,7 @@ from claude_agent_sdk import (
 from boocode_sessions._core.background import in_thread
 from boocode_sessions.agents.errors import AgentError, AgentMissingError, AgentStartError, SessionDamagedError
 from boocode_sessions.agents.events import Usage
-from boocode_sessions.agents.guard import Guard, end_marked
+from boocode_sessions.agents.guard import Guard, kill_marked
 from boocode_sessions.agents.mapping import cost_of, usage_of_models
 from boocode_sessions.agents.permissions import PermissionResult
 from boocode_sessions.agents.store import FencedStore, Totals
@@ -40,7 +40,7 @@ from boocode_sessions.errors import DamagedEntryError, SessionStoreError
 
 CanUseTool = Callable[[str, dict[str, Any], ToolPermissionContext], Awaitable[PermissionResult]]
 
-_TELL_STATE = "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS"
+_REPORT_STATE = "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS"
 """Makes the agent report when it is idle: after a background task ends, a turn of its own still follows."""
 
 _MARK = "BOOCODE_SESSIONS_AGENT"
@@ -66,7 +66,7 @@ class AgentProcess:
         self._mark = uuid4().hex
         self.options = replace(
             options,
-            env={_TELL_STATE: "1", **options.env, _MARK: self._mark},
+            env={_REPORT_STATE: "1", **options.env, _MARK: self._mark},
             session_store=store,
             session_store_flush="eager",  # else the turn's lines are lost with a process that is killed
             include_partial_messages=True,
@@ -79,8 +79,8 @@ class AgentProcess:
         """Ids of the subagents and commands that run in the background."""
         self.has_ended = False
         self._state = "idle"
-        self._counted = Totals()
-        """The process's own totals, as of the last count."""
+        self._totals = Totals()
+        """The process's own totals, as of the latest result."""
         self._unconfirmed: dict[str, Usage] = {}
         """Tokens streamed since the latest result, by message id. The next result will count them."""
 
@@ -105,7 +105,7 @@ class AgentProcess:
         except Exception as error:  # noqa: BLE001 - the SDK raises plain ones too
             failure = _start_error(error, self.options)
         else:
-            self._counted = self.store.restored
+            self._totals = self.store.restored
             self._watch()
             return
         raise failure from None
@@ -179,7 +179,7 @@ class AgentProcess:
         if self._pid is not None:
             self._guard.unwatch(self._pid)
             self._pid = None
-        await in_thread(end_marked, f"{_MARK}={self._mark}")
+        await in_thread(kill_marked, f"{_MARK}={self._mark}")
 
     async def _ask(self, seconds: float, control: Callable[[], Awaitable[None]]) -> None:
         with anyio.move_on_after(seconds):
@@ -188,10 +188,10 @@ class AgentProcess:
             except Exception:  # noqa: BLE001 - the process has ended or does not answer
                 return
 
-    def count(self, result: ResultMessage) -> Totals:
+    def spent_since_last_result(self, result: ResultMessage) -> Totals:
         """Return what was spent since the previous result. A result's own counts begin at process start."""
         now = Totals(usage_of_models(result.model_usage), cost_of(result))
-        before, self._counted = self._counted, now
+        before, self._totals = self._totals, now
         self._unconfirmed.clear()
         return Totals(now.usage - before.usage, max(now.cost_usd - before.cost_usd, 0.0))
 
@@ -212,7 +212,7 @@ class AgentProcess:
             case SystemMessage(subtype="session_state_changed", data={"state": str(state)}):
                 self._state = state
             case ConversationResetMessage():
-                self._counted = Totals()
+                self._totals = Totals()
             case SystemMessage(subtype="init", data={"session_id": str(session_id)}):
                 self.store.lease.session_id = session_id
             case StreamEvent(event={"type": "message_start", "message": {"id": str(name), "usage": usage}}):

@@ -32,36 +32,36 @@ class Reader:
         """The running turn."""
         self.permissions = 0
         """The number of open permission requests."""
-        self.heard_at = anyio.current_time()
+        self.last_active_at = anyio.current_time()
         """When the process last sent a message or a turn last ended."""
 
     async def read(self, process: AgentProcess) -> None:
         """Read a process's messages until it ends."""
         async for message in process.messages():
-            turn, self.heard_at = self.turn, anyio.current_time()
+            turn, self.last_active_at = self.turn, anyio.current_time()
             for event in map_message(message):
                 if not isinstance(event, TurnEnded):
-                    self.tell(event)
+                    self.emit(event)
                 elif turn is not None and isinstance(message, ResultMessage) and _answers(message, turn):
                     turn.result = event
                 else:
-                    self._tell_of_background(event)
+                    self._emit_background(event)
             if isinstance(message, ResultMessage):
-                spent = process.count(message)
+                spent = process.spent_since_last_result(message)
                 self._accounts.spend(spent.usage, spent.cost_usd)
                 self._wake()
             elif isinstance(message, SystemMessage):  # a background task may have begun or ended
                 self._wake()
         self._wake()
 
-    def tell(self, event: AgentEvent) -> None:
+    def emit(self, event: AgentEvent) -> None:
         """Send an event to the turn's listener, or to `on_background` between turns."""
         if self.turn is not None:
             self.turn.emit(event)
         else:
-            self._tell_of_background(event)
+            self._emit_background(event)
 
-    def _tell_of_background(self, event: AgentEvent) -> None:
+    def _emit_background(self, event: AgentEvent) -> None:
         try:
             self._services.on_background(self._chat_id, self._agent, event)
         except Exception:  # noqa: BLE001 - the host's exception would end the agents of all chats
@@ -73,7 +73,7 @@ class Reader:
         """Let the host decide whether a tool may run."""
         self.permissions += 1
         try:
-            return await self._services.permissions.ask(self.tell, tool_name, tool_input, context)
+            return await self._services.permissions.ask(self.emit, tool_name, tool_input, context)
         finally:
             self.permissions -= 1
 

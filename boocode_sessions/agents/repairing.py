@@ -6,7 +6,7 @@ import anyio
 
 from boocode_sessions.agents.process import AgentProcess, own_projects
 from boocode_sessions.agents.store import FencedStore
-from boocode_sessions.agents.transcripts import keep_transcript
+from boocode_sessions.agents.transcripts import copy_transcript
 from boocode_sessions.errors import SessionStoreError
 
 
@@ -39,4 +39,4 @@ class Repair:
             if store.projects is not None:  # the SDK removes this folder if it made it
                 kept = own_projects(process.options)
                 with suppress(OSError):
-                    keep_transcript(store.projects, store.folder, store.lease.session_id, kept)
+                    copy_transcript(store.projects, store.folder, store.lease.session_id, kept)

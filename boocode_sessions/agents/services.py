@@ -42,7 +42,7 @@ class Services:
     store: SQLAlchemySessionStore
     project_key_for: ProjectKeyFor
     writer: AgentSessionWriter
-    held: Condition
+    fence: Condition
     """The writer's fence, as a condition of each append."""
     holder: Holder
     pool: Pool
@@ -50,7 +50,7 @@ class Services:
     guard: Guard
     on_background: Listener
     start_afresh: bool
-    wishes: dict[ChatKey, dict[str, Any]] = field(default_factory=dict[ChatKey, dict[str, Any]])
+    overrides: dict[ChatKey, dict[str, Any]] = field(default_factory=dict[ChatKey, dict[str, Any]])
     """Options that were changed later for one agent of a chat: its model, its permission mode."""
 
     def project_key_of(self, chat_id: str, given: str) -> str:

@@ -29,11 +29,11 @@ class Starter:
 
     def options(self) -> ClaudeAgentOptions:
         """Return the host's options with the changes made since."""
-        return replace(self._services.options_for(self._chat_id, self._agent), **self._changed)
+        return replace(self._services.options_for(self._chat_id, self._agent), **self._overrides)
 
     @property
-    def _changed(self) -> dict[str, Any]:
-        return self._services.wishes.get((self._chat_id, self._agent), {})
+    def _overrides(self) -> dict[str, Any]:
+        return self._services.overrides.get((self._chat_id, self._agent), {})
 
     def project_key(self, options: ClaudeAgentOptions) -> str:
         """Return the project key that the chat's sessions are stored under. Raises InvalidKeyError."""
@@ -64,7 +64,7 @@ class Starter:
             services.store,
             services.database,
             services.writer,
-            services.held,
+            services.fence,
             lease,
             folder=project_key_for_directory(options.cwd),
             project_key=partial(services.project_key_of, self._chat_id),
@@ -74,9 +74,9 @@ class Starter:
         await process.start(services.limits.start_seconds)
         return process
 
-    async def follow(self, process: AgentProcess, options: ClaudeAgentOptions) -> None:
+    async def apply_overrides(self, process: AgentProcess, options: ClaudeAgentOptions) -> None:
         """Apply to a process the changes that were made while it started."""
-        wanted = replace(options, **self._changed)
+        wanted = replace(options, **self._overrides)
         with suppress(AgentError):  # the agent then continues as before
             if wanted.model != options.model:
                 await process.set_model(wanted.model)

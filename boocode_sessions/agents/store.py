@@ -59,7 +59,7 @@ class FencedStore:
         inner: SQLAlchemySessionStore,
         database: Database,
         writer: AgentSessionWriter,
-        held: Condition,
+        fence: Condition,
         lease: Lease,
         *,
         folder: str | None = None,
@@ -72,7 +72,7 @@ class FencedStore:
         self._database = database
         self._writer = writer
         self._schema = schema
-        self._held = held
+        self._fence = fence
         self._project_key = project_key
         self._refusal: _Refusal | None = None
         self._lock = anyio.Lock()
@@ -85,9 +85,9 @@ class FencedStore:
         """The totals in the transcript's latest `cost-state`. A resumed process includes them in its own."""
         self.is_fenced = False
         """True if another process has taken over the chat."""
-        self.imports = False
+        self.reads_from_file = False
         """True once lines come from the agent's file."""
-        self.on_behind: Callable[[bool], None] = _not_told
+        self.on_behind: Callable[[bool], None] = _ignore_change
         """Called with the new value when `is_behind` changes."""
         self._is_behind = False
         self.repaired = 0
@@ -109,15 +109,16 @@ class FencedStore:
         async with self._lock:
             refusal = self._refusal
             if refusal is not None and refusal.entries is not entries:
-                self.imports = True  # the SDK dropped the refused batch, and this one must not overtake it
-            if self.imports:
+                # The SDK dropped the refused batch, and this one must not overtake it.
+                self.reads_from_file = True
+            if self.reads_from_file:
                 self.is_behind = True
                 if refusal is not None and refusal.entries is entries:
                     # A repair failed between two tries: the SDK has to give up on the batch and report it.
                     raise refusal.error
                 return
             try:
-                fence = Fence(self._held, self.fence_parameters, self.lease.fenced())
+                fence = Fence(self._fence, self.fence_parameters, self.lease.fenced())
                 await self._database.append(self._stored(key), entries, fence)
             except FencedError:
                 self.is_fenced = True
@@ -147,7 +148,7 @@ class FencedStore:
         Raises SessionStoreError.
         """
         async with self._lock:
-            self.imports = True
+            self.reads_from_file = True
             if self.projects is None:
                 raise SessionStoreError("the folder that the agent writes to is not known")
             number, lease = self.lease.next_repair(), self.lease
@@ -210,7 +211,7 @@ class FencedStore:
         return {**scoped, "project_key": self._inner.project_key(scoped["project_key"])}
 
 
-def _not_told(_is_behind: bool) -> None:
+def _ignore_change(_is_behind: bool) -> None:
     """Ignore the change until a process sets its own `on_behind`."""
 
 

@@ -15,7 +15,7 @@ NOT_MIRRORED = frozenset({"api-request", "api-request-blob", "api-request-shape"
 """Types of lines that the agent writes to its own file only. A repair does not import them."""
 
 
-def keep_transcript(projects: Path, folder: str, session_id: str, destination: Path) -> Path:
+def copy_transcript(projects: Path, folder: str, session_id: str, destination: Path) -> Path:
     """Copy a session's files to another `projects` folder. Returns the main transcript's path there.
 
     `folder` is the project's folder, named after the SDK's own project key.
@@ -57,7 +57,7 @@ def lines_to_import(projects: Path, folder: str, session_id: str) -> Generator[P
         tree: Path | None = Path(name)
         failure: OSError | None = None
         try:
-            main = keep_transcript(projects, folder, session_id, Path(name))
+            main = copy_transcript(projects, folder, session_id, Path(name))
             lines = main.read_bytes().splitlines(keepends=True)
             main.write_bytes(b"".join(line for line in lines if _is_mirrored(line)))
         except FileNotFoundError:

@@ -16,7 +16,7 @@ class Turn:
 
     prompt: str
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    stop_wanted: bool = False
+    stop_requested: bool = False
     """True if the turn was interrupted, or nobody listens any more."""
     result: TurnEnded | None = None
     """The agent's result. Its costs are still the totals of the process."""

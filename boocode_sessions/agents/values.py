@@ -15,7 +15,7 @@ def get_count(value: object, name: str) -> int:
     return found if isinstance(found, int) else 0
 
 
-def get_objects(value: object, name: str) -> list[Any]:
+def get_list(value: object, name: str) -> list[Any]:
     """Like `get`, for lists: an empty list if the member is anything else."""
     found = get(value, name)
     return cast("list[Any]", found) if isinstance(found, list) else []

@@ -192,6 +192,6 @@ async def test_what_comes_after_a_batch_that_was_given_up_does_not_overtake_it(e
         with pytest.raises(SessionStoreError):
             await store.append(KEY, bad)
     await store.append(KEY, lines("later"))
-    assert store.imports
+    assert store.reads_from_file
     assert store.is_behind
     assert ClaudeSessionRepository(engine).load(KEY) is None

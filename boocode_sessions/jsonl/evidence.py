@@ -30,7 +30,7 @@ class Head(NamedTuple):
     """True if the first readable line is an object with a type; None if no line can be read."""
     session_id: str | None
     cwd: str | None
-    is_subagents: bool
+    is_subagent: bool
     """True if the agent marked the file as a subagent's."""
     has_uuid: bool
     agent_id: str | None
@@ -49,7 +49,7 @@ def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:
     """Return what the first lines of a transcript say."""
     is_entry: bool | None = None
     session_id = cwd = agent_id = None
-    is_subagents: bool | None = None
+    is_subagent: bool | None = None
     has_uuid = False
     for line in islice(lines, ENOUGH_LINES):
         if is_entry is None:
@@ -57,13 +57,13 @@ def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:
         session_id = session_id or _text(line, "sessionId")
         cwd = cwd or _text(line, "cwd")
         has_uuid |= _text(line, "uuid") is not None
-        if is_subagents is None and ("isSidechain" in line or "agentId" in line):
+        if is_subagent is None and ("isSidechain" in line or "agentId" in line):
             # The first marked line decides: older agents wrote subagents' lines into main transcripts too.
             agent_id = _text(line, "agentId")
-            is_subagents = line.get("isSidechain") is True or agent_id is not None
-        if session_id and cwd and is_subagents is not None:
+            is_subagent = line.get("isSidechain") is True or agent_id is not None
+        if session_id and cwd and is_subagent is not None:
             break
-    return Head(is_entry, session_id, cwd, is_subagents is True, has_uuid, agent_id)
+    return Head(is_entry, session_id, cwd, is_subagent is True, has_uuid, agent_id)
 
 
 def is_transcript(head: Head) -> bool:
@@ -153,56 +153,58 @@ class Levels:
                 return name
         return None
 
-    def of(self, path: str, *, has_file_beside: bool = False, deep: int = 6) -> Level | None:
+    def of(self, path: str, *, has_file_beside: bool = False, max_depth: int = 6) -> Level | None:
         """Return which part of the layout a folder is, or None if there is no evidence.
 
-        `has_file_beside` says that a `.jsonl` file of the folder's name lies beside it. `deep` is how many
-        levels down to look for evidence.
+        `has_file_beside` says that a `.jsonl` file of the folder's name lies beside it. `max_depth` is how
+        many levels down to look for evidence.
         """
         if path not in self._levels:
             self._levels[path] = None  # a link may lead back here
-            self._levels[path] = self._of(self.folder(path), has_file_beside, deep)
+            self._levels[path] = self._of(self.folder(path), has_file_beside, max_depth)
         return self._levels[path]
 
-    def _of(self, folder: Folder, has_file_beside: bool, deep: int) -> Level | None:
+    def _of(self, folder: Folder, has_file_beside: bool, max_depth: int) -> Level | None:
         if SUBAGENTS in folder.folders:
             return Level.session
         heads = {stem: self.head(folder, stem) for stem in sorted(folder.lines)[:_ENOUGH_FILES]}
         above = Path(folder.path).parent.parts
         if any(head.session_id in above for head in heads.values()):
             return None  # it lies inside that session's folder
-        surely = _surely(folder.name, heads)
-        below = surely or self._by_children(folder, deep)
-        if surely or below is Level.above:
+        proven = _proven_level(folder.name, heads)
+        below = proven or self._by_children(folder, max_depth)
+        if proven or below is Level.above:
             return below
         return _by_files(folder, heads) or below or _by_names(folder, has_file_beside)
 
-    def _by_children(self, folder: Folder, deep: int) -> Level | None:
-        if deep == 0:
+    def _by_children(self, folder: Folder, max_depth: int) -> Level | None:
+        if max_depth == 0:
             return None
         found: Level | None = None
         for name in folder.folders:
-            level = self.of(folder.within(name), has_file_beside=name in folder.lines, deep=deep - 1)
+            level = self.of(
+                folder.within(name), has_file_beside=name in folder.lines, max_depth=max_depth - 1
+            )
             if level is Level.above:
                 return level
-            if level is Level.project and not self._copies(self.folder(folder.within(name)), folder):
+            if level is Level.project and not self._is_backup(self.folder(folder.within(name)), folder):
                 return Level.above
             if level is Level.session:
                 found = Level.project
         return found
 
-    def _copies(self, folder: Folder, of: Folder) -> bool:
+    def _is_backup(self, folder: Folder, of: Folder) -> bool:
         """True if all transcripts in a folder are also in another one: it is somebody's backup."""
         return bool(folder.lines) and not folder.folders and folder.lines <= of.lines
 
 
-def _surely(name: str, heads: Mapping[str, Head]) -> Level | None:
+def _proven_level(name: str, heads: Mapping[str, Head]) -> Level | None:
     """Return the level that a folder's name proves, alone or together with its files."""
     if any(head.cwd and is_named_after(name, head.cwd) for head in heads.values()):
         return Level.project
     if name == PROJECTS:
         return Level.above
-    if any(head.session_id == name and (stem != name or head.is_subagents) for stem, head in heads.items()):
+    if any(head.session_id == name and (stem != name or head.is_subagent) for stem, head in heads.items()):
         return Level.session
     return Level.project if _PROJECT_NAME.match(name) else None
 
@@ -210,7 +212,7 @@ def _surely(name: str, heads: Mapping[str, Head]) -> Level | None:
 def _by_files(folder: Folder, heads: Mapping[str, Head]) -> Level | None:
     for stem, head in heads.items():
         # Older agents kept subagents' files beside main transcripts.
-        old = head.is_subagents and head.session_id not in {None, *Path(folder.path).parts}
+        old = head.is_subagent and head.session_id not in {None, *Path(folder.path).parts}
         if head.session_id == stem or old:
             return Level.project
     return None

@@ -25,7 +25,7 @@ from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import InvalidKeyError
 from boocode_sessions.jsonl.evidence import ENOUGH_LINES, TOOL_RESULTS, head_of, is_transcript
 from boocode_sessions.jsonl.trees import metadata_path, path_of
-from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
+from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, thread_count
 
 Redact: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -109,7 +109,7 @@ def export_tree(
     running = _Export(
         unit_of_work, root, len(sessions), overwrite=overwrite, redact=redact, progress=progress
     )
-    in_parallel(running.run, sessions, threads(unit_of_work, dialect, workers, 2), running.stop)
+    in_parallel(running.run, sessions, thread_count(unit_of_work, dialect, workers, 2), running.stop)
     return running.result
 
 
@@ -128,28 +128,28 @@ class _Export:
         self._root = root
         self._overwrite = overwrite
         self._redact = redact
-        self._progress = progress
+        self._on_progress = progress
         self.stop = threading.Event()
         self._lock = threading.Lock()
-        self._at = Progress(0, 0, 0, sessions, 0, 0, 0)
+        self._progress = Progress(0, 0, 0, sessions, 0, 0, 0)
         self._files = 0
         self._refused: list[RefusedFile] = []
         root.mkdir(parents=True, exist_ok=True)
 
     @property
     def result(self) -> ExportResult:
-        at = self._at
-        return ExportResult(at.parts_done, self._files, at.bytes_done, at.entries, self._refused)
+        done = self._progress
+        return ExportResult(done.parts_done, self._files, done.bytes_done, done.entries, self._refused)
 
     def run(self, session: Session) -> None:
         subkeys = self._unit_of_work.scan(
             f"list the subkeys of {session}", lambda connection: operations.list_subkeys(connection, session)
         )
         for subpath in [MAIN, *subkeys]:
-            self._transcript(Transcript(*session, subpath))
-        self._note(parts=1)
+            self._export_transcript(Transcript(*session, subpath))
+        self._add_progress(parts=1)
 
-    def _transcript(self, transcript: Transcript) -> None:
+    def _export_transcript(self, transcript: Transcript) -> None:
         if self.stop.is_set():
             raise StoppedError
         try:
@@ -161,38 +161,38 @@ class _Export:
             )
         except InvalidKeyError as error:
             self._refuse(transcript, str(error))
-        except Exists as error:
+        except FileExists as error:
             self._refuse(transcript, f"{error} exists already")
         except OSError as error:
-            if error.errno not in NOT_A_FILE:
+            if error.errno not in _NAME_ERRORS:
                 raise
             self._refuse(transcript, f"{transcript} can't be a file's name: {error.strerror}")
         else:
-            self._note(files, size, entries)
+            self._add_progress(files, size, entries)
 
     def _refuse(self, transcript: Transcript, reason: str) -> None:
         with self._lock:
             self._refused.append(RefusedFile(transcript.key, reason))
 
-    def _note(self, files: int = 0, size: int = 0, entries: int = 0, parts: int = 0) -> None:
+    def _add_progress(self, files: int = 0, size: int = 0, entries: int = 0, parts: int = 0) -> None:
         with self._lock:
-            at = self._at
+            done = self._progress
             self._files += files
-            self._at = replace(
-                at,
-                bytes_done=at.bytes_done + size,
-                parts_done=at.parts_done + parts,
-                entries=at.entries + entries,
+            self._progress = replace(
+                done,
+                bytes_done=done.bytes_done + size,
+                parts_done=done.parts_done + parts,
+                entries=done.entries + entries,
             )
-            if self._progress is not None:
-                self._progress(self._at)
+            if self._on_progress is not None:
+                self._on_progress(self._progress)
 
 
-NOT_A_FILE = {errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}
+_NAME_ERRORS = {errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}
 """The codes of an OSError that blame the file's name and not the disk."""
 
 
-class Exists(Exception):  # noqa: N818 - an answer, not an error
+class FileExists(Exception):  # noqa: N818 - an answer, not an error
     """The file exists already."""
 
 
@@ -210,7 +210,7 @@ def write_transcript(
 
     Raises:
         InvalidKeyError: The transcript's key can't be a file's name, or an import would misread the file.
-        Exists: A file of the transcript exists, and `overwrite` is False.
+        FileExists: A file of the transcript exists, and `overwrite` is False.
         OSError: The file can't be written.
     """
     written = connection.select(
@@ -223,7 +223,7 @@ def write_transcript(
     if not overwrite:
         for there in (path,) if transcript.is_main else (path, sidecar):
             if os.path.lexists(there):
-                raise Exists(there)
+                raise FileExists(there)
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata: SessionStoreEntry | None = None
     last_said: datetime | None = None
@@ -238,12 +238,14 @@ def write_transcript(
         _whole_file(path, lambda: last_said or written) as file,
     ):
         for in_entry, verbatim, *at in rows:
-            entry = _read(operations.decode_at(transcript, entries, verbatim or in_entry, opener, at), redact)
+            entry = _redacted(
+                operations.decode_at(transcript, entries, verbatim or in_entry, opener, at), redact
+            )
             entries += 1
             if not transcript.is_main and entry.get("type") == AGENT_METADATA:
                 metadata = entry
                 continue
-            last_said = _later(last_said, said_at(entry))
+            last_said = _latest(last_said, said_at(entry))
             size += file.write(write_line(entry))
             if entries <= ENOUGH_LINES:
                 beginning.append(entry)
@@ -257,11 +259,11 @@ def write_transcript(
     return files, size, entries
 
 
-def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
     return max((at for at in (one, other) if at is not None), default=None)
 
 
-def _read(entry: Mapping[str, Any], redact: Redact | None) -> SessionStoreEntry:
+def _redacted(entry: Mapping[str, Any], redact: Redact | None) -> SessionStoreEntry:
     return cast("SessionStoreEntry", entry if redact is None else redact(entry))
 
 

@@ -56,11 +56,11 @@ def scan(path: str) -> Folder:
     folder = Folder(path)
     with os.scandir(path) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            _sort(entry, folder)
+            _classify(entry, folder)
     return folder
 
 
-def _sort(entry: os.DirEntry[str], folder: Folder) -> None:
+def _classify(entry: os.DirEntry[str], folder: Folder) -> None:
     name = entry.name
     ending = next((ending for ending in (LINES, METADATA) if name.endswith(ending)), None)
     problem: str | None = None

@@ -20,7 +20,7 @@ from boocode_sessions.errors import BrokenLineError, DatabaseError, InvalidEntry
 from boocode_sessions.jsonl.folders import LINE_TOO_LONG, read_document, whole_lines
 from boocode_sessions.jsonl.intake import Intake, NumberedLine, can_copy, concerns_a_line
 from boocode_sessions.jsonl.trees import TranscriptFile, find_transcripts
-from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, threads
+from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, thread_count
 
 CHUNK_BYTES = 1 << 20
 """A transaction ends with the line that reaches this many bytes."""
@@ -111,7 +111,7 @@ def import_tree(
     )
     for file in unusable:
         running.report(BrokenLine(file.path, None, file.reason))
-    in_parallel(running.run, running.jobs, threads(unit_of_work, dialect, workers, 3), running.stop)
+    in_parallel(running.run, running.jobs, thread_count(unit_of_work, dialect, workers, 3), running.stop)
     return running.result
 
 
@@ -145,25 +145,25 @@ class _Import:
         self._copies = copies
         self._as_is = dialect == "postgresql"
         self._strict = strict
-        self._progress = progress
+        self._on_progress = progress
         self._on_broken = on_broken
         self.stop = threading.Event()
         self._lock = threading.Lock()
         self._total = sum(file.size for file in files)
-        self._at = Progress(0, self._total, 0, len(files), 0, 0, 0)
+        self._progress = Progress(0, self._total, 0, len(files), 0, 0, 0)
         self._first_broken: list[BrokenLine] = []
         self.jobs = _in_order(files)
 
     @property
     def result(self) -> ImportResult:
-        at = self._at
+        done = self._progress
         return ImportResult(
-            at.parts_done, at.bytes_done, at.entries, at.skipped, at.broken, self._first_broken
+            done.parts_done, done.bytes_done, done.entries, done.skipped, done.broken, self._first_broken
         )
 
     def run(self, job: _Job) -> None:
         try:
-            self._file(job)
+            self._import_file(job)
         finally:
             job.done.set_result(time.monotonic())
 
@@ -172,13 +172,13 @@ class _Import:
         if self._strict:
             raise BrokenLineError(str(broken))
         with self._lock:
-            self._at = replace(self._at, broken=self._at.broken + 1)
+            self._progress = replace(self._progress, broken=self._progress.broken + 1)
             if len(self._first_broken) < MAX_BROKEN:
                 self._first_broken.append(broken)
             if self._on_broken is not None:
                 self._on_broken(broken)
 
-    def _file(self, job: _Job) -> None:
+    def _import_file(self, job: _Job) -> None:
         file = job.file
         intake = Intake(self._unit_of_work, file.transcript, copies=self._copies)
         chunk: list[NumberedLine] = []
@@ -253,23 +253,23 @@ class _Import:
             raise StoppedError
         added, refused = self._store(file, intake, chunk) if chunk else (0, 0)
         with self._lock:
-            at = self._at
-            self._at = replace(
-                at,
-                bytes_done=at.bytes_done + size,
-                parts_done=at.parts_done + parts,
-                entries=at.entries + added,
-                skipped=at.skipped + len(chunk) - added - refused,
+            done = self._progress
+            self._progress = replace(
+                done,
+                bytes_done=done.bytes_done + size,
+                parts_done=done.parts_done + parts,
+                entries=done.entries + added,
+                skipped=done.skipped + len(chunk) - added - refused,
             )
-            if self._progress is not None:
-                self._progress(self._at)
+            if self._on_progress is not None:
+                self._on_progress(self._progress)
 
     def _store(
-        self, file: TranscriptFile, intake: Intake, lines: Sequence[NumberedLine], *, quickly: bool = True
+        self, file: TranscriptFile, intake: Intake, lines: Sequence[NumberedLine], *, use_copy: bool = True
     ) -> tuple[int, int]:
         """Add lines, and return how many were added and how many the database refused."""
         try:
-            return intake.add(lines, quickly=quickly), 0
+            return intake.add(lines, use_copy=use_copy), 0
         except DatabaseError as error:
             if not self._unit_of_work.own or not concerns_a_line(error):
                 raise
@@ -280,8 +280,8 @@ class _Import:
             self.report(BrokenLine(path, lines[0].number or None, problem))
             return 0, 1
         half = len(lines) // 2
-        one = self._store(file, intake, lines[:half], quickly=False)
-        other = self._store(file, intake, lines[half:], quickly=False)
+        one = self._store(file, intake, lines[:half], use_copy=False)
+        other = self._store(file, intake, lines[half:], use_copy=False)
         return one[0] + other[0], one[1] + other[1]
 
 

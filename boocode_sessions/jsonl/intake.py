@@ -120,10 +120,10 @@ class Intake:
         self._calls.add(call)
         return known
 
-    def add(self, lines: Sequence[NumberedLine], *, quickly: bool = True) -> int:
+    def add(self, lines: Sequence[NumberedLine], *, use_copy: bool = True) -> int:
         """Add those of the file's next lines that the transcript lacks, in one transaction. Returns how many.
 
-        `quickly` uses COPY if the database has it. COPY fails for all lines if one is refused.
+        `use_copy` uses COPY if the database has it. COPY fails for all lines if one is refused.
         Raises SessionStoreError.
         """
         look_first = self._newest is None or not self._only_ours
@@ -132,7 +132,7 @@ class Intake:
         ):
             return 0
         added, newest = self._unit_of_work.write(
-            self._operation, lambda connection: self._add(connection, lines, quickly)
+            self._operation, lambda connection: self._add(connection, lines, use_copy)
         )
         if self._only_ours:
             self._newest = newest
@@ -143,16 +143,16 @@ class Intake:
         newest, _, others = connection.select(place.select_newest_positions(), where).one()
         if others:
             return True  # they have to be placed first
-        self._look(connection, newest)
+        self._note_stored(connection, newest)
         return bool(self._lacking(connection, lines))
 
     def _add(
-        self, connection: StoreConnection, lines: Sequence[NumberedLine], quickly: bool
+        self, connection: StoreConnection, lines: Sequence[NumberedLine], use_copy: bool
     ) -> tuple[int, int | None]:
         version = lock(connection, self._transcript)
-        self._look(connection, self._position(version))
+        self._note_stored(connection, self._position(version))
         lacking = self._lacking(connection, lines)
-        run = run_with_copy if quickly and self._copies else run_plan
+        run = run_with_copy if use_copy and self._copies else run_plan
         encoded = [line.encoded for line in lacking]
         for plan in make_plans(self._transcript, encoded, version, guarded=False, cipher=connection.cipher):
             run(connection, plan)
@@ -166,7 +166,7 @@ class Intake:
         tail = version.tails.get(self._transcript.subpath)
         return None if tail is None else tail.position
 
-    def _look(self, connection: StoreConnection, newest: int | None) -> None:
+    def _note_stored(self, connection: StoreConnection, newest: int | None) -> None:
         """Note what others have stored since the last look, up to the position `newest`."""
         if newest == self._newest:
             return

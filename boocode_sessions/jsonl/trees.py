@@ -99,9 +99,9 @@ class _Tree:
             case Level.session:
                 raise NotATranscriptTreeError(f"{inside} is one session's folder: give {inside.parent}")
             case Level.project:
-                self._project(root)
+                self._add_project(root)
             case Level.above:
-                self._above(root)
+                self._add_projects_below(root)
             case _:
                 raise NotATranscriptTreeError(
                     f"nothing tells whether {inside} is a project's folder: {_ADVICE}"
@@ -116,7 +116,7 @@ class _Tree:
             return Level.above
         return None
 
-    def _above(self, folder: Folder, deep: int = 6) -> None:
+    def _add_projects_below(self, folder: Folder, max_depth: int = 6) -> None:
         """Add the projects below a folder that is no project's itself."""
         self.unusable.extend(folder.unusable)
         for stem in sorted(folder.lines):
@@ -126,40 +126,40 @@ class _Tree:
             child = self._levels.folder(path)
             match self._levels.of(path, has_file_beside=name in folder.lines):
                 case Level.project:
-                    self._project(child)
-                case Level.above if deep:
-                    self._above(child, deep - 1)
+                    self._add_project(child)
+                case Level.above if max_depth:
+                    self._add_projects_below(child, max_depth - 1)
                 case Level.session:
                     self._refuse(path, "it is a session's folder, and lies in no project's folder")
                 case _ if child.lines:
-                    self._likely_project(child)
+                    self._add_likely_project(child)
                 case _ if holds_lines(path):
                     self._refuse(path, "nothing tells whether it is a project's folder or a session's")
                 case _:
                     pass
 
-    def _likely_project(self, folder: Folder) -> None:
+    def _add_likely_project(self, folder: Folder) -> None:
         """Add a folder that lies among projects and whose files name no session."""
         if all(self._levels.head(folder, stem).is_entry is False for stem in folder.lines):
             self._refuse(folder.path, "its files hold no transcripts")
         else:
-            self._project(folder)
+            self._add_project(folder)
 
-    def _project(self, folder: Folder) -> None:
+    def _add_project(self, folder: Folder) -> None:
         """Add the sessions of a project."""
         self.unusable.extend(folder.unusable)
         found: dict[str, list[tuple[str, str]]] = {}
         for stem in sorted(folder.lines):
             if self._is_copy(folder, stem):
                 continue
-            session_id = self._sidechain_of(stem, self._levels.head(folder, stem))
+            session_id = self._parent_session(stem, self._levels.head(folder, stem))
             path = folder.within(stem)
             if session_id is None:
                 found.setdefault(stem, []).insert(0, (path, MAIN))
             else:
                 found.setdefault(session_id, []).append((path, f"{SUBAGENTS}/{stem}"))
         for name in folder.folders:
-            beside = self._beside(self._levels.folder(folder.within(name)), name)
+            beside = self._session_files(self._levels.folder(folder.within(name)), name)
             found.setdefault(name, []).extend(beside)
         for session_id, stems in found.items():
             files = [
@@ -176,15 +176,15 @@ class _Tree:
         self._refuse(folder.within(stem + LINES), reason)
         return True
 
-    def _sidechain_of(self, stem: str, head: Head) -> str | None:
+    def _parent_session(self, stem: str, head: Head) -> str | None:
         """Return the session whose subagent wrote a file that lies beside main transcripts, or None."""
         if head.session_id is None or head.session_id == stem:
             return None
-        return head.session_id if head.is_subagents or stem.startswith("agent-") else None
+        return head.session_id if head.is_subagent or stem.startswith("agent-") else None
 
-    def _beside(self, folder: Folder, session_id: str) -> Iterator[tuple[str, str]]:
+    def _session_files(self, folder: Folder, session_id: str) -> Iterator[tuple[str, str]]:
         """Yield the stems and subpaths of the files in a session's folder."""
-        for stem, subpath in self._below(folder, "", set(), _places_above(folder.path)):
+        for stem, subpath in self._stems_below(folder, "", set(), _places_above(folder.path)):
             above, name = os.path.split(stem)
             there = self._levels.folder(above)
             if self._is_copy(there, name):
@@ -199,7 +199,7 @@ class _Tree:
                     continue
             yield stem, subpath
 
-    def _below(
+    def _stems_below(
         self, folder: Folder, within: str, seen: set[tuple[int, int]], above: set[tuple[int, int]]
     ) -> Iterator[tuple[str, str]]:
         """Yield every stem in a folder and its subfolders. It follows links, and enters no folder twice.
@@ -217,7 +217,9 @@ class _Tree:
         for stem in sorted(folder.lines | folder.metadata):
             yield folder.within(stem), within + stem
         for name in sorted(folder.folders, key=lambda name: Path(folder.within(name)).is_symlink()):
-            yield from self._below(self._levels.folder(folder.within(name)), f"{within}{name}/", seen, above)
+            yield from self._stems_below(
+                self._levels.folder(folder.within(name)), f"{within}{name}/", seen, above
+            )
 
     def _file(self, project: Folder, session_id: str, stem: str, subpath: str) -> TranscriptFile | None:
         key = Transcript(project.name, session_id, subpath).key

@@ -67,7 +67,7 @@ def in_parallel(work: Callable[[_T], None], items: Iterable[_T], workers: int, s
         raise errors[0]
 
 
-def threads(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, default: int) -> int:
+def thread_count(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, default: int) -> int:
     """Return how many threads to use.
 
     A caller's transaction and an async engine can use only one. SQLite has one writer: its default is one.

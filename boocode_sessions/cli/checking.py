@@ -69,14 +69,14 @@ def check(
         print_json([_as_json(report) for report in reports])
     else:
         for report in reports:
-            _tell(report)
+            _print_report(report)
         broken = sum(not report.is_whole for report in reports)
         typer.echo(f"{count(len(reports), 'session')} checked, {broken:,} not whole")
     if not all(report.is_whole for report in reports):
         raise typer.Exit(1)
 
 
-def _tell(report: "Report") -> None:
+def _print_report(report: "Report") -> None:
     for finding in report.findings:
         say(f"{report.session_id} {finding.subpath or 'main'}: {_sentence(finding)}")
     if report.in_files:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-class MachinesZone(tzinfo):
+class LocalZone(tzinfo):
     """The machine's time zone, with the offset that is valid at each time."""
 
     def utcoffset(self, dt: datetime | None, /) -> timedelta | None:
@@ -28,7 +28,7 @@ class MachinesZone(tzinfo):
         return made if made.utcoffset() == at.utcoffset() else made.replace(fold=1)
 
 
-_zone: ContextVar[tuple[tzinfo, str]] = ContextVar("zone", default=(MachinesZone(), "local"))
+_zone: ContextVar[tuple[tzinfo, str]] = ContextVar("zone", default=(LocalZone(), "local"))
 
 
 def zone() -> tzinfo:
@@ -46,9 +46,9 @@ def local(at: datetime | None) -> str:
     return at.astimezone(zone()).strftime("%Y-%m-%d %H:%M") if at is not None else ""
 
 
-def use_machines() -> None:
+def use_local() -> None:
     """Set the machine's own time zone."""
-    _zone.set((MachinesZone(), "local"))
+    _zone.set((LocalZone(), "local"))
 
 
 def _use(wanted: str | None) -> str | None:

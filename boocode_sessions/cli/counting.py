@@ -98,13 +98,13 @@ def usage(
     if table:
         columns["cost"] = ">cost"
     rows = [asdict(row) for row in found]
-    first_to_go = ["cache_write_tokens", "cache_read_tokens", "calls"]
+    drop_first = ["cache_write_tokens", "cache_read_tokens", "calls"]
     print_rows(
         rows,
         columns,
         as_json=json,
         nothing=lambda: database.nothing("No tokens were used.", project),
-        first_to_go=first_to_go,
+        drop_first=drop_first,
     )
     if table and rows:
         say(f"Prices: {_shown(table)}")
@@ -161,13 +161,13 @@ def tools(
         "total_seconds": ">total s",
     }
     rows = [asdict(row) for row in found]
-    first_to_go = ["unanswered", "max_seconds", "mean_seconds"]
+    drop_first = ["unanswered", "max_seconds", "mean_seconds"]
     print_rows(
         rows,
         columns,
         as_json=json,
         nothing=lambda: database.nothing("No tool was called.", project),
-        first_to_go=first_to_go,
+        drop_first=drop_first,
     )
 
 
@@ -188,8 +188,8 @@ def _print_calls(calls: "Sequence[ToolCall]", nothing: Callable[[], str], *, as_
         "input": "~input",
         "project_key": "~project",
     }
-    first_to_go = ["project_key", "failed", "input", "seconds"]
-    print_rows(rows, columns, as_json=as_json, nothing=nothing, first_to_go=first_to_go)
+    drop_first = ["project_key", "failed", "input", "seconds"]
+    print_rows(rows, columns, as_json=as_json, nothing=nothing, drop_first=drop_first)
 
 
 def _shown(prices: "PriceList") -> str:

@@ -36,7 +36,7 @@ def complete_session(ctx: typer.Context, incomplete: str) -> list[tuple[str, str
             if row.session_id.startswith(incomplete)
         ][:_COMPLETIONS]
 
-    return _completed(ctx, sessions)
+    return _completions_for(ctx, sessions)
 
 
 def complete_project(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -47,16 +47,16 @@ def complete_project(ctx: typer.Context, incomplete: str) -> list[str]:
         found = queries.projects(database.reading, containing=incomplete, schema=database.schema)
         return [key for key in found if key.startswith(incomplete)][:_COMPLETIONS]
 
-    return _completed(ctx, projects)
+    return _completions_for(ctx, projects)
 
 
 _COMPLETIONS = 50
 
 
-def _completed(ctx: typer.Context, found: "Callable[[Database], list[_T]]") -> "list[_T]":
+def _completions_for(ctx: typer.Context, found: "Callable[[Database], list[_T]]") -> "list[_T]":
     """Return completions from the database; none if it can't be read, as completion can't show errors."""
     said = ctx.find_root().params
-    with suppress(Exception), opened(said.get("url"), said.get("schema"), makes_it=False) as database:
+    with suppress(Exception), opened(said.get("url"), said.get("schema"), may_create=False) as database:
         return found(database)
     return []
 
@@ -175,15 +175,15 @@ class Database(NamedTuple):
 
 
 @contextmanager
-def opened(url: str | None, schema: str | None, *, makes_it: bool) -> Generator[Database]:
-    """Open the database for one command. With `makes_it` the command may make a missing SQLite file."""
+def opened(url: str | None, schema: str | None, *, may_create: bool) -> Generator[Database]:
+    """Open the database for one command. With `may_create` the command may make a missing SQLite file."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     from boocode_sessions.engine import create_engine
 
     chosen = url or os.environ.get(URL_VARIABLE) or None
     try:
-        engine = create_engine(chosen or default_url(create=makes_it))
+        engine = create_engine(chosen or default_url(create=may_create))
     except (ArgumentError, NoSuchModuleError):
         engine = None
     except ImportError as error:
@@ -193,7 +193,7 @@ def opened(url: str | None, schema: str | None, *, makes_it: bool) -> Generator[
         raise BadInput(
             "the URL names no database that we know: give postgresql://user@host/name or sqlite:///file.db"
         )
-    if not makes_it:
+    if not may_create:
         _check_file(engine.url)
     try:
         yield Database(engine, schema or os.environ.get(SCHEMA_VARIABLE) or None, _encryption())

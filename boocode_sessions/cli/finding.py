@@ -87,13 +87,13 @@ def list_(
     }
     if any(row["held"] for row in rows):
         columns["held"] = "held"
-    first_to_go = ["project_key", "size", "entries", "tokens", "held"]
+    drop_first = ["project_key", "size", "entries", "tokens", "held"]
     print_rows(
         rows,
         columns,
         as_json=json,
         nothing=lambda: database.nothing(nothing, project),
-        first_to_go=first_to_go,
+        drop_first=drop_first,
     )
 
 
@@ -157,11 +157,11 @@ def search(
         "project_key": "~project",
     }
     rows = [asdict(row) for row in found]
-    first_to_go = ["project_key", "type"]
+    drop_first = ["project_key", "type"]
     print_rows(
         rows,
         columns,
         as_json=json,
         nothing=lambda: database.nothing("Nothing was found.", project),
-        first_to_go=first_to_go,
+        drop_first=drop_first,
     )

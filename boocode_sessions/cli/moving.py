@@ -19,7 +19,7 @@ from boocode_sessions.cli.output import (
     print_json,
     progress,
     redactor,
-    tell_redacted,
+    report_redacted,
 )
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import say
@@ -159,7 +159,7 @@ def export(
             workers=workers,
             progress=lambda at: show(at.parts_done, at.parts_total),
         )
-    tell_redacted(hidden)
+    report_redacted(hidden)
     for refused in result.refused:
         say(f"not written: {_named(refused.key)}: {refused.reason}")
     if json:
@@ -199,7 +199,7 @@ def _write_site(
             **database.access,
             redact=hidden,
         )
-    tell_redacted(hidden)
+    report_redacted(hidden)
     if as_json:
         print_json(result._asdict())
     else:

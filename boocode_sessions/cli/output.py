@@ -42,11 +42,11 @@ def print_rows(
     *,
     as_json: bool,
     nothing: Callable[[], str],
-    first_to_go: Sequence[str] = (),
+    drop_first: Sequence[str] = (),
 ) -> None:
     """Print rows as a table for people, or as a JSON array with every key of each row.
 
-    `columns` and `first_to_go` are those of `print_table`. `nothing` returns what to say if there are no
+    `columns` and `drop_first` are those of `print_table`. `nothing` returns what to say if there are no
     rows.
     """
     if as_json:
@@ -55,7 +55,7 @@ def print_rows(
         say(nothing())
     else:
         with paged() as screen:
-            print_table(screen, rows, columns, first_to_go)
+            print_table(screen, rows, columns, drop_first)
 
 
 def ask(question: str, *, yes: bool) -> None:
@@ -152,7 +152,7 @@ def redactor(wanted: bool, patterns: Sequence[str] | None = None) -> "Redactor |
 _KIND = re.compile(r"[A-Za-z0-9-]+")
 
 
-def tell_redacted(redacted: "Redactor | None") -> None:
+def report_redacted(redacted: "Redactor | None") -> None:
     """Report what was redacted, without the values."""
     for kind, values, places in () if redacted is None else redacted.report:
         say(f"redacted: {kind}, {count(values, 'value')} in {count(places, 'place')}")

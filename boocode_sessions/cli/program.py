@@ -32,7 +32,7 @@ class Panel(StrEnum):
     tidy_up = "Tidy up"
 
 
-def _spared(parameters: list[Any]) -> list[Any]:
+def _without_pydantic(parameters: list[Any]) -> list[Any]:
     """Make parameters keep values that have the command's type already.
 
     For every other value typer imports pydantic, which is a sixth of the processor time of `list`. It also
@@ -42,7 +42,7 @@ def _spared(parameters: list[Any]) -> list[Any]:
         if getattr(parameter, "is_flag", False) or parameter.param_type_name == "argument":
             parameter.display_type_rich = _nothing
         if "process_value" not in vars(parameter):
-            parameter.process_value = partial(_processed, parameter, parameter.process_value)
+            parameter.process_value = partial(_process_value, parameter, parameter.process_value)
     return parameters
 
 
@@ -50,7 +50,7 @@ def _nothing(ctx: Any) -> None:  # noqa: ANN401 - typer's signature
     """Replaces the type in typer's help."""
 
 
-def _processed(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) -> Any:  # noqa: ANN401 - click's
+def _process_value(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) -> Any:  # noqa: ANN401 - click's
     wanted = getattr(parameter, "type_descriptor", None)  # typer's own
     is_text = (
         type(value) is str
@@ -71,7 +71,7 @@ class _Helpful:
     rich_markup_mode: Any
 
     def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - click's signature
-        return _spared(super().get_params(ctx))  # type: ignore[misc]
+        return _without_pydantic(super().get_params(ctx))  # type: ignore[misc]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's signature
         piped = not is_terminal(sys.stdout)
@@ -103,7 +103,7 @@ class Program(_Helpful, TyperGroup):
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's signature
         extra["standalone_mode"] = False
-        clock.use_machines()
+        clock.use_local()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # shows ? for characters that its encoding lacks
                 stream.reconfigure(errors="replace")
@@ -191,11 +191,11 @@ def program(
 
 
 def over_database(
-    name: str, *, panel: Panel, makes_it: bool = False
+    name: str, *, panel: Panel, may_create: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function the command `name`. Its first parameter gets the Database that --url and --schema name.
 
-    `makes_it` lets the command make a SQLite file that does not exist.
+    `may_create` lets the command make a SQLite file that does not exist.
     """
 
     def make(function: Callable[..., None]) -> Callable[..., None]:
@@ -207,7 +207,7 @@ def over_database(
             **arguments: Any,  # noqa: ANN401 - the command's own
         ) -> None:
             before = ctx.find_object(Where) or Where()
-            with opened(url or before.url, schema or before.schema, makes_it=makes_it) as database:
+            with opened(url or before.url, schema or before.schema, may_create=may_create) as database:
                 function(database, **arguments)
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]

@@ -8,7 +8,7 @@ import typer
 
 from boocode_sessions.cli.database import BadInput, Database, ProjectOption, SessionArgument
 from boocode_sessions.cli.left_out import left_out
-from boocode_sessions.cli.output import JsonOption, PatternOption, RedactOption, redactor, tell_redacted
+from boocode_sessions.cli.output import JsonOption, PatternOption, RedactOption, redactor, report_redacted
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import one_line, paged, say, screen_of
 from boocode_sessions.cli.transcript import markdown, print_readable
@@ -74,7 +74,7 @@ def show(
     else:
         as_markdown = format is Format.markdown
         _print_text(database, found, chosen, hidden, as_markdown=as_markdown, everything=everything)
-    tell_redacted(hidden)
+    report_redacted(hidden)
 
 
 def _print_text(

@@ -100,13 +100,13 @@ def prune(
         }
         for row in rows:
             row["size"] = size(row["bytes"])
-        first_to_go = ["project_key", "size", "entries"]
+        drop_first = ["project_key", "size", "entries"]
         print_rows(
             rows,
             columns,
             as_json=False,
             nothing=lambda: database.nothing("No session is that old.", project),
-            first_to_go=first_to_go,
+            drop_first=drop_first,
         )
     verb = "would be deleted" if dry_run else "deleted"
     say(f"{count(len(rows), 'session')}, {count(result.entries, 'entry')}, {size(result.bytes)} {verb}.")

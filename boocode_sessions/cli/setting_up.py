@@ -35,7 +35,7 @@ def demo(
     run(file)
 
 
-@over_database("upgrade", panel=Panel.set_up, makes_it=True)
+@over_database("upgrade", panel=Panel.set_up, may_create=True)
 def upgrade(
     database: Database,
     *,

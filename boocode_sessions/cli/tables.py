@@ -39,12 +39,12 @@ class Column(NamedTuple):
 
 
 def print_table(
-    screen: Screen, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], first_to_go: Sequence[str]
+    screen: Screen, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], drop_first: Sequence[str]
 ) -> None:
     """Print rows below the columns' headings.
 
     `columns` maps keys to headings. A heading that begins with ">" is for numbers; one with "~" is for text
-    that a narrow terminal may cut. `first_to_go` are the columns that a narrow terminal leaves out, in order.
+    that a narrow terminal may cut. `drop_first` are the columns that a narrow terminal leaves out, in order.
     A number is never cut, because the rest would look like another number: it becomes 525M.
     """
     in_pipe = screen.width is None
@@ -56,7 +56,7 @@ def print_table(
         for cells in zip(*(column.cells for column in made), strict=True):
             screen.write(("\t".join(cells), ""))
         return
-    chosen, widths = _laid_out(made, first_to_go, screen.width)
+    chosen, widths = _layout(made, drop_first, screen.width)
     screen.write((_line([column.heading for column in chosen], chosen, widths), "bold"))
     for cells in zip(*(column.cells for column in chosen), strict=True):
         line = _line(cells, chosen, widths)
@@ -70,7 +70,7 @@ def _column(key: str, heading: str, values: Sequence[Any], *, in_pipe: bool) -> 
     cells = [shown(value) for value in values]
     short = [compact(value) for value in values]
     if key == "session_id" and not in_pipe:
-        cells = short = _beginnings(cells)
+        cells = short = _short_ids(cells)
     return Column(key, heading.lstrip(">~"), heading.startswith("~"), heading.startswith(">"), cells, short)
 
 
@@ -78,17 +78,17 @@ _MAX_CELL_CHARS = 2_000
 """Most characters of a text in a terminal: measuring a title of 78 MB takes 20 s."""
 
 
-def _laid_out(
-    columns: Sequence[Column], first_to_go: Sequence[str], room: int
+def _layout(
+    columns: Sequence[Column], drop_first: Sequence[str], room: int
 ) -> tuple[list[Column], list[int]]:
     """Return the columns that fit and their widths. Short numbers are used if that keeps a column."""
-    for number in range(len(first_to_go) + 1):
-        kept = [column for column in columns if column.key not in first_to_go[:number]]
+    for number in range(len(drop_first) + 1):
+        kept = [column for column in columns if column.key not in drop_first[:number]]
         for made in (kept, [column._replace(cells=column.short) for column in kept]):
             least = [min(column.width, at_least) for column, at_least in _least(made)]
             if sum(least) + GAP * (len(made) - 1) <= room:
                 return made, _widths(made, room)
-            if not first_to_go[number:] and made is not kept:
+            if not drop_first[number:] and made is not kept:
                 squeezed = _squeezed(made, room)
                 return squeezed, _widths(squeezed, room)
     raise AssertionError  # the last one is always taken
@@ -165,7 +165,7 @@ def _from_match(snippet: str, width: int) -> str:
     return "… " + snippet[match if blank < 0 else blank + 1 :]
 
 
-def _beginnings(ids: Sequence[str]) -> list[str]:
+def _short_ids(ids: Sequence[str]) -> list[str]:
     """Return the shortest beginnings of ids, from 8 characters, that differ from each other."""
     length = 8
     while len({one[:length] for one in ids}) < len(set(ids)):

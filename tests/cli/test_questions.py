@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import typer
 
-from boocode_sessions.cli.clock import MachinesZone
+from boocode_sessions.cli.clock import LocalZone
 from boocode_sessions.cli.output import count
 from boocode_sessions.cli.tables import size
 from boocode_sessions.cli.values import age, moment
@@ -261,7 +261,7 @@ def test_the_machines_zone_knows_the_hour_that_comes_twice(in_vienna: Callable[[
     in_vienna()
     for minute in range(0, 60 * 24 * 365, 30):
         at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
-        shown = at.astimezone(MachinesZone())
+        shown = at.astimezone(LocalZone())
         assert shown.utcoffset() == at.astimezone(ZoneInfo("Europe/Vienna")).utcoffset()
         assert shown.astimezone(UTC) == at
 

@@ -71,8 +71,8 @@ class Redactor:
         """Return a copy of an entry without secrets."""
         message = entry.get("message")
         if not isinstance(message, dict):
-            return self._members(entry, kept=_OF_LINES)
-        redacted = self._members(entry, kept=_OF_LINES | {"message"})
+            return self._members(entry, kept=_KEPT_IN_ENTRIES)
+        redacted = self._members(entry, kept=_KEPT_IN_ENTRIES | {"message"})
         return redacted | {"message": self._message(cast("dict[str, Any]", message))}
 
     def text(self, text: str) -> str:
@@ -84,10 +84,10 @@ class Redactor:
     def _message(self, message: Mapping[str, Any]) -> dict[str, Any]:
         content = message.get("content")
         if not isinstance(content, list):
-            return self._members(message, kept=_OF_MESSAGES)
-        redacted = self._members(message, kept=_OF_MESSAGES | {"content"})
+            return self._members(message, kept=_KEPT_IN_MESSAGES)
+        redacted = self._members(message, kept=_KEPT_IN_MESSAGES | {"content"})
         redacted["content"] = [
-            self._members(cast("dict[str, Any]", block), kept=_OF_BLOCKS)
+            self._members(cast("dict[str, Any]", block), kept=_KEPT_IN_BLOCKS)
             if isinstance(block, dict)
             else self._value(block)
             for block in cast("list[Any]", content)
@@ -103,7 +103,7 @@ class Redactor:
     def _member(self, name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON
         redacted = self._value(value)
         if self._known_forms and isinstance(redacted, str) and _SECRET_MEMBER.fullmatch(name):
-            return _WHOLE.sub(lambda found: self._replaced("password", found), redacted)
+            return _ANY_TEXT.sub(lambda found: self._replaced("password", found), redacted)
         return redacted
 
     def _value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -134,7 +134,7 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
     )
     yield "anthropic-key", re.compile(r"\bsk-ant-[A-Za-z0-9_-]{16,}")
     yield "url-password", _IN_URL  # before a rule of detect_secrets that takes the user's name too
-    for kind, linear in _OF_THE_DETECTOR.items():
+    for kind, linear in _REPLACED_DETECTORS.items():
         yield kind, linear
     try:
         plugins: Any = importlib.import_module("detect_secrets.core.plugins.util")
@@ -143,17 +143,17 @@ def _known_forms() -> Iterable[tuple[str, re.Pattern[str]]]:
         raise MissingExtraError("redaction", "boocode-sessions[redaction]", error.name) from None
     for name, plugin in plugins.get_mapping_from_secret_type_to_class().items():
         kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        if issubclass(plugin, base.RegexBasedDetector) and kind not in _NOT_THE_DETECTORS:
+        if issubclass(plugin, base.RegexBasedDetector) and kind not in _EXCLUDED_DETECTORS:
             for pattern in plugin().denylist:
                 # Its groups are made non-capturing, because they hold only part of the secret.
                 yield kind, re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern.pattern), pattern.flags)
-    for pattern in _ASSIGNED:
+    for pattern in _ASSIGNMENTS:
         yield "password", pattern
 
 
 # Each pattern takes time linear in the text's length: a part that may be long is bounded, or can begin in one
 # place only. test_redaction.py checks that for the patterns of detect_secrets too.
-_OF_THE_DETECTOR = {
+_REPLACED_DETECTORS = {
     # The lookahead runs once for each run of such characters.
     "json-web-token": re.compile(
         r"(?<![A-Za-z0-9_=-])(?=[A-Za-z0-9_=-]++\.[A-Za-z0-9_=-])[A-Za-z0-9_=-]*?"
@@ -163,13 +163,13 @@ _OF_THE_DETECTOR = {
     "openai-token": re.compile(r"sk-[A-Za-z0-9_-]{0,200}[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20}"),
 }
 """Replacements for patterns of detect_secrets whose time grows with the square of a text's length."""
-_NOT_THE_DETECTORS = {"public-ip-ipv4", "private-key", *_OF_THE_DETECTOR}
+_EXCLUDED_DETECTORS = {"public-ip-ipv4", "private-key", *_REPLACED_DETECTORS}
 _ASSIGNED_NAME = (
     r"(?:pass(?:word|wd|phrase|code)|(?<=_)pwd|secret|token(?!s)|api[_-]?key|access[_-]?key)[a-z0-9_-]{0,99}"
 )
 _BEFORE_VALUE = r"""\\?["']?\s*(?::=|=>|:|=)\s*"""
-_NOTHING = r"(?!(?:none|null|true|false|undefined)\b)"
-_ASSIGNED = tuple(
+_NOT_A_LITERAL = r"(?!(?:none|null|true|false|undefined)\b)"
+_ASSIGNMENTS = tuple(
     re.compile(pattern)
     for pattern in (
         # in quotes, with any content
@@ -180,7 +180,7 @@ _ASSIGNED = tuple(
             r"(?:PASSWORD|PASSWD|PASSPHRASE|(?<![A-Z])PASS|_PWD|SECRET|TOKEN(?!S)|API_?KEY|ACCESS_?KEY)[A-Z0-9_]{0,99}"
             r"""=([^\s"'`\\;&|]+)"""
         ),
-        rf"""(?i)pass(?:word|wd|phrase)={_NOTHING}([^\s"'`\\;&|)]+)""",
+        rf"""(?i)pass(?:word|wd|phrase)={_NOT_A_LITERAL}([^\s"'`\\;&|)]+)""",
         (
             r"(?i)--(?:password|passwd|passphrase|pass|token|secret|api-?key)[ =]"
             r"""\\?["']?([^\s"'\\-][^\s"'\\]*)"""
@@ -188,7 +188,7 @@ _ASSIGNED = tuple(
         r"""\bcurl\b(?:(?!\bcurl\b)[^\n|;])*?\s(?:-u|--user)[ =]?\\?["']?[^\s:"']+:([^\s"'\\]+)""",
         r"""(?i)authorization\\?["']?\s*[:=]\s*\\?["']?(?:bearer|basic|token)\s+([^\s"'\\]+)""",
         # anywhere else, if it looks like a secret; a number is a count of tokens
-        rf"""(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}{_NOTHING}(?![\d.]+\b)([^\s"'\\,;&]{{6,}})""",
+        rf"""(?i){_ASSIGNED_NAME}{_BEFORE_VALUE}{_NOT_A_LITERAL}(?![\d.]+\b)([^\s"'\\,;&]{{6,}})""",
         rf"""(?i)pass(?:word|wd|phrase|code){_BEFORE_VALUE}([^\s"'\\,;&]{{6,}})""",
     )
 )
@@ -200,10 +200,10 @@ _SECRET_MEMBER = re.compile(
     r"|(?:.*[^A-Z])?(?:PASSWORD|PASSWD|PASSPHRASE|PASS|SECRET|TOKEN|API_?KEY|ACCESS_?KEY)|.*_PWD"
 )
 """Names of object members whose text is always a secret."""
-_WHOLE = re.compile(r"(?s).+")
+_ANY_TEXT = re.compile(r"(?s).+")
 _REPLACEMENT = re.compile(r"\[redacted:[^\]]*\]")
 _NONE: frozenset[str] = frozenset()
-_OF_LINES = frozenset(
+_KEPT_IN_ENTRIES = frozenset(
     {
         "type",
         "uuid",
@@ -219,6 +219,6 @@ _OF_LINES = frozenset(
         "version",
     }
 )
-_OF_MESSAGES = frozenset({"id", "type", "role", "model", "stop_reason"})
-_OF_BLOCKS = frozenset({"type", "id", "tool_use_id", "name", "signature"})
+_KEPT_IN_MESSAGES = frozenset({"id", "type", "role", "model", "stop_reason"})
+_KEPT_IN_BLOCKS = frozenset({"type", "id", "tool_use_id", "name", "signature"})
 """Members that stay. A signature is the API's own, over the thinking beside it."""

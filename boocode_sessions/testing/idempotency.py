@@ -22,7 +22,7 @@ async def a_uuid_twice_in_one_batch_is_stored_once(trial: Trial) -> None:
 
 
 @IDEMPOTENCY.contract()
-async def of_a_batch_that_overlaps_only_the_new_is_added(trial: Trial) -> None:
+async def only_new_entries_of_an_overlapping_batch_are_added(trial: Trial) -> None:
     """A store that checks only a batch's first entry, or the batch as a whole, loses or doubles the rest."""
     await trial.store.append(trial.key(), entries(1, 2, 3))
     await trial.store.append(trial.key(), entries(2, 4, 1, 5))

@@ -36,7 +36,7 @@ IN_MEMORY_FAILS = {
     "idempotency.a_batch_sent_again_moves_no_mtime",
     "idempotency.a_uuid_twice_in_one_batch_is_stored_once",
     "idempotency.entries_without_a_uuid_are_added_again",
-    "idempotency.of_a_batch_that_overlaps_only_the_new_is_added",
+    "idempotency.only_new_entries_of_an_overlapping_batch_are_added",
     "idempotency.uuids_are_compared_to_the_letter",
     "keys.a_deletion_with_an_empty_subpath_deletes_nothing",
     "keys.an_empty_subpath_is_refused",

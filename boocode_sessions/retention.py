@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.place import lock_row
 from boocode_sessions._core.arguments import at_least, checked
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.database_errors import translate
 from boocode_sessions._core.derived import catching_up
 from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import KeyLike, Session, project_of, session_of
@@ -32,9 +30,8 @@ from boocode_sessions._core.statements.parameters import (
     table_name,
 )
 from boocode_sessions._core.statements.search import merge_words
-from boocode_sessions._core.transactions import connected
-from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.errors import DatabaseError, SessionStoreError
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork, run_over
+from boocode_sessions.errors import DatabaseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,21 +211,17 @@ def erase(bind: Engine, key: KeyLike, *, schema: str | None = None) -> int:
 
 
 def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
-    failure: SessionStoreError | None = None
-    try:
-        with connected(engine) as raw:
-            # With no_parameters a `%` in a name is not taken for a placeholder.
-            connection = raw.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
-            where = StoreConnection(connection, schema).effective_schema
-            tables = ", ".join(table_name(one.name, engine.dialect, where) for one in _TABLES)
-            on_sqlite = engine.dialect.name == "sqlite"
-            connection.exec_driver_sql("VACUUM" if on_sqlite else f"VACUUM {tables}")
-            if on_sqlite and connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
-                failure = DatabaseError(f"{operation}: others are reading; erase again when they have ended")
-    except SQLAlchemyError as error:
-        failure = translate(error, operation)
-    if failure is not None:
-        raise failure
+    def work(raw: Connection) -> None:
+        # With no_parameters a `%` in a name is not taken for a placeholder.
+        connection = raw.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
+        where = StoreConnection(connection, schema).effective_schema
+        tables = ", ".join(table_name(one.name, engine.dialect, where) for one in _TABLES)
+        on_sqlite = engine.dialect.name == "sqlite"
+        connection.exec_driver_sql("VACUUM" if on_sqlite else f"VACUUM {tables}")
+        if on_sqlite and connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]:
+            raise DatabaseError(f"{operation}: others are reading; erase again when they have ended")
+
+    run_over(engine, operation, work)
 
 
 _TABLES = (ENTRIES, SESSIONS, DIGESTS, CALLS, USES, TEXTS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -29,7 +28,6 @@ from boocode_sessions import migrations
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.binds import check_bind
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.database_errors import is_of_database, translate
 from boocode_sessions._core.derived.catching_up import is_readable
 from boocode_sessions._core.derived.indexing import is_encrypted
 from boocode_sessions._core.distributed import is_distributed
@@ -39,8 +37,7 @@ from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.derived import select_behind_count
 from boocode_sessions._core.statements.parameters import table_name, unplaced
 from boocode_sessions._core.statements.read import is_true_fold
-from boocode_sessions._core.transactions import connected
-from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
+from boocode_sessions._core.unit_of_work import Bind, UnitOfWork, run_over
 from boocode_sessions.migrations.distributing import DISTRIBUTED
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base, ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
@@ -100,7 +97,7 @@ class Holdings:
 def schema_status(bind: Engine, *, schema: str | None = None) -> SchemaStatus:
     """Return the state of the schema, also of a database without our tables. Raises SessionStoreError."""
     _check_engine(bind)
-    return _over(bind, "ask for the schema's version", lambda connection: _schema_status(connection, schema))
+    return run_over(bind, "ask for the schema's version", lambda it: _schema_status(it, schema))
 
 
 @checked
@@ -119,19 +116,7 @@ def schemas_with_tables(bind: Engine) -> list[str]:
         "tables", column("table_schema", Text), column("table_name", Text), schema="information_schema"
     )
     found = select(tables.c.table_schema).where(tables.c.table_name == VERSION_TABLE)
-    return _over(bind, "look for our tables", lambda connection: sorted(connection.scalars(found)))
-
-
-def _over(bind: Engine, operation: str, work: Callable[[Connection], _T]) -> _T:
-    """Run work on a database that may lack our tables, which a unit of work would refuse."""
-    try:
-        with connected(bind) as connection:
-            return work(connection)
-    except Exception as error:
-        if not is_of_database(error, connecting=True):
-            raise
-        failure = translate(error, operation)
-    raise failure
+    return run_over(bind, "look for our tables", lambda connection: sorted(connection.scalars(found)))
 
 
 def _check_engine(bind: object) -> None:

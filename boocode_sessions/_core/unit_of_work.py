@@ -253,6 +253,21 @@ class UnitOfWork:
         return failure
 
 
+def run_over(engine: Engine, operation: str, work: Callable[[Connection], T]) -> T:
+    """Run work that no unit of work is for: in no transaction yet, or on a database without our tables.
+
+    Raises SessionStoreError.
+    """
+    try:
+        with transactions.connected(engine) as connection:
+            return work(connection)
+    except Exception as error:
+        if not database_errors.is_of_database(error, connecting=True):
+            raise
+        failure = database_errors.translate(error, operation)
+    raise failure
+
+
 def _tell_retried(error: Exception) -> None:
     if (watching := observing.observer()) is not None:
         watching.retried(error)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Engine, inspect, update
+from sqlalchemy import Connection, Engine, inspect, update
 
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.keys import SessionKey, check_parts
+from boocode_sessions._core.keys import Session, SessionKey, check_parts
 from boocode_sessions._core.tenants import TENANT_OPTION, given_project, say_tenant
-from boocode_sessions._core.transactions import connected
+from boocode_sessions._core.unit_of_work import run_over
 from boocode_sessions.agents.models import ClaudeAgentSession
 from boocode_sessions.agents.transcripts import folder_of, lines_to_import
 from boocode_sessions.agents.values import get, get_list
@@ -170,12 +170,14 @@ def _compare(
         }
         if repair:
             return import_tree(engine, tree, workers=1, **more).added
-        with connected(engine) as connection:  # never committed
-            return import_tree(connection, tree, **more).added
+        # The connection's transaction is never committed.
+        return run_over(
+            engine, _checking(project_key, session_id), lambda it: import_tree(it, tree, **more).added
+        )
 
 
 def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str | None) -> None:
-    with connected(engine) as connection, connection.begin():
+    def work(connection: Connection) -> None:
         say_tenant(connection, connection.get_execution_options().get(TENANT_OPTION))
         opened = StoreConnection(connection, schema)
         table = ClaudeAgentSession.__tablename__
@@ -189,3 +191,10 @@ def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str |
                 .values(incomplete=False)
             )
             opened.write(marked, {})
+        connection.commit()
+
+    run_over(engine, _checking(project_key, session_id), work)
+
+
+def _checking(project_key: str, session_id: str) -> str:
+    return f"check {Session(project_key, session_id)}"

@@ -4,15 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Engine, delete, func, insert, select, text
 
-from boocode_sessions import ClaudeSessionEntry, ClaudeSessionRepository, SessionKey, migrations
+from boocode_sessions import (
+    ClaudeSessionEntry,
+    ClaudeSessionRepository,
+    DatabaseError,
+    SessionKey,
+    UnavailableError,
+    migrations,
+)
 from boocode_sessions.agents.integrity import Finding, check_session, find_missing
 from boocode_sessions.agents.models import ClaudeAgentSession
+from boocode_sessions.engine import create_engine
 from boocode_sessions.jsonl import export_tree
 from boocode_sessions.privacy import Encryption, generate_key
 from tests.cli.conftest import Terminal
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, on_sqlite
 
 SESSION: SessionKey = {"project_key": "p", "session_id": "6f0c2f0e-5a39-4a4e-9a8c-0a4f5f1a0001"}
 
@@ -170,3 +178,18 @@ def test_the_folder_of_another_project_is_not_taken(engine: Engine, files: Path)
 
 def _ids() -> dict[str, Any]:
     return {"project_key": SESSION["project_key"], "session_id": SESSION["session_id"]}
+
+
+@on_sqlite
+def test_what_the_database_refuses_is_an_error_of_ours(engine: Engine, files: Path) -> None:
+    unreachable = create_engine("postgresql+psycopg://127.0.0.1:1/none")
+    with pytest.raises(UnavailableError):
+        check_session(unreachable, **_ids(), files=files)
+    now = func.now()
+    chat = {"chat_id": "c", "agent": "a", "created_at": now, "updated_at": now, "incomplete": True}
+    refuse = "BEFORE UPDATE ON claude_agent_sessions BEGIN SELECT RAISE(FAIL, 'no'); END"
+    with engine.begin() as connection:
+        connection.execute(insert(ClaudeAgentSession).values(**_ids(), **chat))
+        connection.execute(text(f"CREATE TRIGGER refuse {refuse}"))
+    with pytest.raises(DatabaseError):
+        check_session(engine, **_ids(), files=files, repair=True)

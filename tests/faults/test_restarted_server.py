@@ -16,6 +16,7 @@ from boocode_sessions import ClaudeSessionRepository, SessionKey, UnavailableErr
 from boocode_sessions._core.fold import fold
 from boocode_sessions._core.keys import transcript_of
 from boocode_sessions.engine import create_engine
+from boocode_sessions.retention import erase
 from tests.fixtures.databases import Database
 from tests.fixtures.servers import EmbeddedPostgres
 from tests.reliability.verdicts import Verdict, examine, scaled, wait_until
@@ -144,4 +145,24 @@ def test_a_connection_that_breaks_when_it_is_given_back_is_said_to_be_lost(
                 repository.append(key, batch)
                 landed = True
     assert repository.load(key) == [entry for batch in batches for entry in batch]
+    over.dispose()
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_an_erasure_whose_connection_breaks_when_it_is_given_back_raises_an_error_of_ours(
+    database: Database, engine: Engine
+) -> None:
+    """SQLAlchemy passes on what pg8000 raises then."""
+    over = create_engine(database.url_over("pg8000"))
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    end = text(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+
+    def break_it(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("VACUUM"):
+            with engine.connect() as administrator:
+                administrator.execute(end)
+
+    event.listen(over, "after_cursor_execute", break_it)
+    with pytest.raises(UnavailableError):
+        erase(over, {"project_key": "p", "session_id": "s"})
     over.dispose()

@@ -144,7 +144,7 @@ def protect_tenants(
         schema: The schema of the tables, if the connection's search path does not lead to it.
 
     Raises:
-        UnsupportedBindError: The database is not PostgreSQL.
+        UnsupportedBindError: The database is not PostgreSQL, or is a Citus cluster.
         SessionStoreError: The database refused or failed.
     """
     from boocode_sessions.migrations import tenants  # noqa: PLC0415 - imports Alembic

@@ -16,6 +16,7 @@ from boocode_sessions.errors import SchemaError, UnsupportedBindError
 from boocode_sessions.migrations import adopting, chain
 from boocode_sessions.migrations.locking import own_transaction
 from boocode_sessions.migrations.target import effective_schema
+from boocode_sessions.migrations.tenants import are_protected
 from boocode_sessions.models import VERSION_TABLE
 
 ENTRIES = "claude_session_entries"
@@ -54,6 +55,11 @@ def distribute(
         if not is_distributed(connection):
             raise UnsupportedBindError(f"distribute: {_MISSING}")
         where = effective_schema(connection, schema)
+        if are_protected(connection, schema):
+            raise UnsupportedBindError(
+                "distribute: Citus can't keep tenants apart with row-level security; call "
+                "`migrations.unprotect_tenants` first, and go on with tenant= of the stores"
+            )
         if missing := chain.pending(connection, where):
             raise SchemaError(f"distribute: run `boocode-sessions upgrade` first, to {missing[-1]}")
     if online:

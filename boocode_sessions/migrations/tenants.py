@@ -6,6 +6,7 @@ little.
 
 import sqlalchemy as sa
 
+from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.tenants import TENANT_SETTING
 from boocode_sessions.errors import UnsupportedBindError
 from boocode_sessions.migrations import adopting, agent_sessions
@@ -33,6 +34,11 @@ _TABLES = (
 def protect(connection: sa.Connection, given_schema: str | None, role: str | None) -> None:
     """Replace the policies. They apply to the tables' owner too."""
     _check_dialect(connection, "protect_tenants")
+    if is_distributed(connection):
+        raise UnsupportedBindError(
+            "protect_tenants: Citus can't keep tenants apart: its workers don't learn the tenant that a "
+            "transaction names; tenant= of a store or repository works there too"
+        )
     where = effective_schema(connection, given_schema)
     to = "PUBLIC" if role is None else connection.dialect.identifier_preparer.quote_identifier(role)
     for name in _TABLES:
@@ -57,6 +63,13 @@ def unprotect(connection: sa.Connection, given_schema: str | None) -> None:
             f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY",
         ):
             connection.execute(sa.text(statement))
+
+
+def are_protected(connection: sa.Connection, given_schema: str | None) -> bool:
+    """True if `protect` has been called."""
+    where = adopting.quoted(effective_schema(connection, given_schema), ClaudeSessionEntry.__tablename__)
+    known = sa.text("SELECT 1 FROM pg_policy WHERE polname = :name AND polrelid = to_regclass(:table)")
+    return connection.execute(known, {"name": POLICY, "table": where}).first() is not None
 
 
 def _check_dialect(connection: sa.Connection, function: str) -> None:

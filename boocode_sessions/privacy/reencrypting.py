@@ -85,10 +85,10 @@ def reencrypt(
     done = 0
     after = 0
     while True:
-        ids, after = unit_of_work.read(
+        todo, after = unit_of_work.read(
             "look for entries to encrypt", partial(_entries_to_do, encryption, after)
         )
-        for some in in_parts(ids, batch_rows):
+        for some in in_parts(todo, batch_rows):
             done += unit_of_work.write("encrypt entries", partial(_encrypt, some), bounded=False)
             progress(done)
             if unit_of_work.own:
@@ -106,11 +106,16 @@ def reencrypt(
     )
 
 
-def _entries_to_do(encryption: Encryption, after: int, connection: StoreConnection) -> tuple[list[int], int]:
-    """Return the ids to encrypt among the next entries, and the last id checked, or 0 at the end."""
+def _entries_to_do(
+    encryption: Encryption, after: int, connection: StoreConnection
+) -> tuple[list[tuple[str, int]], int]:
+    """Return what to encrypt among the next entries, and the last id checked, or 0 at the end.
+
+    An entry is named by its project key and id.
+    """
     rows = connection.select(statements.select_headers(), {"after": after, "most": _LOOKED_AT}).all()
     todo = [
-        row_id
+        (project, row_id)
         for row_id, project, session, header in rows
         if not _is_current(encryption.of(Session(project, session)), header)
     ]
@@ -121,12 +126,19 @@ def _is_current(cipher: SessionCipher, header: str | None) -> bool:
     return header is not None and header.startswith(f"{SEALED}{cipher.key_id}:")
 
 
-def _encrypt(ids: Sequence[int], connection: StoreConnection) -> int:
+def _encrypt(todo: Sequence[tuple[str, int]], connection: StoreConnection) -> int:
+    ids: dict[str, list[int]] = {}
+    for project, row_id in sorted(todo):  # so that two calls at once lock in one order
+        ids.setdefault(project, []).append(row_id)
+    return sum(_encrypt_in_project(project, its_ids, connection) for project, its_ids in ids.items())
+
+
+def _encrypt_in_project(project_key: str, ids: Sequence[int], connection: StoreConnection) -> int:
     cipher = connection.cipher
     assert cipher is not None  # noqa: S101 - `reencrypt` gives one
     changed: list[dict[str, Any]] = []
     for row_id, project, session, subpath, position, key, stored in connection.select(
-        statements.select_stored(), {"ids": ids}
+        statements.select_stored(), {"in_project": project_key, "ids": ids}
     ):
         transcript = Transcript(project, session, subpath)
         of_session = cipher.of(transcript.session)

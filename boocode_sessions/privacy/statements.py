@@ -56,7 +56,10 @@ def select_headers() -> Select[int, str, str, str | None]:
 
 @cache
 def select_stored() -> Select[int, str, str, str, int, bytes | None, str]:
-    """Entries with these ids, locked. Shape: one row per entry, by id."""
+    """Lock and select a project's entries with these ids. Shape: one row per entry, by id.
+
+    A distributed database can lock rows of one project only.
+    """
     return (
         select(
             Entry.id,
@@ -67,7 +70,7 @@ def select_stored() -> Select[int, str, str, str, int, bytes | None, str]:
             Entry.dedup_key,
             exact_text(),
         )
-        .where(Entry.id.in_(bindparam("ids", expanding=True, type_=BigInteger)))
+        .where(Entry.project_key == PROJECT, Entry.id.in_(bindparam("ids", expanding=True, type_=BigInteger)))
         .order_by(Entry.id)
         .with_for_update()
     )

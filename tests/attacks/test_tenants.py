@@ -1,5 +1,6 @@
 """A tenant reaches no other one: through the package, and behind protect_tenants with SQL of its own."""
 
+import importlib
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, make_url, select, text, true
 from sqlalchemy.exc import DBAPIError
 
 from boocode_sessions import (
@@ -16,9 +17,11 @@ from boocode_sessions import (
     InvalidKeyError,
     PermissionDeniedError,
     SessionKey,
+    UnsupportedBindError,
     migrations,
     queries,
 )
+from boocode_sessions._core import distributed
 from boocode_sessions.engine import create_engine
 from boocode_sessions.jsonl import export_tree, import_tree
 from boocode_sessions.sdk import SQLAlchemySessionStore
@@ -192,6 +195,7 @@ def test_everything_works_for_a_tenant(app: Engine, tmp_path: Path) -> None:
 
 def test_every_table_of_ours_is_protected_for_its_owner_too(app: Engine) -> None:
     """One that a later version adds as well."""
+    importlib.import_module("boocode_sessions.agents.models")  # has a table of ours
     ours = sorted({*Base.metadata.tables} - {"boocode_sessions_alembic_version"})
     protected = text(
         "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity "
@@ -300,6 +304,20 @@ def test_protection_can_be_taken_back(app: Engine, engine: Engine) -> None:
     migrations.protect_tenants(engine)
     migrations.unprotect_tenants(engine)
     assert len(queries.sessions(app)) == 2
+
+
+def test_a_cluster_is_not_protected_and_a_protected_database_not_distributed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain server that is told that it is a cluster."""
+    migrations.protect_tenants(engine)
+    monkeypatch.setattr(distributed, "_HAS_CITUS", select(true()))
+    distributed.forget(engine.pool)
+    with pytest.raises(UnsupportedBindError, match="unprotect_tenants"):
+        migrations.distribute(engine)
+    with pytest.raises(UnsupportedBindError, match="Citus can't keep tenants apart"):
+        migrations.protect_tenants(engine)
+    migrations.unprotect_tenants(engine)
 
 
 def test_schemas_of_a_translate_map_are_protected_each(database: Database) -> None:

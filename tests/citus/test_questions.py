@@ -11,7 +11,9 @@ from sqlalchemy import Engine, text
 from boocode_sessions import ClaudeSessionRepository, queries, retention
 from boocode_sessions.adoption import backfill
 from boocode_sessions.engine import create_engine
+from boocode_sessions.errors import MissingKeyError
 from boocode_sessions.jsonl import export_tree, import_tree
+from boocode_sessions.privacy import Encryption, generate_key, reencrypt
 from boocode_sessions.status import holdings
 from boocode_sessions.streaming import iterate
 from tests.citus.test_one_shard import noting
@@ -99,6 +101,20 @@ def test_a_deletion_that_removes_words_is_one_task_each(coordinator: Engine) -> 
         plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
     assert '"Task Count": 1,' in str(plan).replace("'", '"')
     assert len(queries.search(coordinator, "needle")) == len(PROJECTS) - 1
+
+
+def test_a_plain_store_becomes_an_encrypted_one(coordinator: Engine) -> None:
+    write(coordinator)
+    encryption = Encryption([generate_key("new")], reads_plain=True)
+    plain = ClaudeSessionRepository(coordinator)
+    before = [plain.load(key(f"s{number}", project)) for number, project in enumerate(PROJECTS)]
+    done = reencrypt(coordinator, encryption, batch_rows=5)
+    assert (done.entries, done.summaries) == (4 * len(PROJECTS) + 1, len(PROJECTS) + 1)
+    sealed = ClaudeSessionRepository(coordinator, encryption=encryption)
+    assert [sealed.load(key(f"s{number}", project)) for number, project in enumerate(PROJECTS)] == before
+    with pytest.raises(MissingKeyError):
+        plain.load(key("s0", PROJECTS[0]))
+    assert reencrypt(coordinator, encryption).entries == 0
 
 
 def test_sessions_are_kept_moved_and_removed(coordinator: Engine, tmp_path: Path) -> None:

@@ -138,6 +138,32 @@ def test_a_question_does_not_wait_long_for_another_who_takes_lines(
     assert asked(engine) == while_locked
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite has one writer
+def test_a_session_that_is_begun_anew_beside_a_question_stops_no_question(
+    engine: Engine, database: Database
+) -> None:
+    """It is not there when the question looks which digests are missing, and is again when it has them."""
+    other = database.engine()
+    for session_id in ("s1", "s2"):
+        write(engine, 1, session_id)
+    meanwhile = {
+        "pg_advisory_xact_lock": lambda: ClaudeSessionRepository(other).delete(key("s2")),
+        "INTO claude_session_digests": lambda: write(other, 2, "s2"),
+    }
+
+    def interfere(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        for part in [part for part in meanwhile if part in statement]:
+            meanwhile.pop(part)()
+
+    event.listen(engine, "before_cursor_execute", interfere)
+    answers = asked(engine)
+    assert not meanwhile
+    event.remove(engine, "before_cursor_execute", interfere)
+    assert answers == asked(engine)
+    assert {session_id for session_id, _ in answers[2]} == {"s1", "s2"}
+    other.dispose()
+
+
 def test_backfill_takes_everything(engine: Engine) -> None:
     write(engine, 0)
     backfill(engine)

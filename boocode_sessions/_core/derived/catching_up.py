@@ -185,10 +185,8 @@ def _digest_batch(
         if lines >= BATCH_LINES:
             break
         session = item.session
-        assert item.digest_id is not None  # noqa: S101 - inserted above
-        digest = Digest(session.project_key, item.digest_id)
-        if connection.select(statements.lock_digest(wait=not place), digest.parameters).first() is None:
-            continue  # somebody is deleting it, or has
+        if (digest := _lock_digest(connection, item, wait=not place)) is None:
+            continue
         if item.changed and session in renewed_before:
             done.add(session)  # its entries keep changing in ways that no position shows
             continue
@@ -215,6 +213,15 @@ def _digest_batch(
         connection.write(statements.set_digest(), progress)
     store(connection, taken)
     return done, frozenset(renewed)
+
+
+def _lock_digest(connection: StoreConnection, item: Behind, *, wait: bool) -> Digest | None:
+    """Return a session's locked digest. None if somebody deletes the session, or began it again just now."""
+    if item.digest_id is None:
+        return None
+    digest = Digest(item.session.project_key, item.digest_id)
+    locked = connection.select(statements.lock_digest(wait=wait), digest.parameters).first()
+    return None if locked is None else digest
 
 
 def _look_again(connection: StoreConnection, sessions: Sequence[Session]) -> dict[Session, Behind]:

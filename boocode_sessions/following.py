@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
 
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import KeyLike, Session, SessionStoreEntry, Transcript, session_of
@@ -110,7 +110,7 @@ def cursor_before(
     Raises:
         SessionStoreError: The entries can't be read.
     """
-    at_least(0, lines=lines)
+    check_at_least(0, lines=lines)
     session = _session(session)
     order = (Entry.position.desc(), Entry.id.desc())
     where = _of(session, subpath=subpath)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from boocode_sessions._core import operations
 from boocode_sessions._core.append.place import lock_row
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived import catching_up
 from boocode_sessions._core.greenlets import pause as wait
@@ -98,8 +98,8 @@ def prune(
     """
     if inactive_for < timedelta(0):
         raise ValueError("inactive_for is negative: it would remove sessions that are being written")
-    at_least(1, batch=batch)
-    at_least(0, keep=keep, pause=pause)
+    check_at_least(1, batch=batch)
+    check_at_least(0, keep=keep, pause=pause)
     if project_key is not None:
         project_key = project_of(project_key)
     unit_of_work = UnitOfWork(bind, schema)
@@ -269,7 +269,7 @@ def _lock(connection: StoreConnection, sessions: Sequence[Session]) -> Collectio
     if len(sessions) == 1 or connection.dialect == "sqlite":  # SQLite's lock is the whole database's
         lock_row(connection, sessions[0])
         return sessions
-    free = connection.select(statements.lock_free(), in_sessions(sessions)).scalars()
+    free = connection.select(statements.lock_free_sessions(), in_sessions(sessions)).scalars()
     return {Session(sessions[0].project_key, session_id) for session_id in free}
 
 

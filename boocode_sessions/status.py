@@ -36,7 +36,7 @@ from boocode_sessions._core.schema_check import found_schema
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.derived import select_behind_count
 from boocode_sessions._core.statements.parameters import table_name, unplaced
-from boocode_sessions._core.statements.read import is_true_fold
+from boocode_sessions._core.statements.read import is_summary_current
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork, run_over
 from boocode_sessions.migrations.distributing import DISTRIBUTED
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base, ClaudeSession
@@ -139,7 +139,7 @@ def _holdings(connection: StoreConnection) -> Holdings:
     others = _count(connection, Entry, unplaced())
     transcripts = connection.select(select(func.count()).select_from(_transcripts())).scalar_one()
     projects, sessions = connection.select(_select_session_counts()).one()
-    fresh = _count(connection, ClaudeSession, is_true_fold())
+    fresh = _count(connection, ClaudeSession, is_summary_current())
     held = _count(connection, ClaudeSession, ClaudeSession.held.is_(true()))
     shards, nodes = _shards(connection)
     return Holdings(

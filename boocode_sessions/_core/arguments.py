@@ -16,10 +16,10 @@ from boocode_sessions._core.codec import Cipher
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_ELSEWHERE = {"bind", "engine", "key", "session", "tenant"}
+_CHECKED_ELSEWHERE = {"bind", "engine", "key", "session", "tenant"}
 """Parameters that are checked where they are used, with errors that say more."""
 
-_CALLED: dict[Any, str] = {
+_TYPE_NAMES: dict[Any, str] = {
     str: "text",
     int: "a whole number",
     float: "a number",
@@ -51,7 +51,7 @@ def checked(function: Callable[_P, _T]) -> Callable[_P, _T]:
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         for name, given in (dict(zip(names, args, strict=False)) | kwargs).items():
             kinds = wanted().get(name)
-            if kinds and name not in _ELSEWHERE and not isinstance(given, tuple(kinds)):
+            if kinds and name not in _CHECKED_ELSEWHERE and not isinstance(given, tuple(kinds)):
                 *others, last = dict.fromkeys(kinds.values())
                 known = f"{', '.join(others)} or {last}" if others else last
                 raise TypeError(f"{name} is {known}, not {type(given).__name__}")
@@ -66,13 +66,13 @@ def _kinds(hint: Any) -> dict[Any, str]:  # noqa: ANN401 - an annotation
     if origin in {Union, types.UnionType}:
         return {kind: called for part in get_args(hint) for kind, called in _kinds(part).items()}
     if origin is Literal:
-        return {type(value): _CALLED[type(value)] for value in get_args(hint)}
+        return {type(value): _TYPE_NAMES[type(value)] for value in get_args(hint)}
     kind = origin or hint
-    called = _CALLED.get(kind) or f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+    called = _TYPE_NAMES.get(kind) or f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
     return dict.fromkeys(_ACCEPTED.get(kind, (kind,)), called)
 
 
-def at_least(least: int, **given: float | None) -> None:
+def check_at_least(least: int, **given: float | None) -> None:
     """Raise ValueError for a number below `least`."""
     for name, number in given.items():
         if number is not None and number < least:

@@ -11,7 +11,7 @@ from sqlalchemy import exc as sa
 
 from boocode_sessions._core import refused_connections
 from boocode_sessions._core.distributed import UncertainCommitError
-from boocode_sessions._core.refused_connections import chain, is_of, is_of_options, sqlstate_in_words
+from boocode_sessions._core.refused_connections import chain, is_of, is_of_options, sqlstate_in_message
 from boocode_sessions.errors import (
     DatabaseError,
     EncodingError,
@@ -227,7 +227,7 @@ def _own_sqlstate(error: BaseException) -> str | None:
         code = cast("dict[str, object]", said).get("C") if isinstance(said, dict) else None
         return code if isinstance(code, str) else None
     if driver in {"psycopg", "psycopg2"} and type(error).__name__ == "OperationalError":
-        return sqlstate_in_words(str(said))
+        return sqlstate_in_message(str(said))
     return None
 
 
@@ -259,7 +259,7 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
     invalidated = getattr(error, "connection_invalidated", False) or _is_bare(error)
     unavailable = isinstance(error, sa.OperationalError | sa.InterfaceError | OSError)
     if invalidated or unavailable or is_of_options(error):
-        return UnavailableError, refused_connections.why(error)
+        return UnavailableError, refused_connections.explain(error)
     return DatabaseError, "the database or its driver failed"
 
 

@@ -79,9 +79,9 @@ def observed(method: _Method) -> _Method:
     def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the method's own, which callers see
         if not _observers:
             return method(*args, **kwargs)
-        with _call(method.__name__, args, kwargs) as told:
+        with _call(method.__name__, args, kwargs) as report:
             result = method(*args, **kwargs)
-            _tell(told, result)
+            _report_rows(report, result)
             return result
 
     return cast("_Method", call)
@@ -94,9 +94,9 @@ def observed_async(method: _Method) -> _Method:
     async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as above
         if not _observers:
             return await method(*args, **kwargs)
-        with _call(method.__name__, args, kwargs) as told:
+        with _call(method.__name__, args, kwargs) as report:
             result = await method(*args, **kwargs)
-            _tell(told, result)
+            _report_rows(report, result)
             return result
 
     return cast("_Method", call)
@@ -143,6 +143,6 @@ def _call(
     return _observers[0].call(name, bind, key, sent)
 
 
-def _tell(told: Callable[[int], None], result: object) -> None:
+def _report_rows(report: Callable[[int], None], result: object) -> None:
     if isinstance(result, list):
-        told(len(cast("list[Any]", result)))
+        report(len(cast("list[Any]", result)))

@@ -31,7 +31,7 @@ _BAD_VALUE = re.compile(r"invalid (?:\w+ )*value|must be one of")
 """How drivers say that an option doesn't have this value."""
 
 
-def sqlstate_in_words(said: str) -> str | None:
+def sqlstate_in_message(said: str) -> str | None:
     """Return the SQLSTATE with which the server refused a connection, found in libpq's message."""
     return next((code for code, words in _BY_WORDS if words.search(said)), None)
 
@@ -45,7 +45,7 @@ def is_of_options(error: BaseException) -> bool:
     )
 
 
-def why(error: Exception) -> str:
+def explain(error: Exception) -> str:
     """Explain to people why a connection can't be made, or is lost."""
     said = [str(cause) for cause in chain(error)]
     if any(map(_is_of_connect, chain(error))):

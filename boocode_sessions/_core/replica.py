@@ -19,7 +19,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, cutter
 from boocode_sessions._core.statements.parameters import SESSIONS, table_name
 from boocode_sessions._core.statements.standby import select_position, select_replayed
-from boocode_sessions._core.tenants import say_tenant
+from boocode_sessions._core.tenants import set_tenant
 from boocode_sessions.errors import DatabaseError, SchemaError, TimedOutError, UnavailableError
 
 WAIT_SECONDS = 0.5
@@ -143,7 +143,7 @@ def _wait(connection: StoreConnection, position: str, identity: str, operation: 
             if standby and replayed:
                 # At a stricter isolation level, the transaction would still see the state before the wait.
                 connection.connection.rollback()
-                say_tenant(connection.connection, connection.tenant)
+                set_tenant(connection.connection, connection.tenant)
                 return
             if not standby:
                 raise DatabaseError(f"{operation}: the replica is no standby (any more); check its URL")

@@ -21,7 +21,7 @@ TENANT_SETTING = "boocode_sessions.tenant"
 _SET_TENANT = select(func.set_config(bindparam("setting"), bindparam("prefix"), True))
 
 
-def say_tenant(connection: Connection, tenant: str | None) -> None:
+def set_tenant(connection: Connection, tenant: str | None) -> None:
     """Tell PostgreSQL which tenant a transaction works for, until it ends."""
     if tenant is not None and connection.dialect.name == "postgresql":
         connection.execute(_SET_TENANT, {"setting": TENANT_SETTING, "prefix": prefix_of(tenant)})

@@ -25,7 +25,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, cutter, note_connection
 from boocode_sessions._core.replica import Replicated
 from boocode_sessions._core.schema_check import check_columns, check_encoding, check_schema
-from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, say_tenant
+from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, set_tenant
 from boocode_sessions._core.transactions import CurrentSession
 from boocode_sessions.engine import check_dialect
 
@@ -106,7 +106,7 @@ class UnitOfWork:
             lost = isinstance(error, errors.UnavailableError) and error.connection_lost
             if not (self.own and (lost or error.sqlstate == database_errors.STALE_PLAN)):
                 raise
-            _tell_retried(error)
+            _report_retry(error)
         return self._run(operation, work, lambda: connections(self.bind))
 
     def scan(self, operation: str, work: Work[T]) -> T:
@@ -155,7 +155,7 @@ class UnitOfWork:
                 outdated = error.sqlstate == database_errors.STALE_PLAN
                 if not tries or not (outdated or isinstance(error, errors.RetryableError)):
                     raise
-                _tell_retried(error)
+                _report_retry(error)
 
     def write_atomic(self, operation: str, work: Work[T], in_doubt: Callable[[], None]) -> T:
         """Run work that is one statement, which is atomic by itself, without BEGIN and COMMIT if possible."""
@@ -222,7 +222,7 @@ class UnitOfWork:
     def _opened(self, connection: Connection) -> StoreConnection:
         """Wrap a connection. Its transaction works for our tenant, until it ends."""
         tenant = self.tenant or connection.get_execution_options().get(TENANT_OPTION)
-        say_tenant(connection, tenant)
+        set_tenant(connection, tenant)
         return StoreConnection(connection, self.schema, self.cipher, tenant)
 
     def _check(self, connection: StoreConnection) -> None:
@@ -268,6 +268,6 @@ def run_over(engine: Engine, operation: str, work: Callable[[Connection], T]) ->
     raise failure
 
 
-def _tell_retried(error: Exception) -> None:
+def _report_retry(error: Exception) -> None:
     if (watching := observing.observer()) is not None:
         watching.retried(error)

@@ -10,7 +10,7 @@ from sqlalchemy import Select, Text, func, literal_column, or_, select
 from boocode_sessions._core import fold
 from boocode_sessions._core.append.place import Placed, Summary, place_rows
 from boocode_sessions._core.append.plan import PAGE_ROWS
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.indexing import fill_derived_tables
@@ -65,7 +65,7 @@ def backfill(
     Raises:
         SessionStoreError: The database can't be read or written. Finished batches stay.
     """
-    at_least(1, batch_rows=batch_rows)
+    check_at_least(1, batch_rows=batch_rows)
     unit_of_work = UnitOfWork(bind, schema, encryption)
     placed = folded = 0
     count = select(func.count()).select_from(Entry).where(unplaced())

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from boocode_sessions._core.append.place import Summary, recount
 from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters, run_insertion
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.codec import (
     Cipher,
     EncodedEntry,
@@ -106,7 +106,7 @@ def adopt(
     Raises:
         SchemaError: There is no such table, or it has other columns.
     """
-    at_least(1, batch_rows=batch_rows)
+    check_at_least(1, batch_rows=batch_rows)
     unit_of_work = UnitOfWork(bind, schema, encryption)
     rows = unit_of_work.scan(
         f"look at {source}", lambda connection: _source(connection, source, source_schema)

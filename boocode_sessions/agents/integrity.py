@@ -11,7 +11,7 @@ from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Session, SessionKey, check_parts
-from boocode_sessions._core.tenants import TENANT_OPTION, given_project, say_tenant
+from boocode_sessions._core.tenants import TENANT_OPTION, given_project, set_tenant
 from boocode_sessions._core.unit_of_work import run_over
 from boocode_sessions.agents.models import ClaudeAgentSession
 from boocode_sessions.agents.transcripts import folder_of, lines_to_import
@@ -178,7 +178,7 @@ def _compare(
 
 def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str | None) -> None:
     def work(connection: Connection) -> None:
-        say_tenant(connection, connection.get_execution_options().get(TENANT_OPTION))
+        set_tenant(connection, connection.get_execution_options().get(TENANT_OPTION))
         opened = StoreConnection(connection, schema)
         table = ClaudeAgentSession.__tablename__
         if inspect(connection).has_table(table, schema=opened.effective_schema):

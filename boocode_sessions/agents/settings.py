@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from boocode_sessions._core.arguments import at_least
+from boocode_sessions._core.arguments import check_at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,4 +42,4 @@ class Limits:
             given: object = getattr(self, limit.name)
             if not isinstance(given, int | float):
                 raise TypeError(f"{limit.name} is a number, not {type(given).__name__}")
-            at_least(1 if limit.name.startswith("max_") else 0, **{limit.name: given})
+            check_at_least(1 if limit.name.startswith("max_") else 0, **{limit.name: given})

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
-from boocode_sessions._core.arguments import at_least
+from boocode_sessions._core.arguments import check_at_least
 from boocode_sessions._core.greenlets import is_in_greenlet
 from boocode_sessions._core.unit_of_work import UnitOfWork
 
@@ -72,7 +72,7 @@ def thread_count(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, def
 
     A caller's transaction and an async engine can use only one. SQLite has one writer: its default is one.
     """
-    at_least(1, workers=wanted)
+    check_at_least(1, workers=wanted)
     if not unit_of_work.own or is_in_greenlet():
         return 1
     return wanted or (1 if dialect == "sqlite" else default)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.codec import (
     LINE_KEY_LENGTH,
     SessionCipher,
@@ -79,8 +79,8 @@ def reencrypt(
         EncryptionError: A key is missing, or a row is plain without `reads_plain`.
         DamagedEntryError: An entry was changed or moved. The batches before it are done.
     """
-    at_least(1, batch_rows=batch_rows)
-    at_least(0, pause=pause)
+    check_at_least(1, batch_rows=batch_rows)
+    check_at_least(0, pause=pause)
     unit_of_work = UnitOfWork(bind, schema, encryption)
     done = 0
     after = 0

@@ -4,7 +4,7 @@ import dataclasses
 
 from sqlalchemy import ColumnElement, func, select, union
 
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import check_parts
 from boocode_sessions._core.statements.parameters import unplaced
@@ -40,7 +40,7 @@ def projects(
     Raises:
         SessionStoreError: The database can't be read.
     """
-    at_least(0, limit=limit)
+    check_at_least(0, limit=limit)
 
     def wanted(model: type[Entry] | type[ClaudeSession]) -> ColumnElement[bool]:
         return model.project_key.icontains(containing, autoescape=True)

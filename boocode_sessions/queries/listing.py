@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.codec import Cipher, decode_summary
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.distributed import is_distributed
@@ -94,7 +94,7 @@ def sessions(
         ValueError: `since` has no time zone.
         SessionStoreError: The database can't be read.
     """
-    at_least(0, limit=limit)
+    check_at_least(0, limit=limit)
     check_parts(project_key=project_key)
     given = {"in_project": project_key, "since": moment("since", since, tz), "most": limit}
     parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.attributes import string_at, time_of
 from boocode_sessions._core.codec import decode, extract
 from boocode_sessions._core.connection import StoreConnection
@@ -101,7 +101,7 @@ def search(
     """
     wanted, scope = Wanted.of(words), Scope.of(project_key, session_id, since, until, tz)
     chosen = {places} if isinstance(places, str) else set(places)
-    at_least(0, limit=limit)
+    check_at_least(0, limit=limit)
     if unknown := chosen - {"messages", "tools"}:
         raise ValueError(f"places are messages and tools, not {', '.join(sorted(unknown))}")
     if limit < 1 or not wanted.groups or not chosen:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Select, and_, or_, select
 
-from boocode_sessions._core.arguments import at_least, checked
+from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.attributes import blocks_of, in_order, string_at, text_of_content
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
@@ -84,7 +84,7 @@ def tool_calls(
         ValueError: `since` or `until` has no time zone.
         SessionStoreError: The database can't be read.
     """
-    at_least(0, limit=limit)
+    check_at_least(0, limit=limit)
     scope = Scope.of(project_key, session_id, since, until, tz)
 
     def operation(connection: StoreConnection) -> Rows[ToolCall]:

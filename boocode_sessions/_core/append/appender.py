@@ -104,7 +104,7 @@ class Appender:
         try:
             done = self._run_all(batch, list(plans.values()))
         except SessionStoreError as error:
-            if concerns_all(error):
+            if affects_whole_batch(error):
                 for place in plans:
                     outcomes[place] = Outcome(landed=False, error=error)
             return outcomes
@@ -258,6 +258,6 @@ def append_locked(
     return version
 
 
-def concerns_all(error: SessionStoreError) -> bool:
+def affects_whole_batch(error: SessionStoreError) -> bool:
     """True if the error affects every append of a batch, rather than being the database's refusal of one."""
     return not isinstance(error, DatabaseError) or isinstance(error, UnavailableError | TimedOutError)

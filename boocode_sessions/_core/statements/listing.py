@@ -24,7 +24,7 @@ from sqlalchemy import (
 from boocode_sessions._core.keys import MAIN
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions._core.statements.parameters import PROJECT, Entry, are_among, unplaced
-from boocode_sessions._core.statements.read import ONE, is_true_fold
+from boocode_sessions._core.statements.read import ONE, is_summary_current
 from boocode_sessions.models import ClaudeSession
 
 Key: TypeAlias = tuple[str, str]
@@ -72,7 +72,7 @@ def select_rows(projects: Collection[str]) -> Select[*tuple[Any, ...]]:
         row.project_key,
         row.session_id,
         *(getattr(row, name) for name in _OF_ROWS),
-        func.coalesce(is_true_fold(), false()).label("fresh"),
+        func.coalesce(is_summary_current(), false()).label("fresh"),
         main.correlate(row).exists().label("has_main"),
     ).where(
         row.project_key.in_(projects),  # tells a distributed database where the rows are
@@ -166,7 +166,7 @@ def select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
             c.updated,
             c.unplaced,
             *(getattr(row, name) for name in _OF_ROWS),
-            func.coalesce(is_true_fold(), false()).label("fresh"),
+            func.coalesce(is_summary_current(), false()).label("fresh"),
             main.correlate(listed).limit(1).scalar_subquery().is_not(None).label("has_main"),
         )
         .join_from(

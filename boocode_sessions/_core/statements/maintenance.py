@@ -162,7 +162,7 @@ def select_prunable(*, of_project: bool = False) -> Select[str, str, int]:
 
 
 @cache
-def lock_free() -> Select[str]:
+def lock_free_sessions() -> Select[str]:
     """Lock those of a project's sessions that nobody else has locked. Shape: (session_id,) per row.
 
     It waits for no lock. So whoever waits for one of these sessions doesn't also wait for others' writers.

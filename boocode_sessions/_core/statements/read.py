@@ -119,7 +119,7 @@ def select_summaries() -> Select[str, int, str | None]:
     because its `mtime` may still look fresh. The SDK then reads the transcript itself.
     """
     return select(ClaudeSession.session_id, epoch_ms(ClaudeSession.updated_at), ClaudeSession.data).where(
-        ClaudeSession.project_key == PROJECT, is_true_fold(PROJECT)
+        ClaudeSession.project_key == PROJECT, is_summary_current(PROJECT)
     )
 
 
@@ -145,7 +145,7 @@ def select_versions() -> Select[str, str | None]:
     return select(*table.c)
 
 
-def is_true_fold(project_key: KeyColumn = ClaudeSession.project_key) -> ColumnElement[bool]:
+def is_summary_current(project_key: KeyColumn = ClaudeSession.project_key) -> ColumnElement[bool]:
     """Condition on a session's row: `data` covers the whole main transcript, unplaced rows too.
 
     `project_key`: the parameter, if the statement has one.

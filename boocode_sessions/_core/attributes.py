@@ -184,13 +184,13 @@ def text_of_content(content: object) -> str | None:
 
 def visible(text: str) -> str:
     """Return the text with visible characters for those that control the display or can't be encoded."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_UNSEEN)
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_VISIBLE_FORMS)
 
 
 def in_order(arguments: Mapping[str, object]) -> dict[str, object]:
     """Return a tool's arguments in a fixed order. JSONB has its own, with the shortest name first."""
     names = (*_MAIN_ARGUMENTS, *_CODE_ARGUMENTS, *sorted(arguments))
-    return {name: _sorted(arguments[name], _DEEPEST) for name in names if name in arguments}
+    return {name: _sorted(arguments[name], _MAX_SORTED_DEPTH) for name in names if name in arguments}
 
 
 def _sorted(value: object, deep: int) -> object:
@@ -223,10 +223,10 @@ def tools_of(entry: object) -> list[str]:
 _MAIN_ARGUMENTS = ("command", "file_path", "path", "pattern", "query", "url", "description", "prompt")
 """The names that the agent's own tools use."""
 _CODE_ARGUMENTS = ("old_string", "new_string", "content", "new_source")
-_DEEPEST = 20
+_MAX_SORTED_DEPTH = 20
 """Levels of an argument that are sorted. Entries may be nested as deeply as Python's stack allows."""
 
-_UNSEEN = {
+_VISIBLE_FORMS = {
     **{code: 0x2400 + code for code in range(32) if code not in {9, 10}},  # each control's visible symbol
     127: 0x2421,
     **dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD),

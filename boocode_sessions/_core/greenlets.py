@@ -97,8 +97,8 @@ def is_in_greenlet() -> bool:
 
 
 async def _cancel(task: asyncio.Future[Any], call: Call) -> None:
-    for _ in range(_LOOKS):
-        if call.cut is not None or await _ended(task, CANCEL_SECONDS / _LOOKS):
+    for _ in range(_MAX_POLLS):
+        if call.cut is not None or await _ended(task, CANCEL_SECONDS / _MAX_POLLS):
             break
     if call.is_local:  # if cancelled, aiosqlite would leave its thread with the write lock
         await _ended(task)
@@ -111,7 +111,7 @@ async def _cancel(task: asyncio.Future[Any], call: Call) -> None:
         await _ended(task, CANCEL_SECONDS)
 
 
-_LOOKS = 100
+_MAX_POLLS = 100
 """How often to look whether a call has a connection yet, before it is cancelled without one."""
 
 

@@ -29,9 +29,9 @@ BEHIND_SECONDS = 2.0
 DOWN_SECONDS = 10.0
 """How long reads go straight to the primary after the standby has failed in another way."""
 
-_LOOK_SECONDS = 2.0
+_ANSWER_SECONDS = 2.0
 """How many seconds more a standby gets to say where it stands. One that doesn't answer counts as hung."""
-_LONGEST_PAUSE = 0.05
+_MAX_PAUSE_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -130,7 +130,7 @@ def _wait(connection: StoreConnection, position: str, identity: str, operation: 
     table = _in_table(connection)
     until = time.monotonic() + WAIT_SECONDS
     pause = 0.0
-    with Deadline(WAIT_SECONDS + _LOOK_SECONDS, cutter(connection.connection)):
+    with Deadline(WAIT_SECONDS + _ANSWER_SECONDS, cutter(connection.connection)):
         while True:
             standby, replayed, its_identity = connection.select(
                 select_replayed(), {"position": position, "pause": pause, **table}
@@ -149,4 +149,4 @@ def _wait(connection: StoreConnection, position: str, identity: str, operation: 
                 raise DatabaseError(f"{operation}: the replica is no standby (any more); check its URL")
             if time.monotonic() >= until:
                 raise BehindError(f"{operation}: the replica is more than {WAIT_SECONDS:g} s behind")
-            pause = min(_LONGEST_PAUSE, pause * 2 or 0.001)
+            pause = min(_MAX_PAUSE_SECONDS, pause * 2 or 0.001)

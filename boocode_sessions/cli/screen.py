@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Part: TypeAlias = tuple[str, str]
 """A text and its style in a terminal with colors."""
 
-LONGEST_LAID_OUT = 50_000
+MAX_LAID_OUT_CHARS = 50_000
 """Most characters of a text that is wrapped at words. The terminal itself wraps longer ones at its edge,
 because laying out a line of 78 MB took a minute."""
 
@@ -64,7 +64,7 @@ class Terminal:
 
         console = self._console
         room = max(console.width - indent, _LEAST_WIDTH)
-        if not cut and sum(len(text) for text, _ in parts) > LONGEST_LAID_OUT:
+        if not cut and sum(len(text) for text, _ in parts) > MAX_LAID_OUT_CHARS:
             console.file.write("".join(text for text, _ in parts) + "\n")
             return
         whole = Text.assemble(*parts)

@@ -233,11 +233,11 @@ _CONFLICT = re.compile(r"(.+?)(?:\.sync-conflict-\d{8}-\d{6}-\w+| \(.*conflicted
 """Names that Syncthing, Dropbox and Nextcloud give to the second of two conflicting versions."""
 _COPY_MARK = re.compile(r"[ .(~]")
 """What follows the original's name in a copy's: `S (1)`, `S 2`, `S - Copy`."""
-_LONGEST_NAME = 200
+_MAX_NAME_CHARS = 200
 """Characters of a longer path that the agent keeps in the folder's name, before it appends a hash."""
 
 
 def is_named_after(name: str, cwd: str) -> bool:
     """True if a project's folder has the name that the agent makes from the working folder `cwd`."""
     made = re.sub(r"[^a-zA-Z0-9]", "-", cwd)
-    return name.startswith(made[:_LONGEST_NAME] + "-") if len(made) > _LONGEST_NAME else name == made
+    return name.startswith(made[:_MAX_NAME_CHARS] + "-") if len(made) > _MAX_NAME_CHARS else name == made

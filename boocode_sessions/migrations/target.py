@@ -17,14 +17,14 @@ def schema() -> str | None:
     return _schema.get()
 
 
-_LONGEST_NAME = 63
+_MAX_NAME_BYTES = 63
 
 
 @contextmanager
 def targeting(name: str | None) -> Generator[None]:
     """Run migrations for the tables in one schema. Raises SchemaError for a name that is too long."""
-    if name is not None and (size := len(name.encode(errors="replace"))) > _LONGEST_NAME:
-        raise SchemaError(f"the schema's name has {size} bytes, PostgreSQL takes {_LONGEST_NAME}: {name!r}")
+    if name is not None and (size := len(name.encode(errors="replace"))) > _MAX_NAME_BYTES:
+        raise SchemaError(f"the schema's name has {size} bytes, PostgreSQL takes {_MAX_NAME_BYTES}: {name!r}")
     token = _schema.set(name)
     try:
         yield

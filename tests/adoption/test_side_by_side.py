@@ -77,11 +77,11 @@ def test_a_summary_is_the_true_fold_or_not_given_at_all(
     theirs: SeedStore, ours: ClaudeSessionRepository
 ) -> None:
     ours.append(KEY, OURS)
-    assert _is_true_fold(ours)
+    assert _is_summary_current(ours)
     theirs.append("p", "s", THEIRS)
     assert ours.list_session_summaries("p") == []
     ours.append(KEY, [{"type": "last", "uuid": "l"}])
-    assert _is_true_fold(ours)
+    assert _is_summary_current(ours)
 
 
 def test_a_redelivery_of_what_they_appended_is_known(
@@ -127,7 +127,7 @@ def test_each_deletes_what_the_other_wrote_and_nothing_comes_back(
     assert ours.list_session_summaries("p") == []
     assert ours.list_subkeys(KEY) == []
     ours.append(KEY, [{"type": "user", "uuid": "again", "message": {"content": "anew"}}])
-    assert _is_true_fold(ours)
+    assert _is_summary_current(ours)
     assert "the old opening" not in str(ours.list_session_summaries("p"))
 
 
@@ -147,10 +147,10 @@ def test_both_write_the_same_session_at_once_and_nothing_is_lost(
     loaded = [entry.get("uuid", "") for entry in ours.load(KEY) or []]
     assert [uuid for uuid in loaded if uuid.startswith("t")] == [f"t{n}" for n in range(15)]
     assert [uuid for uuid in loaded if uuid.startswith("o") and uuid != "old"] == [f"o{n}" for n in range(15)]
-    assert _is_true_fold(ours)
+    assert _is_summary_current(ours)
 
 
-def _is_true_fold(ours: ClaudeSessionRepository) -> bool:
+def _is_summary_current(ours: ClaudeSessionRepository) -> bool:
     [summary] = ours.list_session_summaries("p")
     [listed] = ours.list_sessions("p")
     folded = fold_session_summary(None, KEY, cast("Any", ours.load(KEY)))

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from boocode_sessions.cli.screen import (
-    LONGEST_LAID_OUT,
+    MAX_LAID_OUT_CHARS,
     Pipe,
     Screen,
     Terminal,
@@ -79,7 +79,7 @@ texts = st.one_of(
 )
 @example(text="Vec<String>", width=80, kind="assistant")
 @example(text="漢" * 100, width=21, kind="assistant")
-@example(text="a" * LONGEST_LAID_OUT + " <b>", width=60, kind="assistant")
+@example(text="a" * MAX_LAID_OUT_CHARS + " <b>", width=60, kind="assistant")
 def test_every_visible_character_of_a_message_is_shown(text: str, width: int | None, kind: str) -> None:
     out = drawn(lambda screen: print_readable(screen, [entry(text, kind)]), width)
     assert visible(clean(text)) in visible(out)

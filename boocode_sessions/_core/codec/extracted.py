@@ -129,7 +129,7 @@ def _count(value: object) -> int | None:
         value = math.floor(value)
     if not isinstance(value, int) or isinstance(value, bool):
         return None
-    return min(max(int(value), 0), _MAX_INT)
+    return min(max(int(value), 0), _MAX_COUNT)
 
 
 def _time(said: object) -> str | None:
@@ -144,7 +144,7 @@ def _time(said: object) -> str | None:
 
 
 def _time_in(said: str) -> str | None:
-    if _AS_THE_AGENT_WRITES.fullmatch(said):
+    if _AGENT_TIME.fullmatch(said):
         datetime.fromisoformat(said)  # raises for a date that does not exist
         return f"{said[:10]} {said[11:23]}000"
     if not (read := _RFC_3339.fullmatch(said)):
@@ -154,7 +154,7 @@ def _time_in(said: str) -> str | None:
     if zone is None or zone in "zZ":
         return _written(at.replace(tzinfo=UTC))
     offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
-    if offset > _FARTHEST_ZONE:
+    if offset > _MAX_UTC_OFFSET:
         return None
     return _written(at.replace(tzinfo=timezone(-offset if zone[0] == "-" else offset)).astimezone(UTC))
 
@@ -169,12 +169,12 @@ _NO_BLOCK = (None, None, None, None)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_LABEL_BYTES = 128
 """Maximum bytes of a label: with the key's 2,000, an index row stays below the 2,704 that a B-tree takes."""
-_MAX_INT = 2_147_483_647
+_MAX_COUNT = 2_147_483_647
 """The largest value of an integer column."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_2000, _YEAR_3000 = (datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000 for year in (2000, 3000))
-_FARTHEST_ZONE = timedelta(hours=14)
-_AS_THE_AGENT_WRITES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+_MAX_UTC_OFFSET = timedelta(hours=14)
+_AGENT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:[0-5]\d)?", re.ASCII
 )

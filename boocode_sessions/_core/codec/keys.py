@@ -38,7 +38,7 @@ def uuid_key(entry: Mapping[str, object]) -> bytes | None:
     uuid = entry.get("uuid")
     if not isinstance(uuid, str) or not uuid:
         return None
-    if _AS_THE_AGENT_WRITES.fullmatch(uuid):
+    if _AGENT_UUID.fullmatch(uuid):
         return bytes.fromhex(uuid.replace("-", ""))
     # UTF-16, because a surrogate pair given as two code points comes back as one character.
     return b"u" + hashlib.sha256(uuid.encode("utf-16-le", "surrogatepass")).digest()[:16]
@@ -73,4 +73,4 @@ def fingerprint(entry: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(canonical.encode()).digest()[:_FINGERPRINT_BYTES]
 
 
-_AS_THE_AGENT_WRITES = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_AGENT_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -113,7 +113,7 @@ class LineReader:
             "e" in literal
             or "E" in literal
             or "e" in repr(value)
-            or len(literal) > _LONGEST_PLAIN_FLOAT
+            or len(literal) > _MAX_PLAIN_FLOAT_CHARS
             or (value == 0 and literal.startswith("-"))
         ):
             self._plain = False
@@ -198,5 +198,5 @@ _NOTHING = " \t\r\n\0\ufeff"
 """Characters that may stand between two records and are dropped."""
 _NOT_IN_JSONB = ("\\u0000", "\\ud", "\\uD")
 """Escapes of NUL and of surrogates, which may be lone."""
-_LONGEST_PLAIN_FLOAT = 300
+_MAX_PLAIN_FLOAT_CHARS = 300
 """Maximum characters; far fewer than the digits that PostgreSQL's numeric keeps exactly."""

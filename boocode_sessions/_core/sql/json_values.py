@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 MAX_COUNT = 2_147_483_647
 """The largest number that a count is read as: the largest value of an integer column."""
-MAX_LABEL = 128
+MAX_LABEL_BYTES = 128
 """Maximum bytes of a label, such as an id or a model's name."""
 
 
@@ -44,12 +44,12 @@ def string_on_sqlite(document: str, *path: str) -> str:
 
 def _label_on_postgresql(document: str, *path: str) -> str:
     said = string_on_postgresql(document, *path)
-    return f"CASE WHEN octet_length({said}) BETWEEN 1 AND {MAX_LABEL} THEN {said} END"
+    return f"CASE WHEN octet_length({said}) BETWEEN 1 AND {MAX_LABEL_BYTES} THEN {said} END"
 
 
 def _label_on_sqlite(document: str, *path: str) -> str:
     said = string_on_sqlite(document, *path)
-    return f"CASE WHEN length(CAST({said} AS BLOB)) BETWEEN 1 AND {MAX_LABEL} THEN {said} END"
+    return f"CASE WHEN length(CAST({said} AS BLOB)) BETWEEN 1 AND {MAX_LABEL_BYTES} THEN {said} END"
 
 
 def _is_true_on_postgresql(document: str, *path: str) -> str:

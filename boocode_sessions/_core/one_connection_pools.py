@@ -13,10 +13,10 @@ from sqlalchemy.pool import AssertionPool, StaticPool
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
-_AT_ONCE = nullcontext()
-_one_at_a_time = threading.Lock()
-_locks: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
-_turns: WeakKeyDictionary[Pool, WeakKeyDictionary[AbstractEventLoop, "_Turn"]] = WeakKeyDictionary()
+_NO_LOCK = nullcontext()
+_guard = threading.Lock()
+_thread_locks: WeakKeyDictionary[Pool, threading.RLock] = WeakKeyDictionary()
+_task_locks: WeakKeyDictionary[Pool, WeakKeyDictionary[AbstractEventLoop, "_TaskLock"]] = WeakKeyDictionary()
 
 
 def exclusive(pool: Pool) -> AbstractContextManager[object]:
@@ -25,15 +25,15 @@ def exclusive(pool: Pool) -> AbstractContextManager[object]:
     AssertionPool isn't made for threads: two that ask at once may get the same connection.
     """
     if not isinstance(pool, AssertionPool | StaticPool):
-        return _AT_ONCE
+        return _NO_LOCK
     if in_greenlet():  # an event loop's tasks share a thread
-        turns = _turns.setdefault(pool, WeakKeyDictionary())
-        return turns.setdefault(asyncio.get_running_loop(), _Turn()).taken()
-    with _one_at_a_time:
-        return _locks.setdefault(pool, threading.RLock())
+        locks = _task_locks.setdefault(pool, WeakKeyDictionary())
+        return locks.setdefault(asyncio.get_running_loop(), _TaskLock()).held()
+    with _guard:
+        return _thread_locks.setdefault(pool, threading.RLock())
 
 
-class _Turn:
+class _TaskLock:
     """A reentrant lock for the tasks of one event loop, as RLock is for threads."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class _Turn:
         self._holder: Task[Any] | None = None
 
     @contextmanager
-    def taken(self) -> Generator[None]:
+    def held(self) -> Generator[None]:
         task = asyncio.current_task()
         if task is self._holder:
             yield

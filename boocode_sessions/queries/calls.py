@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.missing import Missing, counted
+from boocode_sessions._core.derived.missing import Missing, counted_records
 from boocode_sessions._core.derived.records import CallRecord
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements.derived import QUARTER, TOKENS
@@ -70,7 +70,7 @@ def grouped_calls(
         else:
             record = CallRecord(position, row_id, at, day, model, tuple(tokens))
             _merge(merged, call, record, Session(project, session))
-    for of_session in counted(connection, missing):
+    for of_session in counted_records(connection, missing):
         for (call, _), record in of_session.calls.items():
             _merge(merged, call, record, of_session.session)
     holds = scope.holding()

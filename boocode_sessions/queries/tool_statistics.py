@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.derived.missing import Missing, ask, counted
+from boocode_sessions._core.derived.missing import Missing, ask, counted_records
 from boocode_sessions._core.derived.records import ToolUseRecord, greatest
 from boocode_sessions._core.statements.derived_reads import DerivedQuery, is_single, is_summed
 from boocode_sessions._core.unit_of_work import Bind
@@ -132,7 +132,7 @@ def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict
             totals.setdefault(tool, _Total()).add(calls, failures, unanswered, micros, values[4])
         else:
             merge(use, ToolUseRecord(tool, *values[:3]))
-    for of_session in counted(connection, missing):
+    for of_session in counted_records(connection, missing):
         for (use, _), record in of_session.uses.items():
             merge(use, record)
     holds = scope.holding()

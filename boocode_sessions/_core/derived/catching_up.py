@@ -101,7 +101,7 @@ def catch_up(unit_of_work: UnitOfWork, coverage: Coverage, progress: OnProgress 
     for orphans in in_parts(coverage.orphans, BATCH_SESSIONS):
         unit_of_work.write(
             "remove what was taken from deleted sessions",
-            partial(_remove, orphans),
+            partial(_lock_and_delete, orphans),
             lock_seconds=LOCK_SECONDS,
         )
     left: list[Session] = [item.session for item in coverage.behind]
@@ -142,17 +142,17 @@ def delete_digest(connection: StoreConnection, session: Session) -> None:
     """Remove what was taken from a session that this transaction deletes. Otherwise a later query does it."""
     lock(connection)
     found = connection.select(statements.select_digest(), in_session(session)).scalars().all()
-    _drop([Digest(session.project_key, digest) for digest in found], connection)
+    _delete_digests([Digest(session.project_key, digest) for digest in found], connection)
 
 
-def _remove(digests: Sequence[Digest], connection: StoreConnection) -> None:
+def _lock_and_delete(digests: Sequence[Digest], connection: StoreConnection) -> None:
     lock(connection)
-    _drop(digests, connection)
+    _delete_digests(digests, connection)
 
 
-def _drop(digests: Sequence[Digest], connection: StoreConnection) -> None:
+def _delete_digests(digests: Sequence[Digest], connection: StoreConnection) -> None:
     for digest in digests:
-        _empty(connection, digest)
+        _delete_rows(connection, digest)
         connection.write(statements.delete_of_digest(DIGESTS), digest.parameters)
 
 
@@ -172,11 +172,11 @@ def _digest_batch(
 ) -> tuple[set[Session], frozenset[Session]]:
     """Take about BATCH_LINES lines. Return the sessions that are done, and all that were begun anew."""
     lock(connection)
-    found = _look_again(connection, sessions)
+    found = _still_behind(connection, sessions)
     # Only these: an INSERT would wait for whoever is deleting a session, even though its digest is there.
     if new := [in_session(item.session) for item in found.values() if item.digest_id is None]:
         connection.write(statements.insert_digests(connection.dialect), new)
-        found = _look_again(connection, sessions)
+        found = _still_behind(connection, sessions)
     done = {session for session in sessions if session not in found}
     renewed = set(renewed_before)
     taken: list[tuple[Digest, SessionRecords]] = []
@@ -197,7 +197,7 @@ def _digest_batch(
         end = item.next_position if whole else read[-1].position + 1
         transcripts += firsts
         if item.changed or (whole and start and transcripts != item.transcripts):
-            _empty(connection, digest)
+            _delete_rows(connection, digest)
             connection.write(set_searched(), {**digest.parameters, "searched_to": 0})
             renewed.add(session)
         if whole and start and transcripts != item.transcripts:
@@ -224,12 +224,12 @@ def _lock_digest(connection: StoreConnection, item: Behind, *, wait: bool) -> Di
     return None if locked is None else digest
 
 
-def _look_again(connection: StoreConnection, sessions: Sequence[Session]) -> dict[Session, Behind]:
+def _still_behind(connection: StoreConnection, sessions: Sequence[Session]) -> dict[Session, Behind]:
     rows = connection.select(statements.select_behind(EVERYWHERE, some=True), among(sessions))
     return {item.session: item for item in map(_behind, rows)}
 
 
-def _empty(connection: StoreConnection, digest: Digest) -> None:
+def _delete_rows(connection: StoreConnection, digest: Digest) -> None:
     if connection.dialect == "sqlite":
         connection.write(delete_words(), {"in_digest": digest.id})
     for table in (CALLS, USES, derived_reads.TEXTS):

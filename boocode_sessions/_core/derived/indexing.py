@@ -42,7 +42,7 @@ class Unsearched(NamedTuple):
     session: Session
 
 
-class Said(NamedTuple):
+class EntryWords(NamedTuple):
     """The words of an entry."""
 
     text_id: int
@@ -82,11 +82,11 @@ def index_new(
         )
 
 
-def said_in(entry: Mapping[str, Any], row_id: int, at: int) -> Iterator[Said]:
+def words_of_entry(entry: Mapping[str, Any], row_id: int, at: int) -> Iterator[EntryWords]:
     """Yield the words of what an entry says, and of what its tools were given and returned."""
     for kind, text in enumerate((message_of(entry), tools_of(entry))):
         if words := plain_words_in(text):
-            yield Said(2 * row_id + kind, at, words)
+            yield EntryWords(2 * row_id + kind, at, words)
 
 
 def _index_batch(within: Within, named: Mapping[str, str], connection: StoreConnection) -> None:
@@ -100,15 +100,15 @@ def _index_batch(within: Within, named: Mapping[str, str], connection: StoreConn
         searched_to, counted_to = locked
         while searched_to < counted_to and chars < BATCH_CHARS:
             page = {**in_session(item.session), "from_position": searched_to, "to_position": counted_to}
-            rows = connection.select(statements.select_said(), {**page, "most": PAGE_ENTRIES}).all()
-            said: list[Said] = []
+            rows = connection.select(statements.select_message_texts(), {**page, "most": PAGE_ENTRIES}).all()
+            found: list[EntryWords] = []
             for row_id, _, stored_at, said_at, text in rows:
                 chars += len(text)
                 try:
-                    said += said_in(decode(text), row_id, micros(said_at or stored_at))
+                    found += words_of_entry(decode(text), row_id, micros(said_at or stored_at))
                 except DamagedEntryError:
                     continue
-            _store(connection, item.digest, said)
+            _store(connection, item.digest, found)
             whole = len(rows) < PAGE_ENTRIES
             searched_to = counted_to if whole else rows[-1][1] + 1
         done = {**item.digest.parameters, "searched_to": searched_to}
@@ -117,14 +117,14 @@ def _index_batch(within: Within, named: Mapping[str, str], connection: StoreConn
             break
 
 
-def _store(connection: StoreConnection, digest: Digest, said: Sequence[Said]) -> None:
-    if not said:
+def _store(connection: StoreConnection, digest: Digest, entries: Sequence[EntryWords]) -> None:
+    if not entries:
         return
     if connection.dialect == "sqlite":
-        words = [(item.text_id, " ".join(item.words)) for item in said]
+        words = [(item.text_id, " ".join(item.words)) for item in entries]
         texts = [
             (text_id, digest.id, item.at, digest.project_key, text)
-            for item, (text_id, text) in zip(said, words, strict=True)
+            for item, (text_id, text) in zip(entries, words, strict=True)
         ]
         connection.write_rows(statements.insert_text_rows, texts)
         connection.write_rows(statements.insert_word_rows, words)
@@ -137,7 +137,7 @@ def _store(connection: StoreConnection, digest: Digest, said: Sequence[Said]) ->
             "project_key": digest.project_key,
             "words": as_vector(item.words),
         }
-        for item in said
+        for item in entries
     ]
     if is_distributed(connection.connection):
         connection.write(statements.insert_texts(in_values=True), rows)

@@ -191,7 +191,7 @@ def _digests_with(
     return found
 
 
-class Counted(NamedTuple):
+class CountedRecords(NamedTuple):
     """The records of a session that count, without copies from sessions that still exist."""
 
     session: Session
@@ -199,7 +199,7 @@ class Counted(NamedTuple):
     uses: Mapping[Key, ToolUseRecord]
 
 
-def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
+def counted_records(connection: StoreConnection, missing: Missing) -> list[CountedRecords]:
     """Return the records that count, out of those that were read from the entries."""
     origins = {
         origin
@@ -211,7 +211,7 @@ def counted(connection: StoreConnection, missing: Missing) -> list[Counted]:
     for some in in_parts(list(origins), _VALUES_A_STATEMENT):
         there |= set(connection.select(derived_reads.select_existing(), {"sessions": some}).scalars())
     return [
-        Counted(
+        CountedRecords(
             session,
             {key: record for key, record in records.calls.items() if key[1] not in there},
             {key: record for key, record in records.uses.items() if key[1] not in there},

@@ -115,13 +115,13 @@ def tools_of(entry: Mapping[str, Any]) -> str:
             continue
         block = cast("dict[str, object]", block)
         if block.get("type") == "tool_use":
-            said += [str(block.get("name") or ""), _said(block.get("input"))]
+            said += [str(block.get("name") or ""), _text_in(block.get("input"))]
         elif block.get("type") == "tool_result":
-            said.append(_said(block.get("content")))
+            said.append(_text_in(block.get("content")))
     return "\n".join(said)
 
 
-def _said(value: object) -> str:
+def _text_in(value: object) -> str:
     """Return a text, or the texts inside a value.
 
     The texts of an object are sorted, because JSONB keeps no order. The shortest come first, so that a file's

@@ -99,7 +99,7 @@ def _page() -> Sequence[ColumnElement[bool]]:
 
 
 @cache
-def select_said() -> Select[int, int, Any, Any, str]:
+def select_message_texts() -> Select[int, int, Any, Any, str]:
     """Select the `most` messages of a session from position `from_position` to before `to_position`.
 
     Shape: (id, position, created_at, said_at, exact JSON text) per message, oldest first.
@@ -110,7 +110,7 @@ def select_said() -> Select[int, int, Any, Any, str]:
         .where(
             *of_session(),
             *_page(),
-            _says(Entry.type.expression),
+            _is_message(Entry.type.expression),
         )
         .order_by(Entry.position)
         .limit(bindparam("most", type_=Integer))
@@ -256,7 +256,7 @@ def _matched() -> tuple[Any, ...]:
     return (Entry.id, Entry.project_key, Entry.session_id, Entry.subpath, kind, at, exact_text())
 
 
-def _says(kind: ColumnElement[Any]) -> ColumnElement[bool]:
+def _is_message(kind: ColumnElement[Any]) -> ColumnElement[bool]:
     """Condition: a message, or a prompt sent while the agent was at work. `kind` is the entry's type."""
     attached = json_string(Entry.entry.expression, "attachment", "type")
     return or_(
@@ -274,10 +274,10 @@ def select_matched() -> Select[*tuple[Any, ...]]:
 
 @cache
 def select_messages() -> Select[*tuple[Any, ...]]:
-    """Like `select_said`. Shape: (position,) followed by that of `select_matched`."""
+    """Like `select_message_texts`. Shape: (position,) followed by that of `select_matched`."""
     return (
         select(Entry.position, *_matched())
-        .where(*of_session(), *_page(), _says(Entry.type.expression))
+        .where(*of_session(), *_page(), _is_message(Entry.type.expression))
         .order_by(Entry.position)
         .limit(bindparam("most", type_=Integer))
     )
@@ -287,4 +287,4 @@ def select_messages() -> Select[*tuple[Any, ...]]:
 def select_unplaced_messages(within: Within) -> Select[*tuple[Any, ...]]:
     """Select messages that other programs inserted and nobody has placed. Shape: as `select_matched`."""
     kind = json_string(Entry.entry.expression, "type")
-    return within.narrow(select(*_matched()), Entry).where(unplaced(), _says(kind))
+    return within.narrow(select(*_matched()), Entry).where(unplaced(), _is_message(kind))

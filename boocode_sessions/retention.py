@@ -129,7 +129,7 @@ def prune(
 
 
 _MAX_ENTRIES = 5000
-"""Most entries that one transaction removes, unless one session has more: their writers wait for it."""
+"""Maximum entries that one transaction removes, unless one session has more: their writers wait for it."""
 
 
 def _batches(candidates: Sequence[tuple[Session, int]], most: int) -> Iterator[list[Session]]:

@@ -19,7 +19,7 @@ from boocode_sessions._core.statements.read import select_page
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 
 PAGE_ROWS = 500
-"""Most entries of a page. The first page has a tenth of them, because their size is not known yet."""
+"""Maximum entries of a page. The first page has a tenth of them, because their size is not known yet."""
 PAGE_CHARS = 4 << 20
 """Characters of JSON that a page should have, estimated from the page before it."""
 

@@ -23,7 +23,7 @@ Part: TypeAlias = tuple[str, str]
 """A text and its style in a terminal with colors."""
 
 MAX_LAID_OUT_CHARS = 50_000
-"""Most characters of a text that is wrapped at words. The terminal itself wraps longer ones at its edge,
+"""Maximum characters of a text that is wrapped at words. The terminal itself wraps longer ones at its edge,
 because laying out a line of 78 MB took a minute."""
 
 

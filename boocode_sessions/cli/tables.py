@@ -75,7 +75,7 @@ def _column(key: str, heading: str, values: Sequence[Any], *, in_pipe: bool) -> 
 
 
 _MAX_CELL_CHARS = 2_000
-"""Most characters of a text in a terminal: measuring a title of 78 MB takes 20 s."""
+"""Maximum characters of a text in a terminal: measuring a title of 78 MB takes 20 s."""
 
 
 def _layout(

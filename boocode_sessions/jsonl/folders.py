@@ -19,7 +19,7 @@ SUBAGENTS = "subagents"
 """The folder inside a session's folder that holds its subagents' transcripts."""
 
 MAX_LINE_BYTES = 256 << 20
-"""Most bytes of a line: PostgreSQL accepts no longer entry. A crash can leave a file that is all one line."""
+"""Maximum bytes of a line: PostgreSQL accepts no longer entry. A crash can leave a file of a single line."""
 LINE_TOO_LONG = f"it is longer than {MAX_LINE_BYTES >> 20} MB"
 
 

@@ -25,9 +25,9 @@ from boocode_sessions.jsonl.workers import Progress, StoppedError, in_parallel, 
 CHUNK_BYTES = 1 << 20
 """A transaction ends with the line that reaches this many bytes."""
 CHUNK_LINES = 2000
-"""Most lines that one transaction adds."""
+"""Maximum lines that one transaction adds."""
 MAX_BROKEN = 100
-"""Most broken lines that a result names. The callback gets all of them."""
+"""Maximum broken lines that a result names. The callback gets all of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Subagent:
 
 
 DEEPEST = 20
-"""Most levels of nested subagents. Deeper ones are shown below, which avoids a RecursionError."""
+"""Maximum levels of nested subagents. Deeper ones are shown below, which avoids a RecursionError."""
 
 
 class Reader:

@@ -14,7 +14,7 @@ from boocode_sessions.models import ClaudeSession
 from boocode_sessions.models import ClaudeSessionEntry as Entry
 
 NAMED = 5
-"""Most sessions that an error names."""
+"""Maximum sessions that an error names."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

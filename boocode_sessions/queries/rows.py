@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SHOWN_ROWS = 100
-"""Most rows of a table in a notebook."""
+"""Maximum rows of a table in a notebook."""
 NAMED_ROWS = 3
-"""Most rows that `repr` spells out."""
+"""Maximum rows that `repr` spells out."""
 
 
 class Pretty(Protocol):

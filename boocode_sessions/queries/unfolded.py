@@ -148,4 +148,4 @@ def _without_sdk(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 _PROMPT_CHARS = 200
-"""Most characters of a prompt in a listing."""
+"""Maximum characters of a prompt in a listing."""

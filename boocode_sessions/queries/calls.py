@@ -73,9 +73,9 @@ def grouped_calls(
     for of_session in counted_records(connection, missing):
         for (call, _), record in of_session.calls.items():
             _merge(merged, call, record, of_session.session)
-    holds = scope.holding()
+    is_in_range = scope.time_test()
     for record, session in merged.values():
-        if holds(record.at):
+        if is_in_range(record.at):
             said_at = record.said_at
             values = {
                 "day": None if said_at is None else said_at // QUARTER,

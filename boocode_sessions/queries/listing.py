@@ -18,8 +18,8 @@ from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import moment
 from boocode_sessions.queries.unfolded import (
-    NOTHING_MORE,
-    More,
+    NO_UNPLACED,
+    UnplacedCounts,
     count_unplaced,
     fold_stale,
 )
@@ -115,9 +115,9 @@ def _listing(parameters: Mapping[str, Any]) -> Callable[[StoreConnection], list[
             rows = _in_two_statements(connection, parameters)
         else:
             rows = [Found(*row) for row in connection.select(statement, parameters)]
-        more = count_unplaced(connection, [row.key for row in rows if row.unplaced])
+        unplaced = count_unplaced(connection, [row.key for row in rows if row.unplaced])
         folded = fold_stale(connection, [row.key for row in rows if row.has_main and not row.fresh])
-        return [_row(connection.cipher, row, more.get(row.key, NOTHING_MORE), folded) for row in rows]
+        return [_row(connection.cipher, row, unplaced.get(row.key, NO_UNPLACED), folded) for row in rows]
 
     return operation
 
@@ -139,7 +139,7 @@ def _in_two_statements(connection: StoreConnection, parameters: Mapping[str, Any
 
 
 def _row(
-    cipher: Cipher | None, row: Found, more: More, folded: Mapping[Key, Mapping[str, Any]]
+    cipher: Cipher | None, row: Found, unplaced: UnplacedCounts, folded: Mapping[Key, Mapping[str, Any]]
 ) -> SessionRow:
     own = decode_summary(cipher, Session(*row.key), row.data) if row.fresh else None
     data: Mapping[str, Any] = own or folded.get(row.key) or {}
@@ -150,12 +150,12 @@ def _row(
         session_id=row.session_id,
         title=next((title for title in [*titles, prompt] if title), None),
         first_prompt=prompt or None,
-        entries=(row.entries or 0) + more.entries,
-        subagents=(row.subagents or 0) + more.subagents,
-        bytes=(row.bytes or 0) + more.bytes,
-        tokens=(row.tokens or 0) + more.tokens,
-        started=min((at for at in (row.first_said_at, more.first_said) if at is not None), default=None),
-        last_said=max((at for at in (row.last_said_at, more.last_said) if at is not None), default=None),
+        entries=(row.entries or 0) + unplaced.entries,
+        subagents=(row.subagents or 0) + unplaced.subagents,
+        bytes=(row.bytes or 0) + unplaced.bytes,
+        tokens=(row.tokens or 0) + unplaced.tokens,
+        started=min((at for at in (row.first_said_at, unplaced.first_said) if at is not None), default=None),
+        last_said=max((at for at in (row.last_said_at, unplaced.last_said) if at is not None), default=None),
         updated=row.updated,
         held=bool(row.held),
         has_main=bool(row.has_main),

@@ -82,7 +82,7 @@ class Scope(NamedTuple):
             within, self.since is not None, self.until is not None, open_sessions, distributed
         )
 
-    def holding(self) -> Callable[[int], bool]:
+    def time_test(self) -> Callable[[int], bool]:
         """Return a function that is True for times, in the form of the derived tables, in the time range."""
         since = self.parameters.get("since", 0)
         until = self.parameters.get("until", _NEVER)
@@ -106,7 +106,7 @@ class Scope(NamedTuple):
             yield Entry.project_key.in_(projects)
         yield Entry.session_id == self.session_id
 
-    def said(self, at: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
+    def in_time_range(self, at: ColumnElement[Any]) -> Iterator[ColumnElement[bool]]:
         """Conditions: a time is in the time range."""
         if self.since is not None:
             yield at >= self.since

@@ -200,21 +200,21 @@ def _unindexed(
     """Yield the matches among unplaced rows and among entries that the index lacks."""
     within = Within.named(scope.named)
     for row in read_unsearched(connection, within, scope.named, indexed=indexed, readable=readable):
-        yield from _matches(wanted, kinds, row, scope.holding())
+        yield from _matches(wanted, kinds, row, scope.time_test())
 
 
 def _matches(
-    wanted: Wanted, kinds: Kinds, row: Sequence[Any], holds: Callable[[int], bool] | None = None
+    wanted: Wanted, kinds: Kinds, row: Sequence[Any], is_in_range: Callable[[int], bool] | None = None
 ) -> Iterator[_Found]:
-    """Yield the texts of an entry that match. `holds` is True for a time in the time range."""
+    """Yield the texts of an entry that match. `is_in_range` is True for a time in the time range."""
     row_id, project_key, session_id, subpath, _, stored_at, text = row
     try:
         entry = decode(text)
     except DamagedEntryError:
         return
-    if holds is not None:
+    if is_in_range is not None:
         said_at = extract(entry).said_at
-        if not holds(micros(stored_at if said_at is None else datetime.fromisoformat(said_at))):
+        if not is_in_range(micros(stored_at if said_at is None else datetime.fromisoformat(said_at))):
             return
     transcript = Transcript(project_key, session_id, subpath)
     for number, (asked, said) in enumerate(((kinds.messages, message_of), (kinds.tools, tools_of))):

@@ -104,7 +104,7 @@ def _listed(
     c = calls.c
     statement: Select[*tuple[Any, ...]] = (
         select(*c, seconds_between(c.asked, c.answered).label("seconds"))
-        .where(c.tool.is_not(None), *scope.said(c.asked))
+        .where(c.tool.is_not(None), *scope.in_time_range(c.asked))
         .order_by(c.asked.desc(), c.use)
     )
     if failed is not None:
@@ -127,9 +127,9 @@ class _Lines:
         self._cipher = connection.cipher
         for some in in_parts(calls, PAGE):
             for row in connection.select(_select_lines(some)):
-                self._take(row)
+                self._add_row(row)
 
-    def _take(self, row: Any) -> None:  # noqa: ANN401 - a row of _select_lines
+    def _add_row(self, row: Any) -> None:  # noqa: ANN401 - a row of _select_lines
         transcript = Transcript(row.project_key, row.session_id, row.subpath)
         at = StoredAt(transcript, row.position, row.dedup_key or b"")
         line = decode(open_entry(self._cipher, at, row.text))

@@ -135,9 +135,9 @@ def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict
     for of_session in counted_records(connection, missing):
         for (use, _), record in of_session.uses.items():
             merge(use, record)
-    holds = scope.holding()
+    is_in_range = scope.time_test()
     for tool, failed, asked_at, answered_at in merged.values():
-        if tool is not None and asked_at is not None and holds(asked_at):
+        if tool is not None and asked_at is not None and is_in_range(asked_at):
             total = totals.setdefault(tool, _Total())
             if answered_at is None:
                 total.add(1, 0, 1, 0, None)

@@ -92,7 +92,7 @@ def _of_columns(scope: Scope) -> Select[*tuple[Any, ...]]:
         Entry.tool_use_id.is_not(None),
         Entry.tool_count.is_not(None),
         *scope.key(),
-        *scope.widened.said(at),
+        *scope.widened.in_time_range(at),
         not_copied(Entry.forked_from),
     )
 
@@ -120,7 +120,7 @@ def _of_blocks(scope: Scope, line: _Said, condition: ColumnElement[bool]) -> lis
                 line.type == literal_column(f"'{in_line}'", Text()),
                 json_string(value, "type") == literal_column(f"'{block_type}'", Text()),
                 *scope.key(),
-                *scope.widened.said(at),
+                *scope.widened.in_time_range(at),
                 not_copied(line.forked_from),
             )
         )

@@ -32,7 +32,7 @@ _TOKENS = {
 """The columns of token counts, and their names in `message.usage` of a line."""
 
 
-class More(NamedTuple):
+class UnplacedCounts(NamedTuple):
     """Counts of a session's unplaced rows."""
 
     entries: int = 0
@@ -43,23 +43,23 @@ class More(NamedTuple):
     tokens: int = 0
 
 
-NOTHING_MORE = More()
+NO_UNPLACED = UnplacedCounts()
 
 
-def count_unplaced(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, More]:
+def count_unplaced(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key, UnplacedCounts]:
     """Count the unplaced rows of these sessions."""
     if not sessions:
         return {}
-    found: dict[Key, More] = {}
-    for project, session, *counted in connection.select(_select_counted(), among(sessions)):
-        found[project, session] = More(*counted)
+    found: dict[Key, UnplacedCounts] = {}
+    for project, session, *counted in connection.select(_select_counts(), among(sessions)):
+        found[project, session] = UnplacedCounts(*counted)
     for project, session, tokens in connection.select(_select_tokens(), among(sessions)):
         found[project, session] = found[project, session]._replace(tokens=int(tokens))
     return found
 
 
 @cache
-def _select_counted() -> Select[*tuple[Any, ...]]:
+def _select_counts() -> Select[*tuple[Any, ...]]:
     key = (Entry.project_key, Entry.session_id)
     said_at = unplaced_said_at()
     subpath = func.nullif(Entry.subpath, MAIN)
@@ -112,11 +112,11 @@ def fold_stale(connection: StoreConnection, sessions: Sequence[Key]) -> dict[Key
     named = ("customTitle", "aiTitle", "lastPrompt", "summary")
     titles = (json_member(Entry.entry.expression, name).is_not(None) for name in named)
     # Nobody can tell that of an encrypted line before reading it.
-    telling = or_(prompt, *titles) if connection.cipher is None else true()
+    relevant = or_(prompt, *titles) if connection.cipher is None else true()
     lines: dict[Key, list[SessionStoreEntry]] = {}
     statement = (
         select(Entry.project_key, Entry.session_id, Entry.position, Entry.dedup_key, exact_text())
-        .where(*are_among(Entry.project_key, Entry.session_id), Entry.subpath == MAIN, telling)
+        .where(*are_among(Entry.project_key, Entry.session_id), Entry.subpath == MAIN, relevant)
         .order_by(Entry.project_key, Entry.session_id, Entry.position, Entry.id)
     )
     for project_key, session_id, position, key, stored in connection.select(statement, among(sessions)):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from boocode_sessions._core.derived.words import is_single, plain_words_in, words_in
 
 SNIPPET_CHARS = 160
-_LEAST_BEGINNING = 3
+_MIN_PREFIX = 3
 """Characters that a word needs to find longer words that begin with it."""
 _MAX_TERMS = 32
 _MAX_SPANS = 200
@@ -21,20 +21,20 @@ class Term(NamedTuple):
     """One word, or words that follow each other."""
 
     words: tuple[str, ...]
-    begins: bool
+    is_prefix: bool
     """True if the last word may be the beginning of a longer one."""
     negated: bool
 
     def places(self, words: Sequence[str]) -> Iterator[int]:
         """Yield the indexes at which the term begins in a text's words."""
         *whole, last = self.words
-        if not whole and not self.begins:
+        if not whole and not self.is_prefix:
             yield from (place for place, word in enumerate(words) if word == last)
             return
         size = len(whole)
         for place in range(len(words) - size):
             word = words[place + size]
-            if (word.startswith(last) if self.begins else word == last) and all(
+            if (word.startswith(last) if self.is_prefix else word == last) and all(
                 words[place + n] == part for n, part in enumerate(whole)
             ):
                 yield place
@@ -62,11 +62,11 @@ class Wanted(NamedTuple):
                 found.pop()  # a text in which the run of characters goes on does not have this word
             if found:
                 last = found[-1]
-                begins = not (phrase or negated) and (
-                    len(last.word) >= _LEAST_BEGINNING and last.end - last.start >= _LEAST_BEGINNING
+                is_prefix = not (phrase or negated) and (
+                    len(last.word) >= _MIN_PREFIX and last.end - last.start >= _MIN_PREFIX
                 )
-                begins = begins or is_single(last)
-                groups[-1].append(Term(tuple(item.word for item in found), begins, negated))
+                is_prefix = is_prefix or is_single(last)
+                groups[-1].append(Term(tuple(item.word for item in found), is_prefix, negated))
         some = (tuple(group[:_MAX_TERMS]) for group in groups)
         return cls(tuple(group for group in some if not all(term.negated for term in group)))
 
@@ -75,7 +75,7 @@ class Wanted(NamedTuple):
 
         def said(term: Term) -> str:
             *whole, last = (f"'{word}'" for word in term.words)
-            together = " <-> ".join([*whole, last + ":*" if term.begins else last])
+            together = " <-> ".join([*whole, last + ":*" if term.is_prefix else last])
             return f"{'!' if term.negated else ''}({together})"
 
         return " | ".join(f"({' & '.join(map(said, group))})" for group in self.groups)
@@ -84,7 +84,7 @@ class Wanted(NamedTuple):
         """Return the search as an FTS5 query."""
 
         def said(term: Term) -> str:
-            return f'"{" ".join(term.words)}"' + (" *" if term.begins else "")
+            return f'"{" ".join(term.words)}"' + (" *" if term.is_prefix else "")
 
         groups: list[str] = []
         for group in self.groups:

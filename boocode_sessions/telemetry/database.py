@@ -16,24 +16,24 @@ from boocode_sessions.errors import SessionStoreError
 from boocode_sessions.status import Holdings, holdings
 
 GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int | None]]] = {
-    "sessions": ("{session}", "Sessions that have a main transcript", lambda held: held.sessions),
-    "entries": ("{entry}", "Entries that are stored", lambda held: held.entries),
+    "sessions": ("{session}", "Sessions that have a main transcript", lambda counts: counts.sessions),
+    "entries": ("{entry}", "Entries that are stored", lambda counts: counts.entries),
     "entries.unplaced": (
         "{entry}",
         "Rows of other writers that nobody has placed",
-        lambda held: held.unplaced,
+        lambda counts: counts.unplaced,
     ),
     "summaries.stale": (
         "{session}",
         "Sessions whose summary is missing or behind",
-        lambda held: held.stale_summaries,
+        lambda counts: counts.stale_summaries,
     ),
     "sessions.behind": (
         "{session}",
         "Sessions with entries that search, or in an encrypted store usage, has yet to process",
-        lambda held: held.behind,
+        lambda counts: counts.behind,
     ),
-    "size": ("By", "Size on disk", lambda held: held.bytes),
+    "size": ("By", "Size on disk", lambda counts: counts.bytes),
 }
 """Unit, description and value of each gauge, by the part of its name after `boocode_sessions.`."""
 
@@ -63,10 +63,10 @@ def watch(
     """
     _check_engine(engine)
     meter = metrics.get_meter("boocode_sessions", meter_provider=meter_provider)
-    counted = _Counted(engine, schema, seconds)
+    counted = _CachedCounts(engine, schema, seconds)
     for name, (unit, description, value) in GAUGES.items():
         meter.create_observable_gauge(
-            f"boocode_sessions.{name}", [counted.observing(value)], unit, description
+            f"boocode_sessions.{name}", [counted.callback(value)], unit, description
         )
 
 
@@ -79,34 +79,34 @@ def _check_engine(engine: object) -> None:
     check_dialect(engine.dialect.name)
 
 
-class _Counted:
+class _CachedCounts:
     """The latest counts, renewed when they are too old."""
 
     def __init__(self, engine: Engine, schema: str | None, seconds: float) -> None:
         self._engine, self._schema, self._seconds = engine, schema, seconds
         self._at: float | None = None
-        self._held: Holdings | None = None
+        self._counts: Holdings | None = None
         self._lock = threading.Lock()
 
-    def observing(
+    def callback(
         self, value: Callable[[Holdings], int | None]
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         attributes = {"db.system.name": self._engine.dialect.name}
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            held = self._now()
-            count = None if held is None else value(held)
+            counts = self._current()
+            count = None if counts is None else value(counts)
             return [] if count is None else [Observation(count, attributes)]
 
         return observe
 
-    def _now(self) -> Holdings | None:
+    def _current(self) -> Holdings | None:
         """Return the counts, or None if the database fails, so that a dashboard shows a gap."""
         with self._lock:
             if self._at is None or time.monotonic() - self._at >= self._seconds:
                 self._at = time.monotonic()
                 try:
-                    self._held = holdings(self._engine, schema=self._schema)
+                    self._counts = holdings(self._engine, schema=self._schema)
                 except SessionStoreError:
-                    self._held = None
-            return self._held
+                    self._counts = None
+            return self._counts

@@ -48,7 +48,7 @@ class OpenTelemetryObserver:
         name_key: Callable[[str], str],
     ) -> None:
         self._tracer = trace.get_tracer("boocode_sessions", tracer_provider=tracer_provider)
-        self._tell = Instruments(metrics.get_meter("boocode_sessions", meter_provider=meter_provider))
+        self._instruments = Instruments(metrics.get_meter("boocode_sessions", meter_provider=meter_provider))
         self._name_key = name_key
         self._queued: WeakKeyDictionary[AppendRequest, _Queued] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -61,7 +61,7 @@ class OpenTelemetryObserver:
         if _inside.get():
             yield lambda _: None
             return
-        of_operation = _of_engine(engine_of(bind)) | {
+        attributes = _engine_attributes(engine_of(bind)) | {
             "db.operation.name": name,
             "db.collection.name": (ClaudeSession if name in _LISTINGS else ClaudeSessionEntry).__tablename__,
         }
@@ -69,43 +69,43 @@ class OpenTelemetryObserver:
         started = time.perf_counter()
         try:
             with self._tracer.start_as_current_span(
-                f"{name} {of_operation['db.collection.name']}",
+                f"{name} {attributes['db.collection.name']}",
                 kind=SpanKind.CLIENT,
-                attributes=of_operation | self._named(key),
+                attributes=attributes | self._key_attributes(key),
                 record_exception=False,  # exception messages name keys
                 set_status_on_exception=False,
             ) as span:
                 if sent is not None:
-                    self._tell.entries.add(sent, of_operation)
+                    self._instruments.entries.add(sent, attributes)
                     if sent != 1:
                         span.set_attribute("db.operation.batch.size", sent)
 
                 def returned(rows: int) -> None:
                     span.set_attribute("db.response.returned_rows", rows)
-                    self._tell.rows.record(rows, of_operation)
+                    self._instruments.rows.record(rows, attributes)
 
                 try:
                     yield returned
                 except BaseException as error:
-                    of_operation |= _failed(span, error)
+                    attributes |= _mark_failed(span, error)
                     raise
         finally:
             _inside.reset(token)
-            self._tell.duration.record(time.perf_counter() - started, of_operation)
+            self._instruments.duration.record(time.perf_counter() - started, attributes)
 
     @contextmanager
     def batch(self, requests: Sequence[AppendRequest]) -> Generator[None]:
         """Like Observer.batch. The span of a single append is the parent; those of several become links."""
         links: list[Link] = []
         for request in requests:
-            queued = self._leave(request)
+            queued = self._dequeue(request)
             if queued is not None:
-                self._tell.queue_time.record(time.perf_counter() - queued.at)
+                self._instruments.queue_time.record(time.perf_counter() - queued.at)
                 if queued.span.is_valid:
                     links.append(Link(queued.span))
-        self._tell.batch_appends.record(len(requests))
+        self._instruments.batch_appends.record(len(requests))
         entries = sum(len(request.encoded) for request in requests)
-        self._tell.batch_entries.record(entries)
+        self._instruments.batch_entries.record(entries)
         parent = (
             trace.set_span_in_context(trace.NonRecordingSpan(links[0].context)) if len(links) == 1 else None
         )
@@ -123,23 +123,23 @@ class OpenTelemetryObserver:
             try:
                 yield
             except BaseException as error:
-                _failed(span, error)
+                _mark_failed(span, error)
                 raise
 
     def queued(self, request: AppendRequest) -> None:
         """Like Observer.queued."""
-        self._tell.queue_size.add(1)
+        self._instruments.queue_size.add(1)
         with self._lock:
             self._queued[request] = _Queued(time.perf_counter(), trace.get_current_span().get_span_context())
 
     def unqueued(self, request: AppendRequest) -> None:
         """Like Observer.unqueued."""
-        self._leave(request)
+        self._dequeue(request)
 
     def connected(self, engine: Engine, seconds: float) -> None:
         """Like Observer.connected."""
         of_pool = {"db.client.connection.pool.name": _pool_name(engine)}
-        self._tell.pool_wait.record(seconds, _of_engine(engine) | of_pool)
+        self._instruments.pool_wait.record(seconds, _engine_attributes(engine) | of_pool)
 
     def locked(self, dialect: str, seconds: float, *, acquired: bool) -> None:
         """Like Observer.locked."""
@@ -147,27 +147,27 @@ class OpenTelemetryObserver:
             "db.system.name": dialect,
             "boocode_sessions.lock.acquired": acquired,
         }
-        self._tell.lock_wait.record(seconds, attributes)
+        self._instruments.lock_wait.record(seconds, attributes)
 
     def retried(self, error: Exception) -> None:
         """Like Observer.retried."""
-        attributes = _error(error)
-        self._tell.retries.add(1, attributes)
+        attributes = _error_attributes(error)
+        self._instruments.retries.add(1, attributes)
         trace.get_current_span().add_event("retry", attributes)
 
     def in_doubt(self) -> None:
         """Like Observer.in_doubt."""
-        self._tell.in_doubt.add(1)
+        self._instruments.in_doubt.add(1)
         trace.get_current_span().add_event("in doubt")
 
-    def _leave(self, request: AppendRequest) -> _Queued | None:
+    def _dequeue(self, request: AppendRequest) -> _Queued | None:
         with self._lock:
             queued = self._queued.pop(request, None)
         if queued is not None:
-            self._tell.queue_size.add(-1)
+            self._instruments.queue_size.add(-1)
         return queued
 
-    def _named(self, key: object) -> dict[str, str]:
+    def _key_attributes(self, key: object) -> dict[str, str]:
         if isinstance(key, str):
             return {"boocode_sessions.project_key": self._name_key(key)}
         if not isinstance(key, Mapping):
@@ -180,7 +180,7 @@ class OpenTelemetryObserver:
         }
 
 
-def _of_engine(engine: Engine | None) -> dict[str, Any]:
+def _engine_attributes(engine: Engine | None) -> dict[str, Any]:
     """Return the attributes that describe a database."""
     if engine is None:
         return {"db.system.name": "other_sql"}
@@ -201,15 +201,15 @@ def _pool_name(engine: Engine) -> str:
     return f"{host}{PurePath(url.database or '').name}"
 
 
-def _failed(span: Span, error: BaseException) -> dict[str, str]:
+def _mark_failed(span: Span, error: BaseException) -> dict[str, str]:
     """Mark a span as failed and return its new attributes. They leave out the message, which names keys."""
-    attributes = _error(error)
+    attributes = _error_attributes(error)
     span.set_status(StatusCode.ERROR)
     span.set_attributes(attributes)
     return attributes
 
 
-def _error(error: BaseException) -> dict[str, str]:
+def _error_attributes(error: BaseException) -> dict[str, str]:
     attributes = {"error.type": type(error).__qualname__}
     if sqlstate := getattr(error, "sqlstate", None):
         attributes["db.response.status_code"] = str(sqlstate)

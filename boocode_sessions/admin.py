@@ -30,13 +30,13 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("an admin view", "boocode-sessions[admin]", error.name) from None
 
 
-def _says(row: ClaudeSessionEntry, *_: object) -> str:
+def _summary_line(row: ClaudeSessionEntry, *_: object) -> str:
     """Return what an entry says, or what it is about, on one line."""
     said = text_of(row.entry) or ", ".join(tools_of(row.entry)) or string_at(row.entry, "subtype") or ""
     return " ".join(visible(said[:400]).split())[:200]
 
 
-def _whole(row: ClaudeSessionEntry, *_: object) -> str:
+def _formatted_json(row: ClaudeSessionEntry, *_: object) -> str:
     return visible(json.dumps(row.entry, indent=2, ensure_ascii=False))
 
 
@@ -90,8 +90,8 @@ class EntryAdmin(_ReadOnly, model=ClaudeSessionEntry):
     column_searchable_list: ClassVar[Any] = [ClaudeSessionEntry.session_id]
     column_sortable_list: ClassVar[Any] = [ClaudeSessionEntry.id]
     column_default_sort: ClassVar[Any] = [(ClaudeSessionEntry.id, True)]
-    column_formatters: ClassVar[Any] = {ClaudeSessionEntry.entry: _says}
-    column_formatters_detail: ClassVar[Any] = {ClaudeSessionEntry.entry: _whole}
+    column_formatters: ClassVar[Any] = {ClaudeSessionEntry.entry: _summary_line}
+    column_formatters_detail: ClassVar[Any] = {ClaudeSessionEntry.entry: _formatted_json}
 
 
 class UsageAdmin(BaseView):

@@ -113,7 +113,7 @@ def cursor_before(
     check_at_least(0, lines=lines)
     session = _session(session)
     order = (Entry.position.desc(), Entry.id.desc())
-    where = _of(session, subpath=subpath)
+    where = _where(session, subpath=subpath)
     before = select(Entry.position, Entry.id).where(*where).order_by(*order).offset(lines).limit(1)
 
     def work(connection: StoreConnection) -> Cursor:
@@ -154,7 +154,7 @@ def follow(
     session = _session(session)
     shown: set[int] = set()
     if after.position == UNPLACED:
-        after, shown = _behind_unplaced(UnitOfWork(bind, schema), session, after, subpath=subpath)
+        after, shown = _resume_after_unplaced(UnitOfWork(bind, schema), session, after, subpath=subpath)
     at = after
     while True:
         page = entries_after(bind, session, at, subpath=subpath, schema=schema, encryption=encryption)
@@ -178,7 +178,7 @@ def _session(given: SessionLike) -> Session:
     return given if isinstance(given, Session) else session_of(given)
 
 
-def _behind_unplaced(
+def _resume_after_unplaced(
     unit_of_work: UnitOfWork, session: Session, after: Cursor, *, subpath: str | None
 ) -> tuple[Cursor, set[int]]:
     """Return where to continue after a row that had no position, and the ids that were shown already.
@@ -186,7 +186,7 @@ def _behind_unplaced(
     Rows get their positions in the order of their ids. If this row has its position by now, nothing after it
     was shown.
     """
-    where = _of(session, subpath=subpath)
+    where = _where(session, subpath=subpath)
     newest = select(func.max(Entry.position)).where(*where, Entry.position < UNPLACED).scalar_subquery()
     before = select(Entry.id, Entry.position, newest).where(*where, Entry.id <= after.id)
 
@@ -208,12 +208,12 @@ def _select_after(session: Session, *, subpath: str | None) -> Select[int, int, 
     """Select a page of a session's entries. Shape: (position, id, subpath, exact JSON text, dedup_key)."""
     return (
         select(Entry.position, Entry.id, Entry.subpath, exact_text(), Entry.dedup_key)
-        .where(*_of(session, subpath=subpath), comes_after(_of(session, subpath=None)))
+        .where(*_where(session, subpath=subpath), comes_after(_where(session, subpath=None)))
         .order_by(Entry.position, Entry.id)
         .limit(PAGE_ROWS)
     )
 
 
-def _of(session: Session, *, subpath: str | None) -> list[ColumnElement[bool]]:
+def _where(session: Session, *, subpath: str | None) -> list[ColumnElement[bool]]:
     where = [Entry.project_key == session.project_key, Entry.session_id == session.session_id]
     return where if subpath is None else [*where, Entry.subpath == subpath]

@@ -105,7 +105,7 @@ def prune(
     unit_of_work = UnitOfWork(bind, schema)
 
     def find(connection: StoreConnection) -> tuple[datetime, list[tuple[Session, int]]]:
-        before = _earlier(connection.select(statements.select_clock()).scalar_one(), inactive_for)
+        before = _subtract(connection.select(statements.select_clock()).scalar_one(), inactive_for)
         statement = statements.select_prunable(of_project=project_key is not None)
         rows = connection.select(statement, {"in_project": project_key, "before": before, "keep": keep})
         return before, [(Session(project, session_id), entries) for project, session_id, entries in rows]
@@ -227,7 +227,7 @@ def _vacuum(engine: Engine, schema: str | None, operation: str) -> None:
 _TABLES = (ENTRIES, SESSIONS, DIGESTS, CALLS, USES, TEXTS)
 
 
-def _earlier(now: datetime, span: timedelta) -> datetime:
+def _subtract(now: datetime, span: timedelta) -> datetime:
     try:
         return now - span
     except OverflowError:  # before the first year

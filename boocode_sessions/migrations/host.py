@@ -104,7 +104,7 @@ def write_revision(
         raise SchemaError(f"there is no version {to!r}: {', '.join(known)} are known")
     try:
         scripts = ScriptDirectory.from_config(host)
-        since = _gone_to(scripts)
+        since = _version_reached(scripts)
         if since != "base" and since >= to:
             raise SchemaError(f"the application's chain goes to version {since} already")
         written = scripts.generate_revision(
@@ -130,7 +130,7 @@ def find_ini(given: str | Path) -> Path:
     raise SchemaError(f"there is no {given}: name the alembic.ini of the application")
 
 
-def _gone_to(scripts: "ScriptDirectory") -> str:
+def _version_reached(scripts: "ScriptDirectory") -> str:
     for script in scripts.walk_revisions():
         calls: list[str] = _CALL.findall(Path(script.path).read_text(encoding="utf-8"))
         if calls:

@@ -25,7 +25,7 @@ def own_transaction(engine: Engine) -> Generator[Connection]:
         if connection.dialect.name == "postgresql":
             # A stricter level would read the version as of before the wait for the lock.
             connection.execution_options(isolation_level="READ COMMITTED")
-        with _patient(connection), connection.begin():
+        with _with_longer_timeout(connection), connection.begin():
             if connection.dialect.name == "postgresql":
                 # Our engines have limits that suit appends, but not the building of an index.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -49,12 +49,12 @@ def lock_migrations(connection: Connection) -> None:
         driver = connection.connection.driver_connection
         # Python's driver begins no transaction for DDL: a failure would leave half a migration.
         if not getattr(driver, "in_transaction", True):
-            with _patient(connection):
+            with _with_longer_timeout(connection):
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager
-def _patient(connection: Connection) -> Generator[None]:
+def _with_longer_timeout(connection: Connection) -> Generator[None]:
     """Make the connection wait longer for the locks of a SQLite file."""
     if connection.dialect.name != "sqlite":
         yield

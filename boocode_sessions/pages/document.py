@@ -66,7 +66,7 @@ def session_page(
         session_id=session_id,
         project_key=project_key,
         entries=entries,
-        more=reader.left(),
+        more=reader.unattached(),
         models=sorted({entry.model for entry in entries if entry.model and entry.model != NOTICE}),
         first=min(times).astimezone(tz) if times else None,
         last=max(times).astimezone(tz) if times else None,

@@ -49,13 +49,13 @@ class Reader:
     """
 
     def __init__(self, subagents: Mapping[str, Sequence[Line]], tz: tzinfo | None) -> None:
-        self._left = dict(subagents)
+        self._unattached = dict(subagents)
         self._tz = tz
         self._anchors: set[str] = set()
         self._depth = 0
         self._prompts = {
             text: subpath
-            for subpath, lines in reversed(self._left.items())
+            for subpath, lines in reversed(self._unattached.items())
             if (text := next((text_of(line) for line in lines if line.get("type") == "user"), None))
         }
 
@@ -92,12 +92,12 @@ class Reader:
             self._nest(tools[call], line)
         for tool in tools.values():
             if tool.prompt in self._prompts and not tool.subagents:
-                self._take(tool, self._prompts[tool.prompt])
+                self._attach(tool, self._prompts[tool.prompt])
         return shown
 
-    def left(self) -> list[Subagent]:
+    def unattached(self) -> list[Subagent]:
         """Render the subagents that no call is known to have started."""
-        return [self._subagent(subpath) for subpath in list(self._left) if subpath in self._left]
+        return [self._subagent(subpath) for subpath in list(self._unattached) if subpath in self._unattached]
 
     def _entry(self, line: Line, anchor: str, parts: list[Part], asking: str) -> Entry:
         kind = str(line.get("type"))
@@ -118,17 +118,17 @@ class Reader:
     def _nest(self, tool: Part, line: Line) -> None:
         """Put a subagent into its call. The result's line names the subagent."""
         agent = string_at(line, "toolUseResult", "agentId")
-        for subpath in self._left:
+        for subpath in self._unattached:
             if agent and subpath.rpartition("/")[2] == f"agent-{agent}":
-                self._take(tool, subpath)
+                self._attach(tool, subpath)
                 return
 
-    def _take(self, tool: Part, subpath: str) -> None:
-        if subpath in self._left and self._depth < DEEPEST:
+    def _attach(self, tool: Part, subpath: str) -> None:
+        if subpath in self._unattached and self._depth < DEEPEST:
             tool.subagents.append(self._subagent(subpath))
 
     def _subagent(self, subpath: str) -> Subagent:
-        lines = self._left.pop(subpath)
+        lines = self._unattached.pop(subpath)
         self._depth += 1
         entries = self.entries(lines, _slug(subpath), asking="Prompt")
         self._depth -= 1

@@ -98,9 +98,7 @@ def import_tree(
         SessionStoreError: The database can't be read or written.
     """
     unit_of_work = UnitOfWork(bind, schema, encryption)
-    dialect, copies = unit_of_work.scan(
-        "look at the database", lambda connection: (connection.dialect, can_copy(connection))
-    )
+    dialect, copies = unit_of_work.scan("look at the database", lambda it: (it.dialect, can_copy(it)))
     files, unusable = find_transcripts(path)
     if project_key is not None:
         files = [_under(project_key, file) for file in files]
@@ -126,7 +124,7 @@ class _Job(NamedTuple):
     previous: Future[float] | None
     """The `done` of the main transcript that comes before this one in its project's listing."""
     done: Future[float]
-    """When the file was finished: monotonic clock, seconds."""
+    """When this file's session, or one before it, last got an entry: monotonic clock, seconds."""
 
 
 class _Import:
@@ -156,16 +154,15 @@ class _Import:
 
     @property
     def result(self) -> ImportResult:
-        done = self._progress
-        return ImportResult(
-            done.parts_done, done.bytes_done, done.entries, done.skipped, done.broken, self._first_broken
-        )
+        at, first = self._progress, self._first_broken
+        return ImportResult(at.parts_done, at.bytes_done, at.entries, at.skipped, at.broken, first)
 
     def run(self, job: _Job) -> None:
+        added_at = 0.0
         try:
-            self._import_file(job)
+            added_at = self._import_file(job)
         finally:
-            job.done.set_result(time.monotonic())
+            job.done.set_result(added_at)
 
     def report(self, broken: BrokenLine) -> None:
         """Count and report a broken line. Raises BrokenLineError if the import is strict."""
@@ -178,23 +175,24 @@ class _Import:
             if self._on_broken is not None:
                 self._on_broken(broken)
 
-    def _import_file(self, job: _Job) -> None:
-        file = job.file
+    def _import_file(self, job: _Job) -> float:
+        file, added = job.file, 0
         intake = Intake(self._unit_of_work, file.transcript, copies=self._copies)
         chunk: list[NumberedLine] = []
         done = size = 0
         for line, length in self._lines(file, intake):
             if size >= CHUNK_BYTES or len(chunk) >= CHUNK_LINES:
-                self._add(file, intake, chunk, size)
+                added += self._add(file, intake, chunk, size)
                 done += size
                 chunk, size = [], 0
             size += length
             if line is not None:
                 chunk.append(line)
-        if job.previous is not None:
-            # The listing counts in milliseconds: two sessions with the same one would have no order.
-            time.sleep(max(0.0, job.previous.result() + 0.001 - time.monotonic()))
-        self._add(file, intake, chunk, file.size - done, parts=1)
+        added_at = job.previous.result() if job.previous else 0.0
+        # The listing counts in milliseconds: two sessions with the same one would have no order.
+        time.sleep(max(0.0, added_at + 0.001 - time.monotonic()))
+        added += self._add(file, intake, chunk, file.size - done, parts=1)
+        return time.monotonic() if added else added_at
 
     def _lines(self, file: TranscriptFile, intake: Intake) -> Iterator[tuple[NumberedLine | None, int]]:
         """Yield the lines of a file and their lengths, None for a broken line, and then its metadata."""
@@ -248,7 +246,7 @@ class _Import:
 
     def _add(
         self, file: TranscriptFile, intake: Intake, chunk: Sequence[NumberedLine], size: int, parts: int = 0
-    ) -> None:
+    ) -> int:
         if self.stop.is_set():
             raise StoppedError
         added, refused = self._store(file, intake, chunk) if chunk else (0, 0)
@@ -263,6 +261,7 @@ class _Import:
             )
             if self._on_progress is not None:
                 self._on_progress(self._progress)
+        return added
 
     def _store(
         self, file: TranscriptFile, intake: Intake, lines: Sequence[NumberedLine], *, use_copy: bool = True

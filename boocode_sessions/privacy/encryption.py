@@ -189,7 +189,8 @@ class _SessionCipher:
         except (InvalidTag, ValueError, IndexError, DecodeError, _CompressionError):
             pass
         raise DamagedEntryError(
-            f"what is stored of {self._session} was changed, or moved from another place: restore it"
+            f"what is stored of {self._session} was changed or moved, or has another key of the same id: "
+            "restore it, or give the right key"
         )
 
     def fingerprints(self, fingerprint: bytes) -> Sequence[bytes]:

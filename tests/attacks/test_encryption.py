@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine, make_url, select, text
@@ -300,8 +300,24 @@ def test_equal_lines_are_stored_as_different_texts_under_nonces_of_their_own(eng
 @pytest.mark.usefixtures("repository")
 def test_another_key_under_the_same_id_opens_nothing(engine: Engine) -> None:
     impostor = ClaudeSessionRepository(engine, encryption=Encryption([generate_key("first")]))
-    with pytest.raises(DamagedEntryError):
+    with pytest.raises(DamagedEntryError, match="another key of the same id"):
         impostor.load(MAIN)
+    for key in (MAIN, AGENT, {**AGENT, "subpath": "subagents/agent-new"}):
+        with pytest.raises(DamagedEntryError, match="another key of the same id"):
+            impostor.append(cast("SessionKey", key), [said(9)])
+    assert ClaudeSessionRepository(engine, encryption=ENCRYPTION).load(AGENT) == [*SECRETS, said(9)]
+
+
+@pytest.mark.parametrize("encryption", [None, Encryption([generate_key("another")])])
+@pytest.mark.parametrize("key", [MAIN, AGENT])
+def test_without_the_key_nothing_is_appended_to_a_session_without_a_summary(
+    engine: Engine, encryption: Encryption | None, key: SessionKey
+) -> None:
+    """As a process leaves it that has no SDK to fold with."""
+    ClaudeSessionRepository(engine, encryption=ENCRYPTION).append(key, [said(1)])
+    run(engine, "UPDATE claude_sessions SET data = NULL")
+    with pytest.raises(MissingKeyError):
+        ClaudeSessionRepository(engine, encryption=encryption).append(key, [said(2)])
 
 
 def test_an_idempotency_key_confirms_no_guess(engine: Engine, tmp_path: Path) -> None:

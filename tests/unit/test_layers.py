@@ -51,7 +51,7 @@ LAYERS = [
     {"_core.statements.maintenance", "_core.transactions"},
     {"_core.unit_of_work"},
     {"_core.append.request", "_core.greenlets"},
-    {"_core.append.in_doubt", "_core.append.plan"},
+    {"_core.append.in_doubt", "_core.append.key_check", "_core.append.plan"},
     {"_core.append.place"},
     {"_core.append.appender", "_core.derived", "_core.operations"},
     {"repository", "_core.append.batcher"},

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from boocode_sessions._core import fold as folding
 from boocode_sessions._core import observing
+from boocode_sessions._core.append.key_check import check_key
 from boocode_sessions._core.append.plan import PAGE_ROWS, Tail, Version, row_parameters
 from boocode_sessions._core.codec import (
     EncodedEntry,
@@ -55,8 +56,11 @@ def lock(connection: StoreConnection, transcript: Transcript) -> Version:
     data: Mapping[str, Any] | None = None
     if newest_main is not None:
         data = decode_summary(connection.cipher, transcript.session, summary)
-        if data is None and transcript.is_main:
-            data = fold_all(connection, transcript)
+        if data is None:
+            check_key(connection, Transcript(*transcript.session, MAIN))
+            data = fold_all(connection, transcript) if transcript.is_main else None
+    elif newest is not None:
+        check_key(connection, transcript)
     tails = {} if newest is None else {transcript.subpath: _tail(connection, transcript, newest)}
     return Version(next_position, data, tails)
 

@@ -12,6 +12,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from boocode_sessions._core.arguments import checked
@@ -78,7 +79,10 @@ class Redactor:
     def text(self, text: str) -> str:
         """Return a text without secrets."""
         for kind, pattern in self._patterns:
-            text = pattern.sub(lambda found, kind=kind: self._replaced(kind, found), text)  # type: ignore[misc]
+            # Skip earlier replacements: their words, such as `password`, can look like a secret's name.
+            pieces = _REPLACEMENT.split(text)
+            pieces[::2] = [pattern.sub(partial(self._replaced, kind), piece) for piece in pieces[::2]]
+            text = "".join(pieces)
         return text
 
     def _message(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,8 +106,10 @@ class Redactor:
 
     def _member(self, name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON
         redacted = self._value(value)
-        if self._known_forms and isinstance(redacted, str) and _SECRET_MEMBER.fullmatch(name):
-            return _ANY_TEXT.sub(lambda found: self._replaced("password", found), redacted)
+        if not self._known_forms or not isinstance(redacted, str) or _REPLACEMENT.search(redacted):
+            return redacted
+        if _SECRET_MEMBER.fullmatch(name):
+            return _ANY_TEXT.sub(partial(self._replaced, "password"), redacted)
         return redacted
 
     def _value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -116,7 +122,7 @@ class Redactor:
     def _replaced(self, kind: str, found: re.Match[str]) -> str:
         group = found.lastindex if found.re.groups == 1 and found.lastindex else 0
         secret = found[group]
-        if not secret or _REPLACEMENT.search(secret):
+        if not secret:
             return found[0]
         with self._lock:
             if secret not in self._names:
@@ -201,7 +207,7 @@ _SECRET_MEMBER = re.compile(
 )
 """Names of object members whose text is always a secret."""
 _ANY_TEXT = re.compile(r"(?s).+")
-_REPLACEMENT = re.compile(r"\[redacted:[^\]]*\]")
+_REPLACEMENT = re.compile(r"(\[redacted:[^\]]*\])")
 _NONE: frozenset[str] = frozenset()
 _KEPT_IN_ENTRIES = frozenset(
     {

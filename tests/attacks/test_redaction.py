@@ -158,6 +158,14 @@ def test_a_password_is_found_in_the_forms_that_it_has(said: str) -> None:
     assert "ada" in redacted or "ada" not in said, "the user's name is no secret"
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "https", "redis"])
+def test_only_the_password_of_a_url_is_replaced(scheme: str) -> None:
+    redactor = Redactor()
+    said = f"see {scheme}://ada:s3cretpw@db.example.com/app?x=1 please"
+    assert redactor.text(said) == said.replace("s3cretpw", "[redacted:url-password:1]")
+    assert [(found.kind, found.places) for found in redactor.report] == [("url-password", 1)]
+
+
 def test_a_member_whose_name_says_that_it_is_a_secret_is_one() -> None:
     given = {"env": {"DB_PASSWORD": "x y", "accessToken": "z", "apiKeySource": "none", "n_tokens": "12"}}
     redacted = Redactor().entry({"type": "x", "toolUseResult": given})["toolUseResult"]["env"]

@@ -75,5 +75,5 @@ def _kinds(hint: Any) -> dict[Any, str]:  # noqa: ANN401 - an annotation
 def check_at_least(least: int, **given: float | None) -> None:
     """Raise ValueError for a number below `least`."""
     for name, number in given.items():
-        if number is not None and number < least:
+        if number is not None and not number >= least:  # NaN is neither
             raise ValueError(f"{name} is {least} or more, not {number}")

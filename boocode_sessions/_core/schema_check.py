@@ -83,16 +83,17 @@ def check_schema(connection: StoreConnection) -> None:
     """Raise SchemaError if the schema is not the one that this version needs."""
     schema = connection.effective_schema
     where = f"schema {schema!r}" if schema else "the database"
-    command = "boocode-sessions upgrade" + (f" --schema {schema}" if schema else "")
+    command = f"boocode-sessions upgrade{f' --schema {schema}' if schema else ''}"
+    advice = f"run `{command}` with the URL of this database, or call migrations.upgrade"
     schema_found = found_schema(connection)
     if schema_found is None:
         if connection.dialect == "sqlite" and not connection.connection.execute(_FILE).scalar():
             raise SchemaMissingError(_IN_MEMORY)
-        raise SchemaMissingError(f"{where} has no tables of ours: run `{command}`")
+        raise SchemaMissingError(f"{where} has no tables of ours: {advice}")
     if schema_found.version < SCHEMA_VERSION:
         raise SchemaOutdatedError(
             f"{where} is at schema version {schema_found.version}, "
-            f"this version of the package needs {SCHEMA_VERSION}: run `{command}`"
+            f"this version of the package needs {SCHEMA_VERSION}: {advice}"
         )
     if not schema_found.is_compatible:
         raise SchemaNewerError(

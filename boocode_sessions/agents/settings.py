@@ -11,7 +11,7 @@ class Limits:
 
     Raises:
         TypeError: A limit is not a number.
-        ValueError: A limit is so low that nothing could run.
+        ValueError: A limit is negative, or is zero where nothing could run then.
     """
 
     max_warm: int = 8
@@ -43,3 +43,8 @@ class Limits:
             if not isinstance(given, int | float):
                 raise TypeError(f"{limit.name} is a number, not {type(given).__name__}")
             check_at_least(1 if limit.name.startswith("max_") else 0, **{limit.name: given})
+            if given == 0 and limit.name in _ABOVE_ZERO:
+                raise ValueError(f"{limit.name} is more than 0")
+
+
+_ABOVE_ZERO = {"start_seconds", "turn_seconds", "lease_seconds", "database_seconds"}

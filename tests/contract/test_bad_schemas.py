@@ -60,7 +60,7 @@ async def test_a_missing_schema_names_the_command(store: Store, database: Databa
     migrations.downgrade(database.url)
     for refused in await refusals(store):
         assert isinstance(refused, SchemaMissingError)
-        assert "the database has no tables of ours: run `boocode-sessions upgrade`" in str(refused)
+        assert "no tables of ours: run `boocode-sessions upgrade` with the URL" in str(refused)
     migrations.upgrade(database.url)
     await store.append(KEY, BATCH)
     assert await store.load(KEY) == BATCH

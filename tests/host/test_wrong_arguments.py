@@ -180,6 +180,11 @@ def test_limits_with_which_nothing_could_run_are_refused() -> None:
         Limits(max_warm=0)
     with pytest.raises(ValueError, match=r"^turn_seconds is 0 or more, not -1$"):
         Limits(turn_seconds=-1)
+    with pytest.raises(ValueError, match=r"^idle_seconds is 0 or more, not nan$"):
+        Limits(idle_seconds=float("nan"))
+    for name in ("start_seconds", "turn_seconds", "lease_seconds", "database_seconds"):
+        with pytest.raises(ValueError, match=f"^{name} is more than 0$"):
+            Limits(**{name: 0})
 
 
 def test_a_set_does_for_a_list(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from boocode_sessions.engine import create_engine
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "into-your-app.md").read_text()
 SNIPPETS = dict(re.findall(r"```python\n# file: (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
+[BRANCH] = re.findall(r"```ini\npath_separator = space\n(.*?)```", PAGE, re.DOTALL)
 SHOWN = re.findall(r"```python\n# shown, from the revision\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -32,6 +33,16 @@ def run(snippet: str, folder: Path) -> str:
     return done.stdout.strip()
 
 
+def alembic(*arguments: str, folder: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT)},
+        timeout=60,
+        check=True,
+    )
+
+
 @pytest.mark.parametrize("snippet", [name for name in SNIPPETS if name != "write_revision.py"])
 def test_the_snippet_runs(snippet: str, tmp_path: Path) -> None:
     run(snippet, tmp_path)
@@ -46,12 +57,16 @@ def test_the_revision_is_written_as_it_is_shown_and_brings_the_schema(tmp_path: 
     [shown] = SHOWN
     for part in shown.split("\n\n\n"):
         assert part.strip() in written
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-        timeout=60,
-        check=True,
-    )
+    alembic("upgrade", "head", folder=tmp_path)
     assert migrations.pending(url) == []
     create_engine(url).dispose()
+
+
+def test_a_branch_needs_these_lines_in_the_ini_that_alembic_writes(tmp_path: Path) -> None:
+    alembic("init", "migrations", folder=tmp_path)
+    ini = tmp_path / "alembic.ini"
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    written = re.sub(r"(?m)^sqlalchemy.url = .*$", f"sqlalchemy.url = {url}\n{BRANCH}", ini.read_text())
+    ini.write_text(re.sub(r"(?m)^((version_)?path_separator) = os.*$", r"\1 = space", written))
+    alembic("upgrade", "heads", folder=tmp_path)
+    assert migrations.pending(url) == []

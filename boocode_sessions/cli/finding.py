@@ -133,8 +133,8 @@ def search(
 ) -> None:
     """Find entries by their text, best matches first.
 
-    A word also finds longer words that begin with it; main.py and "a phrase" are found as they are. `or` and
-    -without work too.
+    A word also finds longer words that begin with it. main.py finds main and py in sequence, and "a phrase"
+    these whole words. `or` and -without work too.
     """
     from boocode_sessions import queries
     from boocode_sessions.queries.wanted import Wanted

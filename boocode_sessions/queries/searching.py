@@ -72,10 +72,11 @@ def search(
     """Return messages that contain all `words`, best first. Only the newest 300 matches are ranked.
 
     A word of three letters or more also finds longer words that begin with it (`deploy` finds `deployed`).
-    Case does not matter. Words with other characters in them, such as `main.py` or `2.1.100`, are found as
-    they are. "A phrase" finds these whole words in sequence, whatever characters are between them. Any part
-    of Japanese, Chinese or Korean text is found. `or` finds either side, and -word leaves out messages with
-    the word. The first 50,000 characters of a message are searched.
+    Case does not matter. "A phrase" finds these whole words in sequence, whatever characters are between
+    them. So does `src/app` (it finds `src app`), except that its last word finds longer words, as any word
+    does. Any part of Japanese, Chinese or Korean text is found. `or` finds either side. -word leaves out
+    messages with the word, only on its own side of an `or`; a side that has nothing else finds nothing. The
+    first 50,000 characters of a message are searched.
 
     The search uses an index that lags behind the entries. It first adds what the index lacks. Over a
     Connection or a Session, and where it can't write, it reads those entries instead.

@@ -40,10 +40,12 @@ class RefusedFile:
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What an export did."""
+    """What an export did. `bytes` and `entries` count what is in the files that it wrote."""
 
     sessions: int
+    """Sessions that were selected, including those whose transcripts were all refused."""
     files: int
+    """Files that were written, including subagents' metadata files."""
     bytes: int
     entries: int
     refused: Sequence[RefusedFile]

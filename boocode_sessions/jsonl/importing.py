@@ -48,17 +48,18 @@ class BrokenLine:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import did."""
+    """What an import did. `files` counts the transcripts read, `bytes` the size of all their files."""
 
     files: int
     bytes: int
     added: int
     """Entries that were new."""
     skipped: int
-    """Lines that were stored already."""
+    """Entries that were stored already."""
     broken: int
+    """Reports: lines that were left out or repaired, and files that were left out."""
     first_broken: Sequence[BrokenLine]
-    """The first broken lines, at most 100."""
+    """The first of these reports, at most 100."""
 
 
 @checked

@@ -1,8 +1,8 @@
 """Adds the lines of a transcript file that the stored transcript lacks.
 
 A line with a uuid counts as stored if the transcript has that uuid. A file may repeat a uuid, with the same
-content or other content. Each such line is kept in its place, because readers of a transcript use the later
-one. A line that repeats a uuid, or has none, is recognized by its content and by k: it is the k-th line with
+content or other content. Each such line is kept in its place, because readers of a transcript choose one of
+them. A line that repeats a uuid, or has none, is recognized by its content and by k: it is the k-th line with
 this content in its file.
 
 The k-th line without a uuid counts as stored if the transcript holds at least k equal entries, whoever stored

@@ -87,7 +87,7 @@ def conversation(
         bind: An Engine, sessionmaker, Connection or Session.
         session_id: The session's id, or its beginning.
         project_key: Look for the session only in this project.
-        subpath: Return this subagent's messages, not the main agent's.
+        subpath: Return this subagent's messages, not the main agent's. An unknown one gives an empty list.
         queued: Add the prompts that were sent while the agent was at work. The agent stores those as
             attachments, which the SDK leaves out.
         schema: The schema of the tables, if the connection's search path does not lead to it.

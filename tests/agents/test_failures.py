@@ -71,6 +71,14 @@ async def test_what_the_api_refuses_is_told_by_its_kind(
         assert row(engine).last_error is None
 
 
+async def test_an_api_that_cant_be_reached_is_told_as_the_agents_error(make_backend: MakeBackend) -> None:
+    nobody = {"env": {**ONE_RETRY["env"], "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}}
+    async with make_backend(options=nobody) as backend:
+        events = await told(backend, "chat", "Hello.")
+        assert (failure_in(events).kind, failure_in(events).status) == ("agent_error", None)
+        assert any(isinstance(event, Retrying) for event in events)
+
+
 async def test_a_missing_executable_is_told_before_the_turn_begins(
     make_backend: MakeBackend, tmp_path: Path, engine: Engine
 ) -> None:

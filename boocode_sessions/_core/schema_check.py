@@ -8,6 +8,7 @@ from sqlalchemy import Connection, PoolProxiedConnection, inspect, text
 from sqlalchemy.util import await_only
 
 from boocode_sessions._core.connection import StoreConnection
+from boocode_sessions._core.sql.types import WORD_INDEX
 from boocode_sessions._core.statements.read import select_versions
 from boocode_sessions.errors import (
     EncodingError,
@@ -157,6 +158,8 @@ def missing_parts(connection: StoreConnection, *, indexes: bool = False) -> list
         if indexes:
             known = {index["name"] for index in inspector.get_indexes(table.name, schema=schema)}
             missing += sorted({str(index.name) for index in table.indexes} - known)
+    if indexes and connection.dialect == "sqlite" and not inspector.has_table(WORD_INDEX, schema=schema):
+        missing.append(WORD_INDEX)
     return missing
 
 

@@ -22,6 +22,7 @@ from boocode_sessions import (
     migrations,
     queries,
 )
+from boocode_sessions._core.sql.types import WORD_INDEX
 from boocode_sessions.engine import create_engine as ours
 from boocode_sessions.errors import DatabaseError, SchemaOutdatedError, UnavailableError
 from boocode_sessions.models import SCHEMA_VERSION, VERSION_TABLE, Base
@@ -358,6 +359,16 @@ def test_tables_without_their_version_are_taken_as_they_are(engine: Engine, data
 @pytest.mark.parametrize("lost", ["INDEX claude_session_entries_dedup_idx", "TABLE claude_session_calls"])
 def test_tables_without_their_version_have_to_be_whole(engine: Engine, lost: str) -> None:
     """Without an index a retry would be stored twice."""
+    _expect_refusal_without(engine, lost)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_tables_without_their_version_have_to_have_the_word_index(engine: Engine) -> None:
+    """Without it every search would fail."""
+    _expect_refusal_without(engine, f"TABLE {WORD_INDEX}")
+
+
+def _expect_refusal_without(engine: Engine, lost: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
         connection.execute(text(f"DROP {lost}"))

@@ -15,7 +15,7 @@ from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.transactions import connected, fetched_at_once
 from boocode_sessions.engine import check_dialect, create_engine
 from boocode_sessions.migrations import host
-from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_objects, render_item
+from boocode_sessions.migrations.autogenerate import ignore_owned, ignore_owned_objects
 from boocode_sessions.migrations.target import effective_schema, targeting
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "pending",
     "prepare",
     "protect_tenants",
-    "render_item",
     "targeting",
     "unprotect_tenants",
     "upgrade",

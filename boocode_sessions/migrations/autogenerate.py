@@ -1,10 +1,8 @@
 """Filters for a host's env.py, with which autogenerate leaves our tables alone."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
 from boocode_sessions._core.arguments import checked
@@ -62,20 +60,3 @@ def ignore_owned_objects(include_object: IncludeObject | None = None) -> Include
 def has_model(_item: SchemaItem, name: str | None, type_: str, _reflected: bool, _other: object) -> bool:
     """Leave out SQLite's index tables, as an `include_object` of our own chain."""
     return type_ != "table" or name is None or not name.startswith(WORD_INDEX)
-
-
-def render_item(item_type: str, item: Any, autogen_context: Any) -> str | Literal[False]:  # noqa: ANN401 - Alembic's types
-    """Import our column types in revisions that name them. Pass it to `context.configure(render_item=...)`.
-
-    Args:
-        item_type: Alembic's word for the kind of item.
-        item: The item to render.
-        autogen_context: Alembic's context, which collects the imports.
-    """
-    if item_type == "type" and type(item).__module__.startswith("boocode_sessions."):
-        autogen_context.imports.add(f"import {type(item).__module__}")
-    elif item_type == "type" and type(item) is JSONB and type(item.astext_type) is Text:
-        # For a variant of JSON, Alembic writes astext_type by a name that the revision does not import.
-        autogen_context.imports.add("from sqlalchemy.dialects import postgresql")
-        return "postgresql.JSONB()"
-    return False

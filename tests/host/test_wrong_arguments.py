@@ -62,7 +62,6 @@ OTHERS = {
     "hashed",
     "list_prices",
     "page_name",
-    "render_item",
     "targeting",
     "write_revision",
 }

@@ -56,7 +56,7 @@ def run_blocks(
     for code, printed in blocks:
         here = code.replace("sqlite+aiosqlite:///sessions.db", database.async_url)
         here = here.replace("sqlite:///sessions.db", database.url)
-        here = here.replace("datetime.now(UTC)", "datetime(2026, 11, 24, tzinfo=UTC)")  # the lines are of the 20th
+        here = here.replace("datetime.now(UTC)", "datetime(2026, 11, 24, tzinfo=UTC)")  # near the lines' time
         run = eval(compile(here, str(PAGE), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)  # noqa: S307 - our own page
         if inspect.iscoroutine(run):
             asyncio.run(run)

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from boocode_sessions._core.append.key_check import check_key
 from boocode_sessions._core.append.place import Summary, recount
 from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters, run_insertion
 from boocode_sessions._core.arguments import check_at_least, checked
@@ -105,12 +106,11 @@ def adopt(
 
     Raises:
         SchemaError: There is no such table, or it has other columns.
+        EncryptionError: A session that was copied before has another key.
     """
     check_at_least(1, batch_rows=batch_rows)
     unit_of_work = UnitOfWork(bind, schema, encryption)
-    rows = unit_of_work.scan(
-        f"look at {source}", lambda connection: _source(connection, source, source_schema)
-    )
+    rows = unit_of_work.scan(f"look at {source}", lambda it: _source(it, source, source_schema))
     count = select(func.count()).select_from(rows)
     total = unit_of_work.scan(f"count {source}", lambda connection: connection.select(count).scalar_one())
     copied = known = 0
@@ -193,6 +193,7 @@ class _Copy:
         ends_there = newest[0] in before if newest else not before
         if not ends_there or not stored.isdisjoint(key for line in new for key in line.keys):
             return _Batch(0, known)
+        check_key(connection, self.transcript)
         encoded = seal_entries(
             connection.cipher,
             self.transcript,
@@ -227,8 +228,7 @@ class _Copy:
         if item.dedup_key in self._seen:
             content = content_of(item)
             self._seen[content] += 1
-            session = self.transcript.session
-            contents = content_keys_of(self._unit_of_work.cipher, session, content)
+            contents = content_keys_of(self._unit_of_work.cipher, self.transcript.session, content)
             keys = [line_key(of_content, self._seen[content]) for of_content in contents]
         elif item.dedup_key:
             self._seen[item.dedup_key] = 1

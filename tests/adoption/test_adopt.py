@@ -10,6 +10,8 @@ from sqlalchemy import Engine, create_engine, event, text
 from boocode_sessions import ClaudeSessionRepository, SchemaError, SessionKey, migrations
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions.adoption import Adopted, Progress, adopt, backfill
+from boocode_sessions.errors import DamagedEntryError, EncryptionError
+from boocode_sessions.privacy import Encryption, generate_key
 from tests.fixtures.databases import Databases
 from tests.migrations.other_stores import PythonReference, insert_unplaced
 
@@ -59,6 +61,21 @@ def test_everything_is_copied_in_order_and_summed_up(engine: Engine) -> None:
     assert summaries["s"]["mtime"] == MTIME_MS
     assert summaries["s"]["data"] == fold_session_summary(None, KEY, MAIN)["data"]  # type: ignore[arg-type]
     assert backfill(engine).placed == 0
+
+
+@pytest.mark.parametrize("others", [None, "new", "another"], ids=["no key", "same id", "another id"])
+@pytest.mark.parametrize("late", ["", "subagents/late"], ids=["main", "subagent"])
+def test_a_copy_with_another_key_adds_nothing(
+    engine: Engine, old: PythonReference, others: str | None, late: str
+) -> None:
+    encryption = Encryption([generate_key("new")])
+    assert adopt(engine, encryption=encryption).copied == 9
+    old.append("p", "other", [{"type": "user", "uuid": "late"}], late)
+    with pytest.raises(EncryptionError if others != "new" else DamagedEntryError):
+        adopt(engine, encryption=Encryption([generate_key(others)]) if others else None)
+    repository = ClaudeSessionRepository(engine, encryption=encryption)
+    assert repository.load({**KEY, "session_id": "other"}) == MAIN[:1]
+    assert adopt(engine, encryption=encryption) == Adopted(1, 9, [])
 
 
 def test_a_second_run_fetches_only_what_is_new(engine: Engine, old: PythonReference) -> None:

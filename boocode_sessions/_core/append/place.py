@@ -56,11 +56,9 @@ def lock(connection: StoreConnection, transcript: Transcript) -> Version:
     data: Mapping[str, Any] | None = None
     if newest_main is not None:
         data = decode_summary(connection.cipher, transcript.session, summary)
-        if data is None:
-            check_key(connection, Transcript(*transcript.session, MAIN))
-            data = fold_all(connection, transcript) if transcript.is_main else None
-    elif newest is not None:
+    if data is None and (newest_main is not None or newest is not None):
         check_key(connection, transcript)
+        data = fold_all(connection, transcript) if transcript.is_main else None
     tails = {} if newest is None else {transcript.subpath: _tail(connection, transcript, newest)}
     return Version(next_position, data, tails)
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     Update,
+    and_,
     bindparam,
     case,
     delete,
@@ -77,6 +78,11 @@ class Within(NamedTuple):
 
 
 EVERYWHERE = Within(project=False, session=False)
+ITS_DIGEST = and_(
+    SessionDigest.project_key == ClaudeSession.project_key,
+    SessionDigest.session_id == ClaudeSession.session_id,
+)
+"""Condition: the digest of a session's row."""
 
 
 @cache
@@ -112,9 +118,7 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
     if some:
         statement = statement.where(*are_among(row.project_key, row.session_id))
     return within.narrow(
-        statement.outerjoin(
-            digest, (digest.project_key == row.project_key) & (digest.session_id == row.session_id)
-        )
+        statement.outerjoin(digest, ITS_DIGEST)
         .outerjoin(begun, (begun.c.project_key == row.project_key) & (begun.c.session_id == row.session_id))
         .where(
             or_(
@@ -134,9 +138,8 @@ def select_behind_count(*, encrypted: bool) -> Select[int]:
     An `encrypted` store can't be searched: there it counts those with entries that usage doesn't cover yet.
     """
     row, digest = ClaudeSession, SessionDigest
-    whose = (digest.project_key == row.project_key) & (digest.session_id == row.session_id)
     covered_to = func.coalesce(digest.counted_to if encrypted else digest.searched_to, 0)
-    rows = select(func.count()).select_from(row).outerjoin(digest, whose)
+    rows = select(func.count()).select_from(row).outerjoin(digest, ITS_DIGEST)
     return rows.where(covered_to < row.next_position)
 
 

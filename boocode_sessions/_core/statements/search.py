@@ -41,7 +41,7 @@ from sqlalchemy.types import TypeEngine
 from boocode_sessions._core.attributes import QUEUED
 from boocode_sessions._core.sql.json_values import json_string
 from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
-from boocode_sessions._core.statements.derived import DIGESTS, Within
+from boocode_sessions._core.statements.derived import DIGESTS, ITS_DIGEST, Within
 from boocode_sessions._core.statements.derived_reads import TEXTS, DerivedQuery
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
@@ -85,7 +85,7 @@ def select_unsearched_sessions(within: Within) -> Select[str, str, int, int]:
     searched_to = func.coalesce(digest.searched_to, 0)
     return within.narrow(
         select(row.project_key, row.session_id, searched_to, row.next_position)
-        .outerjoin(digest, (digest.project_key == row.project_key) & (digest.session_id == row.session_id))
+        .outerjoin(digest, ITS_DIGEST)
         .where(searched_to < row.next_position),
         row,
     )

@@ -191,7 +191,8 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
     if sqlstate in _MISSING_RELATION:
         return SchemaMissingError(
             f"{operation}: a table or column of ours is missing (SQLSTATE {sqlstate}); "
-            "run `boocode-sessions upgrade`, and check the schema and the search_path"
+            "run `boocode-sessions upgrade` with the URL of this database, or call migrations.upgrade, and "
+            "check the schema and the search_path"
         )
     kind, advice = _UNCERTAIN if isinstance(error, UncertainCommitError) else _verdict(error, sqlstate)
     code = f"SQLSTATE {sqlstate}" if sqlstate else _driver_class(error)

@@ -16,7 +16,7 @@ from benchmarks.bench import Bench
 from benchmarks.measure import Line
 from benchmarks.peers.all import ADAPTERS, OTHERS, OURS
 from benchmarks.server import Server
-from benchmarks.work import append, listing, load, scale, sqlite, streaming, subagents
+from benchmarks.work import append, listing, load, profile, scale, sqlite, streaming, subagents
 
 WORK: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "append": append.one_writer,
@@ -25,6 +25,7 @@ WORK: dict[str, Callable[[Bench], Awaitable[list[Line]]]] = {
     "disk": append.disk,
     "round-trip": append.round_trip,
     "at-once": append.at_once,
+    "profile": profile.profile,
     "load": load.load,
     "listing": listing.listing,
     "subagents": subagents.subagents,

@@ -15,7 +15,7 @@ from benchmarks.peers.ours import OursBlocking
 from benchmarks.peers.ways import WAYS
 from benchmarks.server import Address
 
-_STEADY = 15
+STEADY = 15
 """Uncounted calls: drivers prepare after 5, PostgreSQL settles on a plan after 10."""
 
 
@@ -29,7 +29,7 @@ async def one_writer(bench: Bench) -> list[Line]:
             steps = {label: _appending(peer, batches(7, size)) for label, peer in peers.items()}
             bench.server.settle()
             clock = bench.server.clock()
-            figures = await interleave(steps, rounds, repeat=repeat, warm_up=_STEADY, clock=clock)
+            figures = await interleave(steps, rounds, repeat=repeat, warm_up=STEADY, clock=clock)
         title = f"append {size} {'entry' if size == 1 else 'entries'}, one writer, unix socket"
         lines.append(Line(title, "ms", figures, BASELINE.label, _TARGETS[size], shortfall=_WHY[size]))
         if size == 500:
@@ -46,7 +46,7 @@ async def ways(bench: Bench) -> list[Line]:
         steps = {label: _appending(peer, batches(7, 1)) for label, peer in peers.items()}
         bench.server.settle()
         clock = bench.server.clock()
-        figures = await interleave(steps, bench.pick(40, 10), repeat=25, warm_up=_STEADY, clock=clock)
+        figures = await interleave(steps, bench.pick(40, 10), repeat=25, warm_up=STEADY, clock=clock)
     return [Line("append 1 entry, by the way to the driver", "ms", figures, BASELINE.label)]
 
 
@@ -96,7 +96,7 @@ async def round_trip(bench: Bench) -> list[Line]:
                     Address(host, port, "postgres").dsn, autocommit=True
                 )
                 steps["SELECT 1 on an open connection"] = lambda: _select_one(bare)
-                figures = await interleave(steps, bench.pick(20, 6), repeat=10, warm_up=_STEADY)
+                figures = await interleave(steps, bench.pick(20, 6), repeat=10, warm_up=STEADY)
                 await bare.close()
     note = "A loopback proxy makes the delay, 0.5 ms each way; SELECT 1 shows the total."
     title = "append 1 entry, over 1 ms of network round trip"

@@ -1,4 +1,4 @@
-"""Tells whether a database is spread over several servers, which means Citus. DerivedQuery once per pool.
+"""Tells whether a database is spread over several servers, which means Citus. Asks once per pool.
 
 Such a database takes an append only as separate steps, and keeps each project's rows on one of its servers.
 """

@@ -33,7 +33,7 @@ from tests.reliability.subjects import KINDS, InThreads, Subject
 from tests.replicas.conftest import Pair
 
 
-class DerivedQuery:
+class Asked:
     """How many statements about our tables went to each server."""
 
     def __init__(self, primary: Engine, standby: Engine) -> None:
@@ -70,12 +70,12 @@ def _waits_long_asks_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def opened(kind: str, pair: Pair) -> AsyncIterator[tuple[Subject, DerivedQuery]]:
+async def opened(kind: str, pair: Pair) -> AsyncIterator[tuple[Subject, Asked]]:
     if kind in {"repository", "store over Engine"}:
         primary, standby = create_engine(pair.primary.url), create_engine(pair.standby.url)
         repository = InThreads(ClaudeSessionRepository(primary, replica=standby))
         store = SQLAlchemySessionStore(primary, replica=standby)
-        yield repository if kind == "repository" else store, DerivedQuery(primary, standby)
+        yield repository if kind == "repository" else store, Asked(primary, standby)
         primary.dispose()
         standby.dispose()
     else:
@@ -83,7 +83,7 @@ async def opened(kind: str, pair: Pair) -> AsyncIterator[tuple[Subject, DerivedQ
         async_repository = AsyncClaudeSessionRepository(one, replica=other)
         store = SQLAlchemySessionStore(one, replica=other)
         subject = async_repository if kind == "async repository" else store
-        yield subject, DerivedQuery(one.sync_engine, other.sync_engine)
+        yield subject, Asked(one.sync_engine, other.sync_engine)
         await one.dispose()
         await other.dispose()
 
@@ -127,7 +127,7 @@ def test_a_load_finds_what_others_were_told_had_landed_before_it_began(
         ClaudeSessionRepository(elsewhere),
         ClaudeSessionRepository(engines[0], replica=engines[1]),
     )
-    asked = DerivedQuery(*engines)
+    asked = Asked(*engines)
     key = a_key("others")
     for number in range(100):
         writer.append(key, [{"type": "user"}])
@@ -143,7 +143,7 @@ def test_questions_exports_and_streams_read_there_too(engines: tuple[Engine, Eng
     message = {"role": "user", "content": "hello replica"}
     repository.append(key, [{"type": "user", "uuid": str(uuid4()), "message": message}])
     bind = Replicated(primary, standby)
-    asked = DerivedQuery(primary, standby)
+    asked = Asked(primary, standby)
     project = key["project_key"]
     assert [row.session_id for row in queries.sessions(bind, project_key=project)] == ["s"]
     assert list(iterate(bind, key)) == repository.load(key)
@@ -165,7 +165,7 @@ def test_a_standby_that_is_behind_is_not_read(
     key = a_key("behind")
     repository = ClaudeSessionRepository(engines[0], replica=engines[1])
     repository.append(key, [{"type": "user"}])
-    asked = DerivedQuery(*engines)
+    asked = Asked(*engines)
     pair.replays(paused=True)
     try:
         for number in range(3):
@@ -188,7 +188,7 @@ def test_a_standby_that_is_down_is_found_again(engines: tuple[Engine, Engine], p
     repository = ClaudeSessionRepository(engines[0], replica=engines[1])
     repository.append(key, [{"type": "user"}])
     assert len(repository.load(key) or []) == 1
-    asked = DerivedQuery(*engines)
+    asked = Asked(*engines)
     pair.standby.stop("immediate")
     try:
         repository.append(key, [{"type": "user"}])
@@ -232,7 +232,7 @@ def test_a_standby_that_was_promoted_is_not_read(pair: Pair) -> None:
     key = a_key("promoted")
     repository = ClaudeSessionRepository(primary, replica=standby)
     repository.append(key, [{"type": "user"}])
-    asked = DerivedQuery(primary, standby)
+    asked = Asked(primary, standby)
     assert len(repository.load(key) or []) == 1
     assert asked.since() == {"standby": 1}
     _promote(other)
@@ -307,7 +307,7 @@ def test_a_standby_whose_tables_are_not_the_primarys_is_not_read(
     ClaudeSessionRepository(primary).append(key, [{"type": "user", "n": 1}])
     primary = given(primary)
     repository = ClaudeSessionRepository(primary, replica=standby)
-    asked = DerivedQuery(primary, standby)
+    asked = Asked(primary, standby)
     assert repository.load(key) is None
     repository.append(key, [{"type": "user", "n": 2}])
     assert repository.load(key) == [{"type": "user", "n": 2}]

@@ -95,6 +95,10 @@ def prune(
         pause: Seconds to wait after so many sessions.
         schema: The schema of the tables, if the connection's search path does not lead to it.
         progress: Called with each session once it is removed.
+
+    Raises:
+        ValueError: A number or `inactive_for` is negative, or `batch` is 0.
+        SessionStoreError: The database failed. What was removed until then stays removed.
     """
     if inactive_for < timedelta(0):
         raise ValueError("inactive_for is negative: it would remove sessions that are being written")
@@ -155,6 +159,9 @@ def hold(bind: Bind, key: KeyLike, *, schema: str | None = None) -> None:
         bind: An Engine, sessionmaker, Connection or Session.
         key: The session's key, a dict with `project_key` and `session_id`.
         schema: The schema of the tables, if the connection's search path does not lead to it.
+
+    Raises:
+        SessionStoreError: The key is refused, or the database can't be written.
     """
     session = session_of(key)
 

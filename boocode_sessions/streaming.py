@@ -56,6 +56,9 @@ async def iterate_async(
         key: The transcript's key.
         schema: The schema of the tables, if the connection's search path does not lead to it.
         encryption: The store's `privacy.Encryption`, if it has one.
+
+    Raises:
+        SessionStoreError: As for `iterate`.
     """
     pages = _Pages(UnitOfWork(in_callers_scope(core_of(bind)), schema, encryption), key)
     while page := await in_greenlet(pages.next):

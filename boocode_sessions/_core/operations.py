@@ -90,6 +90,8 @@ def list_subkeys(connection: StoreConnection, session: Session) -> list[str]:
 def delete(connection: StoreConnection, transcript: Transcript) -> None:
     """Delete a transcript, or with the main one its whole session.
 
+    A session without entries keeps no row, unless it is on hold.
+
     The session is locked first, in a statement of its own, so that the deletion sees what the previous writer
     has committed. It is locked even if it has no row yet. Otherwise a first append could come between the
     deletion of the entries and that of the row, and no listing would have it.
@@ -101,6 +103,9 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
         return
     delete_search_data(connection, [session])
     connection.write(deletions.delete_transcript(), in_transcript(transcript))
+    if connection.select(deletions.select_remaining(), in_session(session)).first() is None:
+        remove(connection, [session])
+        return
     # One more, so that writers who know the transcript read it again.
     recount(connection, session, next_position + 1, Summary.KEEP)
 

@@ -339,6 +339,17 @@ class TestKeys:
             assert await store.load(key) == [entry(number, uuid="u" * 64)]
             assert len(await store.list_sessions(key["project_key"])) == (0 if "subpath" in key else 1)
 
+    async def test_a_session_without_entries_keeps_no_row(self, store: Store, database: Database) -> None:
+        await store.append(SUB, [entry(1)])
+        await store.append(NESTED, [entry(2)])
+        await store.delete(SUB)
+        assert rows_of(database, "SELECT entries FROM claude_sessions") == [(1,)]
+        await store.delete(NESTED)
+        await store.delete({**SUB, "session_id": "never written"})
+        assert rows_of(database, "SELECT session_id FROM claude_sessions") == []
+        await store.append(SUB, [entry(3)])
+        assert await store.load(SUB) == [entry(3)]
+
     async def test_a_bad_key_is_refused_by_every_method(self, store: Store) -> None:
         for key, words in BAD_KEYS:
             secret = [entry(1, text="canary")]

@@ -205,6 +205,15 @@ def test_a_deletion_removes_what_is_on_hold(old: Engine) -> None:
     assert sessions_in(old) == {"old2", "new"}
 
 
+def test_a_deletion_of_its_last_transcript_leaves_a_session_on_hold(engine: Engine) -> None:
+    hold(engine, session_of("s"))
+    append(engine, key_of("s", subpath="subagents/a"))
+    ClaudeSessionRepository(engine).delete(key_of("s", subpath="subagents/a"))
+    append(engine, key_of("s"))
+    age(engine, 31, key_of("s"))
+    assert not prune(engine, inactive_for=MONTH).sessions
+
+
 def test_the_pause_comes_after_each_batch(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [key_of(f"s{number}") for number in range(5)]
     append(engine, *keys)

@@ -20,8 +20,7 @@ from boocode_sessions._core.derived import catching_up
 from boocode_sessions._core.greenlets import pause as wait
 from boocode_sessions._core.keys import KeyLike, Session, project_of, session_of
 from boocode_sessions._core.statements import maintenance as statements
-from boocode_sessions._core.statements.derived import CALLS, DIGESTS, USES
-from boocode_sessions._core.statements.derived_reads import TEXTS
+from boocode_sessions._core.statements.derived import CALLS, DIGESTS, TEXTS, USES
 from boocode_sessions._core.statements.parameters import (
     ENTRIES,
     SESSIONS,

@@ -17,13 +17,7 @@ from boocode_sessions._core.derived.storing import Digest, store
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements import derived_reads
-from boocode_sessions._core.statements.derived import (
-    CALLS,
-    DIGESTS,
-    EVERYWHERE,
-    USES,
-    Within,
-)
+from boocode_sessions._core.statements.derived import CALLS, DIGESTS, EVERYWHERE, TEXTS, USES, Within
 from boocode_sessions._core.statements.parameters import among, in_parts, in_session
 from boocode_sessions._core.statements.search import delete_words, set_searched
 from boocode_sessions._core.unit_of_work import UnitOfWork
@@ -232,5 +226,5 @@ def _still_behind(connection: StoreConnection, sessions: Sequence[Session]) -> d
 def _delete_rows(connection: StoreConnection, digest: Digest) -> None:
     if connection.dialect == "sqlite":
         connection.write(delete_words(), {"in_digest": digest.id})
-    for table in (CALLS, USES, derived_reads.TEXTS):
+    for table in (CALLS, USES, TEXTS):
         connection.write(statements.delete_of_digest(table), digest.parameters)

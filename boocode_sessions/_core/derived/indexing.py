@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,13 +17,14 @@ from boocode_sessions._core.derived.catching_up import (
 )
 from boocode_sessions._core.derived.missing import try_to_catch_up, try_to_write
 from boocode_sessions._core.derived.records import micros
-from boocode_sessions._core.derived.storing import Digest
+from boocode_sessions._core.derived.storing import Digest, write_to
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements import search as statements
-from boocode_sessions._core.statements.derived import EVERYWHERE, Within, lock_digest
+from boocode_sessions._core.statements.derived import EVERYWHERE, TEXTS, Within, lock_digest
+from boocode_sessions._core.statements.derived_writes import insert_texts
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
@@ -100,17 +100,17 @@ def _index_batch(within: Within, named: Mapping[str, str], connection: StoreConn
         searched_to, counted_to = locked
         while searched_to < counted_to and chars < BATCH_CHARS:
             page = {**in_session(item.session), "from_position": searched_to, "to_position": counted_to}
-            rows = connection.select(statements.select_message_texts(), {**page, "most": PAGE_ENTRIES}).all()
+            rows = connection.select(statements.select_messages(), {**page, "most": PAGE_ENTRIES}).all()
             found: list[EntryWords] = []
-            for row_id, _, stored_at, said_at, text in rows:
+            for _, row_id, *_, at, text in rows:
                 chars += len(text)
                 try:
-                    found += words_of_entry(decode(text), row_id, micros(said_at or stored_at))
+                    found += words_of_entry(decode(text), row_id, micros(at))
                 except DamagedEntryError:
                     continue
             _store(connection, item.digest, found)
             whole = len(rows) < PAGE_ENTRIES
-            searched_to = counted_to if whole else rows[-1][1] + 1
+            searched_to = counted_to if whole else rows[-1][0] + 1
         done = {**item.digest.parameters, "searched_to": searched_to}
         connection.write(statements.set_searched(), done)
         if chars >= BATCH_CHARS:
@@ -139,11 +139,7 @@ def _store(connection: StoreConnection, digest: Digest, entries: Sequence[EntryW
         }
         for item in entries
     ]
-    if is_distributed(connection.connection):
-        connection.write(statements.insert_texts(in_values=True), rows)
-    else:
-        listed = json.dumps([list(row.values()) for row in rows])
-        connection.write(statements.insert_texts(in_values=False), {"rows": listed})
+    write_to(connection, TEXTS, insert_texts(in_values=is_distributed(connection.connection)), rows)
 
 
 def is_encrypted(connection: StoreConnection) -> bool:

@@ -68,13 +68,14 @@ def store(connection: StoreConnection, taken: Sequence[tuple[Digest, SessionReco
     ):
         if rows:
             in_values = is_distributed(connection.connection)
-            _write(connection, table, upsert(connection.dialect, in_values=in_values), rows)
+            write_to(connection, table, upsert(connection.dialect, in_values=in_values), rows)
             _mark_shared(connection, table, {row["call"] for row in rows})
 
 
-def _write(
+def write_to(
     connection: StoreConnection, table: Table, statement: Executable, rows: Sequence[dict[str, Any]]
 ) -> None:
+    """Write rows to a derived table, by a statement of `derived_writes`."""
     if connection.dialect == "sqlite" or is_distributed(connection.connection):
         connection.write(statement, rows)
         return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 from typing import cast as cast_type
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Delete,
     Integer,
     Select,
@@ -39,13 +40,14 @@ from boocode_sessions._core.statements.parameters import (
     unplaced,
 )
 from boocode_sessions._core.statements.read import ONE
-from boocode_sessions.models import ClaudeSession, SessionCall, SessionDigest, SessionToolUse
+from boocode_sessions.models import ClaudeSession, SessionCall, SessionDigest, SessionText, SessionToolUse
 
 _S = TypeVar("_S", bound="Select[*tuple[Any, ...]]")
 
 DIGESTS = cast_type("Table", SessionDigest.__table__)
 CALLS = cast_type("Table", SessionCall.__table__)
 USES = cast_type("Table", SessionToolUse.__table__)
+TEXTS = cast_type("Table", SessionText.__table__)
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 """The token columns, in the order of `derived.records.Tokens`."""
 
@@ -157,6 +159,12 @@ def select_digest() -> Select[int]:
     return select(DIGESTS.c.id).where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id == SESSION)
 
 
+def of_span() -> Sequence[ColumnElement[bool]]:
+    """Conditions: an entry of a session from position `from_position` to before `to_position`."""
+    start, end = (bindparam(f"{name}_position", type_=BigInteger) for name in ("from", "to"))
+    return *of_session(), Entry.position >= start, Entry.position < end
+
+
 @cache
 def select_lines() -> Select[*tuple[Any, ...]]:
     """Select the entries that tell of a call, of a tool use, or of a new transcript, oldest first.
@@ -187,12 +195,7 @@ def select_lines() -> Select[*tuple[Any, ...]]:
             case((several, exact_text())),
             Entry.is_first,
         )
-        .where(
-            *of_session(),
-            Entry.position >= bindparam("from_position", type_=BigInteger),
-            Entry.position < bindparam("to_position", type_=BigInteger),
-            telling,
-        )
+        .where(*of_span(), telling)
         .order_by(Entry.position)
         .limit(bindparam("most", type_=Integer))
     )

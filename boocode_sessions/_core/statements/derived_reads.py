@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
@@ -13,7 +13,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Select,
-    Table,
     Text,
     and_,
     bindparam,
@@ -26,11 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from boocode_sessions._core.sql.functions import in_json_list
-from boocode_sessions._core.statements.derived import CALLS, DIGESTS, NO, USES, YES, Within
+from boocode_sessions._core.statements.derived import CALLS, DIGESTS, NO, TEXTS, USES, YES, Within
 from boocode_sessions._core.statements.parameters import PROJECT, Entry, table_name, unplaced
-from boocode_sessions.models import SessionCall, SessionDigest, SessionText, SessionToolUse
-
-TEXTS = cast("Table", SessionText.__table__)
+from boocode_sessions.models import SessionCall, SessionDigest, SessionToolUse
 
 
 class DerivedQuery(NamedTuple):

@@ -1,4 +1,4 @@
-"""SQL statements that store calls and tool uses."""
+"""SQL statements that store calls, tool uses and texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
 from boocode_sessions._core.sql.functions import earlier_of, greater_text, hex_bytes, later_of
-from boocode_sessions._core.statements.derived import CALLS, DIGESTS, TOKENS, USES, YES
+from boocode_sessions._core.statements.derived import CALLS, DIGESTS, TEXTS, TOKENS, USES, YES
 from boocode_sessions._core.statements.parameters import PROJECT
 from boocode_sessions._core.statements.read import ONE
 
@@ -61,6 +61,13 @@ def upsert_uses(dialect: str, *, in_values: bool) -> Executable:
     return _upsert(insert, table, merged, in_values=in_values)
 
 
+@cache
+def insert_texts(*, in_values: bool) -> Executable:
+    """Insert texts on PostgreSQL. Parameters: see `_insertion`."""
+    insert = _insertion(TEXTS, "postgresql", in_values=in_values).on_conflict_do_nothing()
+    return insert.returning(TEXTS.c.id) if in_values else insert
+
+
 def _upsert(
     insert: postgresql.Insert | sqlite.Insert, table: Table, merged: dict[str, Any], *, in_values: bool
 ) -> Executable:
@@ -72,7 +79,7 @@ def _upsert(
 
 
 def _insertion(table: Table, dialect: str, *, in_values: bool) -> postgresql.Insert | sqlite.Insert:
-    """Build the INSERT of an upsert.
+    """Build the INSERT of rows that may be there.
 
     On SQLite, and `in_values` for a distributed database, it takes one parameter set per row, named after the
     columns. On a plain PostgreSQL that takes five times as long. There it takes `rows`, a JSON array with an

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -11,7 +10,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Delete,
-    Executable,
     Insert,
     Integer,
     MetaData,
@@ -21,7 +19,6 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
-    column,
     delete,
     func,
     insert,
@@ -34,21 +31,18 @@ from sqlalchemy import (
 )
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeEngine
 
 from boocode_sessions._core.attributes import QUEUED
 from boocode_sessions._core.sql.json_values import json_string
 from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
-from boocode_sessions._core.statements.derived import DIGESTS, ITS_DIGEST, Within
-from boocode_sessions._core.statements.derived_reads import TEXTS, DerivedQuery
+from boocode_sessions._core.statements.derived import DIGESTS, ITS_DIGEST, TEXTS, Within, of_span
+from boocode_sessions._core.statements.derived_reads import DerivedQuery
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION_IDS,
     Entry,
     exact_text,
-    of_session,
     table_name,
     unplaced,
 )
@@ -89,55 +83,6 @@ def select_unsearched_sessions(within: Within) -> Select[str, str, int, int]:
         .where(searched_to < row.next_position),
         row,
     )
-
-
-def _page() -> Sequence[ColumnElement[bool]]:
-    return (
-        Entry.position >= bindparam("from_position", type_=BigInteger),
-        Entry.position < bindparam("to_position", type_=BigInteger),
-    )
-
-
-@cache
-def select_message_texts() -> Select[int, int, Any, Any, str]:
-    """Select the `most` messages of a session from position `from_position` to before `to_position`.
-
-    Shape: (id, position, created_at, said_at, exact JSON text) per message, oldest first.
-    Served by: claude_session_entries_position_idx.
-    """
-    return (
-        select(Entry.id, Entry.position, Entry.created_at, Entry.said_at, exact_text())
-        .where(
-            *of_session(),
-            *_page(),
-            _is_message(Entry.type.expression),
-        )
-        .order_by(Entry.position)
-        .limit(bindparam("most", type_=Integer))
-    )
-
-
-@cache
-def insert_texts(*, in_values: bool) -> Executable:
-    """Insert texts on PostgreSQL.
-
-    `in_values`, for a distributed database: one parameter set per text. Otherwise `rows`, a JSON array with
-    an array of id, digest_id, at, project_key and the tsvector for each text.
-    """
-    if in_values:
-        return postgresql.insert(TEXTS).on_conflict_do_nothing().returning(TEXTS.c.id)
-    items = (
-        func.jsonb_array_elements(sql_cast(bindparam("rows", type_=Text), JSONB))
-        .table_valued(column("value", JSONB), name="items")
-        .render_derived()
-    )
-    kinds: tuple[TypeEngine[Any], ...] = (BigInteger(), BigInteger(), BigInteger(), Text(), TSVECTOR())
-    values: list[ColumnElement[Any]] = [
-        sql_cast(items.c.value.op("->>", return_type=Text())(literal_column(str(place))), kind)
-        for place, kind in enumerate(kinds)
-    ]
-    names = ["id", "digest_id", "at", "project_key", "words"]
-    return postgresql.insert(TEXTS).from_select(names, select(*values)).on_conflict_do_nothing()
 
 
 @lru_cache
@@ -274,10 +219,14 @@ def select_matched() -> Select[*tuple[Any, ...]]:
 
 @cache
 def select_messages() -> Select[*tuple[Any, ...]]:
-    """Like `select_message_texts`. Shape: (position,) followed by that of `select_matched`."""
+    """Select the `most` messages of a session from position `from_position` to before `to_position`.
+
+    Shape: (position,) followed by that of `select_matched`, per message, oldest first.
+    Served by: claude_session_entries_position_idx.
+    """
     return (
         select(Entry.position, *_matched())
-        .where(*of_session(), *_page(), _is_message(Entry.type.expression))
+        .where(*of_span(), _is_message(Entry.type.expression))
         .order_by(Entry.position)
         .limit(bindparam("most", type_=Integer))
     )

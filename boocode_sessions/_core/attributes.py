@@ -71,7 +71,7 @@ class EntryAttributes:
     @hybrid_property
     def is_sidechain(self) -> bool:
         """True if a subagent wrote the line."""
-        return _member(self.entry, "isSidechain") is True
+        return member(self.entry, "isSidechain") is True
 
     @is_sidechain.inplace.expression
     @classmethod
@@ -129,10 +129,15 @@ class Printer(Protocol):
     def text(self, obj: str) -> None: ...
 
 
+def member(value: object, name: str) -> object:
+    """Return a member of an object; None if it is missing, or if the value is no object."""
+    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
+
+
 def string_at(entry: object, *path: str) -> str | None:
     """Return the string at a path of members; None if there is anything else."""
     for name in path:
-        entry = _member(entry, name)
+        entry = member(entry, name)
     return entry if isinstance(entry, str) else None
 
 
@@ -149,16 +154,16 @@ def time_of(entry: object) -> datetime | None:
 
 def text_of(entry: object) -> str | None:
     """Return what a message says to a reader."""
-    return text_of_content(_member(_member(entry, "message"), "content"))
+    return text_of_content(member(member(entry, "message"), "content"))
 
 
 def is_queued_prompt(entry: object) -> bool:
     """True if a line is a prompt that somebody sent while the agent was at work, kept as an attachment."""
-    attachment = _member(entry, "attachment")
+    attachment = member(entry, "attachment")
     return (
-        _member(entry, "type") == "attachment"
-        and _member(attachment, "type") == QUEUED
-        and _member(attachment, "commandMode") in (None, "prompt")
+        member(entry, "type") == "attachment"
+        and member(attachment, "type") == QUEUED
+        and member(attachment, "commandMode") in (None, "prompt")
     )
 
 
@@ -166,7 +171,7 @@ def as_message(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a line as it is, and a queued prompt as the user's message that it stands for."""
     if not is_queued_prompt(entry):
         return entry
-    prompt = _member(_member(entry, "attachment"), "prompt")
+    prompt = member(member(entry, "attachment"), "prompt")
     return {**entry, "type": "user", "message": {"role": "user", "content": prompt}}
 
 
@@ -239,18 +244,14 @@ _TIME = re.compile(
 )
 
 
-def _member(value: object, name: str) -> object:
-    return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
-
-
 def blocks_of(entry: object, kind: str) -> Iterator[object]:
     """Yield the blocks of one type in a line's message."""
-    return _of_kind(_member(_member(entry, "message"), "content"), kind)
+    return _of_kind(member(member(entry, "message"), "content"), kind)
 
 
 def _of_kind(content: object, kind: str) -> Iterator[object]:
     if isinstance(content, list):
-        yield from (block for block in cast("list[object]", content) if _member(block, "type") == kind)
+        yield from (block for block in cast("list[object]", content) if member(block, "type") == kind)
 
 
 def _heading(entry: EntryAttributes) -> Iterator[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
+from boocode_sessions._core.codec import Extracted
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.records import Line, SessionRecords, micros
 from boocode_sessions._core.derived.storing import Digest, store
@@ -127,9 +128,9 @@ def _behind(row: Sequence[Any]) -> Behind:
 
 
 def _line(row: Sequence[Any]) -> Line:
-    stored_at, said_at = row[2:4]
+    row_id, position, stored_at, kind, said_at, *columns, text, _ = row
     said = None if said_at is None else micros(said_at)
-    return Line._make((*row[:2], micros(stored_at), said, *row[4:8], tuple(row[8:13]), *row[13:19]))
+    return Line(row_id, position, micros(stored_at), said, Extracted(kind, None, *columns), text)
 
 
 def delete_digest(connection: StoreConnection, session: Session) -> None:

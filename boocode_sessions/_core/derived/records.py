@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 
+from boocode_sessions._core.attributes import blocks_of, member, string_at
 from boocode_sessions._core.codec import Extracted, decode, extract
 from boocode_sessions._core.keys import Session
 from boocode_sessions.errors import DamagedEntryError
@@ -63,6 +64,7 @@ class ToolUseRecord(NamedTuple):
         )
 
 
+_Record = TypeVar("_Record", CallRecord, ToolUseRecord)
 _FIRST = datetime(1, 1, 1)  # noqa: DTZ001 - compared with times without a zone
 
 Key: TypeAlias = tuple[bytes, str]
@@ -76,29 +78,27 @@ class SessionRecords:
         self.calls: dict[Key, CallRecord] = {}
         self.uses: dict[Key, ToolUseRecord] = {}
 
-    def add_call(self, key: Key, record: CallRecord) -> None:
-        known = self.calls.get(key)
-        self.calls[key] = record if known is None else known.merged(record)
-
-    def add_use(self, key: Key, record: ToolUseRecord) -> None:
-        known = self.uses.get(key)
-        self.uses[key] = record if known is None else known.merged(record)
-
     def add(self, session: Session, line: Line) -> None:
         """Add what a line tells."""
+        said = line.said
         at = line.said_at if line.said_at is not None else line.stored_at
-        copied_from = line.forked_from or ""
-        if line.type == "assistant" and line.model != NOTICE:
-            call = CallRecord(line.position, line.row_id, at, line.said_at, line.model, line.tokens)
-            self.add_call((_identity(session, line), copied_from), call)
-        if line.tool_count is None:
+        copied_from = said.forked_from or ""
+        if said.type == "assistant" and said.model != NOTICE:
+            call = CallRecord(line.position, line.row_id, at, line.said_at, said.model, _tokens(said))
+            _merge(self.calls, (_identity(session, line), copied_from), call)
+        if said.tool_count is None:
             return
         for use, name, failed in _uses(line):
-            if line.type == "assistant":
+            if said.type == "assistant":
                 record = ToolUseRecord(name or "", None, at, None)
             else:
                 record = ToolUseRecord(None, int(bool(failed)), None, at)
-            self.add_use((use, copied_from), record)
+            _merge(self.uses, (use, copied_from), record)
+
+
+def _merge(records: dict[Key, _Record], key: Key, record: _Record) -> None:
+    known = records.get(key)
+    records[key] = record if known is None else known.merged(record)
 
 
 class Line(NamedTuple):
@@ -108,16 +108,8 @@ class Line(NamedTuple):
     position: int
     stored_at: int
     said_at: int | None
-    type: str | None
-    message_id: str | None
-    request_id: str | None
-    model: str | None
-    tokens: Tokens
-    tool_name: str | None
-    tool_use_id: str | None
-    tool_count: int | None
-    failed: bool | None
-    forked_from: str | None
+    said: Extracted
+    """Without a time of its own: that is `said_at`."""
     text: str | None
     """The exact JSON text, if there are several tool uses or results, or one without an id; else None."""
 
@@ -130,23 +122,8 @@ def line_of(row_id: int, position: int, stored_at: datetime, text: str) -> Line 
         return None
     said = extract(entry)
     said_at = None if said.said_at is None else micros(datetime.fromisoformat(said.said_at))
-    return Line(
-        row_id,
-        position,
-        micros(stored_at),
-        said_at,
-        said.type,
-        said.message_id,
-        said.request_id,
-        said.model,
-        _tokens(said),
-        said.tool_name,
-        said.tool_use_id,
-        said.tool_count,
-        said.failed,
-        said.forked_from,
-        text if said.tool_count is not None and said.tool_use_id is None else None,
-    )
+    several = said.tool_count is not None and said.tool_use_id is None
+    return Line(row_id, position, micros(stored_at), said_at, said, text if several else None)
 
 
 def micros(at: datetime) -> int:
@@ -162,11 +139,12 @@ def hashed(kind: str, *parts: str) -> bytes:
 
 
 def _identity(session: Session, line: Line) -> bytes:
-    if line.message_id is None:
+    said = line.said
+    if said.message_id is None:
         return hashed("line", str(line.row_id))
-    if line.request_id is None:
-        return hashed("message", session.project_key, line.forked_from or session.session_id, line.message_id)
-    return hashed("request", line.request_id, line.message_id)
+    if said.request_id is None:
+        return hashed("message", session.project_key, said.forked_from or session.session_id, said.message_id)
+    return hashed("request", said.request_id, said.message_id)
 
 
 def _tokens(said: Extracted) -> Tokens:
@@ -181,37 +159,31 @@ def _tokens(said: Extracted) -> Tokens:
 
 def _uses(line: Line) -> Iterator[tuple[bytes, str | None, object]]:
     """Yield what identifies each tool use or result of a line, with its tool and whether it failed."""
-    if line.tool_use_id is not None:
-        yield hashed("use", line.tool_use_id), line.tool_name, line.failed
+    said = line.said
+    if said.tool_use_id is not None:
+        yield hashed("use", said.tool_use_id), said.tool_name, said.failed
         return
-    kind, id_name = ("tool_use", "id") if line.type == "assistant" else ("tool_result", "tool_use_id")
+    kind, id_name = ("tool_use", "id") if said.type == "assistant" else ("tool_result", "tool_use_id")
     for block in _blocks(line.text or "null", kind):
-        use = block.get(id_name)
-        if isinstance(use, str):
+        use = string_at(block, id_name)
+        if use is not None:
             identity = hashed("use", use)
-        elif line.type == "assistant":
+        elif said.type == "assistant":
             identity = hashed("unnamed", str(line.row_id))
         else:
             identity = None  # a result that names no use answers none
         if identity is not None:
-            yield identity, _label(block.get("name")), block.get("is_error") is True
+            yield identity, _label(string_at(block, "name")), member(block, "is_error") is True
 
 
-def _blocks(text: str, kind: str) -> Iterable[dict[str, Any]]:
+def _blocks(text: str, kind: str) -> Iterable[object]:
     try:
-        message: object = decode(text).get("message")
+        return blocks_of(decode(text), kind)
     except DamagedEntryError:  # encrypted text can't be read here
-        return
-    content = cast("dict[str, object]", message).get("content") if isinstance(message, dict) else None
-    if isinstance(content, list):
-        yield from (
-            cast("dict[str, Any]", block)
-            for block in cast("list[object]", content)
-            if isinstance(block, dict) and cast("dict[str, Any]", block).get("type") == kind
-        )
+        return ()
 
 
-def _label(value: object) -> str | None:
+def _label(value: str | None) -> str | None:
     """Return a value as a column would have it."""
     return extract({"type": value}).type
 

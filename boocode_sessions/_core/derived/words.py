@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
-from boocode_sessions._core.attributes import as_message, text_of
+from boocode_sessions._core.attributes import as_message, blocks_of, member, string_at, text_of
 
 SEARCHED_CHARS = 50_000
 """How many characters at the beginning of a text are searched."""
@@ -105,19 +105,10 @@ def message_of(entry: Mapping[str, Any]) -> str:
 
 def tools_of(entry: Mapping[str, Any]) -> str:
     """Return what a message's tools were given, and what they returned."""
-    message = entry.get("message")
-    content: object = cast("dict[str, object]", message).get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list):
-        return ""
     said: list[str] = []
-    for block in cast("list[object]", content):
-        if not isinstance(block, dict):
-            continue
-        block = cast("dict[str, object]", block)
-        if block.get("type") == "tool_use":
-            said += [str(block.get("name") or ""), _text_in(block.get("input"))]
-        elif block.get("type") == "tool_result":
-            said.append(_text_in(block.get("content")))
+    for use in blocks_of(entry, "tool_use"):
+        said += [str(member(use, "name") or ""), _text_in(member(use, "input"))]
+    said += (_text_in(member(result, "content")) for result in blocks_of(entry, "tool_result"))
     return "\n".join(said)
 
 
@@ -130,12 +121,8 @@ def _text_in(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        texts: list[str] = []
-        for block in cast("list[object]", value):
-            text = cast("dict[str, object]", block).get("text") if isinstance(block, dict) else None
-            if isinstance(text, str):
-                texts.append(text)
-        return "\n".join(texts)
+        said = (string_at(block, "text") for block in cast("list[object]", value))
+        return "\n".join(text for text in said if text is not None)
     if isinstance(value, dict):
         given = cast("dict[str, object]", value).values()
         texts = [one if isinstance(one, str) else json.dumps(one, sort_keys=True) for one in given]

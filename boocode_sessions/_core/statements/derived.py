@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
+from boocode_sessions._core.codec import Extracted
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
     SESSION,
@@ -170,7 +171,8 @@ def select_lines() -> Select[*tuple[Any, ...]]:
     """Select the entries that tell of a call, of a tool use, or of a new transcript, oldest first.
 
     They are the first `most` of a session from position `from_position` to before `to_position`.
-    Shape: the columns that make a `derived.records.Line`, then is_first.
+    Shape: (id, position, created_at, *the columns of `Extracted`, text, is_first) per entry. The text is that
+    of a `derived.records.Line`.
     Served by: claude_session_entries_position_idx.
     """
     several = (Entry.tool_count.is_not(None)) & (Entry.tool_use_id.is_(None))
@@ -181,17 +183,7 @@ def select_lines() -> Select[*tuple[Any, ...]]:
             Entry.id,
             Entry.position,
             Entry.created_at,
-            Entry.said_at,
-            Entry.type,
-            Entry.message_id,
-            Entry.request_id,
-            Entry.model,
-            *(func.coalesce(getattr(Entry, name), literal_column("0")) for name in TOKENS),
-            Entry.tool_name,
-            Entry.tool_use_id,
-            Entry.tool_count,
-            Entry.failed,
-            Entry.forked_from,
+            *(getattr(Entry, name) for name in Extracted._fields),
             case((several, exact_text())),
             Entry.is_first,
         )

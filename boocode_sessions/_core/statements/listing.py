@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
@@ -65,16 +65,7 @@ def select_rows(projects: Collection[str]) -> Select[*tuple[Any, ...]]:
     Shape: (project_key, session_id, the values of `Found` that a row has) per session.
     """
     row = ClaudeSession
-    main = select(ONE).where(
-        Entry.project_key == row.project_key, Entry.session_id == row.session_id, Entry.subpath == MAIN
-    )
-    return select(
-        row.project_key,
-        row.session_id,
-        *(getattr(row, name) for name in _OF_ROWS),
-        func.coalesce(is_summary_current(), false()).label("fresh"),
-        main.correlate(row).exists().label("has_main"),
-    ).where(
+    return select(row.project_key, row.session_id, *_of_row(row)).where(
         row.project_key.in_(projects),  # tells a distributed database where the rows are
         *are_among(row.project_key, row.session_id),
     )
@@ -140,9 +131,17 @@ def select_page(given: frozenset[str], *, distributed: bool = False) -> Select[*
     return page
 
 
-def _has_entries(row: Any) -> ColumnElement[bool]:  # noqa: ANN401 - a model, or a subquery's columns
-    """Condition: the session has an entry. Not EXISTS, which PostgreSQL makes a join over all entries."""
-    one = select(ONE).where(Entry.project_key == row.project_key, Entry.session_id == row.session_id)
+def _of_row(session: Any) -> Iterator[ColumnElement[Any]]:  # noqa: ANN401 - a model, or a subquery's columns
+    """Yield what a page takes from a session's row. `session` has the session's key."""
+    yield from (getattr(ClaudeSession, name) for name in _OF_ROWS)
+    yield func.coalesce(is_summary_current(), false()).label("fresh")
+    yield _has_entries(session, Entry.subpath == MAIN).label("has_main")
+
+
+def _has_entries(session: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:  # noqa: ANN401 - as above
+    """Condition: the session has such entries. Not EXISTS, which PostgreSQL makes a join over all of them."""
+    its = (Entry.project_key == session.project_key, Entry.session_id == session.session_id)
+    one = select(ONE).where(*its, *conditions)
     return one.correlate_except(Entry).limit(1).scalar_subquery().is_not(None)
 
 
@@ -155,20 +154,9 @@ def select_listed(given: frozenset[str]) -> Select[*tuple[Any, ...]]:
     """Select the sessions of a page, with their rows. Cached: building it takes longer than running it."""
     listed = select_page(given).cte("page").prefix_with("MATERIALIZED", dialect="postgresql")
     c = listed.c
-    main = select(ONE).where(
-        Entry.project_key == c.project_key, Entry.session_id == c.session_id, Entry.subpath == MAIN
-    )
     row = ClaudeSession
     return (
-        select(
-            c.project_key,
-            c.session_id,
-            c.updated,
-            c.unplaced,
-            *(getattr(row, name) for name in _OF_ROWS),
-            func.coalesce(is_summary_current(), false()).label("fresh"),
-            main.correlate(listed).limit(1).scalar_subquery().is_not(None).label("has_main"),
-        )
+        select(c.project_key, c.session_id, c.updated, c.unplaced, *_of_row(c))
         .join_from(
             listed, row, and_(row.project_key == c.project_key, row.session_id == c.session_id), isouter=True
         )

@@ -102,7 +102,7 @@ def select_sessions() -> Select[str, int]:
     ours = select(ClaudeSession.session_id, ClaudeSession.updated_at.label("at")).where(
         ClaudeSession.project_key == PROJECT,
         ClaudeSession.main_position.is_not(None),
-        or_(newest_main_exists(PROJECT), _any_main(PROJECT)),
+        or_(newest_main_exists(PROJECT), _select_main(PROJECT).exists()),
     )
     others = select(Entry.session_id, Entry.created_at.label("at")).where(
         Entry.project_key == PROJECT, Entry.subpath == MAIN, unplaced()
@@ -150,42 +150,27 @@ def is_summary_current(project_key: KeyColumn = ClaudeSession.project_key) -> Co
 
     `project_key`: the parameter, if the statement has one.
     """
-    others = aliased(Entry)
-    behind = select(ONE).where(
-        others.project_key == project_key,
-        others.session_id == ClaudeSession.session_id,
-        others.subpath == MAIN,
-        others.position == literal_unplaced(),
-    )
     return and_(
         ClaudeSession.data.is_not(None),
         newest_main_exists(project_key),
-        ~behind.correlate(ClaudeSession).exists(),
+        ~_select_main(project_key, literal_unplaced()).exists(),
     )
 
 
 def newest_main_exists(project_key: KeyColumn = ClaudeSession.project_key) -> ColumnElement[bool]:
     """Condition on a session's row: no other program has deleted its newest main entry. One probe."""
-    newest = aliased(Entry)
-    found = select(newest.id).where(
-        newest.project_key == project_key,
-        newest.session_id == ClaudeSession.session_id,
-        newest.subpath == MAIN,
-        newest.position == ClaudeSession.main_position,
-    )
+    newest = _select_main(project_key, ClaudeSession.main_position)
     # Not EXISTS, which PostgreSQL turns into a join over all of the project's entries.
-    return found.correlate(ClaudeSession).limit(1).scalar_subquery().is_not(None)
+    return newest.limit(1).scalar_subquery().is_not(None)
 
 
-def _any_main(project_key: KeyColumn) -> ColumnElement[bool]:
+def _select_main(project_key: KeyColumn, *positions: Any) -> Select[int]:  # noqa: ANN401 - a column or a literal
+    """Select the main entries of a session's row, or only those at a position."""
     entry = aliased(Entry)
-    return (
-        select(ONE)
-        .where(
-            entry.project_key == project_key,
-            entry.session_id == ClaudeSession.session_id,
-            entry.subpath == MAIN,
-        )
-        .correlate(ClaudeSession)
-        .exists()
+    found = select(ONE).where(
+        entry.project_key == project_key,
+        entry.session_id == ClaudeSession.session_id,
+        entry.subpath == MAIN,
+        *(entry.position == position for position in positions),
     )
+    return found.correlate(ClaudeSession)

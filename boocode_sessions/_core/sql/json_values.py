@@ -23,8 +23,6 @@ MAX_LABEL_BYTES = 128
 class AtPath(SQLFunction[_T]):
     """A function of the value at a path of members in a JSON document."""
 
-    inherit_cache = True
-
     def __init__(self, document: ColumnElement[Any], *path: str) -> None:
         super().__init__(document, *map(literal_column, path))
 
@@ -77,7 +75,7 @@ def _path(path: tuple[str, ...]) -> str:
     return f"'{{{','.join(path)}}}'"
 
 
-class json_string(AtPath[Any]):  # noqa: N801 - named as the SQL function it stands for
+class json_string(AtPath[Any]):
     """The string at a path; NULL if there is anything else."""
 
     type = Text()
@@ -85,7 +83,7 @@ class json_string(AtPath[Any]):  # noqa: N801 - named as the SQL function it sta
     sqlite = string_on_sqlite
 
 
-class json_label(AtPath[str]):  # noqa: N801 - named as the SQL function it stands for
+class json_label(AtPath[str]):
     """The string at a path as an extracted column has it; NULL if it is empty or too long."""
 
     type = Text()
@@ -93,7 +91,7 @@ class json_label(AtPath[str]):  # noqa: N801 - named as the SQL function it stan
     sqlite = _label_on_sqlite
 
 
-class json_is_true(AtPath[bool]):  # noqa: N801 - named as the SQL function it stands for
+class json_is_true(AtPath[bool]):
     """True if the value at a path is `true`; never NULL."""
 
     type = Boolean()
@@ -101,7 +99,7 @@ class json_is_true(AtPath[bool]):  # noqa: N801 - named as the SQL function it s
     sqlite = _is_true_on_sqlite
 
 
-class json_count(AtPath[int]):  # noqa: N801 - named as the SQL function it stands for
+class json_count(AtPath[int]):
     """The number at a path, rounded down, from 0 to MAX_COUNT; NULL if there is anything else."""
 
     type = BigInteger()
@@ -109,7 +107,7 @@ class json_count(AtPath[int]):  # noqa: N801 - named as the SQL function it stan
     sqlite = _count_on_sqlite
 
 
-class json_member(AtPath[str]):  # noqa: N801 - named as the SQL function it stands for
+class json_member(AtPath[str]):
     """A member as text, spelled as in PostgreSQL's index for search."""
 
     type = Text()

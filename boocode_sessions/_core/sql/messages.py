@@ -10,7 +10,7 @@ from boocode_sessions._core.sql.functions import SQLFunction
 from boocode_sessions._core.sql.types import JSON_DOCUMENT
 
 
-class message_text(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+class message_text(SQLFunction[Any]):
     """A message's text, or its text blocks with an empty line between them; NULL if it has neither."""
 
     type = Text()
@@ -31,7 +31,7 @@ class message_text(SQLFunction[Any]):  # noqa: N801 - named as the SQL function 
     )
 
 
-class message_tools(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+class message_tools(SQLFunction[Any]):
     """The names of the tools that a message calls, in order, as a JSON array; empty if it calls none."""
 
     type = JSON_DOCUMENT
@@ -50,7 +50,7 @@ class message_tools(SQLFunction[Any]):  # noqa: N801 - named as the SQL function
     )
 
 
-class json_array_holds(SQLFunction[bool]):  # noqa: N801 - named as the SQL function it stands for
+class json_array_holds(SQLFunction[bool]):
     """True if a JSON array of strings holds this string."""
 
     type = Boolean()
@@ -58,7 +58,7 @@ class json_array_holds(SQLFunction[bool]):  # noqa: N801 - named as the SQL func
     sqlite = "EXISTS (SELECT 1 FROM json_each({0}) WHERE value = {1})"
 
 
-class message_blocks(SQLFunction[Any]):  # noqa: N801 - named as the SQL function it stands for
+class message_blocks(SQLFunction[Any]):
     """The blocks of a message's content as rows, in the column `value`; no rows if the content is text."""
 
     postgresql = (

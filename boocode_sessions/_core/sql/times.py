@@ -46,7 +46,7 @@ def _time_on_sqlite(document: str, *path: str) -> str:
     )
 
 
-class json_time(AtPath[Any]):  # noqa: N801 - named as the SQL function it stands for
+class json_time(AtPath[Any]):
     """The time at a path, in the format of RFC 3339; NULL if there is anything else.
 
     It takes what both databases can read: years 1000 to 2999, up to six digits of a second, zones to 14
@@ -58,7 +58,7 @@ class json_time(AtPath[Any]):  # noqa: N801 - named as the SQL function it stand
     sqlite = _time_on_sqlite
 
 
-class seconds_between(SQLFunction[float]):  # noqa: N801 - named as the SQL function it stands for
+class seconds_between(SQLFunction[float]):
     """The seconds from one time to another."""
 
     type = Float()

@@ -33,11 +33,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
-from boocode_sessions._core.sql.functions import storage_clock
+from boocode_sessions._core.sql.functions import SQLFunction, storage_clock
 from boocode_sessions._core.sql.types import UTCDateTime
 from boocode_sessions.agents.errors import ChatHeldError
 from boocode_sessions.agents.models import ClaudeAgentSession
@@ -138,22 +135,12 @@ def _changes_a_row(connection: Connection, statement: Update, parameters: Mappin
     return connection.execute(statement, parameters).first() is not None
 
 
-class lease_end(FunctionElement[datetime]):  # noqa: N801 - named as the SQL function it stands for
+class lease_end(SQLFunction[datetime]):  # noqa: N801 - named as the SQL function it stands for
     """A time so many seconds from now, by the database's clock: the only clock that all hosts share."""
 
     type = UTCDateTime()
-    inherit_cache = True
-
-
-@compiles(lease_end, "postgresql")
-def _lease_end_on_postgresql(element: lease_end, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    return f"clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kw)})"
-
-
-@compiles(lease_end, "sqlite")
-def _lease_end_on_sqlite(element: lease_end, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401 - SQLAlchemy's signature
-    seconds = compiler.process(element.clauses, **kw)
-    return f"(strftime('%Y-%m-%d %H:%M:%f000', 'now', ({seconds}) || ' seconds'))"
+    postgresql = "clock_timestamp() + make_interval(secs => {0})"
+    sqlite = "(strftime('%Y-%m-%d %H:%M:%f000', 'now', ({0}) || ' seconds'))"
 
 
 _TABLE: Table = ClaudeAgentSession.__table__  # type: ignore[assignment]

@@ -47,7 +47,7 @@ class _Way(OursAsync):
         raise NotImplementedError
 
     def _text(self, plan: Plan) -> str:
-        return compile_text(append_in_one(plan.kind), self._engine.sync_engine.dialect, {}).text
+        return compile_text(append_in_one(plan.kind), self._engine.sync_engine.dialect, frozenset()).text
 
 
 class ByCore(_Way):

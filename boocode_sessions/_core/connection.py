@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple, TypeVarTuple
 
 from sqlalchemy import Connection, CursorResult, Executable, Result
@@ -67,7 +66,9 @@ class StoreConnection(NamedTuple):
         """A function that turns UTF-8 bytes into a parameter. psycopg takes them without decoding."""
         if self.connection.dialect.driver not in {"psycopg", "psycopg_async"}:
             return bytes.decode
-        return _utf8_for()(self.connection)
+        from boocode_sessions._core.psycopg_text import utf8_for  # noqa: PLC0415 - needs libpq
+
+        return utf8_for(self.connection)
 
     def count_rows(self, statement: ClauseElement, parameters: Iterable[Mapping[str, Any]]) -> int:
         """Like `run`, for many parameter sets. Return how many rows all of them returned."""
@@ -81,19 +82,11 @@ class StoreConnection(NamedTuple):
         schemas: dict[str | None, str | None] = options.get("schema_translate_map") or {}
         if self.schema:
             schemas = {**schemas, None: self.schema}
-        return compile_text(statement, self.connection.dialect, schemas)
+        return compile_text(statement, self.connection.dialect, frozenset(schemas.items()))
 
     def _options(self) -> dict[str, Any]:
         # Passed per statement: set on the connection, it would outlive our call in a host's transaction.
         return {"schema_translate_map": {None: self.schema}} if self.schema else {}
-
-
-@cache
-def _utf8_for() -> Callable[[Connection], Callable[[bytes], object]]:
-    """Import when first used: this needs libpq, which a host on SQLite may not have."""
-    from boocode_sessions._core.psycopg_text import utf8_for  # noqa: PLC0415
-
-    return utf8_for
 
 
 def translated_schema(execution_options: Mapping[str, Any]) -> str | None:

@@ -67,7 +67,7 @@ def test_no_value_stands_in_the_text(dialect: Dialect) -> None:
 
 def test_arguments_go_by_name_or_by_place(dialect: Dialect) -> None:
     statement = advance(PlanKind(main=True, guarded=True))
-    compiled = compile_text(statement, dialect, {})
+    compiled = compile_text(statement, dialect, frozenset())
     names = set(statement.compile(dialect=dialect).params)
     given = compiled.arguments({name: name for name in names})
     by_name = dialect.driver in {"psycopg", "psycopg2"}
@@ -79,7 +79,7 @@ def test_arguments_go_by_name_or_by_place(dialect: Dialect) -> None:
 def test_the_tables_are_in_the_schema(schema: str | None) -> None:
     dialect = DIALECTS["postgresql+asyncpg://"]
     quoted = dialect.identifier_preparer.quote_schema(schema) + "." if schema else ""
-    schemas: dict[str | None, str | None] = {None: schema} if schema else {}
+    schemas = frozenset({(None, schema)} if schema else ())
     text = compile_text(append_in_one(PlanKind(main=True, guarded=True)), dialect, schemas).text
     assert f"UPDATE {quoted}claude_sessions SET" in text
     assert f"INSERT INTO {quoted}claude_session_entries " in text
@@ -88,7 +88,7 @@ def test_the_tables_are_in_the_schema(schema: str | None) -> None:
 def test_a_condition_on_a_table_of_the_hosts_is_in_the_hosts_schema() -> None:
     chats = Table("chats", MetaData(), Column("id", Text), schema="tenant")
     kind = PlanKind(main=True, guarded=True, condition=Condition(select(chats.c.id).exists()))
-    schemas: dict[str | None, str | None] = {"tenant": "acme", None: "transcripts"}
+    schemas = frozenset({("tenant", "acme"), (None, "transcripts")})
     text = compile_text(append_in_one(kind), DIALECTS["postgresql+psycopg://"], schemas).text
     assert "FROM acme.chats" in text
     assert "UPDATE transcripts.claude_sessions SET" in text

@@ -31,17 +31,11 @@ class CompiledText(NamedTuple):
         return parameters if self.places is None else tuple(map(parameters.__getitem__, self.places))
 
 
-def compile_text(
-    statement: ClauseElement, dialect: Dialect, schemas: Mapping[str | None, str | None]
-) -> CompiledText:
-    """Return a statement's text. `schemas` is a `schema_translate_map`."""
-    return _compile(statement, dialect, frozenset(schemas.items()))
-
-
 @lru_cache(_MAX_TEXTS)
-def _compile(
+def compile_text(
     statement: ClauseElement, dialect: Dialect, schemas: frozenset[tuple[str | None, str | None]]
 ) -> CompiledText:
+    """Return a statement's text. `schemas` has the items of a `schema_translate_map`."""
     compiled = statement.compile(
         dialect=dialect, schema_translate_map=dict(schemas) or None, render_schema_translate=bool(schemas)
     )

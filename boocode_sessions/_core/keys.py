@@ -109,14 +109,11 @@ def transcript_of(key: KeyLike) -> Transcript:
 
     Raises InvalidKeyError.
     """
-    project_key, session_id = _session_parts(key)
+    session = _session_parts(key)
     given = key.get("subpath")
-    if given is None:
-        _bounded((project_key, session_id))
-        return Transcript(project_key, session_id, MAIN)
-    subpath = text_part("subpath", given)
-    _bounded((project_key, session_id, subpath))
-    return Transcript(project_key, session_id, subpath)
+    transcript = Transcript(*session, MAIN if given is None else text_part("subpath", given))
+    _bounded(transcript)
+    return transcript
 
 
 def session_of(key: KeyLike) -> Session:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from boocode_sessions._core.keys import KeyLike, Transcript, text_part
+from boocode_sessions._core.keys import KeyLike, Transcript, session_of, text_part
 from boocode_sessions.errors import InvalidKeyError
 
 TENANT_OPTION = "boocode_sessions_tenant"
@@ -63,9 +63,8 @@ def given_project(tenant: str | None, project_key: str) -> str:
 
 
 def stored_key(tenant: str | None, key: KeyLike) -> KeyLike:
-    """Like `stored_project`, for a key."""
-    known: object = key  # callers may be untyped
-    if tenant is None or not isinstance(known, Mapping) or "project_key" not in known:  # pyright: ignore[reportUnnecessaryIsInstance]
+    """Like `stored_project`, for a key. Raises InvalidKeyError."""
+    if tenant is None:
         return key
     given = cast("Mapping[str, Any]", key)
-    return {**given, "project_key": stored_project(tenant, given["project_key"])}
+    return {**given, "project_key": stored_project(tenant, session_of(key).project_key)}

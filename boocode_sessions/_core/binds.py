@@ -55,7 +55,8 @@ def check_loop(engine: Engine) -> None:
     here = asyncio.get_running_loop()
     with _one_at_a_time:
         loop = _loops.setdefault(engine.pool, ref(here))()
-        if loop is here or (isinstance(engine.pool, NullPool) and _is_connected(engine)):
+        is_connected = getattr(engine.dialect, "server_version_info", None) is not None
+        if loop is here or (isinstance(engine.pool, NullPool) and is_connected):
             return
         if loop is None or not loop.is_running():
             _loops[engine.pool] = ref(here)
@@ -64,10 +65,6 @@ def check_loop(engine: Engine) -> None:
         "the AsyncEngine belongs to another event loop, which uses it too: make an engine for each loop, or "
         "give an Engine, which any loop may use"
     )
-
-
-def _is_connected(engine: Engine) -> bool:
-    return getattr(engine.dialect, "server_version_info", None) is not None
 
 
 def engine_of(bind: object) -> Engine | None:

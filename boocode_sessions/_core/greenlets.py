@@ -85,15 +85,10 @@ async def run_sync(
 
 def pause(seconds: float) -> None:
     """Wait. In a greenlet, let the event loop go on meanwhile."""
-    if is_in_greenlet():
+    if in_greenlet_of_sqlalchemy():
         await_only(asyncio.sleep(seconds))
     else:
         time.sleep(seconds)
-
-
-def is_in_greenlet() -> bool:
-    """True if this is synchronous work over an async engine. New threads can't use that engine."""
-    return in_greenlet_of_sqlalchemy()
 
 
 async def _cancel(task: asyncio.Future[Any], call: Call) -> None:

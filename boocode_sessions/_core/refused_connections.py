@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from types import TracebackType
+from traceback import walk_tb
+from types import FrameType
 
 from sqlalchemy import exc as sa
 
@@ -82,23 +83,16 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 def is_of(error: BaseException, *packages: str) -> bool:
     """True if code of one of these packages was running when the error was raised."""
-    return any(_module(at).startswith(packages) for at in _frames(error))
+    return any(_module(frame).startswith(packages) for frame, _ in walk_tb(error.__traceback__))
 
 
 def _is_of_connect(error: BaseException) -> bool:
     """True if SQLAlchemy was calling the driver's `connect`. A host's own code raises elsewhere."""
     return any(
-        _module(at) == "sqlalchemy.engine.default" and at.tb_frame.f_code.co_name == "connect"
-        for at in _frames(error)
+        _module(frame) == "sqlalchemy.engine.default" and frame.f_code.co_name == "connect"
+        for frame, _ in walk_tb(error.__traceback__)
     )
 
 
-def _frames(error: BaseException) -> Iterator[TracebackType]:
-    at = error.__traceback__
-    while at is not None:
-        yield at
-        at = at.tb_next
-
-
-def _module(at: TracebackType) -> str:
-    return str(at.tb_frame.f_globals.get("__name__", ""))
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sqlalchemy.util.concurrency import in_greenlet
+
 from boocode_sessions._core.arguments import check_at_least
-from boocode_sessions._core.greenlets import is_in_greenlet
 from boocode_sessions._core.unit_of_work import UnitOfWork
 
 _T = TypeVar("_T")
@@ -73,6 +74,6 @@ def thread_count(unit_of_work: UnitOfWork, dialect: str, wanted: int | None, def
     A caller's transaction and an async engine can use only one. SQLite has one writer: its default is one.
     """
     check_at_least(1, workers=wanted)
-    if not unit_of_work.own or is_in_greenlet():
+    if not unit_of_work.own or in_greenlet():
         return 1
     return wanted or (1 if dialect == "sqlite" else default)

@@ -35,8 +35,8 @@ class _Call(NamedTuple):
 class CallsInDoubt:
     """Remembers calls in doubt by the caller's list object. Safe to call from any thread."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._calls: LRUCache[tuple[int, Transcript], _Call] = LRUCache(max_bytes, lambda call: call.size)
+    def __init__(self) -> None:
+        self._calls: LRUCache[tuple[int, Transcript], _Call] = LRUCache(MAX_BYTES, lambda call: call.size)
         self._abandoned: WeakSet[AppendRequest] = WeakSet()
         self._lock = threading.Lock()
 

@@ -143,14 +143,13 @@ class UnitOfWork:
                 distributed.limit_lock_wait(connection.connection, lock_seconds)
             return work(connection)
 
-        def connections() -> AbstractContextManager[Connection]:
-            return transactions.writing(self.bind, in_doubt)
-
         tries = _MAX_TRIES if self.own else 1
         while True:
             tries -= 1
             try:
-                return self._run(operation, limited, connections, bounded=bounded)
+                return self._run(
+                    operation, limited, lambda: transactions.writing(self.bind, in_doubt), bounded=bounded
+                )
             except errors.DatabaseError as error:
                 outdated = error.sqlstate == database_errors.STALE_PLAN
                 if not tries or not (outdated or isinstance(error, errors.RetryableError)):
@@ -210,7 +209,9 @@ class UnitOfWork:
 
     def _run_on(self, connection: Connection, work: Work[T]) -> T:
         try:
-            opened = self._opened(connection)
+            tenant = self.tenant or connection.get_execution_options().get(TENANT_OPTION)
+            set_tenant(connection, tenant)
+            opened = StoreConnection(connection, self.schema, self.cipher, tenant)
             self._check(opened)
             return work(opened)
         except SQLAlchemyError as error:
@@ -218,12 +219,6 @@ class UnitOfWork:
                 distributed.forget(connection.engine.pool)
                 connection.invalidate()
             raise
-
-    def _opened(self, connection: Connection) -> StoreConnection:
-        """Wrap a connection. Its transaction works for our tenant, until it ends."""
-        tenant = self.tenant or connection.get_execution_options().get(TENANT_OPTION)
-        set_tenant(connection, tenant)
-        return StoreConnection(connection, self.schema, self.cipher, tenant)
 
     def _check(self, connection: StoreConnection) -> None:
         """Check once per pool and schema, and again after a failure that a wrong schema could explain."""

@@ -104,15 +104,11 @@ def select_written_sessions(
     ours = select(ClaudeSession.project_key, ClaudeSession.session_id, ClaudeSession.updated_at.label("at"))
     others = select(Entry.project_key, Entry.session_id, Entry.created_at.label("at")).where(unplaced())
     if of_project:
-        ours, others = (
-            ours.where(ClaudeSession.project_key == PROJECT),
-            others.where(Entry.project_key == PROJECT),
-        )
+        ours = ours.where(ClaudeSession.project_key == PROJECT)
+        others = others.where(Entry.project_key == PROJECT)
     if of_session:
-        ours, others = (
-            ours.where(ClaudeSession.session_id == SESSION),
-            others.where(Entry.session_id == SESSION),
-        )
+        ours = ours.where(ClaudeSession.session_id == SESSION)
+        others = others.where(Entry.session_id == SESSION)
     written = union_all(ours, others).subquery("written")
     key = (written.c.project_key, written.c.session_id)
     return select(*key, func.max(written.c.at, type_=UTCDateTime())).group_by(*key).order_by(*key)

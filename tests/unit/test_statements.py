@@ -129,7 +129,7 @@ def _mentions(text: str) -> tuple[list[str], list[str]]:
     "statement",
     [
         derived.set_digest(),
-        search.set_searched(),
+        derived.set_searched(),
         search.delete_texts(),
         *(derived.delete_of_digest(table) for table in (derived.DIGESTS, derived.CALLS, derived.TEXTS)),
         *(derived_writes.mark_shared(table) for table in (derived.CALLS, derived.USES)),

@@ -20,7 +20,7 @@ from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements.derived import CALLS, DIGESTS, EVERYWHERE, TEXTS, USES, Within
 from boocode_sessions._core.statements.parameters import among, in_parts, in_session
-from boocode_sessions._core.statements.search import delete_words, set_searched
+from boocode_sessions._core.statements.search import delete_words
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.models import UNPLACED
 
@@ -122,9 +122,7 @@ def read_lines(
 
 
 def _behind(row: Sequence[Any]) -> Behind:
-    project_key, session_id, digest_id, counted_to, digested, next_position, transcripts = row
-    session = Session(project_key, session_id)
-    return Behind(session, digest_id, counted_to or 0, digested or 0, next_position, transcripts)
+    return Behind(Session(*row[:2]), *row[2:])
 
 
 def _line(row: Sequence[Any]) -> Line:
@@ -193,7 +191,7 @@ def _digest_batch(
         transcripts += firsts
         if item.changed or (whole and start and transcripts != item.transcripts):
             _delete_rows(connection, digest)
-            connection.write(set_searched(), {**digest.parameters, "searched_to": 0})
+            connection.write(statements.set_searched(), {**digest.parameters, "searched_to": 0})
             renewed.add(session)
         if whole and start and transcripts != item.transcripts:
             end = transcripts = 0  # a transcript was deleted: the next batch takes the whole session again

@@ -23,7 +23,7 @@ from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements import search as statements
-from boocode_sessions._core.statements.derived import EVERYWHERE, TEXTS, Within, lock_digest
+from boocode_sessions._core.statements.derived import EVERYWHERE, TEXTS, Within, lock_digest, set_searched
 from boocode_sessions._core.statements.derived_writes import insert_texts
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
@@ -112,7 +112,7 @@ def _index_batch(within: Within, named: Mapping[str, str], connection: StoreConn
             whole = len(rows) < PAGE_ENTRIES
             searched_to = counted_to if whole else rows[-1][0] + 1
         done = {**item.digest.parameters, "searched_to": searched_to}
-        connection.write(statements.set_searched(), done)
+        connection.write(set_searched(), done)
         if chars >= BATCH_CHARS:
             break
 

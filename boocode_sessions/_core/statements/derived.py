@@ -57,7 +57,9 @@ NO, YES = literal_column("0", Integer()), literal_column("1", Integer())
 QUARTER = 900_000_000
 """Microseconds of a quarter of an hour. In each of today's time zones, a day consists of whole quarters."""
 
-_DIGEST = bindparam("in_digest", type_=BigInteger)
+DIGEST = bindparam("in_digest", type_=BigInteger)
+THE_DIGEST = (DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == DIGEST)
+"""Conditions: the digest that the parameters `in_project` and `in_digest` name."""
 
 
 class Within(NamedTuple):
@@ -113,8 +115,8 @@ def select_behind(within: Within, *, some: bool = False) -> Select[*tuple[Any, .
         row.project_key,
         row.session_id,
         digest.id,
-        digest.counted_to,
-        digest.transcripts,
+        func.coalesce(digest.counted_to, 0),
+        func.coalesce(digest.transcripts, 0),
         row.next_position,
         transcripts,
     )
@@ -234,14 +236,16 @@ def _insert_digest(dialect: str) -> postgresql.Insert | sqlite.Insert:
 @cache
 def set_digest() -> Update:
     """Set how far a digest has come. Parameters: in_project, in_digest, counted_to, transcripts."""
-    return (
-        update(DIGESTS)
-        .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
-        .values(
-            counted_to=bindparam("counted_to", type_=BigInteger),
-            transcripts=bindparam("transcripts", type_=Integer),
-        )
-    )
+    counted_to = bindparam("counted_to", type_=BigInteger)
+    transcripts = bindparam("transcripts", type_=Integer)
+    return update(DIGESTS).where(*THE_DIGEST).values(counted_to=counted_to, transcripts=transcripts)
+
+
+@cache
+def set_searched() -> Update:
+    """Set how far search has come. Parameters: in_project, in_digest, searched_to."""
+    searched_to = bindparam("searched_to", type_=BigInteger)
+    return update(DIGESTS).where(*THE_DIGEST).values(searched_to=searched_to)
 
 
 @cache
@@ -270,8 +274,7 @@ def lock_digest(*, wait: bool) -> Select[int, int]:
     order, and each would wait for the other.
     Shape: one row (searched_to, counted_to); no row if it is gone, or if it is locked and `wait` is False.
     """
-    whose = (DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
-    locked = select(DIGESTS.c.searched_to, DIGESTS.c.counted_to).where(*whose)
+    locked = select(DIGESTS.c.searched_to, DIGESTS.c.counted_to).where(*THE_DIGEST)
     return locked.with_for_update(skip_locked=not wait)
 
 
@@ -279,4 +282,4 @@ def lock_digest(*, wait: bool) -> Select[int, int]:
 def delete_of_digest(table: Table) -> Delete:
     """Delete what was taken from a session, or its digest. Parameters: in_project, in_digest."""
     digest_id = table.c.id if table is DIGESTS else table.c.digest_id
-    return delete(table).where(table.c.project_key == PROJECT, digest_id == _DIGEST)
+    return delete(table).where(table.c.project_key == PROJECT, digest_id == DIGEST)

@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Executable,
     LargeBinary,
@@ -26,7 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
 from boocode_sessions._core.sql.functions import earlier_of, greater_text, hex_bytes, later_of
-from boocode_sessions._core.statements.derived import CALLS, DIGESTS, TEXTS, TOKENS, USES, YES
+from boocode_sessions._core.statements.derived import CALLS, DIGEST, DIGESTS, TEXTS, TOKENS, USES, YES
 from boocode_sessions._core.statements.parameters import PROJECT
 from boocode_sessions._core.statements.read import ONE
 
@@ -131,13 +130,9 @@ def mark_shared(table: Table) -> Update:
     Parameters: in_project, in_digest, copy, calls.
     """
     c = table.c
-    copy = bindparam("copy", type_=Text)
-    mentioned = (
-        c.project_key == PROJECT,
-        c.digest_id == bindparam("in_digest", type_=BigInteger),
-        c.copied_from == copy,
-    )
-    return update(table).where(*mentioned, _is_of_calls(table)).values(shared=YES)
+    of_digest = (c.project_key == PROJECT, c.digest_id == DIGEST)
+    copied = c.copied_from == bindparam("copy", type_=Text)
+    return update(table).where(*of_digest, copied, _is_of_calls(table)).values(shared=YES)
 
 
 def _is_of_calls(table: Table) -> ColumnElement[bool]:

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    Update,
     and_,
     bindparam,
     delete,
@@ -27,7 +26,6 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
-    update,
 )
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql
@@ -36,7 +34,14 @@ from sqlalchemy.engine import Dialect
 from boocode_sessions._core.attributes import QUEUED
 from boocode_sessions._core.sql.json_values import json_string
 from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
-from boocode_sessions._core.statements.derived import DIGESTS, ITS_DIGEST, TEXTS, Within, of_span
+from boocode_sessions._core.statements.derived import (
+    DIGEST,
+    DIGESTS,
+    ITS_DIGEST,
+    TEXTS,
+    Within,
+    of_span,
+)
 from boocode_sessions._core.statements.derived_reads import DerivedQuery
 from boocode_sessions._core.statements.parameters import (
     PROJECT,
@@ -53,8 +58,6 @@ WORDS = Table(
     WORD_INDEX, MetaData(), Column("rowid", Integer), Column("words", Text), Column(WORD_INDEX, Text)
 )
 """SQLite's full-text index. The column with the table's own name takes commands."""
-
-_DIGEST = bindparam("in_digest", type_=BigInteger)
 
 
 @cache
@@ -106,7 +109,7 @@ def insert_word_rows(dialect: Dialect, schema: str | None) -> str:
 def delete_words(*, of_sessions: bool = False) -> Insert:
     """Remove the texts of a digest, or of sessions, from SQLite's index, before they are deleted."""
     gone = select(literal("delete"), TEXTS.c.id, type_coerce(TEXTS.c.words, Text))
-    whose = _is_of_sessions() if of_sessions else TEXTS.c.digest_id == _DIGEST
+    whose = _is_of_sessions() if of_sessions else TEXTS.c.digest_id == DIGEST
     return insert(WORDS).from_select([WORD_INDEX, "rowid", "words"], gone.where(whose))
 
 
@@ -127,16 +130,6 @@ def _is_of_sessions() -> ColumnElement[bool]:
         DIGESTS.c.project_key == PROJECT, DIGESTS.c.session_id.in_(SESSION_IDS)
     )
     return and_(TEXTS.c.project_key == PROJECT, TEXTS.c.digest_id.in_(digests))
-
-
-@cache
-def set_searched() -> Update:
-    """Set how far search has come. Parameters: in_project, in_digest, searched_to."""
-    return (
-        update(DIGESTS)
-        .where(DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == _DIGEST)
-        .values(searched_to=bindparam("searched_to", type_=BigInteger))
-    )
 
 
 class Kinds(NamedTuple):

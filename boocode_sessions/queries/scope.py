@@ -76,8 +76,7 @@ class Scope(NamedTuple):
 
     def derived_query(self, connection: StoreConnection, *, open_sessions: bool = False) -> DerivedQuery:
         """Return what a statement over the derived tables depends on."""
-        within = Within(self.project_key is not None, self.session_id is not None)
-        distributed = is_distributed(connection.connection)
+        within, distributed = Within.named(self.named), is_distributed(connection.connection)
         return DerivedQuery(
             within, self.since is not None, self.until is not None, open_sessions, distributed
         )

@@ -18,7 +18,6 @@ from boocode_sessions._core.derived.records import micros
 from boocode_sessions._core.derived.words import message_of, tools_of
 from boocode_sessions._core.keys import Transcript
 from boocode_sessions._core.statements import search as statements
-from boocode_sessions._core.statements.derived import Within
 from boocode_sessions._core.statements.search import Kinds
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import DamagedEntryError
@@ -109,9 +108,8 @@ def search(
         return Rows(Match)
     kinds = Kinds("messages" in chosen, "tools" in chosen)
     unit_of_work = UnitOfWork(bind, schema)
-    within = Within.named(scope.named)
     unit_of_work.read("look whether entries can be searched", check_plain)
-    indexed = try_to_index(unit_of_work, within, scope.named)
+    indexed = try_to_index(unit_of_work, scope.named)
 
     def operation(connection: StoreConnection) -> list[Match]:
         # Read this before the index: an entry that is indexed in between is found twice, and not missed.
@@ -199,8 +197,7 @@ def _unindexed(
     connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds, *, indexed: bool, readable: bool
 ) -> Iterator[_Found]:
     """Yield the matches among unplaced rows and among entries that the index lacks."""
-    within = Within.named(scope.named)
-    for row in read_unsearched(connection, within, scope.named, indexed=indexed, readable=readable):
+    for row in read_unsearched(connection, scope.named, indexed=indexed, readable=readable):
         yield from _matches(wanted, kinds, row, scope.time_test())
 
 

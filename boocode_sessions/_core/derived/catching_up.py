@@ -18,7 +18,7 @@ from boocode_sessions._core.derived.storing import Digest, store
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived as statements
 from boocode_sessions._core.statements import derived_reads
-from boocode_sessions._core.statements.derived import CALLS, DIGESTS, EVERYWHERE, TEXTS, USES, Within
+from boocode_sessions._core.statements.derived import CALLS, DIGESTS, TEXTS, USES, Within
 from boocode_sessions._core.statements.parameters import among, in_parts, in_session
 from boocode_sessions._core.statements.search import delete_words
 from boocode_sessions._core.unit_of_work import UnitOfWork
@@ -73,8 +73,9 @@ def is_readable(connection: StoreConnection) -> bool:
     return connection.select(derived_reads.select_readable(dialect, connection.effective_schema)).scalar_one()
 
 
-def read_coverage(connection: StoreConnection, within: Within, named: Mapping[str, str]) -> Coverage:
+def read_coverage(connection: StoreConnection, named: Mapping[str, str]) -> Coverage:
     """Look for what is missing. `named` has the project and the session that a query names."""
+    within = Within.named(named)
     if not is_readable(connection):
         sessions = connection.select(derived_reads.select_placed_sessions(within), named)
         whole = [Behind(Session(*row), None, 0, 0, UNPLACED, 0) for row in sessions]
@@ -87,7 +88,7 @@ def read_coverage(connection: StoreConnection, within: Within, named: Mapping[st
 
 def catch_up_all(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
     """Take what is missing from all sessions. Raises SessionStoreError."""
-    coverage = unit_of_work.read("look for new entries", lambda it: read_coverage(it, EVERYWHERE, {}))
+    coverage = unit_of_work.read("look for new entries", lambda it: read_coverage(it, {}))
     catch_up(unit_of_work, coverage, progress)
 
 
@@ -218,7 +219,7 @@ def _lock_digest(connection: StoreConnection, item: Behind, *, wait: bool) -> Di
 
 
 def _still_behind(connection: StoreConnection, sessions: Sequence[Session]) -> dict[Session, Behind]:
-    rows = connection.select(statements.select_behind(EVERYWHERE, some=True), among(sessions))
+    rows = connection.select(statements.select_behind(Within.named({}), some=True), among(sessions))
     return {item.session: item for item in map(_behind, rows)}
 
 

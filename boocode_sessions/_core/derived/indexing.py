@@ -23,7 +23,7 @@ from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements import search as statements
-from boocode_sessions._core.statements.derived import EVERYWHERE, TEXTS, Within, lock_digest, set_searched
+from boocode_sessions._core.statements.derived import TEXTS, Within, lock_digest, set_searched
 from boocode_sessions._core.statements.derived_writes import insert_texts
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
@@ -51,34 +51,24 @@ class EntryWords(NamedTuple):
     words: Sequence[str]
 
 
-def find_unsearched(
-    connection: StoreConnection, within: Within, named: Mapping[str, str]
-) -> list[Unsearched]:
+def find_unsearched(connection: StoreConnection, named: Mapping[str, str]) -> list[Unsearched]:
     """Return the sessions of which search doesn't find all that their digests cover."""
-    rows = connection.select(statements.select_unsearched(within), named)
+    rows = connection.select(statements.select_unsearched(Within.named(named)), named)
     return [
         Unsearched(Digest(project_key, digest_id), Session(project_key, session_id))
         for digest_id, project_key, session_id in rows
     ]
 
 
-def index_new(
-    unit_of_work: UnitOfWork,
-    within: Within,
-    named: Mapping[str, str],
-    progress: OnProgress = no_progress,
-) -> None:
+def index_new(unit_of_work: UnitOfWork, named: Mapping[str, str], progress: OnProgress = no_progress) -> None:
     """Make search find everything. Raises SessionStoreError if nothing may be written."""
     most = 0
-
-    def find(connection: StoreConnection) -> list[Unsearched]:
-        return find_unsearched(connection, within, named)
-
+    find = partial(find_unsearched, named=named)
     while left := len(unit_of_work.read("look for entries to search", find)):
         most = max(most, left)
         progress(most - left, most)
         unit_of_work.write(
-            "take the words of new entries", partial(_index_batch, within, named), lock_seconds=LOCK_SECONDS
+            "take the words of new entries", partial(_index_batch, named), lock_seconds=LOCK_SECONDS
         )
 
 
@@ -89,11 +79,11 @@ def words_of_entry(entry: Mapping[str, Any], row_id: int, at: int) -> Iterator[E
             yield EntryWords(2 * row_id + kind, at, words)
 
 
-def _index_batch(within: Within, named: Mapping[str, str], connection: StoreConnection) -> None:
+def _index_batch(named: Mapping[str, str], connection: StoreConnection) -> None:
     """Take about BATCH_CHARS characters."""
     lock(connection)
     chars = 0
-    for place, item in enumerate(find_unsearched(connection, within, named)):
+    for place, item in enumerate(find_unsearched(connection, named)):
         locked = connection.select(lock_digest(wait=not place), item.digest.parameters).first()
         if locked is None:  # a deletion has come in between
             continue
@@ -163,18 +153,16 @@ def fill_derived_tables(unit_of_work: UnitOfWork, progress: OnProgress = no_prog
         unit_of_work.read("look whether entries can be searched", check_plain)
     except EncryptionError:
         return
-    index_new(unit_of_work, EVERYWHERE, {}, progress)
+    index_new(unit_of_work, {}, progress)
 
 
-def try_to_index(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
+def try_to_index(unit_of_work: UnitOfWork, named: Mapping[str, str]) -> bool:
     """Make search find everything. Return False if that was impossible."""
-    if not try_to_catch_up(unit_of_work, within, named):
-        return False
-    return try_to_write(lambda: index_new(unit_of_work, within, named))
+    return try_to_catch_up(unit_of_work, named) and try_to_write(lambda: index_new(unit_of_work, named))
 
 
 def read_unsearched(
-    connection: StoreConnection, within: Within, named: Mapping[str, str], *, indexed: bool, readable: bool
+    connection: StoreConnection, named: Mapping[str, str], *, indexed: bool, readable: bool
 ) -> Iterator[Sequence[Any]]:
     """Yield the messages that search doesn't find: the unplaced ones, and unless `indexed` others too.
 
@@ -182,6 +170,7 @@ def read_unsearched(
 
     Shape: as that of `statements.search.select_matched`.
     """
+    within = Within.named(named)
     yield from connection.select(statements.select_unplaced_messages(within), named)
     sessions: list[Sequence[Any]] = []
     if not readable:

@@ -78,25 +78,24 @@ def ask(
         question: Called with the connection and what was read from the entries.
     """
     unit_of_work = UnitOfWork(bind, schema)
-    within = Within.named(named)
-    is_there = try_to_catch_up(unit_of_work, within, named)
+    is_there = try_to_catch_up(unit_of_work, named)
 
     def answer(connection: StoreConnection) -> T:
-        coverage = Coverage((), ()) if is_there else read_coverage(connection, within, named)
-        return question(connection, find_missing(connection, coverage, within, named))
+        coverage = Coverage((), ()) if is_there else read_coverage(connection, named)
+        return question(connection, find_missing(connection, coverage, named))
 
     # How long reading entries takes depends on their number, so that has no deadline.
     return unit_of_work.read(operation, answer) if is_there else unit_of_work.scan(operation, answer)
 
 
-def try_to_catch_up(unit_of_work: UnitOfWork, within: Within, named: Mapping[str, str]) -> bool:
+def try_to_catch_up(unit_of_work: UnitOfWork, named: Mapping[str, str]) -> bool:
     """Take what is missing. Return True if nothing is missing any more.
 
     It takes nothing over a Connection or a Session, whose transaction isn't ours to write in.
     """
     if not unit_of_work.own:
         return False
-    coverage = unit_of_work.read("look for new entries", lambda it: read_coverage(it, within, named))
+    coverage = unit_of_work.read("look for new entries", lambda it: read_coverage(it, named))
     if not coverage.readable:
         return False
     if not (coverage.behind or coverage.orphans):
@@ -120,9 +119,7 @@ def try_to_write(write: Callable[[], None]) -> bool:
     return True
 
 
-def find_missing(
-    connection: StoreConnection, coverage: Coverage, within: Within, named: Mapping[str, str]
-) -> Missing:
+def find_missing(connection: StoreConnection, coverage: Coverage, named: Mapping[str, str]) -> Missing:
     """Read what the derived tables lack."""
     records: dict[Session, SessionRecords] = {}
     opened: set[int] = set()
@@ -133,7 +130,7 @@ def find_missing(
         if item.digest_id is not None:
             (opened if whole else dead).add(item.digest_id)
     unplaced: set[Session] = set()
-    for row in connection.select(statements.select_unplaced_lines(within), named):
+    for row in connection.select(statements.select_unplaced_lines(Within.named(named)), named):
         session = Session(row[0], row[1])
         line = line_of(*row[2:])
         if line is not None:

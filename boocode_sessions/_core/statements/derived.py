@@ -82,7 +82,6 @@ class Within(NamedTuple):
         return statement
 
 
-EVERYWHERE = Within(project=False, session=False)
 ITS_DIGEST = and_(
     SessionDigest.project_key == ClaudeSession.project_key,
     SessionDigest.session_id == ClaudeSession.session_id,

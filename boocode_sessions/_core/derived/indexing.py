@@ -17,14 +17,12 @@ from boocode_sessions._core.derived.catching_up import (
 )
 from boocode_sessions._core.derived.missing import try_to_catch_up, try_to_write
 from boocode_sessions._core.derived.records import micros
-from boocode_sessions._core.derived.storing import Digest, write_to
+from boocode_sessions._core.derived.storing import Digest, merge
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
-from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.keys import Session
 from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements import search as statements
 from boocode_sessions._core.statements.derived import TEXTS, Within, lock_digest, set_searched
-from boocode_sessions._core.statements.derived_writes import insert_texts
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
 from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
@@ -129,7 +127,7 @@ def _store(connection: StoreConnection, digest: Digest, entries: Sequence[EntryW
         }
         for item in entries
     ]
-    write_to(connection, TEXTS, insert_texts(in_values=is_distributed(connection.connection)), rows)
+    merge(connection, TEXTS, rows)
 
 
 def is_encrypted(connection: StoreConnection) -> bool:

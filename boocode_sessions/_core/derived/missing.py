@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import Behind, Coverage, catch_up, read_coverage, read_lines
@@ -141,7 +141,8 @@ def find_missing(connection: StoreConnection, coverage: Coverage, named: Mapping
     opened |= set(_digests_of(connection, unplaced)) - dead
     calls = {call for of_session in records.values() for call, _ in of_session.calls}
     uses = {use for of_session in records.values() for use, _ in of_session.uses}
-    opened |= _digests_with(connection, SessionCall, calls) | _digests_with(connection, SessionToolUse, uses)
+    for model, known in ((SessionCall, calls), (SessionToolUse, uses)):
+        opened |= _select_each(connection, derived_reads.select_digests_of(model), "calls", known)
     return Missing(records, frozenset(opened - dead), frozenset(dead), readable=True)
 
 
@@ -179,12 +180,13 @@ def _digests_of(connection: StoreConnection, sessions: Collection[Session]) -> S
     return connection.select(statement, among(sessions)).scalars().all() if sessions else ()
 
 
-def _digests_with(
-    connection: StoreConnection, model: type[SessionCall | SessionToolUse], calls: set[bytes]
-) -> set[int]:
-    found: set[int] = set()
-    for some in in_parts(list(calls), _VALUES_A_STATEMENT):
-        found |= set(connection.select(derived_reads.select_digests_of(model), {"calls": some}).scalars())
+def _select_each(
+    connection: StoreConnection, statement: Select[T], parameter: str, values: Collection[object]
+) -> set[T]:
+    """Return what a statement selects for so many values that one parameter can't hold them."""
+    found: set[T] = set()
+    for some in in_parts(list(values), _VALUES_A_STATEMENT):
+        found |= set(connection.select(statement, {parameter: some}).scalars())
     return found
 
 
@@ -204,9 +206,7 @@ def counted_records(connection: StoreConnection, missing: Missing) -> list[Count
         for _, origin in itertools.chain(records.calls, records.uses)
         if origin
     }
-    there: set[str] = set()
-    for some in in_parts(list(origins), _VALUES_A_STATEMENT):
-        there |= set(connection.select(derived_reads.select_existing(), {"sessions": some}).scalars())
+    there = _select_each(connection, derived_reads.select_existing(), "sessions", origins)
     return [
         CountedRecords(
             session,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Executable, Table
+from sqlalchemy import Table
 
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.records import SessionRecords
@@ -62,21 +62,17 @@ def store(connection: StoreConnection, taken: Sequence[tuple[Digest, SessionReco
         for digest, records in taken
         for (call, copied_from), record in records.uses.items()
     ]
-    for table, upsert, rows in (
-        (CALLS, statements.upsert_calls, calls),
-        (USES, statements.upsert_uses, uses),
-    ):
+    for table, rows in ((CALLS, calls), (USES, uses)):
         if rows:
-            in_values = is_distributed(connection.connection)
-            write_to(connection, table, upsert(connection.dialect, in_values=in_values), rows)
+            merge(connection, table, rows)
             _mark_shared(connection, table, {row["call"] for row in rows})
 
 
-def write_to(
-    connection: StoreConnection, table: Table, statement: Executable, rows: Sequence[dict[str, Any]]
-) -> None:
-    """Write rows to a derived table, by a statement of `derived_writes`."""
-    if connection.dialect == "sqlite" or is_distributed(connection.connection):
+def merge(connection: StoreConnection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Merge rows into a derived table."""
+    in_values = is_distributed(connection.connection)
+    statement = statements.upsert(table, connection.dialect, in_values=in_values)
+    if in_values or connection.dialect == "sqlite":
         connection.write(statement, rows)
         return
     names = [column.name for column in table.columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -29,52 +30,38 @@ from boocode_sessions._core.statements.derived import CALLS, DIGEST, DIGESTS, TE
 from boocode_sessions._core.statements.parameters import PROJECT
 from boocode_sessions._core.statements.read import ONE
 
-
-@cache
-def upsert_calls(dialect: str, *, in_values: bool) -> Executable:
-    """Merge calls into the stored ones. Parameters: see `_insertion`."""
-    insert = _insertion(CALLS, dialect, in_values=in_values)
-    table, new = CALLS, insert.excluded
-    merged: dict[str, Any] = {
-        "at": earlier_of(table.c.at, new["at"]),
-        "said_at": earlier_of(table.c.said_at, new["said_at"]),
-        "quarter": earlier_of(table.c.quarter, new["quarter"]),
-        "shared": later_of(table.c.shared, new["shared"]),
-        "model": greater_text(table.c.model, new["model"]),
-        **{name: later_of(table.c[name], new[name]) for name in TOKENS},
-    }
-    return _upsert(insert, table, merged, in_values=in_values)
-
-
-@cache
-def upsert_uses(dialect: str, *, in_values: bool) -> Executable:
-    """Merge tool uses into the stored ones. Parameters: see `_insertion`."""
-    insert = _insertion(USES, dialect, in_values=in_values)
-    table, new = USES, insert.excluded
-    merged: dict[str, Any] = {
-        "tool": greater_text(table.c.tool, new["tool"]),
-        "failed": later_of(table.c.failed, new["failed"]),
-        "asked_at": earlier_of(table.c.asked_at, new["asked_at"]),
-        "answered_at": earlier_of(table.c.answered_at, new["answered_at"]),
-    }
-    return _upsert(insert, table, merged, in_values=in_values)
+_MERGES: dict[Table, dict[str, Callable[..., ColumnElement[Any]]]] = {
+    CALLS: {
+        "at": earlier_of,
+        "said_at": earlier_of,
+        "quarter": earlier_of,
+        "shared": later_of,
+        "model": greater_text,
+        **dict.fromkeys(TOKENS, later_of),
+    },
+    USES: {
+        "tool": greater_text,
+        "failed": later_of,
+        "asked_at": earlier_of,
+        "answered_at": earlier_of,
+    },
+    TEXTS: {},
+}
+"""How a column's new value is merged with the stored one. The other columns stay as they are."""
 
 
 @cache
-def insert_texts(*, in_values: bool) -> Executable:
-    """Insert texts on PostgreSQL. Parameters: see `_insertion`."""
-    insert = _insertion(TEXTS, "postgresql", in_values=in_values).on_conflict_do_nothing()
-    return insert.returning(TEXTS.c.id) if in_values else insert
-
-
-def _upsert(
-    insert: postgresql.Insert | sqlite.Insert, table: Table, merged: dict[str, Any], *, in_values: bool
-) -> Executable:
-    if isinstance(insert, sqlite.Insert):
-        return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=merged)
-    # By name, because a distributed table's key has one more column.
-    upsert = insert.on_conflict_do_update(constraint=f"{table.name}_pkey", set_=merged)
-    return upsert.returning(table.c.digest_id) if in_values else upsert
+def upsert(table: Table, dialect: str, *, in_values: bool) -> Executable:
+    """Merge rows into the stored ones. Parameters: see `_insertion`."""
+    insert = _insertion(table, dialect, in_values=in_values)
+    merged = {name: merge(table.c[name], insert.excluded[name]) for name, merge in _MERGES[table].items()}
+    if not merged:
+        insert = insert.on_conflict_do_nothing()
+    elif isinstance(insert, sqlite.Insert):
+        insert = insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=merged)
+    else:  # by name, because a distributed table's key has one more column
+        insert = insert.on_conflict_do_update(constraint=f"{table.name}_pkey", set_=merged)
+    return insert.returning(table.c.digest_id) if in_values else insert
 
 
 def _insertion(table: Table, dialect: str, *, in_values: bool) -> postgresql.Insert | sqlite.Insert:

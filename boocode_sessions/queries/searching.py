@@ -10,10 +10,15 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from boocode_sessions._core.arguments import check_at_least, checked
 from boocode_sessions._core.attributes import string_at, time_of
-from boocode_sessions._core.codec import decode, extract
+from boocode_sessions._core.codec import extract
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import is_readable
-from boocode_sessions._core.derived.indexing import check_plain, read_unsearched, try_to_index
+from boocode_sessions._core.derived.indexing import (
+    check_plain,
+    decode_searched,
+    read_unsearched,
+    try_to_index,
+)
 from boocode_sessions._core.derived.records import micros
 from boocode_sessions._core.derived.words import message_of, tools_of
 from boocode_sessions._core.keys import Transcript
@@ -95,7 +100,7 @@ def search(
         schema: The schema of the tables, if the connection's search path does not lead to it.
 
     Raises:
-        EncryptionError: The newest entry is encrypted.
+        EncryptionError: Entries are encrypted.
         ValueError: `since` or `until` has no time zone, or `places` is unknown.
         SessionStoreError: The database can't be read.
     """
@@ -207,7 +212,7 @@ def _matches(
     """Yield the texts of an entry that match. `is_in_range` is True for a time in the time range."""
     row_id, project_key, session_id, subpath, _, stored_at, text = row
     try:
-        entry = decode(text)
+        entry = decode_searched(text)
     except DamagedEntryError:
         return
     if is_in_range is not None:

@@ -102,6 +102,30 @@ def test_what_needs_no_key_answers_without(encrypted: Engine) -> None:
     assert SECRET not in everything_stored(encrypted)
 
 
+def test_a_line_with_several_tool_uses_counts_as_none(encrypted: Engine) -> None:
+    second = {**CALL, "id": "t2"}
+    answers = [{"type": "tool_result", "tool_use_id": use, "content": SECRET} for use in ("t1", "t2")]
+    lines = [line(4, "assistant", [CALL, second], id="m3", usage=USAGE), line(5, "user", answers)]
+    ClaudeSessionRepository(encrypted, encryption=ENCRYPTION).append(KEY, lines)
+    assert sum(row.calls for row in queries.usage(encrypted)) == 3
+    assert [(tool.tool, tool.calls) for tool in queries.tools(encrypted)] == [("Bash", 1)]
+    with encrypted.connect() as connection:  # whose transaction writes no derived tables
+        assert [(tool.tool, tool.calls) for tool in queries.tools(connection)] == [("Bash", 1)]
+
+
+@pytest.mark.parametrize("over_a_connection", [False, True])
+def test_search_is_off_where_only_the_newest_entry_is_plain(
+    encrypted: Engine, *, over_a_connection: bool
+) -> None:
+    ClaudeSessionRepository(encrypted).append({**KEY, "session_id": "plain"}, [line(0, "user", "hello")])
+    with encrypted.connect() as connection, pytest.raises(EncryptionError, match="search is off") as refused:
+        queries.search(connection if over_a_connection else encrypted, "hello")
+    assert not isinstance(refused.value, MissingKeyError)
+    queries.prepare(encrypted)
+    backfill(encrypted, encryption=Encryption([generate_key()], reads_plain=True))
+    assert SECRET not in everything_stored(encrypted)
+
+
 def test_search_is_off_and_indexes_nothing(encrypted: Engine) -> None:
     with pytest.raises(EncryptionError, match="search is off"):
         queries.search(encrypted, SECRET)

@@ -36,11 +36,16 @@ LAYERS = [
     {"_core.statements.parameters"},
     {
         "_core.statements.columns",
-        "_core.statements.delete",
         "_core.statements.read",
         "_core.statements.standby",
     },
-    {"_core.replica", "_core.statements.append", "_core.statements.derived", "_core.schema_check"},
+    {
+        "_core.replica",
+        "_core.schema_check",
+        "_core.statements.append",
+        "_core.statements.delete",
+        "_core.statements.derived",
+    },
     {
         "_core.statements.derived_reads",
         "_core.statements.listing",

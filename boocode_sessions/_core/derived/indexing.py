@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,13 +20,13 @@ from boocode_sessions._core.derived.missing import try_to_catch_up, try_to_write
 from boocode_sessions._core.derived.records import micros
 from boocode_sessions._core.derived.storing import Digest, merge
 from boocode_sessions._core.derived.words import as_vector, message_of, plain_words_in, tools_of
-from boocode_sessions._core.keys import Session
+from boocode_sessions._core.keys import Session, SessionStoreEntry
 from boocode_sessions._core.statements import derived_reads
 from boocode_sessions._core.statements import search as statements
 from boocode_sessions._core.statements.derived import TEXTS, Within, lock_digest, set_searched
 from boocode_sessions._core.statements.parameters import in_session
 from boocode_sessions._core.unit_of_work import UnitOfWork
-from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError
+from boocode_sessions.errors import SEALED, DamagedEntryError, EncryptionError, MissingKeyError
 from boocode_sessions.models import UNPLACED
 
 BATCH_CHARS = 4_000_000
@@ -93,7 +94,7 @@ def _index_batch(named: Mapping[str, str], connection: StoreConnection) -> None:
             for _, row_id, *_, at, text in rows:
                 chars += len(text)
                 try:
-                    found += words_of_entry(decode(text), row_id, micros(at))
+                    found += words_of_entry(decode_searched(text), row_id, micros(at))
                 except DamagedEntryError:
                     continue
             _store(connection, item.digest, found)
@@ -135,10 +136,22 @@ def is_encrypted(connection: StoreConnection) -> bool:
     return connection.select(statements.select_newest_mark()).scalar_one_or_none() == SEALED
 
 
+_SEARCH_IS_OFF = "search is off: entries are encrypted, and the database can't read them"
+
+
 def check_plain(connection: StoreConnection) -> None:
     """Raise EncryptionError if the store is encrypted."""
     if is_encrypted(connection):
-        raise EncryptionError("search is off: the store is encrypted, and the database can't read it")
+        raise EncryptionError(_SEARCH_IS_OFF)
+
+
+def decode_searched(text: str) -> SessionStoreEntry:
+    """Decode an entry for search. Raises DamagedEntryError; EncryptionError if the entry is encrypted."""
+    try:
+        return decode(text)
+    except MissingKeyError:
+        pass  # Its text asks for a key, which search doesn't take.
+    raise EncryptionError(_SEARCH_IS_OFF)
 
 
 def fill_derived_tables(unit_of_work: UnitOfWork, progress: OnProgress = no_progress) -> None:
@@ -147,11 +160,9 @@ def fill_derived_tables(unit_of_work: UnitOfWork, progress: OnProgress = no_prog
     Raises SessionStoreError if nothing may be written.
     """
     catch_up_all(unit_of_work, progress)
-    try:
+    with suppress(EncryptionError):
         unit_of_work.read("look whether entries can be searched", check_plain)
-    except EncryptionError:
-        return
-    index_new(unit_of_work, {}, progress)
+        index_new(unit_of_work, {}, progress)
 
 
 def try_to_index(unit_of_work: UnitOfWork, named: Mapping[str, str]) -> bool:

@@ -20,6 +20,7 @@ from boocode_sessions._core.statements.derived import Within
 from boocode_sessions._core.statements.parameters import among, are_among, in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.errors import (
+    EncryptionError,
     RefusedError,
     RetryableError,
     SessionStoreError,
@@ -111,6 +112,8 @@ def try_to_write(write: Callable[[], None]) -> bool:
     """
     try:
         write()
+    except EncryptionError:
+        raise  # reading the entries would fail too
     except _EXPECTED:
         return False
     except SessionStoreError as error:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias, TypeVar, cast
 from boocode_sessions._core.attributes import blocks_of, member, string_at
 from boocode_sessions._core.codec import Extracted, decode, extract
 from boocode_sessions._core.keys import Session
-from boocode_sessions.errors import DamagedEntryError
+from boocode_sessions.errors import DamagedEntryError, MissingKeyError
 
 NOTICE = "<synthetic>"
 """Stands in place of a model where the agent itself speaks in the form of an answer, without an API call."""
@@ -118,7 +118,7 @@ def line_of(row_id: int, position: int, stored_at: datetime, text: str) -> Line 
     """Make a Line from an entry that has no columns. Return None if the text is no entry."""
     try:
         entry = decode(text)
-    except DamagedEntryError:
+    except (DamagedEntryError, MissingKeyError):
         return None
     said = extract(entry)
     said_at = None if said.said_at is None else micros(datetime.fromisoformat(said.said_at))
@@ -179,7 +179,7 @@ def _uses(line: Line) -> Iterator[tuple[bytes, str | None, object]]:
 def _blocks(text: str, kind: str) -> Iterable[object]:
     try:
         return blocks_of(decode(text), kind)
-    except DamagedEntryError:  # encrypted text can't be read here
+    except (DamagedEntryError, MissingKeyError):  # encrypted text can't be read here
         return ()
 
 

@@ -20,16 +20,22 @@ from sqlalchemy import Connection
 
 
 class Deadline:
-    """The time limit of one call. It cuts a connection that is still in use after so many seconds."""
+    """The time limit of one call. It cuts the call's connection once it has used it for so many seconds.
 
-    def __init__(self, seconds: float, cut: Callable[[], None]) -> None:
-        """`cut`: see `cutter`."""
-        self.expires = time.monotonic() + seconds
-        self.cut = cut
+    The time until the connection is given back counts too: COMMIT is a round trip, and so is a rollback.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         self.expired = False
 
-    def __enter__(self) -> Self:
+    def start(self, cut: Callable[[], None]) -> None:
+        """Begin to count, because the call has its connection now. `cut`: see `cutter`."""
+        self.cut = cut
+        self.expires = time.monotonic() + self.seconds
         _watchdog.add(self)
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *raised: object) -> None:

@@ -130,7 +130,8 @@ def _wait(connection: StoreConnection, position: str, identity: str, operation: 
     table = _in_table(connection)
     until = time.monotonic() + WAIT_SECONDS
     pause = 0.0
-    with Deadline(WAIT_SECONDS + _ANSWER_SECONDS, cutter(connection.connection)):
+    with Deadline(WAIT_SECONDS + _ANSWER_SECONDS) as limit:
+        limit.start(cutter(connection.connection))
         while True:
             standby, replayed, its_identity = connection.select(
                 select_replayed(), {"position": position, "pause": pause, **table}

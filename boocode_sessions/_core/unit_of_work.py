@@ -187,17 +187,16 @@ class UnitOfWork:
         bounded: bool = True,
     ) -> T:
         seconds = settings.CALL_SECONDS
-        limit: Deadline | None = None
+        limit = Deadline(seconds) if bounded and self.own else None
         connected = False
         try:
-            with connections() as connection:
+            with limit or nullcontext(), connections() as connection:
                 connected = True
                 cut = cutter(connection)
                 note_connection(connection, cut)
-                if bounded and self.own:
-                    limit = Deadline(seconds, cut)
-                with limit or nullcontext():
-                    return self._run_on(connection, work)
+                if limit is not None:
+                    limit.start(cut)
+                return self._run_on(connection, work)
         except Exception as error:
             if not database_errors.is_of_database(error, connecting=not connected):
                 raise

@@ -7,6 +7,7 @@ does not let a call be cancelled whose outcome is unknown.
 import asyncio
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -17,6 +18,7 @@ from uuid import uuid4
 import psutil
 import pytest
 from claude_agent_sdk._internal.transcript_mirror_batcher import SEND_TIMEOUT_SECONDS
+from sqlalchemy import Engine, event
 
 from boocode_sessions import SessionKey, SessionStoreError, engine, migrations
 from tests.fixtures.servers import EmbeddedPostgres
@@ -143,6 +145,47 @@ async def test_a_retry_with_the_same_list_lands_once(server: EmbeddedPostgres, k
         await subject.append(key, marked("writer", 2, size))
         stored = await subject.load(key) or []
     assert examine(stored, [("writer", number, size) for number in range(3)]).wrong == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [*KINDS, *MAKER_KINDS, *DRIVER_KINDS])
+@pytest.mark.parametrize("call", ["append", "delete"])
+async def test_a_server_that_hangs_at_the_commit(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, kind: str, call: str
+) -> None:
+    key = new_session()
+    batch = marked("writer", 1, 600)
+    stopped: list[Hung] = []
+
+    def stop(_: object) -> None:
+        if not stopped:
+            stopped.append(Hung(server))
+            timer = threading.Timer(OUTAGE_SECONDS, stopped[0].go_on)
+            timer.daemon = True
+            timer.start()
+
+    async with opened(kind, _url(server)) as subject:
+        await subject.append(key, marked("writer", 0))
+        monkeypatch.setattr(engine, "CALL_SECONDS", 2)
+        event.listen(Engine, "commit", stop)
+        try:
+            started = time.monotonic()
+            with pytest.raises(SessionStoreError):
+                await (subject.append(key, batch) if call == "append" else subject.delete(key))
+            assert time.monotonic() - started < BOUND_SECONDS
+        finally:
+            event.remove(Engine, "commit", stop)
+            for one in stopped:
+                one.go_on()
+        assert stopped, "there was no COMMIT"
+        monkeypatch.setattr(engine, "CALL_SECONDS", deadline_of_the_package)
+        if call == "delete":
+            await subject.delete(key)
+            assert await subject.load(key) is None
+        else:
+            await subject.append(key, batch)
+            stored = await subject.load(key) or []
+            assert examine(stored, [("writer", 0, 3), ("writer", 1, 600)]).wrong == 0
 
 
 @pytest.mark.anyio

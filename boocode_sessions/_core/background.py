@@ -15,11 +15,13 @@ _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
 MAX_THREADS = 40
-"""Maximum threads for all stores in one event loop. It isn't anyio's own limit: the application's threads
-might use that up while they wait for us."""
+"""Maximum threads that read for all stores in one event loop, and as many that write: reads that wait hold
+no append up. It isn't anyio's own limit: the application's threads might use that up while they wait for us.
+"""
 
 _tasks: set[asyncio.Task[None]] = set()
-_limiter: RunVar[anyio.CapacityLimiter] = RunVar("boocode_sessions.limiter")
+_writing: RunVar[anyio.CapacityLimiter] = RunVar("boocode_sessions.writing")
+_reading: RunVar[anyio.CapacityLimiter] = RunVar("boocode_sessions.reading")
 
 
 def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -35,19 +37,19 @@ def spawn(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def in_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    """Run blocking work in a worker thread. It runs to its end even if the caller is cancelled."""
-    return await anyio.to_thread.run_sync(work, *args, limiter=_threads())
+    """Run blocking work, such as a write, in a thread. It runs to its end even if the caller is cancelled."""
+    return await anyio.to_thread.run_sync(work, *args, limiter=_threads(_writing))
 
 
 async def in_abandoned_thread(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    """Like `in_thread`, but a cancelled caller doesn't wait for the end."""
-    return await anyio.to_thread.run_sync(work, *args, limiter=_threads(), abandon_on_cancel=True)
+    """Run a read in a thread. A cancelled caller doesn't wait for the end."""
+    return await anyio.to_thread.run_sync(work, *args, limiter=_threads(_reading), abandon_on_cancel=True)
 
 
-def _threads() -> anyio.CapacityLimiter:
+def _threads(kind: RunVar[anyio.CapacityLimiter]) -> anyio.CapacityLimiter:
     try:
-        return _limiter.get()
+        return kind.get()
     except LookupError:
         limiter = anyio.CapacityLimiter(MAX_THREADS)
-        _limiter.set(limiter)
+        kind.set(limiter)
         return limiter

@@ -12,7 +12,10 @@ import pytest
 from sqlalchemy import Engine, select
 
 from boocode_sessions import SessionKey
+from boocode_sessions._core.background import MAX_THREADS
 from boocode_sessions.agents.database import Database as AgentsDatabase
+from boocode_sessions.engine import create_engine
+from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.fixtures.databases import Database
 from tests.reliability.subjects import opened
 from tests.reliability.verdicts import Verdict, examine, marked
@@ -85,6 +88,26 @@ async def test_a_host_that_uses_all_of_anyios_threads_holds_no_append_up(
     async with opened("store over Engine", database.url) as store, no_thread_left():
         await store.append(key_of(0), marked("w", 0))
         assert len(await store.load(key_of(0)) or []) == 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_reads_that_wait_hold_no_append_up(
+    database: Database,
+    anyio_backend: str,  # noqa: ARG001 - anyio's
+) -> None:
+    """They take all threads for reads, as loads do that wait for a lock or for a server that hangs."""
+    engine = create_engine(database.url, pool_size=1, max_overflow=0, pool_timeout=30)
+    waiting = SQLAlchemySessionStore(engine)
+    async with opened("store over Engine", database.url) as store, anyio.create_task_group() as tasks:
+        with engine.connect():
+            for _ in range(MAX_THREADS + 10):
+                tasks.start_soon(waiting.load, key_of(0))
+            await anyio.sleep(0.2)
+            with anyio.fail_after(15):
+                await store.append(key_of(0), marked("w", 0))
+                await store.delete(key_of(0))
+    engine.dispose()
 
 
 @pytest.mark.anyio

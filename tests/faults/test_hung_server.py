@@ -230,6 +230,33 @@ async def test_the_sessions_that_share_a_store_all_get_back(server: EmbeddedPost
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["store over Engine", "store over AsyncEngine"])
+@pytest.mark.parametrize("known", [True, False], ids=["known sessions", "first appends"])
+async def test_the_appends_in_a_long_queue_all_get_back(
+    server: EmbeddedPostgres, kind: str, known: bool
+) -> None:
+    """None waits until all those before it have waited for the server, a few at a time."""
+    keys = [new_session() for _ in range(400 if known else 100)]
+    batches = {key["session_id"]: marked("writer", 1) for key in keys}
+    before = [("writer", 0, 3)] if known else []
+    async with opened(kind, _url(server)) as subject:
+        await subject.append(new_session(), marked("writer", 0))
+        if known:
+            await asyncio.gather(*(subject.append(key, marked("writer", 0)) for key in keys))
+        async with hung_for_a_while(server):
+            started = time.monotonic()
+            outcomes = await asyncio.gather(
+                *(subject.append(key, batches[key["session_id"]]) for key in keys), return_exceptions=True
+            )
+            assert time.monotonic() - started < BOUND_SECONDS
+        assert [o for o in outcomes if not isinstance(o, SessionStoreError)] == []
+        await asyncio.gather(*(subject.append(key, batches[key["session_id"]]) for key in keys))
+        for key in keys[::9]:
+            stored = await subject.load(key) or []
+            assert examine(stored, [*before, ("writer", 1, 3)]).wrong == 0
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("kind", [*KINDS, *DRIVER_KINDS])
 async def test_a_server_that_hangs_before_it_lets_anybody_in(server: EmbeddedPostgres, kind: str) -> None:
     """Each driver has a limit of its own for that, under a name of its own."""

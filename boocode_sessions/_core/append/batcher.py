@@ -23,7 +23,7 @@ from boocode_sessions._core.append.plan import PAGE_BYTES, PAGE_ROWS
 from boocode_sessions._core.append.request import AppendRequest
 from boocode_sessions._core.background import spawn
 from boocode_sessions._core.keys import Session
-from boocode_sessions.errors import TimedOutError, UnavailableError
+from boocode_sessions.errors import DatabaseError, TimedOutError, UnavailableError
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
@@ -82,6 +82,7 @@ class _Waiting:
 
     def __init__(self, request: AppendRequest) -> None:
         self.request = request
+        self.since = time.monotonic()
         self.ended = anyio.Event()
         self.outcome: Outcome | None = None
         self.gives_up_at: float | None = None
@@ -128,6 +129,11 @@ class _Queue:
             if (watching := observing.observer()) is not None:
                 watching.unqueued(waiting.request)
             return True
+        for queue in (self._to_lock, self._locked_out):
+            if waiting in queue:
+                queue.remove(waiting)
+                self._release(waiting)
+                return True
         return False
 
     async def _serve_batches(self) -> None:
@@ -195,8 +201,28 @@ class _Queue:
         return None
 
     def _end(self, waiting: _Waiting, outcome: Outcome) -> None:
-        self._busy.discard(waiting.request.session)
         waiting.end(outcome)
+        if isinstance(outcome.error, DatabaseError) and _is_unreachable(outcome.error):
+            self._end_overdue()
+        self._release(waiting)
+
+    def _end_overdue(self) -> None:
+        """End the appends that have waited as long as a call may take, when the database can't be reached.
+
+        Each of them would wait that long again, and the SDK gives a call up after 60 s.
+        """
+        latest = time.monotonic() - settings.CALL_SECONDS
+        for waiting in [*self._waiting, *self._to_lock, *self._locked_out]:
+            if waiting.since <= latest and self.withdraw(waiting):
+                failure = TimedOutError(
+                    f"{waiting.request.label}: it waited {settings.CALL_SECONDS:g} s while others failed, and "
+                    "was not sent; check the database, and send it again"
+                )
+                waiting.end(Outcome(landed=False, error=failure))
+
+    def _release(self, waiting: _Waiting) -> None:
+        """Let the next append of a session go."""
+        self._busy.discard(waiting.request.session)
         if self._waiting and self._batches < self._max_batches:
             self._batches += 1
             spawn(self._serve_batches)
@@ -234,6 +260,10 @@ class _Queue:
             if self._appender.distributed:
                 project = session.project_key
             yield waiting
+
+
+def _is_unreachable(error: DatabaseError) -> bool:
+    return isinstance(error, UnavailableError) or error.connection_lost
 
 
 _queues: RunVar[WeakKeyDictionary[Batcher, _Queue]] = RunVar("boocode_sessions.queues")

@@ -21,95 +21,66 @@ MAX_LABEL_BYTES = 128
 
 
 class AtPath(SQLFunction[_T]):
-    """A function of the value at a path of members in a JSON document."""
+    """A function of the value at a path of members in a JSON document.
+
+    In its spellings {0} is the document. On PostgreSQL {1} after it reads the value, and {2} its text. {3} is
+    the path on SQLite.
+    """
 
     def __init__(self, document: ColumnElement[Any], *path: str) -> None:
-        super().__init__(document, *map(literal_column, path))
+        # A single member has an operator of its own. The general one parses its path for each row.
+        arrow, at = ("->", f"'{path[0]}'") if len(path) == 1 else ("#>", f"'{{{','.join(path)}}}'")
+        forms = (f"{arrow} {at}", f"{arrow}> {at}", f"'$.{'.'.join(path)}'")
+        super().__init__(document, *map(literal_column, forms))
 
 
-def string_on_postgresql(document: str, *path: str) -> str:
-    """Return the SQL of `json_string`."""
-    # A single member has an operator of its own. The general one parses its path for each row.
-    arrow, at = ("->", f"'{path[0]}'") if len(path) == 1 else ("#>", _path(path))
-    return f"CASE jsonb_typeof({document} {arrow} {at}) WHEN 'string' THEN {document} {arrow}> {at} END"
-
-
-def string_on_sqlite(document: str, *path: str) -> str:
-    """Return the SQL of `json_string`."""
-    at = f"'$.{'.'.join(path)}'"
-    return f"CASE json_type({document}, {at}) WHEN 'text' THEN json_extract({document}, {at}) END"
-
-
-def _label_on_postgresql(document: str, *path: str) -> str:
-    said = string_on_postgresql(document, *path)
-    return f"CASE WHEN octet_length({said}) BETWEEN 1 AND {MAX_LABEL_BYTES} THEN {said} END"
-
-
-def _label_on_sqlite(document: str, *path: str) -> str:
-    said = string_on_sqlite(document, *path)
-    return f"CASE WHEN length(CAST({said} AS BLOB)) BETWEEN 1 AND {MAX_LABEL_BYTES} THEN {said} END"
-
-
-def _is_true_on_postgresql(document: str, *path: str) -> str:
-    return f"coalesce({document} #> {_path(path)} = 'true', false)"
-
-
-def _is_true_on_sqlite(document: str, *path: str) -> str:
-    return f"coalesce(json_type({document}, '$.{'.'.join(path)}') = 'true', 0)"
-
-
-def _count_on_postgresql(document: str, *path: str) -> str:
-    at = f"{document} #> {_path(path)}"
-    number = f"floor(least(greatest(CAST({at} AS NUMERIC), 0), {MAX_COUNT}))"
-    return f"CASE jsonb_typeof({at}) WHEN 'number' THEN CAST({number} AS BIGINT) END"
-
-
-def _count_on_sqlite(document: str, *path: str) -> str:
-    at = f"{document}, '$.{'.'.join(path)}'"
-    # CAST cuts off the fraction, which rounds down, because the number isn't negative.
-    number = f"CAST(min(max(json_extract({at}), 0), {MAX_COUNT}) AS INTEGER)"
-    return f"CASE WHEN json_type({at}) IN ('integer', 'real') THEN {number} END"
-
-
-def _path(path: tuple[str, ...]) -> str:
-    return f"'{{{','.join(path)}}}'"
+STRING_ON_POSTGRESQL = "CASE jsonb_typeof({0} {1}) WHEN 'string' THEN {0} {2} END"
+STRING_ON_SQLITE = "CASE json_type({0}, {3}) WHEN 'text' THEN json_extract({0}, {3}) END"
+_IN_LABEL = f"BETWEEN 1 AND {MAX_LABEL_BYTES}"
 
 
 class json_string(AtPath[Any]):
     """The string at a path; NULL if there is anything else."""
 
     type = Text()
-    postgresql = string_on_postgresql
-    sqlite = string_on_sqlite
+    postgresql = STRING_ON_POSTGRESQL
+    sqlite = STRING_ON_SQLITE
 
 
 class json_label(AtPath[str]):
     """The string at a path as an extracted column has it; NULL if it is empty or too long."""
 
     type = Text()
-    postgresql = _label_on_postgresql
-    sqlite = _label_on_sqlite
+    postgresql = f"CASE WHEN octet_length({STRING_ON_POSTGRESQL}) {_IN_LABEL} THEN {STRING_ON_POSTGRESQL} END"
+    sqlite = f"CASE WHEN length(CAST({STRING_ON_SQLITE} AS BLOB)) {_IN_LABEL} THEN {STRING_ON_SQLITE} END"
 
 
 class json_is_true(AtPath[bool]):
     """True if the value at a path is `true`; never NULL."""
 
     type = Boolean()
-    postgresql = _is_true_on_postgresql
-    sqlite = _is_true_on_sqlite
+    postgresql = "coalesce({0} {1} = 'true', false)"
+    sqlite = "coalesce(json_type({0}, {3}) = 'true', 0)"
 
 
 class json_count(AtPath[int]):
     """The number at a path, rounded down, from 0 to MAX_COUNT; NULL if there is anything else."""
 
     type = BigInteger()
-    postgresql = _count_on_postgresql
-    sqlite = _count_on_sqlite
+    postgresql = (
+        "CASE jsonb_typeof({0} {1}) WHEN 'number' THEN"
+        f" CAST(floor(least(greatest(CAST({{0}} {{1}} AS NUMERIC), 0), {MAX_COUNT})) AS BIGINT) END"
+    )
+    # CAST cuts off the fraction, which rounds down, because the number isn't negative.
+    sqlite = (
+        "CASE WHEN json_type({0}, {3}) IN ('integer', 'real') THEN"
+        f" CAST(min(max(json_extract({{0}}, {{3}}), 0), {MAX_COUNT}) AS INTEGER) END"
+    )
 
 
 class json_member(AtPath[str]):
     """A member as text, spelled as in PostgreSQL's index for search."""
 
     type = Text()
-    postgresql = "({0} ->> '{1}')"
-    sqlite = "json_extract({0}, '$.{1}')"
+    postgresql = "({0} {2})"
+    sqlite = "json_extract({0}, {3})"

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Float
 
 from boocode_sessions._core.sql.functions import SQLFunction
-from boocode_sessions._core.sql.json_values import AtPath, string_on_postgresql, string_on_sqlite
+from boocode_sessions._core.sql.json_values import STRING_ON_POSTGRESQL, STRING_ON_SQLITE, AtPath
 from boocode_sessions._core.sql.types import UTCDateTime
 
 _REAL_DAY = (
@@ -21,16 +21,16 @@ _REAL_TIME = (
 )
 
 
-def _time_on_postgresql(document: str, *path: str) -> str:
+def _time_on_postgresql(*arguments: str) -> str:
     # A cast raises on a date such as February 30, so only real dates may reach it.
-    text = string_on_postgresql(document, *path)
+    text = STRING_ON_POSTGRESQL.format(*arguments)
     return f"CASE WHEN {text} ~ '^{_REAL_TIME}$' THEN CAST({text} AS TIMESTAMP WITH TIME ZONE) END"
 
 
-def _time_on_sqlite(document: str, *path: str) -> str:
+def _time_on_sqlite(*arguments: str) -> str:
     # The result is text in UTC, with the six digits that SQLAlchemy writes. SQLite reads February 30 as
     # March 2, so the day that it read must be the one that was written.
-    text = string_on_sqlite(document, *path)
+    text = STRING_ON_SQLITE.format(*arguments)
     digit, seconds = "[0-9]", "strftime('%Y-%m-%dT%H:%M:%S', day, '+0 days')"
     day = "-".join([f"[12]{digit * 3}", digit * 2, digit * 2]) + f"T{digit * 2}:{digit * 2}:{digit * 2}"
     zone = "CASE substr(said, -1) WHEN 'Z' THEN 'Z' ELSE substr(said, -6) END"

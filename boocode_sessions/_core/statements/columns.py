@@ -4,44 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    ColumnElement,
-    Integer,
-    LargeBinary,
-    SmallInteger,
-    Text,
-    bindparam,
-    cast,
-    literal_column,
-)
+from sqlalchemy import ColumnElement, Text, bindparam, cast, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
+from boocode_sessions._core.codec import Extracted
 from boocode_sessions._core.sql.functions import hex_bytes, text_json, text_time
 from boocode_sessions._core.statements.parameters import ENTRIES, table_name
 
 COLUMNS: dict[str, TypeEngine[Any]] = {
-    "dedup_key": LargeBinary(),
+    **{name: ENTRIES.c[name].type for name in ("dedup_key", "entry", "verbatim", "size", *Extracted._fields)},
     "entry": Text(),
-    "verbatim": Text(),
-    "size": Integer(),
-    "type": Text(),
     "said_at": Text(),
-    "message_id": Text(),
-    "request_id": Text(),
-    "model": Text(),
-    "input_tokens": Integer(),
-    "output_tokens": Integer(),
-    "cache_read_tokens": Integer(),
-    "cache_write_tokens": Integer(),
-    "cache_write_1h_tokens": Integer(),
-    "tool_name": Text(),
-    "tool_use_id": Text(),
-    "tool_count": SmallInteger(),
-    "failed": Boolean(),
-    "forked_from": Text(),
 }
 """The columns of an encoded entry, in the order of `EncodedEntry.row`, and the types they are sent as."""
 INSERTED = ("project_key", "session_id", "subpath", "position", "created_at", "is_first", *COLUMNS)

@@ -16,13 +16,7 @@ from boocode_sessions._core import operations
 from boocode_sessions._core.append.appender import Appender, append_locked
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
-from boocode_sessions._core.greenlets import (
-    AsyncBind,
-    core_of,
-    in_callers_scope,
-    in_greenlet,
-    with_replica,
-)
+from boocode_sessions._core.greenlets import AsyncBind, core_of, in_callers_scope, in_greenlet, with_replica
 from boocode_sessions._core.keys import (
     KeyLike,
     SessionStoreListEntry,

@@ -11,22 +11,12 @@ from typing import Any, cast
 from boocode_sessions._core.append.place import Summary, lock_row, recount
 from boocode_sessions._core.codec import Opener, decode, decode_summary
 from boocode_sessions._core.connection import StoreConnection
-from boocode_sessions._core.keys import (
-    Session,
-    SessionStoreListEntry,
-    SessionSummaryEntry,
-    Transcript,
-)
+from boocode_sessions._core.keys import Session, SessionStoreListEntry, SessionSummaryEntry, Transcript
 from boocode_sessions._core.statements import delete as deletions
 from boocode_sessions._core.statements import derived
 from boocode_sessions._core.statements import read as statements
 from boocode_sessions._core.statements import search as searches
-from boocode_sessions._core.statements.parameters import (
-    in_project,
-    in_session,
-    in_sessions,
-    in_transcript,
-)
+from boocode_sessions._core.statements.parameters import in_project, in_session, in_sessions, in_transcript
 from boocode_sessions.errors import DamagedEntryError, EncryptionError
 
 

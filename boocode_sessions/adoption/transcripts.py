@@ -11,13 +11,7 @@ from sqlalchemy import ColumnElement, Select, tuple_
 from boocode_sessions._core.append.place import Summary, lock_row, recount
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
-from boocode_sessions._core.statements.parameters import (
-    PROJECT,
-    SESSION,
-    SUBPATH,
-    in_session,
-    in_transcript,
-)
+from boocode_sessions._core.statements.parameters import PROJECT, SESSION, SUBPATH, in_session, in_transcript
 from boocode_sessions._core.statements.place import select_summary
 from boocode_sessions._core.unit_of_work import UnitOfWork
 

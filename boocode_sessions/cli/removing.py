@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boocode_sessions.cli.database import Database, ProjectOption
-from boocode_sessions.cli.output import (
-    JsonOption,
-    YesOption,
-    ask,
-    count,
-    print_json,
-    print_rows,
-    progress,
-)
+from boocode_sessions.cli.output import JsonOption, YesOption, ask, count, print_json, print_rows, progress
 from boocode_sessions.cli.program import Panel, over_database
 from boocode_sessions.cli.screen import say
 from boocode_sessions.cli.tables import size

@@ -22,14 +22,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.exc import DBAPIError
 
 from boocode_sessions._core.append.place import Summary, lock, recount
-from boocode_sessions._core.append.plan import (
-    PAGE_ROWS,
-    Plan,
-    Version,
-    make_plans,
-    run_plan,
-    stored_rows,
-)
+from boocode_sessions._core.append.plan import PAGE_ROWS, Plan, Version, make_plans, run_plan, stored_rows
 from boocode_sessions._core.attributes import string_at
 from boocode_sessions._core.codec import (
     EncodedEntry,

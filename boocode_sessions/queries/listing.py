@@ -17,12 +17,7 @@ from boocode_sessions._core.statements.parameters import among
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import moment
-from boocode_sessions.queries.unfolded import (
-    NO_UNPLACED,
-    UnplacedCounts,
-    count_unplaced,
-    fold_stale,
-)
+from boocode_sessions.queries.unfolded import NO_UNPLACED, UnplacedCounts, count_unplaced, fold_stale
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

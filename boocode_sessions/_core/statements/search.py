@@ -34,14 +34,7 @@ from sqlalchemy.engine import Dialect
 from boocode_sessions._core.attributes import QUEUED
 from boocode_sessions._core.sql.json_values import json_string
 from boocode_sessions._core.sql.types import WORD_INDEX, UTCDateTime
-from boocode_sessions._core.statements.derived import (
-    DIGEST,
-    DIGESTS,
-    ITS_DIGEST,
-    TEXTS,
-    Within,
-    of_span,
-)
+from boocode_sessions._core.statements.derived import DIGEST, DIGESTS, ITS_DIGEST, TEXTS, Within, of_span
 from boocode_sessions._core.statements.derived_reads import DerivedQuery
 from boocode_sessions._core.statements.parameters import (
     PROJECT,

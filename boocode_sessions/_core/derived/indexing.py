@@ -7,6 +7,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
+from sqlalchemy import Row
+
 from boocode_sessions._core.codec import decode
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.catching_up import (
@@ -34,13 +36,6 @@ BATCH_CHARS = 4_000_000
 PAGE_ENTRIES = 200
 
 
-class Unsearched(NamedTuple):
-    """A session with entries that search doesn't find yet."""
-
-    digest: Digest
-    session: Session
-
-
 class EntryWords(NamedTuple):
     """The words of an entry."""
 
@@ -50,13 +45,9 @@ class EntryWords(NamedTuple):
     words: Sequence[str]
 
 
-def find_unsearched(connection: StoreConnection, named: Mapping[str, str]) -> list[Unsearched]:
-    """Return the sessions of which search doesn't find all that their digests cover."""
-    rows = connection.select(statements.select_unsearched(Within.named(named)), named)
-    return [
-        Unsearched(Digest(project_key, digest_id), Session(project_key, session_id))
-        for digest_id, project_key, session_id in rows
-    ]
+def find_unsearched(connection: StoreConnection, named: Mapping[str, str]) -> Sequence[Row[str, int, str]]:
+    """Return the rows of `select_unsearched`."""
+    return connection.select(statements.select_unsearched(Within.named(named)), named).all()
 
 
 def index_new(unit_of_work: UnitOfWork, named: Mapping[str, str], progress: OnProgress = no_progress) -> None:
@@ -82,13 +73,15 @@ def _index_batch(named: Mapping[str, str], connection: StoreConnection) -> None:
     """Take about BATCH_CHARS characters."""
     lock(connection)
     chars = 0
-    for place, item in enumerate(find_unsearched(connection, named)):
-        locked = connection.select(lock_digest(wait=not place), item.digest.parameters).first()
+    for place, (project_key, digest_id, session_id) in enumerate(find_unsearched(connection, named)):
+        digest = Digest(project_key, digest_id)
+        locked = connection.select(lock_digest(wait=not place), digest.parameters).first()
         if locked is None:  # a deletion has come in between
             continue
         searched_to, counted_to = locked
         while searched_to < counted_to and chars < BATCH_CHARS:
-            page = {**in_session(item.session), "from_position": searched_to, "to_position": counted_to}
+            session = in_session(Session(project_key, session_id))
+            page = {**session, "from_position": searched_to, "to_position": counted_to}
             rows = connection.select(statements.select_messages(), {**page, "most": PAGE_ENTRIES}).all()
             found: list[EntryWords] = []
             for _, row_id, *_, at, text in rows:
@@ -97,10 +90,10 @@ def _index_batch(named: Mapping[str, str], connection: StoreConnection) -> None:
                     found += words_of_entry(decode_searched(text), row_id, micros(at))
                 except DamagedEntryError:
                     continue
-            _store(connection, item.digest, found)
+            _store(connection, digest, found)
             whole = len(rows) < PAGE_ENTRIES
             searched_to = counted_to if whole else rows[-1][0] + 1
-        done = {**item.digest.parameters, "searched_to": searched_to}
+        done = {**digest.parameters, "searched_to": searched_to}
         connection.write(set_searched(), done)
         if chars >= BATCH_CHARS:
             break

@@ -54,14 +54,14 @@ WORDS = Table(
 
 
 @cache
-def select_unsearched(within: Within) -> Select[int, str, str]:
+def select_unsearched(within: Within) -> Select[str, int, str]:
     """Select the digests with entries that search doesn't find yet.
 
-    Shape: (id, project_key, session_id) per digest.
+    Shape: (project_key, id, session_id) per digest.
     Served by: claude_session_digests_behind_idx.
     """
     digest = SessionDigest
-    columns = (digest.id, digest.project_key, digest.session_id)
+    columns = (digest.project_key, digest.id, digest.session_id)
     return within.narrow(select(*columns).where(digest.searched_to < digest.counted_to), digest)
 
 

@@ -31,49 +31,43 @@ _INSUFFICIENT_PRIVILEGE = "42501"
 
 _FAILED_BEFORE = "something before it failed in this transaction; roll it back, and run all of it again"
 _UNCERTAIN = UnavailableError, "a server failed at the COMMIT; it may have landed; send the same again"
-_BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
-    ("40003", UnavailableError, "nobody knows whether it was committed; send the same again"),
-    ("40", RetryableError, "it lost against a concurrent transaction and was rolled back; run it again"),
-    ("55P03", TimedOutError, "another transaction kept the lock past lock_timeout; try again later"),
-    ("57014", TimedOutError, "it ran past statement_timeout or was cancelled; try again, or raise the limit"),
-    ("25P02", DatabaseError, _FAILED_BEFORE),
-    ("57P05", UnavailableError, "the server ended the connection after idle_session_timeout; try again"),
-    (
-        "25P03",
+_BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
+    "40003": (UnavailableError, "nobody knows whether it was committed; send the same again"),
+    "40": (RetryableError, "it lost against a concurrent transaction and was rolled back; run it again"),
+    "55P03": (TimedOutError, "another transaction kept the lock past lock_timeout; try again later"),
+    "57014": (TimedOutError, "it ran past statement_timeout or was cancelled; try again, or raise the limit"),
+    "25P02": (DatabaseError, _FAILED_BEFORE),
+    "57P05": (UnavailableError, "the server ended the connection after idle_session_timeout; try again"),
+    "25P03": (
         UnavailableError,
         "the server ended the transaction after idle_in_transaction_session_timeout; run it again",
     ),
-    (
-        "25P04",
+    "25P04": (
         UnavailableError,
         "the server ended the transaction after transaction_timeout; run it again, or raise the limit",
     ),
-    ("57", UnavailableError, "the server is shutting down or restarting; try again"),
-    ("08", UnavailableError, "the connection was lost; check that the database runs and can be reached"),
-    ("53300", UnavailableError, "the server has no connection left; use a smaller pool or a pooler"),
-    ("28P01", UnavailableError, "the server refused the password; check the URL's user and password"),
-    (
-        "28",
+    "57": (UnavailableError, "the server is shutting down or restarting; try again"),
+    "08": (UnavailableError, "the connection was lost; check that the database runs and can be reached"),
+    "53300": (UnavailableError, "the server has no connection left; use a smaller pool or a pooler"),
+    "28P01": (UnavailableError, "the server refused the password; check the URL's user and password"),
+    "28": (
         UnavailableError,
         (
             "the server does not let this user in, or has no such role; check the URL's user, pg_hba.conf, "
             "and whether the server wants TLS"
         ),
     ),
-    ("3D", UnavailableError, "the server has no database of this name; check the URL's database"),
-    (
-        "53",
+    "3D": (UnavailableError, "the server has no database of this name; check the URL's database"),
+    "53": (
         StorageFullError,
         "the server ran out of disk, memory or another resource; free some, then try again",
     ),
-    ("54", RefusedError, "it is larger than the server takes; no entry may have over 256 MB"),
-    (
-        "22P05",
+    "54": (RefusedError, "it is larger than the server takes; no entry may have over 256 MB"),
+    "22P05": (
         EncodingError,
         "the database's encoding does not have the text's characters; use one made with ENCODING UTF8",
     ),
-    (
-        _INSUFFICIENT_PRIVILEGE,
+    _INSUFFICIENT_PRIVILEGE: (
         PermissionDeniedError,
         (
             "the user has no permission; grant USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on "
@@ -83,22 +77,20 @@ _BY_SQLSTATE: tuple[tuple[str, type[DatabaseError], str], ...] = (
             "and USAGE on the sequence claude_session_digests_id_seq"
         ),
     ),
-    (
-        "25006",
+    "25006": (
         ReadOnlyDatabaseError,
         "the transaction is read-only; connect to the primary, with default_transaction_read_only off",
     ),
-    (
-        "26000",
+    "26000": (
         DatabaseError,
         "a prepared statement is gone; behind a transaction pooler set prepare_threshold=None",
     ),
-    (
-        "42P05",
+    "42P05": (
         DatabaseError,
         "a prepared statement exists already; behind a transaction pooler set prepare_threshold=None",
     ),
-)
+}
+"""The error and the advice for a SQLSTATE that begins with the key. The first match counts."""
 
 _DRIVERS = ("sqlalchemy.dialects", "sqlalchemy.pool", "asyncpg", "pg8000", "psycopg", "aiosqlite")
 
@@ -250,7 +242,7 @@ def _verdict(error: Exception, sqlstate: str | None) -> tuple[type[DatabaseError
         return _REFUSED_BY_POLICY
     if sqlstate is not None:
         unknown = (DatabaseError, "the database refused it; look the code up in its manual")
-        known = ((kind, advice) for prefix, kind, advice in _BY_SQLSTATE if sqlstate.startswith(prefix))
+        known = (verdict for prefix, verdict in _BY_SQLSTATE.items() if sqlstate.startswith(prefix))
         return next(known, unknown)
     if (code := _sqlite_code(error)) is not None:
         return _BY_SQLITE_CODE.get(code & 0xFF, (DatabaseError, "SQLite refused it"))

@@ -25,7 +25,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.missing import Missing, counted_records
 from boocode_sessions._core.derived.records import CallRecord
 from boocode_sessions._core.keys import Session
-from boocode_sessions._core.statements.derived import QUARTER, TOKENS
+from boocode_sessions._core.statements.derived import QUARTER, Tokens
 from boocode_sessions._core.statements.derived_reads import DerivedQuery, is_single, is_summed, of_digest
 from boocode_sessions.models import SessionCall, SessionDigest
 from boocode_sessions.queries.scope import Scope
@@ -63,12 +63,10 @@ def grouped_calls(
         call, position, row_id, at, day, model, project, session, count, *tokens = row
         if call is None:
             values = {"day": day, "model": model, "project_key": project, "session_id": session}
-            yield {name: values[name] for name in groups} | {
-                "calls": count,
-                **dict(zip(TOKENS, map(int, tokens), strict=True)),
-            }
+            counts = {"calls": count, **Tokens(*map(int, tokens))._asdict()}
+            yield {name: values[name] for name in groups} | counts
         else:
-            record = CallRecord(position, row_id, at, day, model, tuple(tokens))
+            record = CallRecord(position, row_id, at, day, model, Tokens(*tokens))
             _merge(merged, call, record, Session(project, session))
     for of_session in counted_records(connection, missing):
         for (call, _), record in of_session.calls.items():
@@ -82,10 +80,7 @@ def grouped_calls(
                 "model": record.model,
                 **session._asdict(),
             }
-            yield {name: values[name] for name in groups} | {
-                "calls": 1,
-                **dict(zip(TOKENS, record.tokens, strict=True)),
-            }
+            yield {name: values[name] for name in groups} | {"calls": 1, **record.tokens._asdict()}
 
 
 def _merge(merged: dict[bytes, _Merged], call: bytes, record: CallRecord, session: Session) -> None:
@@ -119,7 +114,7 @@ def _statement(groups: frozenset[str], query: DerivedQuery, *, utc: bool) -> Sel
         select(
             *finest.values(),
             func.count().label("calls"),
-            *(cast(func.sum(getattr(SessionCall, name)), BigInteger).label(name) for name in TOKENS),
+            *(cast(func.sum(getattr(SessionCall, name)), BigInteger).label(name) for name in Tokens._fields),
         )
         .where(*is_summed(SessionCall, query), *query.times(SessionCall.at.expression), *query.quarters())
         .group_by(*finest.values())
@@ -136,7 +131,7 @@ def _statement(groups: frozenset[str], query: DerivedQuery, *, utc: bool) -> Sel
         *no_key,
         *(cast(chosen[name], kind) if name in chosen else cast(null(), kind) for name, kind in kinds.items()),
         cast(func.sum(part.c.calls), BigInteger),
-        *(cast(func.sum(part.c[name]), BigInteger) for name in TOKENS),
+        *(cast(func.sum(part.c[name]), BigInteger) for name in Tokens._fields),
     ).having(func.sum(part.c.calls) > literal_column("0"))
     if with_place:
         sums = sums.join_from(part, SessionDigest, SessionDigest.id == part.c.digest_id)
@@ -153,7 +148,7 @@ def _statement(groups: frozenset[str], query: DerivedQuery, *, utc: bool) -> Sel
             SessionDigest.project_key,
             SessionDigest.session_id,
             cast(literal_column("1"), BigInteger),
-            *(cast(getattr(SessionCall, name), BigInteger) for name in TOKENS),
+            *(cast(getattr(SessionCall, name), BigInteger) for name in Tokens._fields),
         )
         .join_from(SessionCall, SessionDigest, of_digest(SessionCall))
         .where(*is_single(SessionCall, query))

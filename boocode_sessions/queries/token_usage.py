@@ -11,7 +11,7 @@ from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import FAST
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.missing import Missing, ask
-from boocode_sessions._core.statements.derived import TOKENS
+from boocode_sessions._core.statements.derived import Tokens
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.queries.calls import day_of, grouped_calls
 from boocode_sessions.queries.plots import plot_days
@@ -172,7 +172,7 @@ def _priced(
 ) -> list[UsageRow]:
     totals: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
-        amounts = {name: int(row[name]) for name in ("calls", *TOKENS)}
+        amounts = {name: int(row[name]) for name in ("calls", *Tokens._fields)}
         cost = None if prices is None else _cost(amounts, row["model"], prices)
         key = tuple(row[name] for name in columns)
         total = totals.get(key)
@@ -189,7 +189,7 @@ def _priced(
 
 
 def _cost(amounts: Mapping[str, int], model: str | None, prices: Mapping[str, Price]) -> float | None:
-    if not any(amounts[name] for name in TOKENS):
+    if not any(amounts[name] for name in Tokens._fields):
         return 0.0  # for any model
     plain = (model or "").removesuffix(FAST)
     fits = [

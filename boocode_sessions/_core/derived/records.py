@@ -11,20 +11,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import NamedTuple, TypeAlias, TypeVar, cast
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from boocode_sessions._core.attributes import blocks_of, member, string_at
 from boocode_sessions._core.codec import Extracted, decode, extract
 from boocode_sessions._core.keys import Session
+from boocode_sessions._core.statements.derived import Tokens
 from boocode_sessions.errors import DamagedEntryError, MissingKeyError
 
 NOTICE = "<synthetic>"
 """Stands in place of a model where the agent itself speaks in the form of an answer, without an API call."""
 
 _T = TypeVar("_T", int, str)
-
-Tokens: TypeAlias = tuple[int, int, int, int, int]
-"""Input, output, cache reads, cache writes, and those of the cache writes that are kept for an hour."""
 
 
 class CallRecord(NamedTuple):
@@ -41,9 +39,9 @@ class CallRecord(NamedTuple):
         """Return this record with what other lines tell."""
         first = min(self[:2], other[:2])
         model = greatest(self.model, other.model)
-        tokens = tuple(map(max, self.tokens, other.tokens))
+        tokens = Tokens(*map(max, self.tokens, other.tokens))
         at, said_at = min(self.at, other.at), least(self.said_at, other.said_at)
-        return CallRecord(*first, at, said_at, model, cast("Tokens", tokens))
+        return CallRecord(*first, at, said_at, model, tokens)
 
 
 class ToolUseRecord(NamedTuple):
@@ -148,13 +146,7 @@ def _identity(session: Session, line: Line) -> bytes:
 
 
 def _tokens(said: Extracted) -> Tokens:
-    return (
-        said.input_tokens or 0,
-        said.output_tokens or 0,
-        said.cache_read_tokens or 0,
-        said.cache_write_tokens or 0,
-        said.cache_write_1h_tokens or 0,
-    )
+    return Tokens(*(getattr(said, name) or 0 for name in Tokens._fields))
 
 
 def _uses(line: Line) -> Iterator[tuple[bytes, str | None, object]]:

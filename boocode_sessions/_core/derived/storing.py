@@ -12,7 +12,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.records import SessionRecords
 from boocode_sessions._core.distributed import is_distributed
 from boocode_sessions._core.statements import derived_writes as statements
-from boocode_sessions._core.statements.derived import CALLS, QUARTER, TOKENS, USES
+from boocode_sessions._core.statements.derived import CALLS, QUARTER, USES
 from boocode_sessions._core.statements.parameters import in_parts
 
 _CALLS_A_STATEMENT = 500
@@ -44,7 +44,7 @@ def store(connection: StoreConnection, taken: Sequence[tuple[Digest, SessionReco
             "said_at": record.said_at,
             "quarter": record.at // QUARTER,
             "model": record.model,
-            **dict(zip(TOKENS, record.tokens, strict=True)),
+            **record.tokens._asdict(),
             "shared": int(bool(copied_from) or record.said_at != record.at),
         }
         for digest, records in taken

@@ -49,8 +49,6 @@ DIGESTS = cast_type("Table", SessionDigest.__table__)
 CALLS = cast_type("Table", SessionCall.__table__)
 USES = cast_type("Table", SessionToolUse.__table__)
 TEXTS = cast_type("Table", SessionText.__table__)
-TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
-"""The token columns, in the order of `derived.records.Tokens`."""
 
 # Literals, because a prepared statement can use a partial index only for values that it knows.
 NO, YES = literal_column("0", Integer()), literal_column("1", Integer())
@@ -60,6 +58,17 @@ QUARTER = 900_000_000
 DIGEST = bindparam("in_digest", type_=BigInteger)
 THE_DIGEST = (DIGESTS.c.project_key == PROJECT, DIGESTS.c.id == DIGEST)
 """Conditions: the digest that the parameters `in_project` and `in_digest` name."""
+
+
+class Tokens(NamedTuple):
+    """The token columns."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    """Includes the next one."""
+    cache_write_1h_tokens: int
 
 
 class Within(NamedTuple):

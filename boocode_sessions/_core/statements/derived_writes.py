@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 
 from boocode_sessions._core.sql.functions import earlier_of, greater_text, hex_bytes, later_of
-from boocode_sessions._core.statements.derived import CALLS, DIGEST, DIGESTS, TEXTS, TOKENS, USES, YES
+from boocode_sessions._core.statements.derived import CALLS, DIGEST, DIGESTS, TEXTS, USES, YES, Tokens
 from boocode_sessions._core.statements.parameters import PROJECT
 from boocode_sessions._core.statements.read import ONE
 
@@ -37,7 +37,7 @@ _MERGES: dict[Table, dict[str, Callable[..., ColumnElement[Any]]]] = {
         "quarter": earlier_of,
         "shared": later_of,
         "model": greater_text,
-        **dict.fromkeys(TOKENS, later_of),
+        **dict.fromkeys(Tokens._fields, later_of),
     },
     USES: {
         "tool": greater_text,

@@ -215,8 +215,8 @@ class _Queue:
         for waiting in [*self._waiting, *self._to_lock, *self._locked_out]:
             if waiting.since <= latest and self.withdraw(waiting):
                 failure = TimedOutError(
-                    f"{waiting.request.label}: it waited {settings.CALL_SECONDS:g} s while others failed, and "
-                    "was not sent; check the database, and send it again"
+                    f"{waiting.request.label}: it waited {settings.CALL_SECONDS:g} s while others failed, "
+                    "and was not sent; check the database, and send it again"
                 )
                 waiting.end(Outcome(landed=False, error=failure))
 

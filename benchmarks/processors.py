@@ -3,6 +3,7 @@
 Wall-clock time depends on other work on the machine; processor time hardly does.
 """
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -23,11 +24,14 @@ class Clock:
         self._postmaster = postmaster
         self._client: list[int] = []
         self._server: list[int] = []
+        self._last: dict[int, float] = {}
+        """The last count of each file. A process that has ended keeps it."""
 
     def find_processes(self) -> None:
         """Find the server's processes, and this process's children, such as a peer in another language."""
         for descriptor in (*self._client, *self._server):
             os.close(descriptor)
+        self._last.clear()
         server = _descendants(self._postmaster)
         ours = _descendants(os.getpid()) - server
         self._server = [file for process in server if (file := _open(process, process)) is not None]
@@ -40,8 +44,13 @@ class Clock:
 
     def read(self) -> Used:
         """Return the processor time used so far."""
-        client = time.process_time() + sum(map(_seconds, self._client))
-        return Used(client, sum(map(_seconds, self._server)))
+        client = time.process_time() + sum(map(self._seconds, self._client))
+        return Used(client, sum(map(self._seconds, self._server)))
+
+    def _seconds(self, file: int) -> float:
+        with contextlib.suppress(OSError):  # it has ended
+            self._last[file] = int(os.pread(file, 64, 0).split()[0]) / 1e9
+        return self._last.get(file, 0.0)
 
 
 def _descendants(process: int) -> set[int]:
@@ -68,10 +77,3 @@ def _open(process: int, thread: int) -> int | None:
         return os.open(f"/proc/{process}/task/{thread}/schedstat", os.O_RDONLY)
     except OSError:
         return None
-
-
-def _seconds(file: int) -> float:
-    try:
-        return int(os.pread(file, 64, 0).split()[0]) / 1e9
-    except OSError:  # it has ended
-        return 0.0

@@ -110,8 +110,17 @@ async def at_once(bench: Bench) -> list[Line]:
     async with bench.peers((*OURS[:3], *ADAPTERS[:2], *OTHERS)) as peers:
         steps = {label: _rush(peer, sessions, each) for label, peer in peers.items()}
         bench.server.settle()
-        seconds = await interleave(steps, bench.pick(12, 4), warm_up=2)
-    rates = [Figure(f.label, [sessions * each / sample for sample in f.samples]) for f in seconds]
+        seconds = await interleave(steps, bench.pick(12, 4), warm_up=2, clock=bench.server.clock())
+    entries = sessions * each
+    rates = [
+        Figure(
+            figure.label,
+            [entries / sample for sample in figure.samples],
+            [used / entries for used in figure.client],
+            [used / entries for used in figure.server],
+        )
+        for figure in seconds
+    ]
     title = f"{sessions} concurrent sessions, one-entry appends, one process"
     targets = {HEADLINE.label: 2.0}
     line = Line(title, "entries/s", rates, BASELINE.label, targets, shortfall=_WHY_AT_ONCE)

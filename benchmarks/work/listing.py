@@ -23,7 +23,9 @@ async def listing(bench: Bench) -> list[Line]:
             for peer in peers.values():
                 await peer.fill(_SESSIONS, each)
             bench.server.settle()
-            grown[each] = await interleave(_steps(peers, _list), bench.pick(15, 5), warm_up=3)
+            grown[each] = await interleave(
+                _steps(peers, _list), bench.pick(15, 5), warm_up=3, clock=bench.server.clock()
+            )
             if each == 400:
                 asked = {label: peer for label, peer in peers.items() if not isinstance(peer, Floor | Seed)}
                 people = await interleave(_steps(asked, _list_for_people), bench.pick(3, 2))

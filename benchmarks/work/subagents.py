@@ -31,8 +31,11 @@ async def _subagents(bench: Bench, entries: int) -> list[Line]:
             for number in range(rounds + 1):
                 await _write(peer, f"deleted-{number}", entries)
         bench.server.settle(*(database_of(type(peer)) for peer in peers.values()))
-        listed = await interleave({n: _listing(p) for n, p in peers.items()}, rounds * 3, warm_up=8)
-        deleted = await interleave({n: _deleting(p) for n, p in peers.items()}, rounds)
+        clock = bench.server.clock()
+        listed = await interleave(
+            {n: _listing(p) for n, p in peers.items()}, rounds * 3, warm_up=8, clock=clock
+        )
+        deleted = await interleave({n: _deleting(p) for n, p in peers.items()}, rounds, clock=clock)
     what = f"session with {_FILES:,} subagent files of {entries} entries"
     base, ours = BASELINE.label, HEADLINE.label
     return [

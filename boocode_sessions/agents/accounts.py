@@ -6,6 +6,8 @@ from dataclasses import replace
 import anyio
 from sqlalchemy import Connection, select
 
+from boocode_sessions._core.keys import MAIN, Transcript
+from boocode_sessions._core.statements.parameters import in_transcript, of_transcript
 from boocode_sessions.agents.errors import FencedError
 from boocode_sessions.agents.events import Usage
 from boocode_sessions.agents.lease import AgentSessions
@@ -150,14 +152,6 @@ class Accounts:
 
 
 def _is_stored(connection: Connection, lease: Lease) -> bool:
-    entry = ClaudeSessionEntry
-    statement = (
-        select(entry.id)
-        .where(
-            entry.project_key == lease.project_key,
-            entry.session_id == lease.session_id,
-            entry.subpath == "",
-        )
-        .limit(1)
-    )
-    return connection.execute(statement).first() is not None
+    main = Transcript(lease.project_key, lease.session_id, MAIN)
+    statement = select(ClaudeSessionEntry.id).where(*of_transcript()).limit(1)
+    return connection.execute(statement, in_transcript(main)).first() is not None

@@ -82,13 +82,13 @@ class ClaudeSdkBackend:
         on_background: Listener | None = None,
         start_afresh: bool = False,
     ) -> None:
-        self._limits = limits or Limits()
+        limits = limits or Limits()
         same_for_all = options if isinstance(options, ClaudeAgentOptions) else ClaudeAgentOptions()
         writer = writer or AgentSessions()
-        database = Database(bind, schema, self._limits.database_seconds, encryption=encryption, tenant=tenant)
+        database = Database(bind, schema, limits.database_seconds, encryption=encryption, tenant=tenant)
         self._services = Services(
             options_for=options if callable(options) else lambda _chat_id, _agent: same_for_all,
-            limits=self._limits,
+            limits=limits,
             database=database,
             schema=schema,
             store=SQLAlchemySessionStore(bind, schema=schema, encryption=encryption, tenant=database.tenant),
@@ -96,10 +96,10 @@ class ClaudeSdkBackend:
             writer=writer,
             fence=Condition(writer.fence),
             holder=Holder(uuid.uuid4().hex, socket.gethostname(), os.getpid()),
-            pool=Pool(self._limits.max_warm, self._limits.pool_seconds),
-            permissions=Permissions(self._limits.permission_seconds),
+            pool=Pool(limits.max_warm, limits.pool_seconds),
+            permissions=Permissions(limits.permission_seconds),
             guard=Guard(),
-            on_background=on_background or _ignore_event,
+            on_background=on_background or (lambda _chat_id, _agent, _event: None),
             start_afresh=start_afresh,
         )
         self._chats: dict[ChatKey, Chat] = {}
@@ -169,11 +169,8 @@ class ClaudeSdkBackend:
         chat = self._chats.get(key)
         if chat is None:
             chat = self._chats[key] = Chat(self._services, chat_id, agent, self._tasks)
-            self._tasks.start_soon(chat.run, lambda: self._forget(key))
+            self._tasks.start_soon(chat.run, lambda: self._chats.pop(key, None))
         return chat
-
-    def _forget(self, key: ChatKey) -> None:
-        self._chats.pop(key, None)
 
     async def interrupt(self, chat_id: str, *, agent: str = "claude") -> None:
         """End the turn that is running or next in the queue, and wait for its end. Raises NoTurnError."""
@@ -255,7 +252,3 @@ def _project_key_for(given: str | ProjectKeyFor | None) -> ProjectKeyFor:
         return given
     check_parts(project_key=given)
     return lambda _chat_id, _key: given
-
-
-def _ignore_event(_chat_id: str, _agent: str, _event: AgentEvent) -> None:
-    """Ignore what happens between turns. The transcript has it."""

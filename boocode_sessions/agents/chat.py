@@ -100,7 +100,7 @@ class Chat:
 
     # The task.
 
-    async def run(self, forget: Callable[[], None]) -> None:
+    async def run(self, forget: Callable[[], object]) -> None:
         """Work through the queue, until the process has ended and nothing waits."""
         try:
             while True:

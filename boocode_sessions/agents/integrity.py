@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,16 +82,14 @@ def check_session(
         SessionStoreError: The session can't be read, or the lines can't be imported.
     """
     check_parts(project_key=project_key, session_id=session_id)
-    in_files = (
-        None
-        if files is None
-        else _compare(
+    in_files: int | None = None
+    if files is not None:
+        in_files = _compare(
             engine, project_key, session_id, files, repair=repair, schema=schema, encryption=encryption
         )
-    )
     repository = ClaudeSessionRepository(engine, schema=schema, encryption=encryption)
     session: SessionKey = {"project_key": project_key, "session_id": session_id}
-    subpaths = repository.list_subkeys({"project_key": project_key, "session_id": session_id})
+    subpaths = repository.list_subkeys(session)
     findings: list[Finding] = []
     count = 0
     for subpath in ("", *subpaths):
@@ -163,17 +162,13 @@ def _compare(
     with lines_to_import(files, folder, session_id) as tree:
         if tree is None:
             return None
-        more: dict[str, Any] = {
-            "project_key": within_tenant,
-            "schema": schema,
-            "encryption": encryption,
-        }
-        if repair:
-            return import_tree(engine, tree, workers=1, **more).added
-        # The connection's transaction is never committed.
-        return run_over(
-            engine, _checking(project_key, session_id), lambda it: import_tree(it, tree, **more).added
+        add_lines = partial(
+            import_tree, path=tree, project_key=within_tenant, schema=schema, encryption=encryption
         )
+        if repair:
+            return add_lines(engine, workers=1).added
+        # The connection's transaction is never committed.
+        return run_over(engine, _checking(project_key, session_id), lambda it: add_lines(it).added)
 
 
 def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str | None) -> None:

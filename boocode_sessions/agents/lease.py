@@ -144,8 +144,6 @@ class lease_end(SQLFunction[datetime]):  # noqa: N801 - named as the SQL functio
 
 
 _TABLE: Table = ClaudeAgentSession.__table__  # type: ignore[assignment]
-
-
 _CHAT, _AGENT = bindparam("of_chat", type_=Text), bindparam("of_agent", type_=Text)
 _HOLDER, _TOKEN = bindparam("of_holder", type_=Text), bindparam("of_token", type_=BigInteger)
 _COUNTS = (

@@ -110,9 +110,7 @@ def map_message(message: object, *, partials: bool = True) -> Iterator[AgentEven
 def usage_of_models(model_usage: object) -> Usage:
     """Sum a result's `model_usage` over its models. It includes subagents and side requests."""
     total = Usage()
-    by_model: Mapping[str, Any] = {}
-    if isinstance(model_usage, Mapping):
-        by_model = cast("Mapping[str, Any]", model_usage)
+    by_model = cast("Mapping[str, Any]", model_usage if isinstance(model_usage, Mapping) else {})
     for counts in by_model.values():
         total += Usage(
             get_count(counts, "inputTokens"),
@@ -123,9 +121,8 @@ def usage_of_models(model_usage: object) -> Usage:
     return total
 
 
-def cost_of(message: ResultMessage) -> float:
-    """Return what the process has spent so far by the agent's own account, in dollars."""
-    total: object = message.total_cost_usd
+def cost_of(total: object) -> float:
+    """Return a process's cost by the agent's own account, in dollars; 0 if the agent has not given it."""
     return float(total) if isinstance(total, int | float) else 0.0
 
 
@@ -164,7 +161,7 @@ def _result(message: ResultMessage) -> Iterator[AgentEvent]:
     reason = _reason(message)
     if reason == "failed":
         yield _failure(message.api_error_status)
-    yield TurnEnded(reason, usage_of_models(message.model_usage), cost_of(message))
+    yield TurnEnded(reason, usage_of_models(message.model_usage), cost_of(message.total_cost_usd))
 
 
 def _reason(message: ResultMessage) -> EndReason:

@@ -144,7 +144,9 @@ class AgentProcess:
 
     async def interrupt(self, seconds: float) -> None:
         """Ask the agent to end the turn. Its messages show whether it does."""
-        await self._ask(seconds, self._client.interrupt)
+        # It raises if the process has ended or does not answer.
+        with anyio.move_on_after(seconds), suppress(Exception):
+            await self._client.interrupt()
 
     async def set_model(self, model: str | None) -> None:
         """Switch to another model. Raises AgentError."""
@@ -181,16 +183,9 @@ class AgentProcess:
             self._pid = None
         await in_thread(kill_marked, f"{_MARK}={self._mark}")
 
-    async def _ask(self, seconds: float, control: Callable[[], Awaitable[None]]) -> None:
-        with anyio.move_on_after(seconds):
-            try:
-                await control()
-            except Exception:  # noqa: BLE001 - the process has ended or does not answer
-                return
-
     def spent_since_last_result(self, result: ResultMessage) -> Totals:
         """Return what was spent since the previous result. A result's own counts begin at process start."""
-        now = Totals(usage_of_models(result.model_usage), cost_of(result))
+        now = Totals(usage_of_models(result.model_usage), cost_of(result.total_cost_usd))
         before, self._totals = self._totals, now
         self._unconfirmed.clear()
         return Totals(now.usage - before.usage, max(now.cost_usd - before.cost_usd, 0.0))

@@ -23,7 +23,7 @@ from boocode_sessions._core.tenants import given_project
 from boocode_sessions.agents.database import Database
 from boocode_sessions.agents.errors import FencedError
 from boocode_sessions.agents.events import Usage
-from boocode_sessions.agents.mapping import usage_of_models
+from boocode_sessions.agents.mapping import cost_of, usage_of_models
 from boocode_sessions.agents.transcripts import lines_to_import
 from boocode_sessions.agents.writer import AgentSessionWriter, Lease
 from boocode_sessions.errors import SessionStoreError
@@ -87,11 +87,9 @@ class FencedStore:
         """True if another process has taken over the chat."""
         self.reads_from_file = False
         """True once lines come from the agent's file."""
-        self.on_behind: Callable[[bool], None] = _ignore_change
+        self.on_behind: Callable[[bool], None] = lambda _: None
         """Called with the new value when `is_behind` changes."""
         self._is_behind = False
-        self.repaired = 0
-        """The number of lines that came from the agent's file."""
 
     @property
     def is_behind(self) -> bool:
@@ -162,7 +160,6 @@ class FencedStore:
                 self.is_fenced = True
                 raise
             self._refusal, self.is_behind = None, False
-            self.repaired += added
             return added
 
     def _import(self, connection: Connection, number: int, tree: Path | None) -> int:
@@ -211,14 +208,8 @@ class FencedStore:
         return {**scoped, "project_key": self._inner.project_key(scoped["project_key"])}
 
 
-def _ignore_change(_is_behind: bool) -> None:
-    """Ignore the change until a process sets its own `on_behind`."""
-
-
 def _restored(entries: Sequence[Mapping[str, Any]]) -> Totals:
     for entry in reversed(entries):
         if entry.get("type") == "cost-state":
-            cost: object = entry.get("totalCostUSD")
-            usage = usage_of_models(entry.get("modelUsage"))
-            return Totals(usage, float(cost) if isinstance(cost, int | float) else 0.0)
+            return Totals(usage_of_models(entry.get("modelUsage")), cost_of(entry.get("totalCostUSD")))
     return Totals()

@@ -55,7 +55,6 @@ def lines_to_import(projects: Path, folder: str, session_id: str) -> Generator[P
     """
     with tempfile.TemporaryDirectory(prefix="boocode-repair-") as name:
         tree: Path | None = Path(name)
-        failure: OSError | None = None
         try:
             main = copy_transcript(projects, folder, session_id, Path(name))
             lines = main.read_bytes().splitlines(keepends=True)
@@ -63,12 +62,10 @@ def lines_to_import(projects: Path, folder: str, session_id: str) -> Generator[P
         except FileNotFoundError:
             tree = None
         except OSError as error:
-            failure = error
-        if failure is not None:
             raise SessionStoreError(
-                f"the agent's files of session {session_id} can't be copied: {failure.strerror}; "
+                f"the agent's files of session {session_id} can't be copied: {error.strerror}; "
                 f"check {projects}"
-            )
+            ) from None
         yield tree
 
 

@@ -21,7 +21,8 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich", "platformdirs"}:
             raise
-        sys.exit(_refuse())
+        sys.stderr.write(f"error: {EXTRA}\n")
+        sys.exit(2)
     # typer reads the parameters of every registered command: a twenty-fifth of the time of `list`.
     if named := [command for command in app.registered_commands if command.name in sys.argv[1:2]]:
         app.registered_commands = named
@@ -35,8 +36,3 @@ def main() -> None:
 def leave(*_: object) -> None:
     """Handle Ctrl-C until a command runs: a KeyboardInterrupt inside an import would print a traceback."""
     os._exit(INTERRUPTED)
-
-
-def _refuse() -> int:
-    sys.stderr.write(f"error: {EXTRA}\n")
-    return 2

@@ -66,7 +66,7 @@ def check(
         for project_key, session_id in meant
     ]
     if json:
-        print_json([_as_json(report) for report in reports])
+        print_json([asdict(report) | {"whole": report.is_whole} for report in reports])
     else:
         for report in reports:
             _print_report(report)
@@ -92,8 +92,3 @@ def _sentence(finding: "Finding") -> str:
             return f"the call {finding.id} has no result"
         case "missing_subagent":
             return f"subagent {finding.id} has no transcript"
-
-
-def _as_json(report: "Report") -> dict[str, object]:
-    findings = [asdict(finding) for finding in report.findings]
-    return {**asdict(report), "findings": findings, "whole": report.is_whole}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -97,18 +98,12 @@ def usage(
     }
     if table:
         columns["cost"] = ">cost"
-    rows = [asdict(row) for row in found]
     drop_first = ["cache_write_tokens", "cache_read_tokens", "calls"]
-    print_rows(
-        rows,
-        columns,
-        as_json=json,
-        nothing=lambda: database.nothing("No tokens were used.", project),
-        drop_first=drop_first,
-    )
-    if table and rows:
+    nothing = partial(database.nothing, "No tokens were used.", project)
+    print_rows([asdict(row) for row in found], columns, drop_first, as_json=json, nothing=nothing)
+    if table and found:
         say(f"Prices: {_shown(table)}")
-        if any(row["cost"] is None for row in rows):
+        if any(row.cost is None for row in found):
             by_model = queries.usage(database.reading, by="model", prices=table.models, **filters)
             lacking = [str(row.model) for row in by_model if row.cost is None]
             say(f"No price is known of {', '.join(lacking)}: their costs, and sums with them, are left out.")
@@ -137,20 +132,19 @@ def tools(
     """Count tool calls and failures, and show how many seconds the calls took; or list the calls."""
     from boocode_sessions import queries
 
+    filters = within(database, project, session, since, until)
     if failed or tool is not None:
-        filters = within(database, project, session, since, until)
-        chosen = True if failed else None
         calls = queries.tool_calls(
             database.reading,
-            failed=chosen,
+            failed=failed or None,
             tool=tool,
             limit=limit or None,
             encryption=database.encryption,
             **filters,
         )
-        _print_calls(calls, lambda: database.nothing("No such call.", project), as_json=json)
+        _print_calls(calls, partial(database.nothing, "No such call.", project), as_json=json)
         return
-    found = queries.tools(database.engine, **within(database, project, session, since, until))
+    found = queries.tools(database.engine, **filters)
     columns = {
         "tool": "~tool",
         "calls": ">calls",
@@ -160,15 +154,9 @@ def tools(
         "max_seconds": ">max s",
         "total_seconds": ">total s",
     }
-    rows = [asdict(row) for row in found]
     drop_first = ["unanswered", "max_seconds", "mean_seconds"]
-    print_rows(
-        rows,
-        columns,
-        as_json=json,
-        nothing=lambda: database.nothing("No tool was called.", project),
-        drop_first=drop_first,
-    )
+    nothing = partial(database.nothing, "No tool was called.", project)
+    print_rows([asdict(row) for row in found], columns, drop_first, as_json=json, nothing=nothing)
 
 
 def _print_calls(calls: "Sequence[ToolCall]", nothing: Callable[[], str], *, as_json: bool) -> None:
@@ -189,7 +177,7 @@ def _print_calls(calls: "Sequence[ToolCall]", nothing: Callable[[], str], *, as_
         "project_key": "~project",
     }
     drop_first = ["project_key", "failed", "input", "seconds"]
-    print_rows(rows, columns, as_json=as_json, nothing=nothing, drop_first=drop_first)
+    print_rows(rows, columns, drop_first, as_json=as_json, nothing=nothing)
 
 
 def _shown(prices: "PriceList") -> str:

@@ -168,10 +168,8 @@ class Database(NamedTuple):
                 self.reading, project_key=project, limit=1, conversations_only=only, **self.access
             )
             if newest:
-                break
-        else:
-            raise self._no_session(project)
-        return Session(newest[0].project_key, newest[0].session_id)
+                return Session(newest[0].project_key, newest[0].session_id)
+        raise self._no_session(project)
 
 
 @contextmanager

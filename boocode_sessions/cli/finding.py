@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,13 +89,8 @@ def list_(
     if any(row["held"] for row in rows):
         columns["held"] = "held"
     drop_first = ["project_key", "size", "entries", "tokens", "held"]
-    print_rows(
-        rows,
-        columns,
-        as_json=json,
-        nothing=lambda: database.nothing(nothing, project),
-        drop_first=drop_first,
-    )
+    suggest = partial(database.nothing, nothing, project)
+    print_rows(rows, columns, drop_first, as_json=json, nothing=suggest)
 
 
 def _is_named(row: "SessionRow", text: str) -> bool:
@@ -156,12 +152,7 @@ def search(
         "snippet": "~text",
         "project_key": "~project",
     }
-    rows = [asdict(row) for row in found]
-    drop_first = ["project_key", "type"]
+    nothing = partial(database.nothing, "Nothing was found.", project)
     print_rows(
-        rows,
-        columns,
-        as_json=json,
-        nothing=lambda: database.nothing("Nothing was found.", project),
-        drop_first=drop_first,
+        [asdict(row) for row in found], columns, ["project_key", "type"], as_json=json, nothing=nothing
     )

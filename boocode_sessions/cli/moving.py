@@ -1,7 +1,6 @@
 """The commands `import` and `export`."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -161,7 +160,7 @@ def export(
         )
     report_redacted(hidden)
     for refused in result.refused:
-        say(f"not written: {_named(refused.key)}: {refused.reason}")
+        say(f"not written: {'/'.join(map(str, refused.key.values()))}: {refused.reason}")
     if json:
         counted = asdict(result)
         counted["refused"] = [{**refused.key, "reason": refused.reason} for refused in result.refused]
@@ -212,7 +211,3 @@ def _write_site(
 def agent_folder() -> Path:
     """Return the folder in which the agent keeps its transcripts."""
     return Path(os.environ.get("CLAUDE_CONFIG_DIR") or Path.home() / ".claude") / "projects"
-
-
-def _named(key: Mapping[str, object]) -> str:
-    return "/".join(str(part) for part in key.values())

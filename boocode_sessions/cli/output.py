@@ -39,10 +39,10 @@ def print_json_line(value: object) -> None:
 def print_rows(
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, str],
+    drop_first: Sequence[str],
     *,
     as_json: bool,
     nothing: Callable[[], str],
-    drop_first: Sequence[str] = (),
 ) -> None:
     """Print rows as a table for people, or as a JSON array with every key of each row.
 
@@ -127,7 +127,7 @@ PatternOption = Annotated[
 ]
 
 
-def redactor(wanted: bool, patterns: Sequence[str] | None = None) -> "Redactor | None":
+def redactor(wanted: bool, patterns: Sequence[str] | None) -> "Redactor | None":
     """Return a Redactor, or None if no option asks for one."""
     if not wanted and not patterns:
         return None

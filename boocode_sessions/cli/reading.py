@@ -237,8 +237,7 @@ def _stored(database: Database, session: "Session", subpath: str) -> "Iterator[F
 def _subkeys(database: Database, session: "Session") -> list[str]:
     from boocode_sessions.repository import ClaudeSessionRepository
 
-    repository = ClaudeSessionRepository(database.reading, schema=database.schema)
-    return repository.list_subkeys({"project_key": session.project_key, "session_id": session.session_id})
+    return ClaudeSessionRepository(database.reading, schema=database.schema).list_subkeys(session._asdict())
 
 
 def _subpath(database: Database, session: "Session", part: str | None) -> str:

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,6 @@ from boocode_sessions.cli.tables import size
 from boocode_sessions.cli.values import age, number
 
 if TYPE_CHECKING:
-    from boocode_sessions._core.keys import SessionListSubkeysKey
     from boocode_sessions.retention import PruneResult
 
 
@@ -93,13 +93,8 @@ def prune(
         for row in rows:
             row["size"] = size(row["bytes"])
         drop_first = ["project_key", "size", "entries"]
-        print_rows(
-            rows,
-            columns,
-            as_json=False,
-            nothing=lambda: database.nothing("No session is that old.", project),
-            drop_first=drop_first,
-        )
+        nothing = partial(database.nothing, "No session is that old.", project)
+        print_rows(rows, columns, drop_first, as_json=False, nothing=nothing)
     verb = "would be deleted" if dry_run else "deleted"
     say(f"{count(len(rows), 'session')}, {count(result.entries, 'entry')}, {size(result.bytes)} {verb}.")
 
@@ -109,9 +104,9 @@ def hold(database: Database, session: MeantSession, project: ProjectOption = Non
     """Exempt a session from pruning."""
     from boocode_sessions import retention
 
-    key = _key(database, session, project)
-    retention.hold(database.engine, key, schema=database.schema)
-    say(f"Session {key['session_id']} is held: prune leaves it.")
+    found = database.session(session, project)
+    retention.hold(database.engine, found._asdict(), schema=database.schema)
+    say(f"Session {found.session_id} is held: prune leaves it.")
 
 
 @over_database("release", panel=Panel.tidy_up)
@@ -119,9 +114,9 @@ def release(database: Database, session: MeantSession, project: ProjectOption = 
     """Let a session be pruned again."""
     from boocode_sessions import retention
 
-    key = _key(database, session, project)
-    retention.release(database.engine, key, schema=database.schema)
-    say(f"Session {key['session_id']} is no longer held.")
+    found = database.session(session, project)
+    retention.release(database.engine, found._asdict(), schema=database.schema)
+    say(f"Session {found.session_id} is no longer held.")
 
 
 @over_database("delete", panel=Panel.tidy_up)
@@ -131,14 +126,7 @@ def delete(
     """Delete one session, including its subagents' transcripts."""
     from boocode_sessions.repository import ClaudeSessionRepository
 
-    key = _key(database, session, project)
-    ask(f"Delete session {key['session_id']} of {key['project_key']}, subagents included?", yes=yes)
-    ClaudeSessionRepository(database.engine, schema=database.schema).delete(
-        {"project_key": key["project_key"], "session_id": key["session_id"]}
-    )
-    say(f"Session {key['session_id']} is deleted.")
-
-
-def _key(database: Database, session: str, project: str | None) -> "SessionListSubkeysKey":
     found = database.session(session, project)
-    return {"project_key": found.project_key, "session_id": found.session_id}
+    ask(f"Delete session {found.session_id} of {found.project_key}, subagents included?", yes=yes)
+    ClaudeSessionRepository(database.engine, schema=database.schema).delete(found._asdict())
+    say(f"Session {found.session_id} is deleted.")

@@ -99,10 +99,9 @@ def is_terminal(file: IO[str] | None) -> bool:
     return file is not None and file.isatty()
 
 
-def screen_of(file: IO[str] | None = None) -> Screen:
-    """Return the Screen of a file, by default of standard output."""
-    file = file or sys.stdout
-    return Terminal(console(file)) if is_terminal(file) else Pipe(file)
+def screen_of() -> Screen:
+    """Return the Screen of standard output."""
+    return Terminal(console(sys.stdout)) if is_terminal(sys.stdout) else Pipe(sys.stdout)
 
 
 @contextmanager

@@ -65,10 +65,8 @@ def upgrade(
     before = schema_status(database.engine, schema=database.schema)
     migrations.upgrade(database.engine, to, schema=database.schema)
     after = schema_status(database.engine, schema=database.schema)
-    if before.found == after.found:
-        say(f"{database.shown_url} is at schema version {after.found} already.")
-    else:
-        say(f"{database.shown_url} is at schema version {after.found} now.")
+    since = "already" if before.found == after.found else "now"
+    say(f"{database.shown_url} is at schema version {after.found} {since}.")
 
 
 @over_database("status", panel=Panel.set_up)

@@ -206,14 +206,9 @@ _NEXT_UNIT = 999.5
 
 def size(number: int | None) -> str:
     """Return a number of bytes in a readable unit."""
+    from rich.filesize import pick_unit_and_suffix
+
     if number is None:
         return ""
-    value = float(number)
-    for unit in ("B", "KB", "MB", "GB"):
-        if value < _KIB:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= _KIB
-    return f"{value:.1f} TB"
-
-
-_KIB = 1024
+    divisor, unit = pick_unit_and_suffix(number, ["B", "KB", "MB", "GB", "TB"], 1024)
+    return f"{number} B" if unit == "B" else f"{number / divisor:.1f} {unit}"

@@ -144,11 +144,7 @@ async def a_summary_loses_no_update(trial: Trial) -> None:
         for field in fields:
             tasks.start_soon(write, field)
     await trial.store.append(trial.key(project=trial.other_project), await trial.store.load(trial.key()))
-    one, other = await trial.summaries(), await trial.summaries(trial.other_project)
-    expect(
-        one["s"]["data"] == other["s"]["data"],
-        "after appends at once the summary is not that of the transcript",
-    )
+    await trial.expect_same_summaries("after appends at once the summary is not that of the transcript")
 
 
 @CONCURRENCY.contract("delete")

@@ -14,6 +14,7 @@ from boocode_sessions._core.keys import SessionKey
 Entry: TypeAlias = dict[str, Any]
 
 MakeStore: TypeAlias = Callable[[], object | Awaitable[object]]
+Check: TypeAlias = Callable[["Trial"], Awaitable[None]]
 
 
 class Broken(AssertionError):  # noqa: N818 - a verdict, not a mishap
@@ -34,7 +35,7 @@ class Contract:
     """The mistake that the contract catches, and what it costs the store's users."""
     needs: tuple[str, ...]
     """The optional methods that the contract calls."""
-    check: Callable[["Trial"], Awaitable[None]] = field(repr=False)
+    check: Check = field(repr=False)
 
     @property
     def capability(self) -> str:
@@ -52,12 +53,10 @@ class Capability:
     promise: str
     contracts: list[Contract] = field(default_factory=list[Contract])
 
-    def contract(
-        self, *needs: str
-    ) -> Callable[[Callable[["Trial"], Awaitable[None]]], Callable[["Trial"], Awaitable[None]]]:
+    def contract(self, *needs: str) -> Callable[[Check], Check]:
         """Decorate a function as a contract of this capability. Its docstring is the reason."""
 
-        def add(check: Callable[["Trial"], Awaitable[None]]) -> Callable[["Trial"], Awaitable[None]]:
+        def add(check: Check) -> Check:
             name = f"{self.name}.{getattr(check, '__name__', '')}"
             reason = " ".join(cleandoc(check.__doc__ or "").split())
             self.contracts.append(Contract(name, reason, needs, check))
@@ -110,17 +109,18 @@ class Trial:
 
     async def listed(self) -> dict[str, Any]:
         """Return the project's mtimes by session id."""
-        sessions = await self.store.list_sessions(self.project)
-        ids = [session["session_id"] for session in sessions]
-        expect(len(ids) == len(set(ids)), "list_sessions gives a session more than once")
-        return {session["session_id"]: session["mtime"] for session in sessions}
+        found = await self.store.list_sessions(self.project)
+        return {name: session["mtime"] for name, session in _by_id(found, "list_sessions").items()}
 
     async def summaries(self, project: str | None = None) -> dict[str, Any]:
         """Return the project's summaries by session id."""
         found = await self.store.list_session_summaries(project or self.project)
-        ids = [summary["session_id"] for summary in found]
-        expect(len(ids) == len(set(ids)), "list_session_summaries gives a session more than once")
-        return {summary["session_id"]: summary for summary in found}
+        return _by_id(found, "list_session_summaries")
+
+    async def expect_same_summaries(self, otherwise: str) -> None:
+        """Raise Broken unless session s has the same summary in both projects."""
+        one, other = await self.summaries(), await self.summaries(self.other_project)
+        expect(canonical(one["s"]["data"]) == canonical(other["s"]["data"]), otherwise)
 
     async def tick(self) -> None:
         """Wait until a millisecond clock has advanced."""
@@ -131,6 +131,12 @@ def expect(holds: object, otherwise: str) -> None:
     """Raise Broken unless `holds`. `otherwise` says what the store did instead."""
     if not holds:
         raise Broken(otherwise)
+
+
+def _by_id(listed: Sequence[Any], method: str) -> dict[str, Any]:
+    found = {one["session_id"]: one for one in listed}
+    expect(len(found) == len(listed), f"{method} gives a session more than once")
+    return found
 
 
 async def refused(call: Awaitable[object], what: str) -> None:
@@ -243,16 +249,12 @@ async def run_contract(contract: Contract, make_store: MakeStore, *, seconds: fl
         Skipped: The contract can't be checked here: mostly, the store lacks a method that it needs.
     """
     store = await made_by(make_store)
-    missing = [method for method in contract.needs if not _has(store, method)]
-    if missing:
+    if missing := [method for method in contract.needs if not _has(store, method)]:
         raise Skipped(f"the store has no {' and no '.join(missing)}")
-    late: TimeoutError | None = None
     try:
         with anyio.fail_after(seconds):
             await contract.check(Trial(store, make_store))
-    except TimeoutError as error:
-        late = error
-    if late is not None:
+    except TimeoutError as late:
         raise Broken(f"takes more than {seconds:g} s") from late
 
 
@@ -287,12 +289,10 @@ def _count(entries: Any) -> str:  # noqa: ANN401 - whatever a store returned
 def _difference(loaded: list[Any], due: Sequence[Entry]) -> str:
     if len(loaded) != len(due):
         return f"{len(loaded)} entries where {len(due)} are due"
-    positions = [
-        n for n, pair in enumerate(zip(loaded, due, strict=True)) if canonical(pair[0]) != canonical(pair[1])
-    ]
+    first = next(n for n, item in enumerate(loaded) if canonical(item) != canonical(due[n]))
     if sorted(map(canonical, loaded)) == sorted(map(canonical, due)):
-        return f"the entries in another order, first at {positions[0]}"
-    return f"another value at position {positions[0]}: {_shortened(loaded[positions[0]])}"
+        return f"the entries in another order, first at {first}"
+    return f"another value at position {first}: {_shortened(loaded[first])}"
 
 
 def _shortened(value: object) -> str:

@@ -52,11 +52,7 @@ async def a_fold_goes_on_from_the_last(trial: Trial) -> None:
     for item in _conversation():
         await trial.store.append(trial.key(), [item])
     await trial.store.append(trial.key(project=trial.other_project), _conversation())
-    one, other = await trial.summaries(), await trial.summaries(trial.other_project)
-    expect(
-        canonical(one["s"]["data"]) == canonical(other["s"]["data"]),
-        "six appends of one entry and one of six give different summaries",
-    )
+    await trial.expect_same_summaries("six appends of one entry and one of six give different summaries")
 
 
 @SUMMARIES.contract("list_session_summaries", "list_sessions")
@@ -112,8 +108,7 @@ async def a_deleted_sessions_summary_is_gone(trial: Trial) -> None:
     anew = [_prompt(7, "after the deletion")]
     await trial.store.append(trial.key(), anew)
     await trial.store.append(trial.key(project=trial.other_project), anew)
-    one, other = await trial.summaries(), await trial.summaries(trial.other_project)
-    expect(one["s"]["data"] == other["s"]["data"], "a session begun anew has the deleted one's summary")
+    await trial.expect_same_summaries("a session begun anew has the deleted one's summary")
 
 
 @SUMMARIES.contract("list_session_summaries")

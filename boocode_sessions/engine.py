@@ -42,8 +42,6 @@ SERVER_TIMEOUTS = {
 }
 """PostgreSQL settings for each direct connection. A setting that the host has made already stays."""
 
-_LIBPQ_DRIVERS = ("psycopg", "psycopg2")
-
 SUPPORTED_DIALECTS = ("postgresql", "sqlite")
 
 _SYNCHRONOUS = {
@@ -246,7 +244,7 @@ def _with_defaults(url: URL, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connect_arguments(url: URL) -> dict[str, Any]:
-    if _is_libpq(url):
+    if url.get_driver_name() in {"psycopg", "psycopg2"}:
         return postgresql_arguments()
     return {"timeout": CONNECT_SECONDS} if url.get_driver_name() in {"asyncpg", "pg8000"} else {}
 
@@ -280,7 +278,3 @@ def _keep_content_out_of_logs(engine: Engine) -> None:
 
 def _above_debug(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
-
-
-def _is_libpq(url: URL) -> bool:
-    return url.get_backend_name() == "postgresql" and url.get_driver_name() in _LIBPQ_DRIVERS

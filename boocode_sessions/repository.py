@@ -5,9 +5,9 @@ bind's synchronous core. SQLAlchemy's own asyncio classes work the same way.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,9 +29,6 @@ from boocode_sessions._core.observing import observed, observed_async
 from boocode_sessions._core.tenants import check_tenant, stored_key, stored_project
 from boocode_sessions._core.transactions import CurrentSession
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-
-_T = TypeVar("_T")
-_Args = TypeVarTuple("_Args")
 
 
 class ClaudeSessionRepository:
@@ -181,10 +178,10 @@ class AsyncClaudeSessionRepository:
     async def append(self, key: KeyLike, entries: Sequence[Mapping[str, Any]]) -> None:
         """Like ClaudeSessionRepository.append."""
         if not self._unit_of_work.own:
-            await self._run(self._sync.append, key, entries)
+            await in_greenlet(self._sync.append, key, entries)
         elif (request := self._appender.request(stored_key(self._tenant, key), entries)) is not None:
             try:
-                await self._run(self._appender.run, request)
+                await in_greenlet(self._appender.run, request)
             except asyncio.CancelledError:
                 self._appender.in_doubt.abandon(request)
                 raise
@@ -192,32 +189,29 @@ class AsyncClaudeSessionRepository:
     @observed_async
     async def load(self, key: KeyLike) -> list[dict[str, Any]] | None:
         """Like ClaudeSessionRepository.load."""
-        return await self._run(self._sync.load, key)
+        return await in_greenlet(self._sync.load, key)
 
     @observed_async
     async def list_sessions(self, project_key: str) -> list[SessionStoreListEntry]:
         """Like ClaudeSessionRepository.list_sessions."""
-        return await self._run(self._sync.list_sessions, project_key)
+        return await in_greenlet(self._sync.list_sessions, project_key)
 
     @observed_async
     async def list_session_summaries(self, project_key: str) -> list[SessionSummaryEntry]:
         """Like ClaudeSessionRepository.list_session_summaries."""
-        return await self._run(self._sync.list_session_summaries, project_key)
+        return await in_greenlet(self._sync.list_session_summaries, project_key)
 
     @observed_async
     async def delete(self, key: KeyLike) -> None:
         """Like ClaudeSessionRepository.delete."""
-        await self._run(self._sync.delete, key)
+        await in_greenlet(self._sync.delete, key)
 
     @observed_async
     async def list_subkeys(self, key: KeyLike) -> list[str]:
         """Like ClaudeSessionRepository.list_subkeys."""
-        return await self._run(self._sync.list_subkeys, key)
+        return await in_greenlet(self._sync.list_subkeys, key)
 
     @property
     def _sync(self) -> ClaudeSessionRepository:
         current = in_callers_scope(self._unit_of_work.given)
         return self._shared if current is self._unit_of_work.given else self._over(current)
-
-    async def _run(self, work: Callable[[*_Args], _T], *args: *_Args) -> _T:
-        return await in_greenlet(work, *args)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Integer,
     MetaData,
     Select,
@@ -276,15 +275,12 @@ def _next_in_source(rows: Table) -> Select[str, str, str]:
     return select(*order).where(after(*order)).order_by(*order).limit(1)
 
 
-def _of_source(rows: Table) -> tuple[ColumnElement[bool], ...]:
-    return rows.c.project_key == PROJECT, rows.c.session_id == SESSION, rows.c.subpath == SUBPATH
-
-
 def _select_source(rows: Table) -> Select[int, str, int]:
     """Select `most` rows of a transcript after number `after`. Shape: (seq, JSON text, mtime) per row."""
+    of_transcript = (rows.c.project_key == PROJECT, rows.c.session_id == SESSION, rows.c.subpath == SUBPATH)
     return (
         select(rows.c.seq, json_text(rows.c.entry), rows.c.mtime)
-        .where(*_of_source(rows), rows.c.seq > bindparam("after", type_=BigInteger))
+        .where(*of_transcript, rows.c.seq > bindparam("after", type_=BigInteger))
         .order_by(rows.c.seq)
         .limit(bindparam("most", type_=Integer))
     )

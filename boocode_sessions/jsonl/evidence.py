@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from boocode_sessions._core.attributes import string_at
 from boocode_sessions.jsonl.folders import LINES, PROJECTS, SUBAGENTS, Folder, Unusable, scan
 
 TOOL_RESULTS = "tool-results"
@@ -54,12 +55,12 @@ def head_of(lines: Iterable[Mapping[str, Any]]) -> Head:
     for line in islice(lines, ENOUGH_LINES):
         if is_entry is None:
             is_entry = isinstance(line.get("type"), str)
-        session_id = session_id or _text(line, "sessionId")
-        cwd = cwd or _text(line, "cwd")
-        has_uuid |= _text(line, "uuid") is not None
+        session_id = session_id or string_at(line, "sessionId") or None
+        cwd = cwd or string_at(line, "cwd") or None
+        has_uuid |= bool(string_at(line, "uuid"))
         if is_subagent is None and ("isSidechain" in line or "agentId" in line):
             # The first marked line decides: older agents wrote subagents' lines into main transcripts too.
-            agent_id = _text(line, "agentId")
+            agent_id = string_at(line, "agentId") or None
             is_subagent = line.get("isSidechain") is True or agent_id is not None
         if session_id and cwd and is_subagent is not None:
             break
@@ -103,11 +104,6 @@ def _members_of_part(raw: bytes) -> dict[str, Any]:
 
 _HEAD_BYTES = 1 << 17
 _MEMBER = re.compile(rb'"(type|uuid|sessionId|cwd|agentId)" ?: ?"([^"\\]*)"')
-
-
-def _text(line: Mapping[str, Any], member: str) -> str | None:
-    found = line.get(member)
-    return found if isinstance(found, str) and found else None
 
 
 class Levels:

@@ -204,7 +204,7 @@ def write_transcript(
     root: Path,
     *,
     overwrite: bool,
-    redact: Redact | None = None,
+    redact: Redact | None,
 ) -> tuple[int, int, int]:
     """Write one transcript below `root`, and return how many files, bytes and entries were written.
 

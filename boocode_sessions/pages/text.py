@@ -43,7 +43,7 @@ def code(text: str, language: str | None = None, *, file: str | None = None) -> 
     shown = visible(text)
     lexer = None
     if len(shown) <= HIGHLIGHTED_CHARS:
-        lexer = _lexer(language) if language else _lexer_of_file(PurePosixPath(file or "").suffix)
+        lexer = _lexer(language, PurePosixPath(file or "").suffix)
     inner = escape(shown) if lexer is None else _marked(lexer, shown)
     return Markup('<pre class="code"><code>{}</code></pre>').format(inner)
 
@@ -92,17 +92,12 @@ def _marked(lexer: Lexer, text: str) -> Markup:
 
 
 @lru_cache(256)
-def _lexer(name: str) -> Lexer | None:
+def _lexer(language: str | None, suffix: str) -> Lexer | None:
+    """Return the lexer of a language, or else of files with this ending; None if it is not known."""
     try:
-        return get_lexer_by_name(name, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
-
-
-@lru_cache(256)
-def _lexer_of_file(suffix: str) -> Lexer | None:
-    try:
-        return get_lexer_for_filename(f"file{suffix}", stripnl=False, ensurenl=False) if suffix else None
+        if language:
+            return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+        return get_lexer_for_filename(f"file{suffix}", stripnl=False, ensurenl=False)
     except ClassNotFound:
         return None
 

@@ -68,7 +68,9 @@ def subagent_conversation(lines: Iterable[Line]) -> list[Line]:
 
 def _linked(lines: Iterable[Line]) -> list[Line]:
     """Return the lines that can be part of a chain. A uuid may come twice: the later line counts."""
-    return [line for line in lines if _text(line, "type") in _LINKED and isinstance(line.get("uuid"), str)]
+    return [
+        line for line in lines if string_at(line, "type") in _LINKED and string_at(line, "uuid") is not None
+    ]
 
 
 def _upwards(line: Line, by_uuid: Mapping[str, Line]) -> Iterator[Line]:
@@ -78,7 +80,7 @@ def _upwards(line: Line, by_uuid: Mapping[str, Line]) -> Iterator[Line]:
     while above is not None and above["uuid"] not in seen:
         seen.add(above["uuid"])
         yield above
-        parent = _text(above, "parentUuid")
+        parent = string_at(above, "parentUuid")
         above = by_uuid.get(parent) if parent else None
 
 
@@ -90,7 +92,7 @@ def _path_to(leaf: Line, by_uuid: Mapping[str, Line]) -> list[Line]:
 def _leaf(linked: Sequence[Line], by_uuid: Mapping[str, Line]) -> Line | None:
     """Return the last message of the conversation: the main agent's latest end of a branch, if it has one."""
     order = {line["uuid"]: place for place, line in enumerate(linked)}
-    parents = {parent for line in linked if (parent := _text(line, "parentUuid"))}
+    parents = {parent for line in linked if (parent := string_at(line, "parentUuid"))}
     ends: list[Line] = []
     for line in linked:
         if line["uuid"] not in parents:
@@ -144,7 +146,7 @@ class _Responses:
         """Results by the uuids of the lines that they may belong to: their parent, and their call's line."""
         for result in results:
             self.results.setdefault(result["parentUuid"], []).append(result)
-            source = by_uuid.get(_text(result, "sourceToolAssistantUUID") or "")
+            source = by_uuid.get(string_at(result, "sourceToolAssistantUUID") or "")
             callers = [self.caller.get(call) for call in _ids(result, "tool_result", "tool_use_id")]
             for caller in [source, *callers]:
                 if caller is not None and _same_writer(result, caller):
@@ -182,11 +184,8 @@ def _ids(line: Line, kind: str, member: str) -> list[str]:
 
 
 def _is_result(line: Line) -> bool:
-    return (
-        line["type"] == "user"
-        and _text(line, "parentUuid") is not None
-        and any(blocks_of(line, "tool_result"))
-    )
+    is_answer = line["type"] == "user" and bool(string_at(line, "parentUuid"))
+    return is_answer and any(blocks_of(line, "tool_result"))
 
 
 def _same_writer(one: Line, other: Line) -> bool:
@@ -194,10 +193,5 @@ def _same_writer(one: Line, other: Line) -> bool:
     return same_side and one.get("agentId") == other.get("agentId")
 
 
-def _text(value: Mapping[str, Any], member: str) -> str | None:
-    found = value.get(member)
-    return found if isinstance(found, str) and found else None
-
-
 def _time(line: Line) -> str:
-    return _text(line, "timestamp") or ""
+    return string_at(line, "timestamp") or ""

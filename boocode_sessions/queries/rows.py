@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 T = TypeVar("T")
+_R = TypeVar("_R", bound="Rows[Any]")
 
 SHOWN_ROWS = 100
 """Maximum rows of a table in a notebook."""
@@ -60,10 +61,7 @@ class Rows(list[T], Generic[T]):
     def __getitem__(self, at: SupportsIndex | slice, /) -> T | Self:
         if not isinstance(at, slice):
             return super().__getitem__(at)
-        part = type(self).__new__(type(self))
-        part.__dict__ |= self.__dict__
-        part.extend(super().__getitem__(at))
-        return part
+        return _again(type(self), self.__dict__, super().__getitem__(at))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.__dict__, list(self))
@@ -139,7 +137,7 @@ def _encodable(value: object) -> object:
     return json.loads(replace_lone_surrogates(json.dumps(value, ensure_ascii=False)))
 
 
-def _again(kind: type[Rows[Any]], attributes: dict[str, Any], rows: list[Any]) -> Rows[Any]:
+def _again(kind: type[_R], attributes: dict[str, Any], rows: list[Any]) -> _R:
     made = kind.__new__(kind)
     made.__dict__ |= attributes
     made.extend(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, date, tzinfo
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import (
@@ -78,11 +78,7 @@ def tools(
         SessionStoreError: The database can't be read.
     """
     scope = Scope.of(project_key, session_id, since, until, tz)
-
-    def question(connection: StoreConnection, missing: Missing) -> dict[str, _Total]:
-        return _totals(connection, missing, scope)
-
-    totals = ask(bind, schema, "count the tools' calls", scope.named, question)
+    totals = ask(bind, schema, "count the tools' calls", scope.named, partial(_totals, scope))
     rows = [total.row(tool) for tool, total in totals.items()]
     return Rows(ToolRow, sorted(rows, key=lambda row: (-row.calls, row.tool)))
 
@@ -116,7 +112,7 @@ class _Total:
         )
 
 
-def _totals(connection: StoreConnection, missing: Missing, scope: Scope) -> dict[str, _Total]:
+def _totals(scope: Scope, connection: StoreConnection, missing: Missing) -> dict[str, _Total]:
     totals: dict[str, _Total] = {}
     merged: dict[bytes, ToolUseRecord] = {}
 

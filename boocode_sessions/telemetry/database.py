@@ -15,27 +15,19 @@ from boocode_sessions.engine import check_dialect
 from boocode_sessions.errors import SessionStoreError
 from boocode_sessions.status import Holdings, holdings
 
-GAUGES: dict[str, tuple[str, str, Callable[[Holdings], int | None]]] = {
-    "sessions": ("{session}", "Sessions that have a main transcript", lambda counts: counts.sessions),
-    "entries": ("{entry}", "Entries that are stored", lambda counts: counts.entries),
-    "entries.unplaced": (
-        "{entry}",
-        "Rows of other writers that nobody has placed",
-        lambda counts: counts.unplaced,
-    ),
-    "summaries.stale": (
-        "{session}",
-        "Sessions whose summary is missing or behind",
-        lambda counts: counts.stale_summaries,
-    ),
+GAUGES: dict[str, tuple[str, str, str]] = {
+    "sessions": ("{session}", "Sessions that have a main transcript", "sessions"),
+    "entries": ("{entry}", "Entries that are stored", "entries"),
+    "entries.unplaced": ("{entry}", "Rows of other writers that nobody has placed", "unplaced"),
+    "summaries.stale": ("{session}", "Sessions whose summary is missing or behind", "stale_summaries"),
     "sessions.behind": (
         "{session}",
         "Sessions with entries that search, or in an encrypted store usage, has yet to process",
-        lambda counts: counts.behind,
+        "behind",
     ),
-    "size": ("By", "Size on disk", lambda counts: counts.bytes),
+    "size": ("By", "Size on disk", "bytes"),
 }
-"""Unit, description and value of each gauge, by the part of its name after `boocode_sessions.`."""
+"""Unit, description and field of Holdings, by the part of a gauge's name after `boocode_sessions.`."""
 
 
 @checked
@@ -64,10 +56,9 @@ def watch(
     _check_engine(engine)
     meter = metrics.get_meter("boocode_sessions", meter_provider=meter_provider)
     counted = _CachedCounts(engine, schema, seconds)
-    for name, (unit, description, value) in GAUGES.items():
-        meter.create_observable_gauge(
-            f"boocode_sessions.{name}", [counted.callback(value)], unit, description
-        )
+    for name, (unit, description, field) in GAUGES.items():
+        callbacks = [counted.callback(field)]
+        meter.create_observable_gauge(f"boocode_sessions.{name}", callbacks, unit, description)
 
 
 def _check_engine(engine: object) -> None:
@@ -88,14 +79,11 @@ class _CachedCounts:
         self._counts: Holdings | None = None
         self._lock = threading.Lock()
 
-    def callback(
-        self, value: Callable[[Holdings], int | None]
-    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def callback(self, field: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         attributes = {"db.system.name": self._engine.dialect.name}
 
         def observe(_: CallbackOptions) -> Iterable[Observation]:
-            counts = self._current()
-            count = None if counts is None else value(counts)
+            count: int | None = getattr(self._current(), field, None)
             return [] if count is None else [Observation(count, attributes)]
 
         return observe

@@ -6,6 +6,7 @@ pay for it.
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sqlalchemy import URL, Connection, Engine
 
@@ -32,6 +33,9 @@ __all__ = [
     "upgrade",
     "upgrade_script",
 ]
+
+
+_T = TypeVar("_T")
 
 
 @checked
@@ -84,14 +88,12 @@ def pending(bind: Engine | Connection | str | URL, *, schema: str | None = None)
     """
     from boocode_sessions.migrations import chain  # noqa: PLC0415 - imports Alembic
 
-    missing: list[str] = []
-    _over(
+    return _over(
         bind,
         "look up the schema's version",
-        lambda connection: missing.extend(chain.pending(connection, effective_schema(connection, schema))),
+        lambda connection: chain.pending(connection, effective_schema(connection, schema)),
         writes=False,
     )
-    return missing
 
 
 @checked
@@ -195,24 +197,20 @@ def distribute(
 def _over(
     bind: Engine | Connection | str | URL,
     operation: str,
-    run: Callable[[Connection], None],
+    run: Callable[[Connection], _T],
     *,
     writes: bool = True,
-) -> None:
+) -> _T:
     if isinstance(bind, Connection):
         check_dialect(bind.dialect.name)
         with fetched_at_once(bind):
-            run(bind)
-        return
+            return run(bind)
     from boocode_sessions.migrations.locking import own_transaction  # noqa: PLC0415 - imports Alembic
 
     with _engine(bind) as engine, _translated(operation):
-        if writes:
-            with own_transaction(engine) as connection:
-                run(connection)
-        else:
-            with connected(engine) as connection:
-                run(connection)
+        opened = own_transaction if writes else connected
+        with opened(engine) as connection:
+            return run(connection)
 
 
 @contextmanager

@@ -28,8 +28,8 @@ class EntriesIndex(NamedTuple):
 
     name: str
     columns: list[str]
-    unique: bool
-    where: str | None
+    unique: bool = False
+    where: str | None = None
 
     def options(self) -> dict[str, Any]:
         where = None if self.where is None else sa.text(self.where)
@@ -44,7 +44,6 @@ INDEXES = (
         "claude_session_entries_position_idx",
         ["project_key", "session_id", "subpath", "position", "id"],
         unique=True,
-        where=None,
     ),
     EntriesIndex(
         "claude_session_entries_dedup_idx",
@@ -55,19 +54,16 @@ INDEXES = (
     EntriesIndex(
         "claude_session_entries_first_idx",
         ["project_key", "session_id", "subpath"],
-        unique=False,
         where="is_first IS NOT NULL",
     ),
     EntriesIndex(
         "claude_session_entries_unplaced_idx",
         ["project_key", "session_id", "subpath", "created_at"],
-        unique=False,
         where=f"position = {UNPLACED}",
     ),
     EntriesIndex(
         "claude_session_entries_tools_idx",
         ["tool_use_id", "said_at", "created_at", "tool_count", "tool_name", "failed", "forked_from"],
-        unique=False,
         where="tool_count IS NOT NULL",
     ),
 )

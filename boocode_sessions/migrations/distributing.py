@@ -33,7 +33,6 @@ DISTRIBUTED = (
 with these."""
 
 _BY = "project_key"
-_NEW_KEY = "{table}_distributed_key"
 
 _MISSING = (
     "this server has no Citus: install it on each server of the cluster, set "
@@ -80,56 +79,39 @@ def _distribute_at_once(
     tables = ", ".join(_name(schema, table) for table in DISTRIBUTED)
     connection.execute(sa.text(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
     for key in _keys(connection, schema):
-        connection.execute(sa.text(f"ALTER TABLE {key.table} {key.dropping}ADD {key.adding}"))
+        connection.execute(sa.text(f"{key.replacing} ({key.columns})"))
         progress(key.done)
-    for table in _in_turn():
-        if not _is_distributed(connection, schema, table):
-            _call(connection, "create_distributed_table", schema, table, shard_count)
-            progress(f"{table} is distributed")
+    _distribute_tables(connection, "create_distributed_table", schema, shard_count, progress)
     _finish(connection, schema, progress)
 
 
 def _distribute_online(engine: sa.Engine, schema: str | None, shard_count: int, progress: Progress) -> None:
     with adopting.building(engine) as connection:
         for key in _keys(connection, schema):
+            index = f"{key.table}_distributed_key"
+            on = f"{_name(schema, key.table)} ({key.columns})"
             # An interrupted call may have left half an index.
-            connection.execute(sa.text(f"DROP INDEX IF EXISTS {key.new_index_in_schema}"))
-            connection.execute(
-                sa.text(f"CREATE UNIQUE INDEX CONCURRENTLY {key.new_index} ON {key.table} ({key.columns})")
-            )
-            connection.execute(sa.text(f"ALTER TABLE {key.table} {key.dropping}ADD {key.adding_index}"))
+            connection.execute(sa.text(f"DROP INDEX IF EXISTS {_name(schema, index)}"))
+            connection.execute(sa.text(f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON {on}"))
+            connection.execute(sa.text(f"{key.replacing} USING INDEX {index}"))
             progress(key.done)
-        for table in _in_turn():
-            if not _is_distributed(connection, schema, table):
-                _call(connection, "create_distributed_table_concurrently", schema, table, shard_count)
-                progress(f"{table} is distributed")
+        _distribute_tables(connection, "create_distributed_table_concurrently", schema, shard_count, progress)
     with own_transaction(engine) as connection:
         _finish(connection, schema, progress)
 
 
 class _Key(NamedTuple):
-    """A primary key that lacks the column by which its table is distributed. All names are quoted."""
+    """A primary key that lacks the column by which its table is distributed."""
 
     table: str
-    name: str
-    exists: bool
     columns: str
-    """The key's columns, with that column last, so that it still serves the same statements."""
-    new_index: str
-    new_index_in_schema: str
-    done: str
+    """The key's columns, quoted, with that column last, so that it still serves the same statements."""
+    replacing: str
+    """The statement that replaces the key, up to the new key's columns or index."""
 
     @property
-    def dropping(self) -> str:
-        return f"DROP CONSTRAINT {self.name}, " if self.exists else ""
-
-    @property
-    def adding(self) -> str:
-        return f"CONSTRAINT {self.name} PRIMARY KEY ({self.columns})"
-
-    @property
-    def adding_index(self) -> str:
-        return f"CONSTRAINT {self.name} PRIMARY KEY USING INDEX {self.new_index}"
+    def done(self) -> str:
+        return f"the key of {self.table} has {_BY}"
 
 
 def _keys(connection: sa.Connection, schema: str | None) -> Iterator[_Key]:
@@ -142,15 +124,12 @@ def _keys(connection: sa.Connection, schema: str | None) -> Iterator[_Key]:
         )
         if _BY in columns:
             continue
-        index = _NEW_KEY.format(table=table)
+        key = quote(name or f"{table}_pkey")
+        dropping = "" if name is None else f"DROP CONSTRAINT {key}, "
         yield _Key(
-            _name(schema, table),
-            quote(name or f"{table}_pkey"),
-            name is not None,
+            table,
             ", ".join(map(quote, [*columns, _BY])),
-            index,
-            _name(schema, index),
-            f"the key of {table} has {_BY}",
+            f"ALTER TABLE {_name(schema, table)} {dropping}ADD CONSTRAINT {key} PRIMARY KEY",
         )
 
 
@@ -161,10 +140,20 @@ _SELECT_KEY = sa.text(
 )
 
 
-def _in_turn() -> Iterator[str]:
-    """Yield the tables in the order of their distribution: the others are placed beside the entries."""
-    yield ENTRIES
-    yield from (table for table in DISTRIBUTED if table != ENTRIES)
+def _distribute_tables(
+    connection: sa.Connection, function: str, schema: str | None, shard_count: int, progress: Progress
+) -> None:
+    """Distribute the entries first: the other tables are placed beside the entries of their projects."""
+    for table in (ENTRIES, *(table for table in DISTRIBUTED if table != ENTRIES)):
+        if _is_distributed(connection, schema, table):
+            continue
+        values: dict[str, object] = {"name": _name(schema, table), "by": _BY}
+        if table == ENTRIES:
+            how, values["shards"] = "colocate_with => 'none', shard_count => :shards", shard_count
+        else:
+            how, values["beside"] = "colocate_with => :beside", _name(schema, ENTRIES)
+        connection.execute(sa.text(f"SELECT {function}(CAST(:name AS regclass), :by, {how})"), values)
+        progress(f"{table} is distributed")
 
 
 def _finish(connection: sa.Connection, schema: str | None, progress: Progress) -> None:
@@ -181,16 +170,6 @@ def _finish(connection: sa.Connection, schema: str | None, progress: Progress) -
             sa.text("SELECT truncate_local_data_after_distributing_table(CAST(:name AS regclass))"),
             {"name": _name(schema, table)},
         )
-
-
-def _call(connection: sa.Connection, function: str, schema: str | None, table: str, shard_count: int) -> None:
-    """Distribute a table. Tables other than the entries are placed beside the entries of their projects."""
-    values: dict[str, object] = {"name": _name(schema, table), "by": _BY}
-    if table == ENTRIES:
-        how, values["shards"] = "colocate_with => 'none', shard_count => :shards", shard_count
-    else:
-        how, values["beside"] = "colocate_with => :beside", _name(schema, ENTRIES)
-    connection.execute(sa.text(f"SELECT {function}(CAST(:name AS regclass), :by, {how})"), values)
 
 
 def _is_distributed(connection: sa.Connection, schema: str | None, table: str) -> bool:

@@ -71,7 +71,14 @@ def upgrade() -> None:
         # Readers wait from here on. Every index needs a new column, and `prepare` can build them in advance.
         adopting.complete_columns()
     for index in adopting.INDEXES:
-        _create_index(index, if_not_exists=adopts)
+        op.create_index(
+            index.name,
+            "claude_session_entries",
+            index.columns,
+            schema=schema(),
+            if_not_exists=adopts,
+            **index.options(),
+        )
     op.create_table(
         "claude_sessions",
         sa.Column("project_key", sa.Text(), nullable=False),
@@ -94,17 +101,6 @@ def upgrade() -> None:
     agent_sessions.create()
     if dialect == "postgresql":
         adopting.compress_entries()
-
-
-def _create_index(index: adopting.EntriesIndex, *, if_not_exists: bool) -> None:
-    op.create_index(
-        index.name,
-        "claude_session_entries",
-        index.columns,
-        schema=schema(),
-        if_not_exists=if_not_exists,
-        **index.options(),
-    )
 
 
 @step(before="0001", after=None)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
 
-from boocode_sessions.queries.frames import installed
+from boocode_sessions.queries.rows import installed
 
 
 def plot_days(

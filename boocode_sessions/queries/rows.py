@@ -6,24 +6,26 @@ import dataclasses
 import html
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
+from importlib import import_module
 from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
     Generic,
-    Protocol,
     Self,
     SupportsIndex,
     TypeVar,
     cast,
+    get_type_hints,
     overload,
 )
 
 import msgspec
 
-from boocode_sessions._core.attributes import visible
+from boocode_sessions._core.attributes import Printer, visible
 from boocode_sessions._core.codec import replace_lone_surrogates, with_fresh_stack
+from boocode_sessions.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
@@ -38,10 +40,12 @@ NAMED_ROWS = 3
 """Maximum rows that `repr` spells out."""
 
 
-class Pretty(Protocol):
-    """The part of IPython's pretty printer that we use."""
-
-    def text(self, obj: str) -> None: ...
+def installed(module: str, feature: str) -> Any:  # noqa: ANN401 - a module
+    """Import a library that the caller has to install. Raises MissingExtraError."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(feature, module.partition(".")[0], error.name) from None
 
 
 class Rows(list[T], Generic[T]):
@@ -73,16 +77,28 @@ class Rows(list[T], Generic[T]):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame. Without rows it still has all columns."""
-        from boocode_sessions.queries.frames import to_pandas  # noqa: PLC0415 - pandas is the caller's
-
-        frame: pd.DataFrame = to_pandas(self.row_type, self)
+        names = [field.name for field in dataclasses.fields(self.row_type)]  # type: ignore[arg-type]
+        columns = {name: [getattr(row, name) for row in self] for name in names}
+        frame: pd.DataFrame = installed("pandas", "to_pandas()").DataFrame(columns, columns=names)
         return frame
 
     def to_polars(self) -> pl.DataFrame:
         """Return the rows as a polars DataFrame with their own types. An entry becomes its JSON text."""
-        from boocode_sessions.queries.frames import to_polars  # noqa: PLC0415 - polars is the caller's
-
-        frame: pl.DataFrame = to_polars(self.row_type, self)
+        library = installed("polars", "to_polars()")
+        types = {
+            "bool": library.Boolean,
+            "int": library.Int64,
+            "float": library.Float64,
+            "str": library.String,
+            "datetime": library.Datetime("us", "UTC"),
+            "date": library.Date,
+            "list": library.List(library.String),
+        }
+        hints = get_type_hints(self.row_type)
+        schema = {name: types.get(_kind(hint), library.String) for name, hint in hints.items()}
+        texts = {name for name, kind in schema.items() if kind is library.String}
+        columns = {name: [_plain(getattr(row, name), name in texts) for row in self] for name in schema}
+        frame: pl.DataFrame = library.DataFrame(columns, schema=schema)
         return frame
 
     def _repr_html_(self) -> str:
@@ -95,7 +111,7 @@ class Rows(list[T], Generic[T]):
         more = f"<p>{len(self) - SHOWN_ROWS:,} more rows</p>" if len(self) > SHOWN_ROWS else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
-    def _repr_pretty_(self, printer: Pretty, cycle: bool) -> None:  # noqa: ARG002 - IPython's call
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: ARG002 - IPython's call
         printer.text(self._as_text())
 
     def _as_text(self, most: int = 20) -> str:
@@ -114,6 +130,16 @@ class Rows(list[T], Generic[T]):
         """Return the fields that a table shows. Those that are None in every row are left out."""
         fields = [field.name for field in dataclasses.fields(self.row_type) if field.name not in self.hidden]  # type: ignore[arg-type]
         return [name for name in fields if not self or any(getattr(row, name) is not None for row in self)]
+
+
+def _kind(hint: Any) -> str:  # noqa: ANN401 - a type as it is annotated
+    """Return the name of the type that a field has when it is not None."""
+    text = hint.__name__ if hint in {bool, int, float, str, datetime, date} else str(hint)
+    return text.partition(" |")[0].partition("[")[0].rpartition(".")[2]
+
+
+def _plain(value: object, is_text: bool) -> object:
+    return json.dumps(value) if is_text and not isinstance(value, str | None) else value
 
 
 def _writable(row: T) -> T:

@@ -85,8 +85,11 @@ class Database:
         """
 
         def prepared(opened: StoreConnection) -> _T:
+            connection = opened.connection.execution_options(**{TENANT_OPTION: self.tenant})
+            if self._schema is not None:
+                connection = connection.execution_options(schema_translate_map={None: self._schema})
             try:
-                return work(self._prepared(opened.connection))
+                return work(connection)
             except (SessionStoreError, AgentError):
                 raise
             except Exception as error:
@@ -113,9 +116,3 @@ class Database:
 
     def _timed_out(self, operation: str) -> TimedOutError:
         return TimedOutError(f"{operation}: the database did not answer within {self._seconds:g} s; check it")
-
-    def _prepared(self, connection: Connection) -> Connection:
-        connection = connection.execution_options(**{TENANT_OPTION: self.tenant})
-        if self._schema is None:
-            return connection
-        return connection.execution_options(schema_translate_map={None: self._schema})

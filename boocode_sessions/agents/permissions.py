@@ -86,18 +86,7 @@ class Permissions:
     def answer(
         self, request_id: str, *, allow: bool, message: str, updated_input: dict[str, Any] | None
     ) -> None:
-        """Answer a request, once.
-
-        Args:
-            request_id: The id in the PermissionRequested.
-            allow: Let the tool run.
-            message: The reason of a denial, for the agent.
-            updated_input: Input that the tool runs with instead of its own.
-
-        Raises:
-            PermissionAnsweredError: The request was already answered, timed out or was withdrawn.
-            UnknownPermissionError: There is no such request.
-        """
+        """Like ClaudeSdkBackend.answer."""
         request = self._open.get(request_id)
         if request is None:
             if request_id in self._closed:

@@ -81,10 +81,6 @@ def content_of(line: Line) -> list[object]:
     return list(cast("list[object]", content)) if isinstance(content, list) else []
 
 
-def blocks_of(line: Line, kind: str) -> Iterator[object]:
-    return (block for block in content_of(line) if string_at(block, "type") == kind)
-
-
 def _fields(given: object) -> Iterator[tuple[str, Markup]]:
     """Yield a tool's arguments, with highlighted code."""
     if not isinstance(given, dict):

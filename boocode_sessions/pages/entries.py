@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from boocode_sessions._core.attributes import as_message, string_at, text_of, time_of
-from boocode_sessions.pages.blocks import Line, Part, as_json, blocks_of, content_of, part_of
+from boocode_sessions.pages.blocks import Line, Part, as_json, content_of, part_of
 from boocode_sessions.pages.text import code
 
 
@@ -65,8 +65,8 @@ class Reader:
         calls = {
             call
             for line in lines
-            for block in blocks_of(line, "tool_use")
-            if (call := string_at(block, "id"))
+            for block in content_of(line)
+            if string_at(block, "type") == "tool_use" and (call := string_at(block, "id"))
         }
         tools: dict[str, Part] = {}
         shown: list[Entry] = []

@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, inspect, update
+from sqlalchemy import Engine, inspect, update
 
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Session, SessionKey, check_parts
-from boocode_sessions._core.tenants import TENANT_OPTION, given_project, set_tenant
-from boocode_sessions._core.unit_of_work import run_over
+from boocode_sessions._core.tenants import TENANT_OPTION, given_project
+from boocode_sessions._core.unit_of_work import UnitOfWork, run_over
 from boocode_sessions.agents.models import ClaudeAgentSession
 from boocode_sessions.agents.transcripts import folder_of, lines_to_import
 from boocode_sessions.agents.values import get, get_list
@@ -172,11 +172,9 @@ def _compare(
 
 
 def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str | None) -> None:
-    def work(connection: Connection) -> None:
-        set_tenant(connection, connection.get_execution_options().get(TENANT_OPTION))
-        opened = StoreConnection(connection, schema)
+    def work(connection: StoreConnection) -> None:
         table = ClaudeAgentSession.__tablename__
-        if inspect(connection).has_table(table, schema=opened.effective_schema):
+        if inspect(connection.connection).has_table(table, schema=connection.effective_schema):
             marked = (
                 update(ClaudeAgentSession)
                 .where(
@@ -185,10 +183,9 @@ def _mark_whole(engine: Engine, project_key: str, session_id: str, schema: str |
                 )
                 .values(incomplete=False)
             )
-            opened.write(marked, {})
-        connection.commit()
+            connection.write(marked, {})
 
-    run_over(engine, _checking(project_key, session_id), work)
+    UnitOfWork(engine, schema).write(_checking(project_key, session_id), work)
 
 
 def _checking(project_key: str, session_id: str) -> str:

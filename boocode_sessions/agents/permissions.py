@@ -47,11 +47,7 @@ class Permissions:
     ) -> PermissionResult:
         """Ask the host and wait for its answer. Without one in time the answer is a denial.
 
-        Args:
-            emit: Called with the PermissionRequested, and later with the PermissionClosed.
-            tool_name: The tool that asks.
-            tool_input: The tool's input.
-            context: What the SDK says about the request.
+        `emit` is called with the PermissionRequested, and later with the PermissionClosed.
         """
         request_id, request = uuid.uuid4().hex, _Request(emit)
         self._open[request_id] = request

@@ -43,9 +43,7 @@ DEEPEST = 20
 class Reader:
     """Renders the entries of a session and its subagents. Each subagent is shown once.
 
-    Args:
-        subagents: The lines of each subagent's transcript, by subpath.
-        tz: The time zone that times are shown in; None for the local one.
+    It takes the subagents and the time zone of `session_page`.
     """
 
     def __init__(self, subagents: Mapping[str, Sequence[Line]], tz: tzinfo | None) -> None:

@@ -16,16 +16,9 @@ def plot_days(
     *,
     prefixes: bool,
 ) -> Any:  # noqa: ANN401 - as above
-    """Draw a bar for each day, with a part for each kind.
+    """Draw a bar for each day, with a part for each kind. If `ax` is None, it makes a figure.
 
-    Args:
-        amounts: Tuples of a day, a kind and an amount.
-        label: The label of the vertical axis.
-        ax: Where to draw; None for a new figure.
-        prefixes: Show 2M for 2,000,000 on the vertical axis.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
+    `prefixes` shows 2M for 2,000,000 on the vertical axis. Raises MissingExtraError.
     """
     if ax is None:
         ax = installed("matplotlib.pyplot", "plot()").subplots(figsize=(8, 4), layout="constrained")[1]

@@ -115,11 +115,13 @@ def search(
     unit_of_work = UnitOfWork(bind, schema)
     unit_of_work.read("look whether entries can be searched", check_plain)
     indexed = try_to_index(unit_of_work, scope.named)
+    is_in_range = scope.time_test()
 
     def operation(connection: StoreConnection) -> list[Match]:
         # Read this before the index: an entry that is indexed in between is found twice, and not missed.
         readable = indexed or is_readable(connection)
-        rest = _newest(_unindexed(connection, wanted, scope, kinds, indexed=indexed, readable=readable))
+        unsearched = read_unsearched(connection, scope.named, indexed=indexed, readable=readable)
+        rest = _newest(one for row in unsearched for one in _matches(wanted, kinds, row, is_in_range))
         found = {one.text_id: one for one in _indexed(connection, wanted, scope, kinds)} if readable else {}
         found |= {one.text_id: one for one in rest}
         best = sorted(_newest(found.values()), key=lambda one: (-one.rank, -one.text_id))
@@ -196,14 +198,6 @@ def _texts(connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kin
                 break
             window = WINDOW * RANKED * 2 // len(found)
     return found_from(0)
-
-
-def _unindexed(
-    connection: StoreConnection, wanted: Wanted, scope: Scope, kinds: Kinds, *, indexed: bool, readable: bool
-) -> Iterator[_Found]:
-    """Yield the matches among unplaced rows and among entries that the index lacks."""
-    for row in read_unsearched(connection, scope.named, indexed=indexed, readable=readable):
-        yield from _matches(wanted, kinds, row, scope.time_test())
 
 
 def _matches(

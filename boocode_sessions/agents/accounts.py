@@ -30,7 +30,8 @@ class Accounts:
         self._in_doubt: list[tuple[int, Settlement]] = []
         """Settlements with their numbers that may or may not be written."""
         self._renewed_at = 0.0
-        self._state_is_stale = False
+        self.state_is_stale = False
+        """True if the next settlement must update the row's `incomplete`."""
         self.lease: Lease | None = None
         self.holds = False
         """True while this process holds the chat, as far as it knows."""
@@ -38,7 +39,7 @@ class Accounts:
     @property
     def has_unwritten(self) -> bool:
         """True if something still has to be written."""
-        return bool(self._in_doubt or self._state_is_stale or self._unwritten != Settlement())
+        return bool(self._in_doubt or self.state_is_stale or self._unwritten != Settlement())
 
     async def acquire(self, chat_id: str, agent: str, project_key: str) -> Lease:
         """Take the chat's lease. Raises ChatHeldError or SessionStoreError."""
@@ -112,10 +113,6 @@ class Accounts:
         """Note how a turn ended."""
         self._unwritten += Settlement(turns=int(is_answered), has_ended=True, error=error)
 
-    def mark_state_stale(self) -> None:
-        """Note that the next settlement must update the row's `incomplete`."""
-        self._state_is_stale = True
-
     def spent(self) -> Settlement:
         """Return what was spent since the last call."""
         spent, self._since_turn = self._since_turn, Settlement()
@@ -129,7 +126,7 @@ class Accounts:
         if self.has_unwritten or (release and self.holds):
             settlement = replace(self._unwritten, release=release, incomplete=incomplete)
             self._in_doubt.append((lease.next_settlement(), settlement))
-            self._unwritten, self._state_is_stale = Settlement(), False
+            self._unwritten, self.state_is_stale = Settlement(), False
         try:
             while self._in_doubt:
                 await self._write(lease, *self._in_doubt[0])

@@ -283,7 +283,7 @@ class Chat:
         if lines is not None:
             self._reader.emit(MirrorRepaired(lines))
             if self._reader.turn is None:
-                self._accounts.mark_state_stale()
+                self._accounts.state_is_stale = True
 
     async def _keep_lease(self, *, at_once: bool = False) -> None:
         if await self._accounts.renew(at_once=at_once) is False and self.process is not None:

@@ -41,12 +41,11 @@ def within(
     until: datetime | None,
 ) -> dict[str, Any]:
     """Return the filters as the parameters that queries share."""
-    session_id = session
     if session is not None:
-        project, session_id = database.session(session, project)
+        project, session = database.session(session, project)
     return {
         "project_key": project,
-        "session_id": session_id,
+        "session_id": session,
         "since": since,
         "until": until,
         "schema": database.schema,

@@ -136,13 +136,12 @@ def export(
     changed.
     """
     hidden = redactor(redact, redact_pattern)
-    session_id = None
     if session is not None:
-        project, session_id = database.session(session, project)
+        project, session = database.session(session, project)
     else:
         database.check_project(project)
     if format is Layout.html:
-        _write_site(database, destination, project, session_id, hidden, overwrite=overwrite, as_json=json)
+        _write_site(database, destination, project, session, hidden, overwrite=overwrite, as_json=json)
         return
     from boocode_sessions.jsonl import export_tree
 
@@ -152,7 +151,7 @@ def export(
             destination,
             **database.access,
             project_key=project,
-            session_id=session_id,
+            session_id=session,
             overwrite=overwrite,
             redact=None if hidden is None else hidden.entry,
             workers=workers,

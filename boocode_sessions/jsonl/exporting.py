@@ -247,7 +247,7 @@ def write_transcript(
             if not transcript.is_main and entry.get("type") == AGENT_METADATA:
                 metadata = entry
                 continue
-            last_said = _latest(last_said, said_at(entry))
+            last_said = max((at for at in (last_said, said_at(entry)) if at is not None), default=None)
             size += file.write(write_line(entry))
             if entries <= ENOUGH_LINES:
                 beginning.append(entry)
@@ -259,10 +259,6 @@ def write_transcript(
             size += file.write(write_metadata(metadata))
         files += 1
     return files, size, entries
-
-
-def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
-    return max((at for at in (one, other) if at is not None), default=None)
 
 
 def _redacted(entry: Mapping[str, Any], redact: Redact | None) -> SessionStoreEntry:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -154,8 +153,3 @@ def _statement(groups: frozenset[str], query: DerivedQuery, *, utc: bool) -> Sel
         .where(*is_single(SessionCall, query))
     )
     return sums.union_all(single)  # type: ignore[return-value]
-
-
-def day_of(quarter: int, tz: tzinfo) -> date:
-    """Return the day that a quarter hour is in."""
-    return (datetime.min.replace(tzinfo=UTC) + timedelta(minutes=15 * quarter)).astimezone(tz).date()

@@ -153,14 +153,12 @@ def _writable(row: T) -> T:
         names = [field.name for field in dataclasses.fields(row) if field.name != "entry"]  # type: ignore[arg-type]
         values: dict[str, Any] = {name: getattr(row, name) for name in names}
         texts = {
-            name: _encodable(value) for name, value in values.items() if type(value) in {str, list, dict}
+            name: json.loads(replace_lone_surrogates(json.dumps(value, ensure_ascii=False)))
+            for name, value in values.items()
+            if type(value) in {str, list, dict}
         }
         return dataclasses.replace(row, **texts)  # type: ignore[type-var]
     return row
-
-
-def _encodable(value: object) -> object:
-    return json.loads(replace_lone_surrogates(json.dumps(value, ensure_ascii=False)))
 
 
 def _again(kind: type[_R], attributes: dict[str, Any], rows: list[Any]) -> _R:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from boocode_sessions._core.arguments import checked
@@ -13,7 +13,7 @@ from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.derived.missing import Missing, ask
 from boocode_sessions._core.statements.derived import Tokens
 from boocode_sessions._core.unit_of_work import Bind
-from boocode_sessions.queries.calls import day_of, grouped_calls
+from boocode_sessions.queries.calls import grouped_calls
 from boocode_sessions.queries.plots import plot_days
 from boocode_sessions.queries.rows import Rows
 from boocode_sessions.queries.scope import Scope
@@ -163,7 +163,8 @@ def _in_days(rows: Iterable[Mapping[str, Any]], tz: tzinfo) -> Iterator[Mapping[
             yield row
             continue
         if quarter not in days:
-            days[quarter] = day_of(quarter, tz)
+            at = datetime.min.replace(tzinfo=UTC) + timedelta(minutes=15 * quarter)
+            days[quarter] = at.astimezone(tz).date()
         yield {**row, "day": days[quarter]}
 
 

@@ -42,11 +42,6 @@ _HAS_SEVERAL = and_(Entry.tool_count.is_not(None), Entry.tool_use_id.is_(None))
 """Condition: a line with several tool uses or results, or one without an id. They are read from its entry."""
 
 
-def _of_several(connection: StoreConnection, scope: Scope) -> bool:
-    there = select(ONE).where(_HAS_SEVERAL, *scope.key()).exists()
-    return connection.select(select(there)).scalar_one()
-
-
 def calls_of_tools(connection: StoreConnection, scope: Scope) -> Subquery:
     """Return a subquery with one row per call: use, tool, failed, asked, answered, use_row and result_row.
 
@@ -55,7 +50,8 @@ def calls_of_tools(connection: StoreConnection, scope: Scope) -> Subquery:
     claude_session_entries_tools_idx, in whose order the uses are grouped.
     """
     parts = [_of_columns(scope)]
-    if _of_several(connection, scope):
+    several = select(ONE).where(_HAS_SEVERAL, *scope.key()).exists()
+    if connection.select(select(several)).scalar_one():
         parts += _of_blocks(scope, _Said(Entry.type, Entry.said_at, Entry.forked_from), _HAS_SEVERAL)
     if has_unplaced(connection, scope):
         said = _Said(unplaced_type(), unplaced_said_at(), unplaced_forked_from())

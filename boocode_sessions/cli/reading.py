@@ -88,10 +88,11 @@ def _print_text(
 ) -> None:
     from boocode_sessions import queries
 
-    conversation: Sequence[queries.Message] = (
-        []
-        if everything
-        else queries.conversation(
+    stored = (followed.entry for followed in _stored(database, found, chosen))
+    conversation: Sequence[queries.Message] = []
+    entries: Iterable[Mapping[str, Any]] = stored
+    if not everything:
+        conversation = queries.conversation(
             database.reading,
             found.session_id,
             project_key=found.project_key,
@@ -99,19 +100,14 @@ def _print_text(
             queued=True,
             **database.access,
         )
-    )
-    entries: Iterable[Mapping[str, Any]] = (
-        (followed.entry for followed in _stored(database, found, chosen))
-        if everything
-        else (message.entry for message in conversation)
-    )
-    entries = entries if hidden is None else map(hidden.entry, entries)
+        entries = (message.entry for message in conversation)
+    if hidden is not None:
+        entries = map(hidden.entry, entries)
 
     def rest(shown: int) -> str | None:
         """Return what to say about the entries that were not shown."""
         if everything:
             return None if shown else "It holds no entries."
-        stored = (followed.entry for followed in _stored(database, found, chosen))
         uuids = {message.uuid for message in conversation}
         return left_out(stored, uuids, of_subagent=bool(chosen), is_empty=not shown)
 

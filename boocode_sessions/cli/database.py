@@ -186,7 +186,7 @@ def opened(url: str | None, schema: str | None, *, may_create: bool) -> Generato
         engine = None
     except ImportError as error:
         raise BadInput(_missing_driver(error.name)) from None
-    if engine is None or engine.dialect.name not in {"postgresql", "sqlite"} or engine.dialect.is_async:
+    if engine is None:
         # Raised outside the handler and without the given URL, which may hold a password.
         raise BadInput(
             "the URL names no database that we know: give postgresql://user@host/name or sqlite:///file.db"

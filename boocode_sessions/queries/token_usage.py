@@ -14,8 +14,7 @@ from boocode_sessions._core.derived.missing import Missing, ask
 from boocode_sessions._core.statements.derived import Tokens
 from boocode_sessions._core.unit_of_work import Bind
 from boocode_sessions.queries.calls import grouped_calls
-from boocode_sessions.queries.plots import plot_days
-from boocode_sessions.queries.rows import Rows
+from boocode_sessions.queries.rows import Rows, installed
 from boocode_sessions.queries.scope import Scope
 
 if TYPE_CHECKING:
@@ -78,10 +77,12 @@ class Usage(Rows[UsageRow]):
         """
         if self and all(row.day is None for row in self):
             raise ValueError("a plot has a bar for each day: ask for usage(..., by=('day', 'model'))")
-        amounts = [
-            (row.day, row.model or "every model", _amount(row, of)) for row in self if row.day is not None
-        ]
-        drawn: Axes = plot_days(amounts, of.replace("_", " "), ax, prefixes=of != "cost")
+        by_model: dict[str, dict[date, float]] = {}
+        for row in self:
+            if row.day is not None:
+                of_model = by_model.setdefault(row.model or "every model", {})
+                of_model[row.day] = of_model.get(row.day, 0) + _amount(row, of)
+        drawn: Axes = _draw_bars(by_model, of, ax)
         return drawn
 
 
@@ -90,6 +91,30 @@ def _amount(row: UsageRow, of: Amount) -> float:
         return row.input_tokens + row.output_tokens + row.cache_read_tokens + row.cache_write_tokens
     amount: float | None = getattr(row, of)
     return amount or 0
+
+
+def _draw_bars(by_model: Mapping[str, Mapping[date, float]], of: Amount, ax: Any) -> Any:  # noqa: ANN401 - matplotlib's Axes
+    if ax is None:
+        ax = installed("matplotlib.pyplot", "plot()").subplots(figsize=(8, 4), layout="constrained")[1]
+    else:
+        installed("matplotlib", "plot()")
+    said = sorted({day for of_model in by_model.values() for day in of_model})
+    days = [said[0] + timedelta(days=at) for at in range((said[-1] - said[0]).days + 1)] if said else []
+    below = [0.0] * len(days)
+    for model, of_model in sorted(by_model.items()):
+        heights = [of_model.get(day, 0.0) for day in days]
+        ax.bar(days, heights, bottom=below, label=model, width=0.8)
+        below = [low + height for low, height in zip(below, heights, strict=True)]
+    ax.set_ylabel(of.replace("_", " "))
+    if of != "cost":  # 2M for 2,000,000 tokens or calls
+        ax.yaxis.set_major_formatter(installed("matplotlib.ticker", "plot()").EngFormatter(sep=""))
+    if days:
+        dates = installed("matplotlib.dates", "plot()")
+        locator = dates.AutoDateLocator(minticks=1, maxticks=8)
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        ax.legend()
+    return ax
 
 
 _NAMES: dict[str, str] = {"day": "day", "model": "model", "project": "project_key", "session": "session_id"}

@@ -26,7 +26,6 @@ from boocode_sessions._core.append.plan import (
     runs_in_one,
 )
 from boocode_sessions._core.append.request import AppendRequest, Fence
-from boocode_sessions._core.codec import check_batch
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.distributed import known_distributed
 from boocode_sessions._core.keys import KeyLike, Session, transcript_of
@@ -71,12 +70,9 @@ class Appender:
 
         Raises InvalidKeyError, InvalidEntryError.
         """
-        transcript = transcript_of(key)
-        check_batch(transcript, entries)
-        if not entries:
-            return None
+        request = self.in_doubt.request(transcript_of(key), entries, fence)
         fold.available()  # Import the SDK now: inside the transaction, that would hold the lock for a second.
-        return self.in_doubt.request(transcript, entries, fence)
+        return request if request.encoded else None
 
     def run(self, request: AppendRequest) -> None:
         """Append, on the quick path if possible. Raises SessionStoreError."""

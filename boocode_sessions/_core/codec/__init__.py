@@ -7,7 +7,6 @@ with such values, and only those, are also stored as text (`verbatim`).
 
 from boocode_sessions._core.codec.entries import (
     EncodedEntry,
-    check_batch,
     content_of,
     decode,
     encode_batch,
@@ -58,7 +57,6 @@ __all__ = [
     "Opener",
     "SessionCipher",
     "StoredAt",
-    "check_batch",
     "content_keys_of",
     "content_of",
     "copied_key",

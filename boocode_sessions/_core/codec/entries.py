@@ -1,6 +1,6 @@
 """Encodes the entries of one append, and decodes stored entries."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Self, cast
 
 from boocode_sessions._core.codec.extracted import Extracted, extract
@@ -61,34 +61,21 @@ def encode_batch(
     Raises InvalidEntryError, whose message has the transcript, the entry's index and the path inside the
     entry.
     """
-    check_batch(transcript, entries)
-    return list(encode_each(transcript, entries, nonce))
-
-
-def check_batch(transcript: Transcript, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Raise InvalidEntryError if `entries` is neither a list nor a tuple."""
     if not isinstance(entries, list | tuple):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise InvalidEntryError(f"{transcript}: entries are a list, not {type(entries).__name__}")
+    return [_encode_one(transcript, place, entry, nonce) for place, entry in enumerate(entries)]
 
 
-def encode_each(
-    transcript: Transcript, entries: Iterable[Mapping[str, Any]], nonce: bytes
-) -> Iterator[EncodedEntry]:
-    """Like `encode_batch`, but yield the entries one by one."""
-    for position, entry in enumerate(entries):
-        if not isinstance(entry, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise InvalidEntryError(
-                f"{transcript}: entries[{position}] is not a dict but {type(entry).__name__}"
-            )
-        try:
-            line = with_fresh_stack(encode, cast("dict[Any, Any]", entry))
-        except (TypeError, ValueError, RecursionError):
-            problem = f"{transcript}: entries[{position}]{problem_in(entry)}"
-        else:
-            key = uuid_key(line.entry) or call_key(nonce, position)
-            yield EncodedEntry.of_line(key, line)
-            continue
-        raise InvalidEntryError(problem)
+def _encode_one(transcript: Transcript, place: int, entry: object, nonce: bytes) -> EncodedEntry:
+    if not isinstance(entry, dict):
+        raise InvalidEntryError(f"{transcript}: entries[{place}] is not a dict but {type(entry).__name__}")
+    try:
+        line = with_fresh_stack(encode, cast("dict[Any, Any]", entry))
+    except (TypeError, ValueError, RecursionError):
+        problem = f"{transcript}: entries[{place}]{problem_in(cast('object', entry))}"
+    else:
+        return EncodedEntry.of_line(uuid_key(line.entry) or call_key(nonce, place), line)
+    raise InvalidEntryError(problem)  # outside the handler: its error may hold the entry
 
 
 def encode_rows(encoded: Iterable[EncodedEntry]) -> bytes:

@@ -195,12 +195,14 @@ def translate(error: Exception, operation: str) -> SessionStoreError:
     return translated
 
 
-def timed_out(operation: str, seconds: float) -> TimedOutError:
+def timed_out(operation: str, seconds: float, *, connected: bool) -> TimedOutError:
     """Return the error to raise for a call that the client's own deadline ended."""
-    failure = TimedOutError(
-        f"{operation}: the database did not answer within {seconds:g} s, and the connection was dropped; "
-        "what was sent may have been written: send the same again"
+    dropped = (
+        "and the connection was dropped; what was sent may have been written: send the same again"
+        if connected
+        else "and the call had no connection yet; nothing was written: send the same again"
     )
+    failure = TimedOutError(f"{operation}: the database did not answer within {seconds:g} s, {dropped}")
     failure.connection_lost = True
     return failure
 

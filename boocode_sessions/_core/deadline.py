@@ -25,21 +25,35 @@ class Deadline:
     The time until the connection is given back counts too: COMMIT is a round trip, and so is a rollback.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, connecting_seconds: float = 0) -> None:
+        """`connecting_seconds`: how much longer both may take together, if `start` is called twice."""
+        self._seconds = seconds
+        self._in_all = seconds + connecting_seconds
+        self._latest: float | None = None
         self.expired = False
 
     def start(self, cut: Callable[[], None]) -> None:
-        """Begin to count, because the call has its connection now. `cut`: see `cutter`."""
+        """Begin to count: first for the connection, with `limit_connecting`, and anew once it is there.
+
+        `cut`: see `cutter`.
+        """
+        now = time.monotonic()
+        if self._latest is None:
+            self._latest = now + self._in_all
         self.cut = cut
-        self.expires = time.monotonic() + self.seconds
+        self.expires = min(now + self._seconds, self._latest)
         _watchdog.add(self)
 
     def __enter__(self) -> Self:
+        self._token = current_deadline.set(self)
         return self
 
     def __exit__(self, *raised: object) -> None:
+        current_deadline.reset(self._token)
         _watchdog.remove(self)
+
+
+current_deadline: ContextVar[Deadline | None] = ContextVar("boocode_sessions_deadline", default=None)
 
 
 class Call:
@@ -49,9 +63,19 @@ class Call:
     """Cuts the connection to the server, from any thread; None while there is no connection."""
     is_local = False
     """True if there is no server."""
+    task: asyncio.Future[Any] | None = None
+    """The task that runs it."""
 
 
 current_call: ContextVar[Call | None] = ContextVar("boocode_sessions_call", default=None)
+
+
+def limit_connecting() -> None:
+    """Start the deadline of an async call that has no connection yet: it cancels the call's task."""
+    limit, call = current_deadline.get(), current_call.get()
+    if limit is not None and call is not None and (task := call.task) is not None:
+        loop = asyncio.get_running_loop()
+        limit.start(lambda: _quietly(loop.call_soon_threadsafe, task.cancel))
 
 
 class _Watchdog:

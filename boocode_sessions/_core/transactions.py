@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from boocode_sessions._core import database_errors, distributed, observing
 from boocode_sessions._core.binds import check_loop
+from boocode_sessions._core.deadline import limit_connecting
 from boocode_sessions._core.one_connection_pools import exclusive
 from boocode_sessions._core.schema_check import check_transactional
 from boocode_sessions.engine import READING
@@ -126,6 +127,8 @@ def _without(connection: Connection, options: Mapping[str, Any]) -> Generator[No
 def _held(engine: Engine) -> AbstractContextManager[object]:
     """Guard an engine while it is used: see `exclusive`. Raises UnsupportedBindError like `check_loop`."""
     check_loop(engine)
+    if engine.dialect.is_async and engine.dialect.name == "postgresql":
+        limit_connecting()
     return exclusive(engine.pool)
 
 

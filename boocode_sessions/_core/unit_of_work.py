@@ -6,6 +6,7 @@ caller's transaction and never commits.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias, TypeVar
@@ -187,8 +188,10 @@ class UnitOfWork:
         bounded: bool = True,
     ) -> T:
         seconds = settings.CALL_SECONDS
-        limit = Deadline(seconds) if bounded and self.own else None
+        connecting_seconds = settings.POOL_SECONDS + settings.CONNECT_SECONDS
+        limit = Deadline(seconds, connecting_seconds) if bounded and self.own else None
         connected = False
+        caught: Exception | None = None
         try:
             with limit or nullcontext(), connections() as connection:
                 connected = True
@@ -201,9 +204,13 @@ class UnitOfWork:
             if not database_errors.is_of_database(error, connecting=not connected):
                 raise
             caught = error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if limit is None or not limit.expired or task is None or task.uncancel():
+                raise  # somebody else cancelled it
         # Raised outside the handler: the driver's error repeats parameters and must not be chained to ours.
-        if limit is not None and limit.expired:
-            raise database_errors.timed_out(operation, seconds)
+        if caught is None or (limit is not None and limit.expired):
+            raise database_errors.timed_out(operation, seconds, connected=connected)
         raise self._explained(caught, operation)
 
     def _run_on(self, connection: Connection, work: Work[T]) -> T:

@@ -18,7 +18,7 @@ from uuid import uuid4
 import psutil
 import pytest
 from claude_agent_sdk._internal.transcript_mirror_batcher import SEND_TIMEOUT_SECONDS
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, NullPool, event
 
 from boocode_sessions import SessionKey, SessionStoreError, engine, migrations
 from tests.fixtures.servers import EmbeddedPostgres
@@ -89,6 +89,9 @@ async def hung_for_a_while(server: EmbeddedPostgres) -> AsyncIterator[Hung]:
             yield made
         finally:
             timer.cancel()
+
+
+ALL_KINDS = (*KINDS, *MAKER_KINDS, *DRIVER_KINDS)
 
 
 def new_session() -> SessionKey:
@@ -265,6 +268,33 @@ async def test_a_server_that_hangs_before_it_lets_anybody_in(server: EmbeddedPos
         with pytest.raises(SessionStoreError):
             await subject.append(new_session(), marked("writer", 0))
         assert time.monotonic() - started < BOUND_SECONDS
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [kind for kind in ALL_KINDS if "async" in kind.lower()])
+@pytest.mark.parametrize("options", [{"pool_pre_ping": True}, {"poolclass": NullPool}])
+async def test_a_hosts_async_engine_without_a_limit_for_connecting(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, kind: str, options: dict[str, Any]
+) -> None:
+    """The pool tests a connection, or makes one, before a call has any that could be cut."""
+    monkeypatch.setattr(engine, "_connect_arguments", lambda _url: {})  # pyright: ignore[reportUnknownLambdaType]
+    keys = {name: new_session() for name in ("append one", "load", "delete")}
+    batch = marked("writer", 1, 1)
+    async with opened(kind, _url(server), **options) as subject:
+        for key in keys.values():
+            await subject.append(key, marked("writer", 0))
+        async with hung_for_a_while(server):
+            started = time.monotonic()
+            outcomes = await asyncio.gather(
+                subject.append(keys["append one"], batch),
+                *(CALLS[name](subject, keys[name]) for name in ("load", "delete")),
+                return_exceptions=True,
+            )
+            assert time.monotonic() - started < BOUND_SECONDS
+        assert [o for o in outcomes if not isinstance(o, SessionStoreError)] == []
+        await subject.append(keys["append one"], batch)
+        stored = await subject.load(keys["append one"]) or []
+    assert examine(stored, [("writer", 0, 3), ("writer", 1, 1)]).wrong == 0
 
 
 def test_the_deadline_is_well_under_the_sdks() -> None:

@@ -37,6 +37,7 @@ _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     "55P03": (TimedOutError, "another transaction kept the lock past lock_timeout; try again later"),
     "57014": (TimedOutError, "it ran past statement_timeout or was cancelled; try again, or raise the limit"),
     "25P02": (DatabaseError, _FAILED_BEFORE),
+    "25P01": (DatabaseError, "no transaction is open, as at AUTOCOMMIT; use another isolation_level"),
     "57P05": (UnavailableError, "the server ended the connection after idle_session_timeout; try again"),
     "25P03": (
         UnavailableError,

@@ -152,6 +152,14 @@ def test_a_session_whose_connection_is_so_is_refused(
             ClaudeSessionRepository(db).append(KEY, batch)
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_a_savepoint_at_that_level_is_told(database: Database, disposing: Dispose) -> None:
+    """The server refuses the host's SAVEPOINT, which SQLAlchemy sends when the call asks for a connection."""
+    engine = disposing(_by_an_option(database.url))
+    with Session(engine) as db, pytest.raises(SessionStoreError, match="AUTOCOMMIT"), db.begin_nested():
+        ClaudeSessionRepository(db).append(KEY, BATCHES[0])
+
+
 @asynccontextmanager
 async def _asynchronous(database: Database, how: str) -> AsyncIterator[Any]:
     """What a host gives the asynchronous repository or store."""

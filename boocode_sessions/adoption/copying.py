@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from boocode_sessions._core import fold
 from boocode_sessions._core.append.key_check import check_key
 from boocode_sessions._core.append.place import Summary, recount
 from boocode_sessions._core.append.plan import PAGE_ROWS, entry_parameters, run_insertion
@@ -109,6 +110,7 @@ def adopt(
     """
     check_at_least(1, batch_rows=batch_rows)
     unit_of_work = UnitOfWork(bind, schema, encryption)
+    fold.available()  # import the SDK now, or the first fold keeps its session locked for a second
     rows = unit_of_work.scan(f"look at {source}", lambda it: _source(it, source, source_schema))
     count = select(func.count()).select_from(rows)
     total = unit_of_work.scan(f"count {source}", lambda connection: connection.select(count).scalar_one())
@@ -288,9 +290,5 @@ def _select_source(rows: Table) -> Select[int, str, int]:
 
 @cache
 def _select_newest_key() -> Select[bytes | None]:
-    return (
-        select(Entry.dedup_key)
-        .where(*of_transcript())
-        .order_by(Entry.position.desc(), Entry.id.desc())
-        .limit(1)
-    )
+    newest = (Entry.position.desc(), Entry.id.desc())
+    return select(Entry.dedup_key).where(*of_transcript()).order_by(*newest).limit(1)

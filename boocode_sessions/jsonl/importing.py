@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from boocode_sessions._core import fold
 from boocode_sessions._core.arguments import checked
 from boocode_sessions._core.codec import Cipher, Line, LineReader
 from boocode_sessions._core.keys import project_of
@@ -99,10 +100,10 @@ def import_tree(
         SessionStoreError: The database can't be read or written.
     """
     unit_of_work = UnitOfWork(bind, schema, encryption)
+    fold.available()  # import the SDK now, or the first transaction keeps its session locked for a second
     dialect, copies = unit_of_work.scan("look at the database", lambda it: (it.dialect, can_copy(it)))
     files, unusable = find_transcripts(path)
-    if project_key is not None:
-        files = [_under(project_key, file) for file in files]
+    files = files if project_key is None else [_under(project_key, file) for file in files]
     if (tenant := unit_of_work.tenant) is not None:
         files = [file._replace(transcript=stored_transcript(tenant, file.transcript)) for file in files]
     running = _Import(
@@ -279,9 +280,8 @@ class _Import:
             problem = f"the database refuses it (SQLSTATE {code})" if code else "the database refuses it"
             self.report(BrokenLine(path, lines[0].number or None, problem))
             return 0, 1
-        half = len(lines) // 2
-        one = self._store(file, intake, lines[:half], use_copy=False)
-        other = self._store(file, intake, lines[half:], use_copy=False)
+        halves = lines[: len(lines) // 2], lines[len(lines) // 2 :]
+        one, other = (self._store(file, intake, each, use_copy=False) for each in halves)
         return one[0] + other[0], one[1] + other[1]
 
 

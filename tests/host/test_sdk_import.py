@@ -11,7 +11,7 @@ import pytest
 from tests.fixtures.databases import Database
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, sys, uuid
 import sqlalchemy
 from sqlalchemy import event
 
@@ -28,9 +28,31 @@ if kind == "import":
     sys.exit()
 
 engine = sqlalchemy.create_engine(url)
+if kind == "import_tree":
+    import pathlib, tempfile
+    projects = pathlib.Path(tempfile.mkdtemp()) / "projects"
+    (projects / "-p").mkdir(parents=True)
+    (projects / "-p" / f"{uuid.uuid4()}.jsonl").write_text('{"type": "user"}')
+if kind == "adopt":
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE claude_session_store (project_key text, session_id text, subpath text DEFAULT '',"
+            " seq bigserial, entry jsonb, mtime bigint)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO claude_session_store (project_key, session_id, entry, mtime)"
+            " VALUES ('p', 's', '{\\"type\\": \\"user\\"}', 1700000000000)"
+        )
 late = []
 event.listen(engine, "begin", lambda connection: imported() or late.append("begin"))
 event.listen(engine, "before_cursor_execute", lambda *rest: imported() or late.append("execute"))
+if kind in ("import_tree", "adopt"):
+    from boocode_sessions import adoption, jsonl
+    assert not imported(), "the SDK is imported by whoever imports the package"
+    done = jsonl.import_tree(engine, projects) if kind == "import_tree" else adoption.adopt(engine)
+    assert imported() and not late, late
+    engine.dispose()
+    sys.exit()
 if kind == "repository":
     from boocode_sessions import ClaudeSessionRepository
     made = ClaudeSessionRepository(engine)
@@ -60,6 +82,13 @@ def test_it_is_there_before_the_first_transaction(database: Database, kind: str)
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("dialect", "kind"), [("postgresql", "import_tree"), ("sqlite", "import_tree"), ("postgresql", "adopt")]
+)
+def test_no_import_and_no_adoption_locks_a_session_meanwhile(database: Database, kind: str) -> None:
+    test_it_is_there_before_the_first_transaction(database, kind)
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

@@ -63,16 +63,39 @@ def check_encoding(connection: Connection) -> None:
     if connection.dialect.name != "postgresql":
         return
     asked = "SELECT current_setting('server_encoding'), current_setting('client_encoding')"
-    # Over a connection in SQL_ASCII, psycopg returns bytes.
-    server, client = (
-        found.decode() if isinstance(found, bytes) else str(found)
-        for found in connection.execute(text(asked)).one()
-    )
+    server, client = connection.execute(text(asked)).one()
     if server != "UTF8":
         raise EncodingError(
             f"the database's encoding is {server}, which does not have every character: "
             "use one that was made with ENCODING 'UTF8'"
         )
+    _check_client_encoding(client)
+
+
+def check_connections_encoding(connection: Connection) -> None:
+    """Raise EncodingError, at each call, for a connection whose encoding lacks characters.
+
+    A statement, or ALTER ROLE beside a pool that was checked, changes it. The server would then read text in
+    another encoding than it was sent in. The driver knows what the server last reported, so this asks nobody.
+    """
+    driver: Any = connection.connection.driver_connection
+    match connection.dialect.driver:
+        case "psycopg" | "psycopg_async":
+            reported = driver.pgconn.parameter_status(b"client_encoding")
+            client = None if reported is None else reported.decode()
+        case "psycopg2":
+            client = driver.get_parameter_status("client_encoding")
+        case "asyncpg":
+            client = driver.get_settings().client_encoding
+        case "pg8000":
+            client = driver._client_encoding  # noqa: SLF001 - there is no public name
+        case _:
+            return
+    if client is not None:  # a pooler need not report it
+        _check_client_encoding(client)
+
+
+def _check_client_encoding(client: str) -> None:
     if client.upper().replace("-", "") not in {"UTF8", "UNICODE"}:
         raise EncodingError(
             f"the connection's client_encoding is {client}, which does not have every character: "

@@ -25,7 +25,12 @@ from boocode_sessions._core.codec import Cipher
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.deadline import Deadline, cutter, note_connection
 from boocode_sessions._core.replica import Replicated
-from boocode_sessions._core.schema_check import check_columns, check_encoding, check_schema
+from boocode_sessions._core.schema_check import (
+    check_columns,
+    check_connections_encoding,
+    check_encoding,
+    check_schema,
+)
 from boocode_sessions._core.tenants import TENANT_OPTION, check_tenant, set_tenant
 from boocode_sessions._core.transactions import CurrentSession
 from boocode_sessions.engine import check_dialect
@@ -227,7 +232,8 @@ class UnitOfWork:
             raise
 
     def _check(self, connection: StoreConnection) -> None:
-        """Check once per pool and schema, and again after a failure that a wrong schema could explain."""
+        """Check the encoding, and once per pool, or after a failure that it could explain, the schema."""
+        check_connections_encoding(connection.connection)
         pool = connection.connection.engine.pool
         checked = _schema_checked.get(pool, ())
         if (schema := connection.effective_schema) not in checked:

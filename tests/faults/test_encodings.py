@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from sqlalchemy import URL, Engine, make_url, text
+from sqlalchemy import URL, Engine, NullPool, make_url, text
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, SessionStoreError, errors, migrations
 from tests.fixtures.canaries import CANARY, assert_private, told_by
@@ -86,6 +86,41 @@ def test_a_client_encoding_that_the_role_or_database_sets(
         connection.execute(text(f"ALTER DATABASE {name} SET client_encoding = '{encoding}'"))
     client = disposing(sqlalchemy.create_engine(database.url))
     lands_exactly_or_is_refused(client, engine)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("encoding", ["latin1", "win1252", "sjis", "sql_ascii"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pg8000"])
+def test_a_client_encoding_that_changes_after_the_first_call(
+    database: Database, engine: Engine, disposing: Dispose, encoding: str, driver: str
+) -> None:
+    """The pool was checked with UTF8, as when a host's listener prepares each connection for other work."""
+    client = disposing(sqlalchemy.create_engine(database.url_over(driver), pool_size=1, max_overflow=0))
+    assert ClaudeSessionRepository(client).load(KEY) is None
+
+    @sqlalchemy.event.listens_for(client, "checkout")
+    def _checkout(connection: Any, _record: object, _proxy: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET client_encoding = '{encoding}'")
+        cursor.close()
+        connection.commit()
+
+    assert lands_exactly_or_is_refused(client, engine) == 0
+    with pytest.raises(errors.EncodingError, match="client_encoding is"):
+        ClaudeSessionRepository(client).list_sessions("p")
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_a_client_encoding_that_is_set_for_later_connections(
+    database: Database, engine: Engine, disposing: Dispose, driver: str
+) -> None:
+    client = disposing(sqlalchemy.create_engine(database.url_over(driver), poolclass=NullPool))
+    assert ClaudeSessionRepository(client).load(KEY) is None
+    with engine.begin() as connection:
+        name = make_url(database.url).database
+        connection.execute(text(f"ALTER DATABASE {name} SET client_encoding = 'latin1'"))
+    assert lands_exactly_or_is_refused(client, engine) == 0
 
 
 @pytest.fixture(params=["SQL_ASCII", "LATIN1"])

@@ -14,7 +14,6 @@ from boocode_sessions._core.attributes import blocks_of, in_order, string_at, te
 from boocode_sessions._core.codec import Cipher, StoredAt, decode, open_entry
 from boocode_sessions._core.connection import StoreConnection
 from boocode_sessions._core.keys import Transcript
-from boocode_sessions._core.sql.times import seconds_between
 from boocode_sessions._core.statements.parameters import exact_text, in_parts
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
 from boocode_sessions.models import ClaudeSessionEntry as Entry
@@ -103,9 +102,7 @@ def _listed(
     calls = calls_of_tools(connection, scope)
     c = calls.c
     statement: Select[*tuple[Any, ...]] = (
-        select(*c, seconds_between(c.asked, c.answered).label("seconds"))
-        .where(c.tool.is_not(None), *scope.in_time_range(c.asked))
-        .order_by(c.asked.desc(), c.use)
+        select(*c).where(c.tool.is_not(None), *scope.in_time_range(c.asked)).order_by(c.asked.desc(), c.use)
     )
     if failed is not None:
         statement = statement.where(c.failed == int(failed))
@@ -145,7 +142,7 @@ class _Lines:
         row, use = asked
         given = use.get("input")
         answer = None if found["failed"] is None else self._results.get(found["use"])
-        seconds = found["seconds"]
+        answered = found["answered"]
         return ToolCall(
             project_key=row.project_key,
             session_id=row.session_id,
@@ -154,7 +151,7 @@ class _Lines:
             tool=found["tool"],
             tool_use_id=string_at(use, "id"),
             called=found["asked"],
-            seconds=None if seconds is None else round(seconds, 3),
+            seconds=None if answered is None else round((answered - found["asked"]).total_seconds(), 3),
             failed=None if found["failed"] is None else bool(found["failed"]),
             input=in_order(cast("dict[str, object]", given)) if isinstance(given, dict) else given,
             result=None if answer is None else text_of_content(answer[1].get("content")) or "",

@@ -109,6 +109,22 @@ def test_settings_that_change_how_values_are_written(
     assert repository.load({**KEY, "session_id": "hard"}) == hard
 
 
+@makers
+def test_a_tools_seconds_are_not_rounded(
+    database: Database, administer: Callable[..., None], disposing: Dispose, driver: str
+) -> None:
+    administer("ALTER DATABASE {database} SET extra_float_digits = -15")
+    engine = disposing(sqlalchemy.create_engine(database.url_over(driver)))
+    use = {"type": "tool_use", "id": "t", "name": "Bash", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": ""}
+    lines: list[Any] = [
+        {"type": "assistant", "timestamp": "2026-01-01T00:00:00.000Z", "message": {"content": [use]}},
+        {"type": "user", "timestamp": "2026-01-01T00:02:03.456Z", "message": {"content": [result]}},
+    ]
+    ClaudeSessionRepository(engine).append(KEY, lines)
+    assert [call.seconds for call in queries.tool_calls(engine)] == [123.456]
+
+
 CHANGES = [
     ("claude_session_entries", "project_key"),
     ("claude_session_entries", "session_id"),

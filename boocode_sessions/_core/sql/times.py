@@ -1,12 +1,9 @@
-"""SQL functions that read and compare times."""
+"""A SQL function that reads a time."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Float
-
-from boocode_sessions._core.sql.functions import SQLFunction
 from boocode_sessions._core.sql.json_values import STRING_ON_POSTGRESQL, STRING_ON_SQLITE, AtPath
 from boocode_sessions._core.sql.types import UTCDateTime
 
@@ -56,11 +53,3 @@ class json_time(AtPath[Any]):
     type = UTCDateTime()
     postgresql = _time_on_postgresql
     sqlite = _time_on_sqlite
-
-
-class seconds_between(SQLFunction[float]):
-    """The seconds from one time to another."""
-
-    type = Float()
-    postgresql = "CAST(extract(epoch FROM {1} - {0}) AS DOUBLE PRECISION)"
-    sqlite = "((julianday({1}) - julianday({0})) * 86400.0)"

@@ -16,7 +16,7 @@ from boocode_sessions._core.keys import KeyLike, Session, SessionStoreEntry, Tra
 from boocode_sessions._core.statements.parameters import Entry, exact_text
 from boocode_sessions._core.statements.read import comes_after
 from boocode_sessions._core.unit_of_work import Bind, UnitOfWork
-from boocode_sessions.models import UNPLACED
+from boocode_sessions.models import UNPLACED, ClaudeSession
 
 PAGE_ROWS = 500
 
@@ -206,9 +206,16 @@ def _resume_after_unplaced(
 
 def _select_after(session: Session, *, subpath: str | None) -> Select[int, int, str, str, bytes | None]:
     """Select a page of a session's entries. Shape: (position, id, subpath, exact JSON text, dedup_key)."""
+    next_position = (
+        select(ClaudeSession.next_position)
+        .where(
+            ClaudeSession.project_key == session.project_key, ClaudeSession.session_id == session.session_id
+        )
+        .scalar_subquery()
+    )
     return (
         select(Entry.position, Entry.id, Entry.subpath, exact_text(), Entry.dedup_key)
-        .where(*_where(session, subpath=subpath), comes_after(_where(session, subpath=None)))
+        .where(*_where(session, subpath=subpath), comes_after(_where(session, subpath=None), next_position))
         .order_by(Entry.position, Entry.id)
         .limit(PAGE_ROWS)
     )

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from boocode_sessions import ClaudeSessionRepository, InvalidKeyError, SessionKey
 from boocode_sessions._core.keys import session_of
@@ -86,6 +86,27 @@ def test_it_survives_a_deletion_and_a_new_beginning(
             (repository if (round_ + number) % 2 else other).append(key, batch)
             assert follower.read() == batch
         repository.delete(key)
+
+
+def test_it_survives_a_deletion_and_a_clock_that_was_set_back(engine: Engine, key: SessionKey) -> None:
+    repository = ClaudeSessionRepository(engine)
+    repository.append(key, marked("old", 3))
+    (*_, last) = entries_after(engine, key)
+    repository.delete(key)
+    new = marked("new", 2)
+    repository.append(key, new)
+    with engine.begin() as connection:  # as if the new session had begun an hour earlier
+        for statement in (
+            "UPDATE claude_session_entries SET position = position - 3600000000",
+            "UPDATE claude_sessions SET next_position = next_position - 3600000000",
+            "UPDATE claude_sessions SET main_position = main_position - 3600000000",
+        ):
+            connection.execute(text(statement))
+    page = entries_after(engine, key, last.cursor)
+    assert [followed.entry for followed in page] == new
+    assert entries_after(engine, key, page[-1].cursor) == []
+    repository.append(key, later := marked("later", 1))
+    assert [followed.entry for followed in entries_after(engine, key, page[-1].cursor)] == later
 
 
 def test_it_survives_a_deletion_of_one_transcript(engine: Engine, key: SessionKey) -> None:

@@ -63,16 +63,24 @@ def select_entries(*, encrypted: bool = False) -> Select[*tuple[Any, ...]]:
     )
 
 
-def comes_after(of_its_session: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+def comes_after(
+    of_its_session: Sequence[ColumnElement[bool]], next_position: ColumnElement[int] | None = None
+) -> ColumnElement[bool]:
     """Condition: the entry comes after the one at `after_position` and `after_id`.
 
     If that one had no position when it was read, it may have one by now, so it is looked up.
+    `next_position` is the session's: an entry that is not below it was deleted with its session, which began
+    again by a clock that was set back, and all entries come after it.
     """
     position = bindparam("after_position", type_=BigInteger)
     row_id = bindparam("after_id", type_=BigInteger)
     placed = select(Entry.position).where(*of_its_session, Entry.id == row_id).scalar_subquery()
     now_at = case((position == literal_unplaced(), placed.correlate(None)))
-    return tuple_(Entry.position, Entry.id) > tuple_(func.coalesce(now_at, position), row_id)
+    at: ColumnElement[int] = func.coalesce(now_at, position)
+    if next_position is not None:
+        deleted = and_(position != literal_unplaced(), position >= next_position)
+        at = case((deleted, literal_column("0", BigInteger)), else_=at)
+    return tuple_(Entry.position, Entry.id) > tuple_(at, row_id)
 
 
 @cache

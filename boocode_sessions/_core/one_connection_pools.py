@@ -1,4 +1,4 @@
-"""Pools that give several threads or tasks the same connection, like those of SQLite in memory."""
+"""Pools that are not made for concurrent use, like those of SQLite in memory."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Pool
-from sqlalchemy.pool import AssertionPool, StaticPool
+from sqlalchemy.pool import AssertionPool, SingletonThreadPool, StaticPool
 from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
@@ -20,11 +20,12 @@ _task_locks: WeakKeyDictionary[Pool, WeakKeyDictionary[AbstractEventLoop, "_Task
 
 
 def exclusive(pool: Pool) -> AbstractContextManager[object]:
-    """Wait for other threads and tasks that use the pool's only connection.
+    """Wait for other threads and tasks that use the pool.
 
-    AssertionPool isn't made for threads: two that ask at once may get the same connection.
+    StaticPool gives all of them the same connection, and AssertionPool may give it to two that ask at once.
+    SingletonThreadPool closes other threads' connections when it has too many, even while they are used.
     """
-    if not isinstance(pool, AssertionPool | StaticPool):
+    if not isinstance(pool, AssertionPool | SingletonThreadPool | StaticPool):
         return _NO_LOCK
     if in_greenlet():  # an event loop's tasks share a thread
         locks = _task_locks.setdefault(pool, WeakKeyDictionary())

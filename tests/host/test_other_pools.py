@@ -14,7 +14,7 @@ import sqlalchemy
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.ext.asyncio import create_async_engine as plain_async_engine
-from sqlalchemy.pool import AssertionPool, NullPool, StaticPool
+from sqlalchemy.pool import AssertionPool, NullPool, SingletonThreadPool, StaticPool
 
 from boocode_sessions import (
     AsyncClaudeSessionRepository,
@@ -198,7 +198,7 @@ async def test_tasks_that_migrate_take_turns_too(database: Database, poolclass: 
         await engine.dispose()
 
 
-@pytest.mark.parametrize("poolclass", [NullPool])
+@pytest.mark.parametrize("poolclass", [NullPool, SingletonThreadPool])
 def test_threads_over_pools_that_keep_nothing_or_one_for_each(
     database: Database, disposing: Dispose, poolclass: Any
 ) -> None:

@@ -29,6 +29,9 @@ from boocode_sessions.errors import (
 
 _INSUFFICIENT_PRIVILEGE = "42501"
 
+STALE_PLAN = "0A000"
+"""The SQLSTATE of a prepared statement whose columns have changed type: run it again on a new connection."""
+
 _FAILED_BEFORE = "something before it failed in this transaction; roll it back, and run all of it again"
 _UNCERTAIN = UnavailableError, "a server failed at the COMMIT; it may have landed; send the same again"
 _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
@@ -71,16 +74,20 @@ _BY_SQLSTATE: dict[str, tuple[type[DatabaseError], str]] = {
     _INSUFFICIENT_PRIVILEGE: (
         PermissionDeniedError,
         (
-            "the user has no permission; grant USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on "
-            "claude_session_entries, claude_sessions, claude_agent_sessions, claude_session_digests, "
-            "claude_session_calls, claude_session_tool_uses and claude_session_texts, SELECT on "
-            "boocode_sessions_alembic_version, USAGE on the sequence claude_session_entries_id_seq, "
-            "and USAGE on the sequence claude_session_digests_id_seq"
+            "the user has no permission; grant CONNECT on the database, USAGE on the schema, SELECT, INSERT, "
+            "UPDATE and DELETE on claude_session_entries, claude_sessions, claude_agent_sessions, "
+            "claude_session_digests, claude_session_calls, claude_session_tool_uses and "
+            "claude_session_texts, SELECT on boocode_sessions_alembic_version, USAGE on the sequence "
+            "claude_session_entries_id_seq, and USAGE on the sequence claude_session_digests_id_seq"
         ),
     ),
     "25006": (
         ReadOnlyDatabaseError,
         "the transaction is read-only; connect to the primary, with default_transaction_read_only off",
+    ),
+    STALE_PLAN: (
+        DatabaseError,
+        "the database does not support it, or a column's type has changed; roll back, and run it again once",
     ),
     "26000": (
         DatabaseError,
@@ -126,10 +133,6 @@ _MISSING_RELATION = ("42P01", "42703", "3F000")
 
 LOST_ANSWER = ("08", "57P", "40003")
 """SQLSTATEs (by prefix) after which nobody knows whether a COMMIT has landed."""
-
-
-STALE_PLAN = "0A000"
-"""The SQLSTATE of a prepared statement whose columns have changed type: run it again on a new connection."""
 
 
 def is_of_database(error: Exception, *, connecting: bool) -> bool:

@@ -13,6 +13,7 @@ _BY_WORDS = (
         "28000",
         re.compile(r'role ".*" (?:does not exist|is not permitted)|pg_hba\.conf|authentication failed'),
     ),
+    ("42501", re.compile(r'permission denied for database ".*"')),
     ("3D000", re.compile(r'database ".*" does not exist')),
     ("53300", re.compile(r"too many (?:clients|connections)|remaining connection slots")),
     ("57P03", re.compile(r"the database system is (?:starting up|shutting down|in recovery|not yet)")),

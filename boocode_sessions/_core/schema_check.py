@@ -113,7 +113,8 @@ def check_schema(connection: StoreConnection) -> None:
     if schema_found is None:
         if connection.dialect == "sqlite" and not connection.connection.execute(_FILE).scalar():
             raise SchemaMissingError(_IN_MEMORY)
-        raise SchemaMissingError(f"{where} has no tables of ours: {advice}")
+        unseen = connection.dialect == "postgresql" and schema is None
+        raise SchemaMissingError(f"{where} has no tables of ours: {advice}{_UNSEEN if unseen else ''}")
     if schema_found.version < SCHEMA_VERSION:
         raise SchemaOutdatedError(
             f"{where} is at schema version {schema_found.version}, "
@@ -127,6 +128,7 @@ def check_schema(connection: StoreConnection) -> None:
         )
 
 
+_UNSEEN = "; if they are there, grant the user USAGE on their schema, and check the search_path"
 _FILE = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
 _IN_MEMORY = (
     "the database is in memory and has no tables of ours: call migrations.upgrade(engine). Each thread or "

@@ -78,6 +78,27 @@ def test_a_role_without_permission(role: str, disposing: Dispose, size: int) -> 
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pg8000"])
+def test_a_role_that_may_not_connect_to_the_database(
+    database: Database, engine: Engine, role: str, disposing: Dispose, driver: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"REVOKE CONNECT ON DATABASE {make_url(role).database} FROM PUBLIC"))
+    url = make_url(database.url_over(driver)).set(username=make_url(role).username)
+    repository = ClaudeSessionRepository(disposing(create_engine(url)))
+    with pytest.raises(leaf("PermissionDeniedError"), match="grant CONNECT on the database"):
+        repository.load(KEY)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_a_role_that_may_not_look_into_the_schema(engine: Engine, role: str, disposing: Dispose) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("REVOKE USAGE ON SCHEMA public FROM PUBLIC"))
+    with pytest.raises(errors.SchemaMissingError, match="grant the user USAGE on their schema"):
+        ClaudeSessionRepository(disposing(create_engine(role))).load(KEY)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
 @pytest.mark.parametrize("size", [1, 40])
 def test_a_role_without_the_sequence(engine: Engine, role: str, disposing: Dispose, size: int) -> None:
     """Whoever grants rights on the tables forgets it: it is named, or not needed."""

@@ -31,6 +31,26 @@ def test_a_large_entry_lands(engine: Engine, last: str) -> None:
     assert repository.load(KEY) == [{"type": "user"}, large, {"type": "user", "n": 1}]
 
 
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_psycopg_sends_a_large_entry_in_one_go(engine: Engine) -> None:
+    """Without that, the time to send grows with the square of the size: 35 s were not enough for 280 MB."""
+    blocking: list[bool] = []
+
+    @sqlalchemy.event.listens_for(engine, "before_cursor_execute")
+    def _sent(connection: sqlalchemy.Connection, _cursor: object, statement: str, *_: object) -> None:
+        driver: Any = connection.connection.driver_connection
+        if statement.startswith("INSERT INTO claude_session_entries"):
+            blocking.append(not driver.pgconn.nonblocking)
+
+    repository = ClaudeSessionRepository(engine)
+    repository.append(KEY, [entry(33, "")])
+    assert blocking == [True]
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        assert driver.pgconn.nonblocking
+    assert repository.load(KEY) == [entry(33, "")]
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("dialect", ["postgresql"])
 @pytest.mark.parametrize("last", ["", "\0"], ids=["plain", "with a NUL"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
@@ -213,7 +214,8 @@ def run_plan(connection: StoreConnection, plan: Plan) -> bool:
         connection.run(insert_many_entries(main=plan.kind.main), parameters)
     else:
         insertion = insert_few_entries(len(plan.encoded), main=plan.kind.main)
-        connection.run(insertion, _few_parameters(plan, at))
+        with connection.sending_large() if not fits_in_one(plan) else nullcontext():
+            connection.run(insertion, _few_parameters(plan, at))
     return True
 
 

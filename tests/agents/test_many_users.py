@@ -29,7 +29,7 @@ from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.agents.conftest import MakeBackend, told
 from tests.attacks.test_rotation import everything_stored
 from tests.e2e.agent import Agent
-from tests.fixtures.databases import Database, on_postgresql
+from tests.fixtures.databases import Database, drop_role, on_postgresql
 
 pytestmark = pytest.mark.anyio
 
@@ -58,9 +58,7 @@ def app(database: Database, engine: Engine) -> Iterator[Engine]:
     made = create_engine(make_url(database.url).update_query_dict({"options": f"-c role={role}"}))
     yield made
     made.dispose()
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP OWNED BY {role}"))
-        connection.execute(text(f"DROP ROLE {role}"))
+    drop_role(engine, role)
 
 
 @on_postgresql

@@ -26,7 +26,7 @@ from boocode_sessions.engine import create_engine
 from boocode_sessions.jsonl import export_tree, import_tree
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from tests.files.sample import MAIN, main_entries, message, write
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, drop_role
 
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
 INSERT = "INSERT INTO claude_session_entries (project_key, session_id, entry)"
@@ -95,9 +95,7 @@ def app(database: Database, engine: Engine) -> Iterator[Engine]:
         ClaudeSessionRepository(made, tenant=name).append(KEY, [message(1, f"of {name}")])
     yield made
     made.dispose()
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP OWNED BY {role}"))
-        connection.execute(text(f"DROP ROLE {role}"))
+    drop_role(engine, role)
 
 
 def set_tenant(name: str) -> str:
@@ -350,7 +348,5 @@ def test_schemas_of_a_translate_map_are_protected_each(database: Database) -> No
         with pytest.raises(PermissionDeniedError):
             ClaudeSessionRepository(engine).append({**KEY, "project_key": "tenant:a/p"}, [message(9)])
     app.dispose()
-    with owner.begin() as connection:
-        connection.execute(text(f"DROP OWNED BY {role}"))
-        connection.execute(text(f"DROP ROLE {role}"))
+    drop_role(owner, role)
     owner.dispose()

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, make_url, text
 import boocode_sessions
 from boocode_sessions import ClaudeSessionRepository, RefusedError, SessionKey, errors, queries
 from boocode_sessions.engine import create_engine
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, drop_role
 
 KEY: SessionKey = {"project_key": "p", "session_id": "s"}
 LEAVES = ["PermissionDeniedError", "StorageFullError", "ReadOnlyDatabaseError", "EncodingError"]
@@ -57,9 +57,7 @@ def role(engine: Engine, database: Database) -> Iterator[str]:
     with engine.begin() as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'reader'"))
     yield make_url(database.url).set(username=name, password="reader").render_as_string(hide_password=False)  # noqa: S106 - a test's
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP OWNED BY {name}"))
-        connection.execute(text(f"DROP ROLE {name}"))
+    drop_role(engine, name)
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"])

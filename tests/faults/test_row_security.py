@@ -29,7 +29,7 @@ from boocode_sessions.engine import create_engine
 from boocode_sessions.jsonl import export_tree, import_tree
 from boocode_sessions.models import VERSION_TABLE, Base
 from tests.files.sample import MAIN, write_tree
-from tests.fixtures.databases import Database, Databases
+from tests.fixtures.databases import Database, Databases, drop_role
 from tests.fixtures.seed import insert_as_the_seed_does
 
 pytestmark = pytest.mark.parametrize("dialect", ["postgresql"])
@@ -45,9 +45,7 @@ def role(engine: Engine, database: Database) -> Iterator[URL]:
     with engine.begin() as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'limited'"))
     yield make_url(database.url).set(username=name, password="limited")  # noqa: S106 - a test's
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP OWNED BY {name}"))
-        connection.execute(text(f"DROP ROLE {name}"))
+    drop_role(engine, name)
 
 
 def grants_in(error: PermissionDeniedError, role: URL) -> list[str]:
@@ -56,12 +54,13 @@ def grants_in(error: PermissionDeniedError, role: URL) -> list[str]:
     statements: list[str] = []
     for rights, objects in _GRANT.findall(advice):
         named = objects.replace("the schema", "SCHEMA public").replace("the sequence", "SEQUENCE")
+        named = named.replace("the database", f'DATABASE "{role.database}"')
         listed = [each.replace(" and ", ", ") for each in (rights, named)]
         statements.append(f"GRANT {listed[0]} ON {listed[1]} TO {role.username}")
     return statements
 
 
-_NAMES = r"(?:the schema|the sequence [a-z_]+|[a-z_]+(?:(?:, | and )(?!and )[a-z_]+)*)"
+_NAMES = r"(?:the schema|the database|the sequence [a-z_]+|[a-z_]+(?:(?:, | and )(?!and )[a-z_]+)*)"
 _GRANT = re.compile(rf"([A-Z]+(?:(?:, | and )[A-Z]+)*) on ({_NAMES})")
 
 
@@ -134,9 +133,7 @@ def test_the_rights_that_an_upgrade_asks_for_suffice(
         ClaudeSessionRepository(limited, schema=schema).append(OURS, [{"type": "user"}])
         limited.dispose()
     finally:
-        with engine.begin() as connection:
-            connection.execute(text(f"DROP OWNED BY {name}"))
-            connection.execute(text(f"DROP ROLE {name}"))
+        drop_role(engine, name)
         engine.dispose()
 
 

@@ -13,8 +13,8 @@ from benchmarks.peers.seed import Seed
 _FILES = 1000
 _WHY_LISTING = (
     "it reads one row per transcript, however long the transcripts are. If they are short and the table is "
-    "vacuumed, the adapter reads hardly more. The client takes most of the time: any call over an AsyncEngine "
-    "takes it some 1 ms."
+    "vacuumed, the adapter reads hardly more. The client takes most of the time: any call over an "
+    "AsyncEngine takes it some 1 ms."
 )
 _WHY_DELETION = "both mark each row as deleted and flush that to disk, which takes nearly all of the time."
 

@@ -172,6 +172,7 @@ def backfill(database: Database, json: JsonOption = False) -> None:
 
     Listings are quick afterwards. It can be stopped and run again. Summaries need the `sdk` extra.
     """
+    from boocode_sessions._core import fold
     from boocode_sessions.adoption import backfill as run
 
     with progress("Placing", "rows") as show:
@@ -180,6 +181,8 @@ def backfill(database: Database, json: JsonOption = False) -> None:
         print_json(asdict(done))
     else:
         typer.echo(f"{count(done.placed, 'entry')} placed, {count(done.folded, 'session')} folded")
+    if not fold.available():
+        say("Summaries were not folded: install boocode-sessions[sdk], and run this again.")
 
 
 @app.command("host-revision", cls=Command, rich_help_panel=Panel.set_up)
@@ -249,6 +252,7 @@ def _print_status(database: Database, stands: "SchemaStatus", holds: "Holdings |
         terminal.write((f"{name:<16}", "dim"), (one_line(shown(value)) or "-", ""))
     if holds is not None and holds.stale_summaries:
         say("`boocode-sessions backfill` folds the stale summaries, so that listings are quick.")
+        say("It needs the SDK: boocode-sessions[sdk].")
 
 
 def _advice(stands: "SchemaStatus", schema: str | None, elsewhere: "Sequence[str]" = ()) -> str:

@@ -94,6 +94,18 @@ def test_no_command_needs_the_sdk(demo: Terminal) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_backfill_says_that_it_needs_the_sdk_to_fold(demo: Terminal) -> None:
+    code = (
+        "import sys; sys.modules['claude_agent_sdk'] = None\n"
+        "sys.argv = ['boocode-sessions', 'backfill']\n"
+        "from boocode_sessions.cli import main\n"
+        "main()"
+    )
+    done = run_python(code, demo.env)
+    assert (done.returncode, done.stdout) == (0, "0 entries placed, 0 sessions folded\n")
+    assert "install boocode-sessions[sdk]" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [

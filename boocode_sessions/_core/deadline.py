@@ -63,8 +63,6 @@ class Call:
     """Cuts the connection to the server, from any thread; None while there is no connection."""
     is_local = False
     """True if there is no server."""
-    task: asyncio.Future[Any] | None = None
-    """The task that runs it."""
 
 
 current_call: ContextVar[Call | None] = ContextVar("boocode_sessions_call", default=None)
@@ -72,8 +70,8 @@ current_call: ContextVar[Call | None] = ContextVar("boocode_sessions_call", defa
 
 def limit_connecting() -> None:
     """Start the deadline of an async call that has no connection yet: it cancels the call's task."""
-    limit, call = current_deadline.get(), current_call.get()
-    if limit is not None and call is not None and (task := call.task) is not None:
+    limit = current_deadline.get()
+    if limit is not None and current_call.get() is not None and (task := asyncio.current_task()) is not None:
         loop = asyncio.get_running_loop()
         limit.start(lambda: _quietly(loop.call_soon_threadsafe, task.cancel))
 

@@ -43,7 +43,7 @@ async def in_greenlet(work: Callable[[*_Args], _T], *args: *_Args) -> _T:
     call = Call()
     token = current_call.set(call)
     try:
-        task = call.task = asyncio.ensure_future(greenlet_spawn(work, *args))
+        task = asyncio.ensure_future(greenlet_spawn(work, *args))
     finally:
         current_call.reset(token)
     try:

@@ -94,7 +94,8 @@ def delete(connection: StoreConnection, transcript: Transcript) -> None:
     delete_search_data(connection, [session])
     connection.write(deletions.delete_transcript(), in_transcript(transcript))
     if connection.select(deletions.select_remaining(), in_session(session)).first() is None:
-        remove(connection, [session])
+        # Only the session's own rows: another program may be inserting entries, which it needs no lock for.
+        _remove_row(connection, [session])
         return
     # One more, so that writers who know the transcript read it again.
     recount(connection, session, next_position + 1, Summary.KEEP)
@@ -104,6 +105,10 @@ def remove(connection: StoreConnection, sessions: Collection[Session]) -> None:
     """Delete sessions of one project. The caller has locked them."""
     delete_search_data(connection, sessions)
     connection.write(deletions.delete_entries(), in_sessions(sessions))
+    _remove_row(connection, sessions)
+
+
+def _remove_row(connection: StoreConnection, sessions: Collection[Session]) -> None:
     connection.write(deletions.delete_sessions(), in_sessions(sessions))
     connection.write(derived.delete_unused_digests(), in_sessions(sessions))
 

@@ -86,7 +86,9 @@ def check_connections_encoding(connection: Connection) -> None:
         case "psycopg2":
             client = driver.get_parameter_status("client_encoding")
         case "asyncpg":
-            client = driver.get_settings().client_encoding
+            # A closed connection has no settings. The call's statement will fail, and tell it.
+            settings: Any = None if driver.is_closed() else driver.get_settings()
+            client = getattr(settings, "client_encoding", None)
         case "pg8000":
             client = driver._client_encoding  # noqa: SLF001 - there is no public name
         case _:
@@ -96,7 +98,7 @@ def check_connections_encoding(connection: Connection) -> None:
 
 
 def _check_client_encoding(client: str) -> None:
-    if client.upper().replace("-", "") not in {"UTF8", "UNICODE"}:
+    if client.strip("'").upper().replace("-", "") not in {"UTF8", "UNICODE"}:
         raise EncodingError(
             f"the connection's client_encoding is {client}, which does not have every character: "
             "set it to UTF8, for the engine or for the role"

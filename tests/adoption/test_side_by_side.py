@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 from claude_agent_sdk import fold_session_summary
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 
 from boocode_sessions import ClaudeSessionRepository, SessionKey, migrations
 from boocode_sessions.adoption import backfill
@@ -99,6 +99,26 @@ def test_the_same_uuid_twice_of_theirs_is_legal(theirs: SeedStore, ours: ClaudeS
     theirs.append("p", "s", [OURS[0]])
     expected = [*OLD, *[THEIRS[0]] * 3, *OURS, OURS[0]]
     assert ours.load(KEY) == theirs.load("p", "s") == expected
+
+
+def test_deleting_a_subagents_transcript_leaves_what_the_other_inserts_meanwhile(
+    engine: Engine, theirs: SeedStore, ours: ClaudeSessionRepository
+) -> None:
+    subagent: SessionKey = {**KEY, "session_id": "meanwhile", "subpath": SUBPATH}
+    ours.append(subagent, OURS)
+
+    inserted: list[str] = []
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def _insert(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if ".held" in statement and not inserted:  # it has just looked whether the session has other entries
+            inserted.append(statement)
+            theirs.append("p", "meanwhile", THEIRS)
+
+    ours.delete(subagent)
+    assert inserted
+    assert ours.load({**KEY, "session_id": "meanwhile"}) == THEIRS
+    assert "meanwhile" in {listed["session_id"] for listed in ours.list_sessions("p")}
 
 
 @pytest.mark.parametrize("deleted_by", ["theirs", "ours"])

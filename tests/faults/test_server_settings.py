@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import anyio
 import pytest
 import sqlalchemy
 from sqlalchemy import Engine, NullPool, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from boocode_sessions import (
+    AsyncClaudeSessionRepository,
     ClaudeSessionRepository,
     DatabaseError,
     SessionKey,
@@ -316,3 +319,16 @@ def test_a_connection_that_the_server_ended_for_its_age_is_told_as_lost(
             ClaudeSessionRepository(connection).append(KEY, entries(1))
         connection.invalidate()
     assert ClaudeSessionRepository(engine).load(KEY) is None
+
+
+@pytest.mark.anyio
+async def test_a_pooled_connection_that_asyncpg_has_closed_is_replaced(database: Database) -> None:
+    engine = create_async_engine(database.url_over("asyncpg"))
+    repository = AsyncClaudeSessionRepository(engine)
+    await repository.append(KEY, entries(1))
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+    driver.terminate()
+    await anyio.sleep(0.05)
+    assert len(await repository.load(KEY) or []) == 1
+    await engine.dispose()

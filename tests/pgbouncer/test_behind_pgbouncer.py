@@ -11,8 +11,8 @@ import sqlalchemy.ext.asyncio
 from claude_agent_sdk.testing import run_session_store_conformance
 from sqlalchemy import Engine, text
 
-from boocode_sessions import ClaudeSessionRepository, DatabaseError, SessionKey
-from boocode_sessions.engine import SERVER_TIMEOUTS, create_engine
+from boocode_sessions import AsyncClaudeSessionRepository, ClaudeSessionRepository, DatabaseError, SessionKey
+from boocode_sessions.engine import SERVER_TIMEOUTS, create_async_engine, create_engine
 from boocode_sessions.sdk import SQLAlchemySessionStore
 from boocode_sessions.testing import CONTRACTS, run_store_conformance
 from tests.fixtures.databases import Database
@@ -72,6 +72,18 @@ async def test_our_conformance_suite_passes(
     async with opened(kind, pooled_database.url, **options) as subject:
         report = await run_store_conformance(lambda: subject)
         assert len(report.passed) == len(CONTRACTS)
+
+
+@pytest.mark.anyio
+async def test_asyncpg_appends_and_loads(pooled_database: Database) -> None:
+    """PgBouncer repeats the client_encoding as asyncpg writes it, in quotes."""
+    engine = create_async_engine(pooled_database.url_over("asyncpg"))
+    repository = AsyncClaudeSessionRepository(engine)
+    key: SessionKey = {"project_key": "pooled", "session_id": "asyncpg"}
+    for number in range(3):
+        await repository.append(key, [{"type": "user", "n": number}])
+    assert await repository.load(key) == [{"type": "user", "n": number} for number in range(3)]
+    await engine.dispose()
 
 
 def test_many_processes_keep_their_order(

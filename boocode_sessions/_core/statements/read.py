@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    not_,
     or_,
     select,
     tuple_,
@@ -70,17 +71,19 @@ def comes_after(
 
     If that one had no position when it was read, it may have one by now, so it is looked up.
     `next_position` is the session's: an entry that is not below it was deleted with its session, which began
-    again by a clock that was set back, and all entries come after it.
+    again by a clock that was set back, and all entries with newer ids come after it. On a standby that lags
+    behind the entry, none has a newer id.
     """
     position = bindparam("after_position", type_=BigInteger)
     row_id = bindparam("after_id", type_=BigInteger)
     placed = select(Entry.position).where(*of_its_session, Entry.id == row_id).scalar_subquery()
     now_at = case((position == literal_unplaced(), placed.correlate(None)))
     at: ColumnElement[int] = func.coalesce(now_at, position)
-    if next_position is not None:
-        deleted = and_(position != literal_unplaced(), position >= next_position)
-        at = case((deleted, literal_column("0", BigInteger)), else_=at)
-    return tuple_(Entry.position, Entry.id) > tuple_(at, row_id)
+    if next_position is None:
+        return tuple_(Entry.position, Entry.id) > tuple_(at, row_id)
+    deleted = and_(position != literal_unplaced(), position >= next_position)
+    at = case((deleted, literal_column("0", BigInteger)), else_=at)
+    return and_(tuple_(Entry.position, Entry.id) > tuple_(at, row_id), or_(not_(deleted), Entry.id > row_id))
 
 
 @cache

@@ -26,7 +26,8 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, connecting_seconds: float = 0) -> None:
-        """`connecting_seconds`: how much longer both may take together, if `start` is called twice."""
+        """`connecting_seconds`: extra time for a call whose limit starts while it connects, and starts again
+        once it has its connection."""
         self._seconds = seconds
         self._in_all = seconds + connecting_seconds
         self._latest: float | None = None

@@ -85,25 +85,23 @@ def test_a_question_starts_without_the_parameters_of_other_commands(demo: Termin
     assert done.stderr == "list"
 
 
-def test_no_command_needs_the_sdk(demo: Terminal) -> None:
-    code = (
+def without_the_sdk(*arguments: str) -> str:
+    """A program that runs a command where the SDK is not installed."""
+    return (
         "import sys; sys.modules['claude_agent_sdk'] = None\n"
-        "sys.argv = ['boocode-sessions', 'list', '--json']\n"
+        f"sys.argv = {['boocode-sessions', *arguments]!r}\n"
         "from boocode_sessions.cli import main\n"
         "main()"
     )
-    done = run_python(code, demo.env)
+
+
+def test_no_command_needs_the_sdk(demo: Terminal) -> None:
+    done = run_python(without_the_sdk("list", "--json"), demo.env)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_backfill_says_that_it_needs_the_sdk_to_fold(demo: Terminal) -> None:
-    code = (
-        "import sys; sys.modules['claude_agent_sdk'] = None\n"
-        "sys.argv = ['boocode-sessions', 'backfill']\n"
-        "from boocode_sessions.cli import main\n"
-        "main()"
-    )
-    done = run_python(code, demo.env)
+    done = run_python(without_the_sdk("backfill"), demo.env)
     assert (done.returncode, done.stdout) == (0, "0 entries placed, 0 sessions folded\n")
     assert "install boocode-sessions[sdk]" in done.stderr
 
